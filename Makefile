@@ -1,0 +1,34 @@
+# Targets: train, test, lint, clean. Options of the command: make train ARGS="--dataset citation --seed 1".
+PYTHON ?= python3
+TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
+BIN    := .venv/bin
+READY  := .venv/.ready
+ARGS   ?=
+
+.PHONY: train test lint clean
+.DELETE_ON_ERROR:
+
+train: $(READY)
+	$(BIN)/mixq-rl train $(ARGS)
+
+test: $(READY)
+	$(BIN)/pytest $(ARGS)
+
+# mypy reads the package as a user gets it, from the wheel, so that the mapping of the folders is checked too.
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lint && mkdir -p build/lint
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/lint/site .
+	cd build/lint && MYPYPATH=site ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir .mypy_cache -p mixq_rl
+
+# torch comes first: whatever depends on it then takes the build that is there.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==$(TORCH)
+	$(BIN)/pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

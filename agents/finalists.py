@@ -1,0 +1,84 @@
+"""The last leg: the front's points are fine-tuned, chosen on validation data, and measured on the test split."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mixq_rl.agents.pareto import hypervolume, pareto_front
+from mixq_rl.evaluation import Evaluation, SupernetEvaluator
+from mixq_rl.integer_model import IntegerModel
+from mixq_rl.training import fine_tune
+
+__all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "spread"]
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network of the final table.
+
+    Attributes:
+        label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
+        evaluation: on the validation split, after fine-tuning.
+        test_accuracy: in [0, 1].
+        model: the integer network; None for float32.
+    """
+
+    label: str
+    evaluation: Evaluation
+    test_accuracy: float
+    model: IntegerModel | None = None
+
+
+def spread(front: Sequence[Evaluation], count: int, reference_accuracy: float) -> list[Evaluation]:
+    """Return at most ``count`` points of a front, chosen one by one for the hypervolume they add, by ascending reduction."""
+    chosen: list[Evaluation] = []
+    left = list(front)
+    while left and len(chosen) < count:
+        best = max(left, key=lambda point: hypervolume([*chosen, point], reference_accuracy))
+        chosen.append(best)
+        left.remove(best)
+    return sorted(chosen, key=lambda point: point.reduction)
+
+
+def fine_tune_finalists(
+    evaluator: SupernetEvaluator,
+    allocations: Sequence[tuple[str, tuple[int, ...]]],
+    teacher: Tensor,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finalist]:
+    """Fine-tune, freeze and execute each labelled allocation.
+
+    Args:
+        evaluator: gives the supernet, which is where each fine-tuning starts.
+        allocations: labels and bit-widths.
+        teacher: the float model's class probabilities.
+        seed: of the fine-tuning.
+        progress: told (epochs done, epochs in all).
+    """
+    finalists = []
+    for index, (label, allocation) in enumerate(allocations):
+
+        def report(epoch: int, epochs: int, before: int = index) -> None:
+            if progress is not None:
+                progress(before * epochs + epoch, len(allocations) * epochs)
+
+        tuned = fine_tune(evaluator.model, evaluator.task, allocation, seed=seed, teacher=teacher, progress=report)
+        model = evaluator.freeze(allocation, tuned)
+        test = evaluator.measure(model, "test")
+        finalists.append(Finalist(label, evaluator.measure(model, "validation"), test.accuracy, model))
+    return finalists
+
+
+def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, tolerance: float) -> Finalist:
+    """Return the finalist of greatest reduction whose validation accuracy is within ``tolerance`` of the reference's.
+
+    If there is none, the one of highest validation accuracy. The test split has no say.
+    """
+    good = [f for f in finalists if f.evaluation.accuracy >= reference.accuracy - tolerance]
+    if good:
+        return max(good, key=lambda f: f.evaluation.reduction)
+    front = pareto_front(f.evaluation for f in finalists)
+    return next(f for f in finalists if f.evaluation == front[0])

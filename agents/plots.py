@@ -1,0 +1,81 @@
+"""Figures of a search."""
+
+from collections.abc import Iterable, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.evaluation import Evaluation
+
+__all__ = ["pareto_figure"]
+
+
+def pareto_figure(
+    evaluations: Iterable[Evaluation],
+    reference: Evaluation,
+    *,
+    uniform: Sequence[tuple[str, Evaluation]] = (),
+    tuned: Sequence[Evaluation] = (),
+    title: str = "",
+) -> Figure:
+    """Draw accuracy against reduction: all evaluations, their front, and what it is to be compared with.
+
+    Args:
+        evaluations: all that were made in the search.
+        reference: the float32 model.
+        uniform: labelled allocations of one bit-width everywhere.
+        tuned: the front's points after fine-tuning.
+        title: above the axes.
+    """
+    evaluations = list(evaluations)
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(
+        [e.reduction for e in evaluations],
+        [100 * e.accuracy for e in evaluations],
+        s=8,
+        color="0.75",
+        label=f"evaluated ({len(evaluations)})",
+    )
+    front = pareto_front(evaluations)
+    axes.plot(
+        [e.reduction for e in front],
+        [100 * e.accuracy for e in front],
+        drawstyle="steps-pre",
+        marker="o",
+        markersize=4,
+        color="tab:blue",
+        label="front, supernet weights",
+    )
+    if tuned:
+        axes.scatter(
+            [e.reduction for e in tuned],
+            [100 * e.accuracy for e in tuned],
+            marker="*",
+            s=70,
+            color="tab:red",
+            zorder=3,
+            label="front, fine-tuned",
+        )
+    for index, (label, evaluation) in enumerate(uniform):
+        axes.scatter(
+            evaluation.reduction,
+            100 * evaluation.accuracy,
+            marker="s",
+            color="tab:orange",
+            zorder=3,
+            label=None if index else "uniform, fine-tuned",
+        )
+        axes.annotate(
+            label, (evaluation.reduction, 100 * evaluation.accuracy), xytext=(5, -11), textcoords="offset points", fontsize=8
+        )
+    axes.axhline(100 * reference.accuracy, color="black", linewidth=1, linestyle="--", label="float32")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    axes.set_xlabel("reduction in bit operations against float32 (linear convention)")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower left")
+    return figure

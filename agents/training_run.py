@@ -1,0 +1,204 @@
+"""One run from graph to shipped network: train, search, fine-tune, measure, write the run folder."""
+
+import json
+import math
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Figure as LoggedFigure
+from stable_baselines3.common.logger import configure
+
+from mixq_rl.agents.callbacks import SearchMonitor
+from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.plots import pareto_figure
+from mixq_rl.agents.ppo import PPOAgent
+from mixq_rl.agents.tables import write_csv
+from mixq_rl.datasets import load_task
+from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator, measure_reference
+from mixq_rl.nn import build_model, models
+from mixq_rl.quantization import check_bit_widths
+from mixq_rl.training import Progress, class_probabilities, fit
+
+__all__ = ["RunConfig", "RunResult", "Stage", "train"]
+
+Stage = Callable[[str, str], AbstractContextManager[Progress]]
+"""Called with what a stage does and the unit it counts; gives what is to be told of its progress."""
+
+_MAX_ENVS = 8
+_MAX_FINALISTS = 12
+_VERSION = 1
+_PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "numpy")
+
+TOLERANCE = 0.005
+"""How much validation accuracy the best point may lose against float32."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What makes a run: two runs of one configuration on one machine are equal.
+
+    Attributes:
+        dataset: a name of :func:`mixq_rl.load_task`, or a path.
+        model: a name of :func:`mixq_rl.build_model`.
+        episodes: of the search, at least 1.
+        bits: the bit-widths on offer, each within 1...8.
+        seed: of weights, training, search and fine-tuning.
+        data_root: folder of the datasets' files.
+        hidden_channels: width of the hidden layers.
+        num_layers: number of layers.
+
+    Raises:
+        InputError: for a value out of bounds or an unknown model.
+    """
+
+    dataset: str = "citation"
+    model: str = "gcn"
+    episodes: int = 1000
+    bits: tuple[int, ...] = (2, 4, 8)
+    seed: int = 0
+    data_root: str = "data"
+    hidden_channels: int = 128
+    num_layers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise InputError(f"{self.episodes} episodes: at least 1 is needed")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
+        models[self.model]
+        object.__setattr__(self, "bits", check_bit_widths(self.bits))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found.
+
+    Attributes:
+        finalists: float32, the uniform allocations, then the agent's front by ascending reduction.
+        best: the agent's finalist of greatest reduction within :data:`TOLERANCE` of float32 on validation data.
+        components: names, in the order of the allocations.
+        hypervolume: of the search's archive (supernet weights, validation data).
+        evaluations: distinct allocations evaluated.
+        run_dir: the run folder.
+    """
+
+    finalists: tuple[Finalist, ...]
+    best: Finalist
+    components: tuple[str, ...]
+    hypervolume: float
+    evaluations: int
+    run_dir: Path
+
+
+@contextmanager
+def _silent(what: str, unit: str) -> Iterator[Progress]:
+    yield lambda done, total: None
+
+
+def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult:
+    """Carry out a run and write its folder.
+
+    The folder holds ``config.json``, ``allocations.csv``, ``policy/``, ``model/`` (the best integer model),
+    ``pareto.png`` and TensorBoard's events.
+
+    Args:
+        config: of the run.
+        run_dir: is created; must not hold anything.
+        stage: told of each long stage.
+
+    Raises:
+        InputError: if the run folder is in use, or the data are not what they should be.
+    """
+    task = load_task(config.dataset, config.data_root)
+    _create(run_dir)
+    _write_config(config, run_dir)
+    model = build_model(
+        config.model, task, hidden_channels=config.hidden_channels, num_layers=config.num_layers, seed=config.seed
+    )
+    with stage("training in float32", "epochs") as progress:
+        fit(model, task, seed=config.seed, progress=progress)
+    teacher = class_probabilities(model, task)
+    with stage("training the supernet", "epochs") as progress:
+        evaluator = SupernetEvaluator(model, task, bit_widths=config.bits, seed=config.seed, progress=progress)
+    cached = CachedEvaluator(evaluator)
+    reference_accuracy = task.majority_accuracy("validation")
+    archive = ParetoArchive(reference_accuracy)
+
+    logger = configure(str(run_dir), ["tensorboard"])
+    envs = make_vec_env(
+        BitAllocationEnv,
+        n_envs=math.gcd(config.episodes, _MAX_ENVS),
+        seed=config.seed,
+        env_kwargs={"evaluator": cached},
+    )
+    agent = PPOAgent(envs, seed=config.seed)
+    with stage("searching", "episodes") as progress:
+        monitor = SearchMonitor(cached, archive, config.episodes, progress)
+        agent.learn(config.episodes, callbacks=[monitor], logger=logger)
+    agent.save(run_dir / "policy")
+
+    count = len(cached.components)
+    wanted = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
+    points = spread(archive.front, _MAX_FINALISTS, reference_accuracy)
+    wanted += [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
+    with stage("fine-tuning", "epochs") as progress:
+        tuned = fine_tune_finalists(evaluator, wanted, teacher, seed=config.seed, progress=progress)
+    uniform, front = tuned[: len(config.bits)], tuned[len(config.bits) :]
+    best = best_finalist(front, cached.reference, TOLERANCE)
+    assert best.model is not None
+    best.model.save(run_dir / "model")
+
+    float32 = Finalist("float32", measure_reference(model, task), task.accuracy(model(task.x, task.edge_index), "test"))
+    result = RunResult(
+        finalists=(float32, *uniform, *front),
+        best=best,
+        components=tuple(component.name for component in cached.components),
+        hypervolume=archive.hypervolume,
+        evaluations=len(cached.store),
+        run_dir=run_dir,
+    )
+    write_csv(run_dir / "allocations.csv", result.finalists, result.best, result.components)
+    figure = pareto_figure(
+        cached.store.values(),
+        cached.reference,
+        uniform=[(finalist.label, finalist.evaluation) for finalist in uniform],
+        tuned=[finalist.evaluation for finalist in front],
+        title=f"{config.model} on {task.name}, {result.evaluations} allocations executed on integers",
+    )
+    figure.savefig(run_dir / "pareto.png", dpi=150)
+    logger.record("final/pareto", LoggedFigure(figure, close=False))
+    logger.record("final/best_reduction", best.evaluation.reduction)
+    logger.record("final/best_test_accuracy", best.test_accuracy)
+    logger.dump(config.episodes * count)
+    logger.close()
+    return result
+
+
+def _create(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        taken = next(run_dir.iterdir(), None)
+    except OSError as error:
+        raise InputError(f"run folder {str(run_dir)!r} cannot be made: {error.strerror}") from error
+    if taken is not None:
+        raise InputError(f"run folder {str(run_dir)!r} already holds {taken.name!r}: name a new or empty one with --run-dir")
+
+
+def _write_config(config: RunConfig, run_dir: Path) -> None:
+    document = {
+        "format": "mixq_rl/run",
+        "version": _VERSION,
+        "config": asdict(config),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    (run_dir / "config.json").write_text(json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,44 @@
+"""Integer graph neural networks with a bit-width for every component, found by reinforcement learning.
+
+The engine is here. ``mixq_rl.envs`` (the Gymnasium environment) and ``mixq_rl.agents`` (training, command line) are
+imported on first use, so that the engine needs neither Gymnasium nor Stable-Baselines3.
+"""
+
+import importlib
+from types import ModuleType
+
+from mixq_rl import kernels
+from mixq_rl.datasets import GraphTask, load_task
+from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator, SupernetEvaluator
+from mixq_rl.integer_model import IntegerModel
+from mixq_rl.metering import OpMeter
+from mixq_rl.nn import Component, QuantizableModel, build_model
+from mixq_rl.training import fine_tune, fit, fit_supernet
+from mixq_rl.version import __version__
+
+__all__ = [
+    "CachedEvaluator",
+    "Component",
+    "Evaluation",
+    "Evaluator",
+    "GraphTask",
+    "IntegerModel",
+    "OpMeter",
+    "QuantizableModel",
+    "SupernetEvaluator",
+    "__version__",
+    "build_model",
+    "fine_tune",
+    "fit",
+    "fit_supernet",
+    "kernels",
+    "load_task",
+]
+
+_SUBPACKAGES = ("envs", "agents")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"mixq_rl.{name}")
+    raise AttributeError(f"module 'mixq_rl' has no attribute {name!r}")

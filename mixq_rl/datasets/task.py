@@ -1,0 +1,85 @@
+"""A graph problem: data, what is to be predicted, splits and metric."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import InvalidGraphError
+from mixq_rl.adjacency import check_edge_index
+
+__all__ = ["GraphTask", "Split"]
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class GraphTask:
+    """Node classification on one graph, checked on construction.
+
+    Attributes:
+        name: ``"Cora"``.
+        x: features, float32 ``[nodes, features]``.
+        edge_index: int64 ``[2, edges]``, sources and targets.
+        y: classes, int64 ``[nodes]``.
+        masks: bool ``[nodes]`` for ``"train"``, ``"validation"`` and ``"test"``.
+        kind: ``"node"``.
+        metric: ``"accuracy"``.
+
+    Raises:
+        InvalidGraphError: saying what contradicts what.
+    """
+
+    name: str
+    x: Tensor
+    edge_index: Tensor
+    y: Tensor
+    masks: dict[Split, Tensor]
+    kind: Literal["node"] = "node"
+    metric: Literal["accuracy"] = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.x.dim() != 2 or not self.x.numel():
+            raise InvalidGraphError(f"{self.name}: x must be of shape [nodes, features], not {list(self.x.shape)}")
+        if not bool(torch.isfinite(self.x).all()):
+            node = int((~torch.isfinite(self.x)).any(dim=1).nonzero()[0])
+            raise InvalidGraphError(f"{self.name}: the features of node {node} are not finite: replace NaN and infinity")
+        nodes = self.x.shape[0]
+        if self.y.shape != (nodes,):
+            raise InvalidGraphError(
+                f"{self.name}: y has shape {list(self.y.shape)}, but there are {nodes} nodes: one label for each is needed"
+            )
+        if self.y.dtype != torch.int64 or int(self.y.min()) < 0:
+            raise InvalidGraphError(f"{self.name}: y must hold classes 0, 1, 2, ..., as integers")
+        try:
+            check_edge_index(self.edge_index, nodes)
+        except InvalidGraphError as error:
+            raise InvalidGraphError(f"{self.name}: {error}") from error
+        for split, mask in self.masks.items():
+            if mask.dtype != torch.bool or mask.shape != (nodes,):
+                raise InvalidGraphError(f"{self.name}: the {split} mask must be boolean, one entry for each of {nodes} nodes")
+            if not bool(mask.any()):
+                raise InvalidGraphError(f"{self.name}: the {split} mask is empty: mark at least one node")
+
+    @property
+    def num_nodes(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def num_features(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.y.max()) + 1
+
+    def accuracy(self, logits: Tensor, split: Split) -> float:
+        """Return the share of nodes of a split whose greatest logit is that of their class, in [0, 1]."""
+        mask = self.masks[split]
+        return float((logits[mask].argmax(dim=1) == self.y[mask]).double().mean())
+
+    def majority_accuracy(self, split: Split) -> float:
+        """Return the accuracy of always answering the split's most frequent class."""
+        labels = self.y[self.masks[split]]
+        return float(torch.bincount(labels).max()) / labels.numel()

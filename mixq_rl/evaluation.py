@@ -1,0 +1,240 @@
+"""What an allocation is worth: executed on integers, judged on validation data, remembered."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.errors import BitWidthError
+from mixq_rl.integer_model import IntegerModel
+from mixq_rl.metering import OpMeter
+from mixq_rl.nn import Component, QuantizableModel
+from mixq_rl.quantization import QTensor, check_bit_widths
+from mixq_rl.training import Progress, fit_supernet
+
+__all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "SupernetEvaluator", "check_allocation", "measure_reference"]
+
+_FLOAT_BITS = 32
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One allocation, executed.
+
+    Attributes:
+        allocation: the bit-width of each component (32 for the float32 reference).
+        accuracy: on the validation split, in [0, 1].
+        bitops: bit operations, convention ``linear``.
+        reduction: the float32 model's ``bitops`` over these.
+        product_bitops: bit operations, convention ``product``.
+        product_reduction: the float32 model's ``product_bitops`` over these.
+        bytes: bytes of operands and results of all operations, as they were held.
+        seconds: of all operations, wall clock.
+    """
+
+    allocation: tuple[int, ...]
+    accuracy: float
+    bitops: float
+    reduction: float
+    product_bitops: float
+    product_reduction: float
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Anything that can say what an allocation is worth: a network, a simulator, a lookup table.
+
+    Environment and searches use these four members and nothing else.
+
+    Attributes:
+        components: in execution order; their statistics are plain numbers.
+        bit_widths: on offer, ascending.
+        reference: the float32 model.
+    """
+
+    @property
+    def components(self) -> tuple[Component, ...]: ...
+
+    @property
+    def bit_widths(self) -> tuple[int, ...]: ...
+
+    @property
+    def reference(self) -> Evaluation: ...
+
+    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Return one evaluation for each allocation, in their order."""
+        ...
+
+
+def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[int, ...]:
+    """Return ``allocation`` as a tuple, checked against an evaluator's components and bit-widths.
+
+    Raises:
+        BitWidthError: naming the component and what is on offer.
+    """
+    if len(allocation) != len(evaluator.components):
+        raise BitWidthError(f"an allocation of {len(allocation)} bit-widths for {len(evaluator.components)} components")
+    for bits, component in zip(allocation, evaluator.components, strict=True):
+        if bits not in evaluator.bit_widths:
+            raise BitWidthError(f"bit-width {bits} of component {component.name!r} is not among {evaluator.bit_widths}")
+    return tuple(int(bits) for bits in allocation)
+
+
+def measure_reference(model: QuantizableModel, task: GraphTask) -> Evaluation:
+    """Return the evaluation of ``model`` executed in float32."""
+    graph = model.prepare_graph(task.edge_index, task.num_nodes)
+    model.eval()
+    with torch.no_grad(), model.allocated(None), OpMeter() as meter:
+        logits = model(task.x, graph)
+    return Evaluation(
+        allocation=(_FLOAT_BITS,) * len(model.quantizers),
+        accuracy=task.accuracy(logits, "validation"),
+        bitops=meter.bitops("linear"),
+        reduction=1.0,
+        product_bitops=meter.bitops("product"),
+        product_reduction=1.0,
+        bytes=meter.bytes,
+        seconds=meter.seconds,
+    )
+
+
+class SupernetEvaluator:
+    """Evaluates allocations with one set of weights that works at all of them; each is executed on integers.
+
+    Args:
+        model: float-trained; left as it is.
+        task: its training split trains the supernet, its validation split gives the accuracies.
+        bit_widths: on offer, each within 1...8.
+        seed: of the supernet's training.
+        epochs: of the supernet's training; None: the default of :func:`~mixq_rl.training.fit_supernet`.
+        progress: told after each epoch.
+
+    Attributes:
+        model: the supernet.
+        task: as given.
+        bit_widths: ascending.
+        components: of the float-trained model.
+        reference: evaluation of the float-trained model.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+    """
+
+    def __init__(
+        self,
+        model: QuantizableModel,
+        task: GraphTask,
+        *,
+        bit_widths: Sequence[int] = (2, 4, 8),
+        seed: int = 0,
+        epochs: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.task = task
+        self.bit_widths = check_bit_widths(tuple(bit_widths))
+        self.reference = measure_reference(model, task)
+        self.model = copy.deepcopy(model)
+        self.components = self.model.observe(task.x, task.edge_index)
+        fit_supernet(self.model, task, self.bit_widths, seed=seed, epochs=epochs, progress=progress)
+        self._graph = self.model.prepare_graph(task.edge_index, task.num_nodes)
+        self._features: dict[int, QTensor] = {}
+
+    def freeze(self, allocation: Sequence[int], model: QuantizableModel | None = None) -> IntegerModel:
+        """Return the integer model of one allocation.
+
+        Args:
+            allocation: the bit-width of each component.
+            model: another model of the same components, for example a fine-tuned one; None: the supernet.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            OverflowError: if an int32 sum might overflow.
+        """
+        return IntegerModel.freeze(model or self.model, check_allocation(self, allocation))
+
+    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Freeze each allocation, execute it on integers, and judge it on the validation split.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            OverflowError: if an int32 sum might overflow.
+        """
+        return [self._evaluate(self.freeze(allocation)) for allocation in allocations]
+
+    def _evaluate(self, model: IntegerModel) -> Evaluation:
+        bits = model.input.range.bits
+        if bits not in self._features:
+            self._features[bits] = model.quantize_features(self.task.x)
+        return self._measure(model, self._features[bits], "validation")
+
+    def measure(self, model: IntegerModel, split: Split) -> Evaluation:
+        """Return the evaluation of any integer model of this network on a split: for the final table."""
+        return self._measure(model, model.quantize_features(self.task.x), split)
+
+    def _measure(self, model: IntegerModel, features: QTensor, split: Split) -> Evaluation:
+        adjacencies = model.quantize_graph(self._graph)
+        with OpMeter() as meter:
+            output = model.execute(features, adjacencies)
+        bitops, product_bitops = meter.bitops("linear"), meter.bitops("product")
+        return Evaluation(
+            allocation=model.allocation,
+            accuracy=self.task.accuracy(output.dequantize(), split),
+            bitops=bitops,
+            reduction=self.reference.bitops / bitops,
+            product_bitops=product_bitops,
+            product_reduction=self.reference.product_bitops / product_bitops,
+            bytes=meter.bytes,
+            seconds=meter.seconds,
+        )
+
+
+class CachedEvaluator:
+    """Remembers evaluations by allocation, so that none is made twice.
+
+    Args:
+        evaluator: what evaluates.
+
+    Attributes:
+        evaluator: as given.
+        hits: how many evaluations were answered from memory.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.hits = 0
+        self._store: dict[tuple[int, ...], Evaluation] = {}
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        return self.evaluator.components
+
+    @property
+    def bit_widths(self) -> tuple[int, ...]:
+        return self.evaluator.bit_widths
+
+    @property
+    def reference(self) -> Evaluation:
+        return self.evaluator.reference
+
+    @property
+    def store(self) -> Mapping[tuple[int, ...], Evaluation]:
+        """All evaluations made, by allocation, in the order of their first request."""
+        return self._store
+
+    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Return one evaluation for each allocation; those not yet known are made in one call.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+        """
+        wanted = [check_allocation(self, allocation) for allocation in allocations]
+        new = [allocation for allocation in dict.fromkeys(wanted) if allocation not in self._store]
+        if new:
+            self._store.update(zip(new, self.evaluator.evaluate(new), strict=True))
+        self.hits += len(wanted) - len(new)
+        return [self._store[allocation] for allocation in wanted]

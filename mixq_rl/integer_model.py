@@ -1,0 +1,124 @@
+"""The frozen integer network: execute, save, load."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from torch import Tensor
+
+from mixq_rl.errors import ArtifactError
+from mixq_rl.adjacency import Adjacency
+from mixq_rl.nn.bounds import check_linear
+from mixq_rl.nn.gcn import IntegerAdjacency, IntegerGCNConv
+from mixq_rl.nn.model import QuantizableModel
+from mixq_rl.quantization import QTensor, Quantizer
+from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, unpack
+
+__all__ = ["IntegerModel"]
+
+_VERSION = 1
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerModel:
+    """A network that executes on integers only.
+
+    Features and adjacency are quantized on the way in; between there and the last layer's integers, which are scaled
+    into logits, no floating-point number takes part.
+
+    Attributes:
+        input: quantizes the node features.
+        layers: in execution order.
+        allocation: the bit-width of each component.
+    """
+
+    input: Quantizer
+    layers: tuple[IntegerGCNConv, ...]
+    allocation: tuple[int, ...]
+
+    @classmethod
+    def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
+        """Freeze ``model`` at one allocation.
+
+        Raises:
+            BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
+            OverflowError: if an int32 sum might overflow.
+        """
+        with model.allocated(allocation):
+            source, layers = model.freeze_layers()
+        return cls(source, layers, tuple(int(bits) for bits in allocation))
+
+    def quantize_features(self, x: Tensor) -> QTensor:
+        """Quantize node features, ``[nodes, features]``, floating point."""
+        return self.input.quantize(x)
+
+    def quantize_graph(self, adjacency: Adjacency) -> tuple[IntegerAdjacency, ...]:
+        """Quantize a graph's adjacency for every layer.
+
+        Raises:
+            OverflowError: if a node has so many neighbours that an int32 sum might overflow.
+        """
+        return tuple(layer.quantize_adjacency(adjacency) for layer in self.layers)
+
+    def execute(self, x: QTensor, adjacencies: Sequence[IntegerAdjacency]) -> QTensor:
+        """Return the last layer's integers, ``[nodes, classes]``; integer tensors only from here to there."""
+        for layer, adjacency in zip(self.layers, adjacencies, strict=True):
+            x = layer(x, adjacency)
+        return x
+
+    def __call__(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Return the logits for a graph, also one never seen before.
+
+        Args:
+            x: node features, ``[nodes, features]``, floating point.
+            edge_index: int64, ``[2, edges]``.
+
+        Returns:
+            ``[nodes, classes]`` in the dtype of ``x``.
+
+        Raises:
+            InvalidGraphError: for an edge to a node that does not exist.
+            OverflowError: if a node has so many neighbours that an int32 sum might overflow.
+        """
+        adjacency = Adjacency.gcn(edge_index, x.shape[0])
+        return self.execute(self.quantize_features(x), self.quantize_graph(adjacency)).dequantize().to(x.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as they are held."""
+        return sum(layer.weight.nbytes for layer in self.layers)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model into the folder ``path`` as safetensors and JSON."""
+        tensors: dict[str, Tensor] = {}
+        config = {"model": pack(self, "model", tensors)}
+        save_artifact(Path(path), "integer_model", _VERSION, config, tensors)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
+        """
+        config, tensors = load_artifact(Path(path), "integer_model", _VERSION)
+        model: Self = unpack(config.get("model"), cls, "model", tensors)
+        model._check(path)
+        return model
+
+    def _check(self, path: str | PathLike[str]) -> None:
+        offered, zero_point = self.input.range, self.input.zero_point
+        for layer in self.layers:
+            weight = layer.weight
+            if weight.values.numel() and not (
+                weight.range.minimum <= int(weight.values.min()) and int(weight.values.max()) <= weight.range.maximum
+            ):
+                raise ArtifactError(f"{path}: weights of layer {layer.name!r} are not integers of {weight.bits} bits")
+            try:
+                check_linear(layer.name, weight.values, offered, zero_point)
+            except OverflowError as error:
+                raise ArtifactError(f"{path}: {error}") from error
+            offered, zero_point = layer.aggregate.range, layer.aggregate.zero_point

@@ -1,0 +1,64 @@
+"""Proof, before execution, that no int32 sum can overflow."""
+
+from torch import Tensor
+
+from mixq_rl.quantization import IntegerRange
+
+__all__ = ["check_aggregate", "check_linear"]
+
+_LIMIT = 2**31 - 1
+
+
+def _magnitude(offered: IntegerRange, zero_point: int) -> int:
+    return max(abs(offered.minimum), abs(offered.maximum)) + abs(zero_point)
+
+
+def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: int) -> None:
+    """Check the sums of ``x @ weight`` for every x within ``offered``.
+
+    Args:
+        name: of the layer, for the message.
+        weight: int8, ``[inputs, outputs]``.
+        offered: range of x.
+        zero_point: of x.
+
+    Raises:
+        OverflowError: naming layer and output column.
+    """
+    if not weight.numel():
+        return
+    bound = weight.long().abs().sum(dim=0) * _magnitude(offered, zero_point)
+    worst = int(bound.argmax())
+    if int(bound[worst]) > _LIMIT:
+        raise OverflowError(
+            f"layer {name!r}: the sum over {weight.shape[0]} inputs in column {worst} may reach {int(bound[worst])}, beyond "
+            f"int32; give its input or weight fewer bits"
+        )
+
+
+def check_aggregate(
+    name: str, rowptr: Tensor, weights: IntegerRange, weight_zero_point: int, offered: IntegerRange, zero_point: int
+) -> None:
+    """Check the sums over each row's neighbours, the theorem's four terms included.
+
+    Args:
+        name: of the layer, for the message.
+        rowptr: int32, ``[rows + 1]``.
+        weights: range of the adjacency's integers.
+        weight_zero_point: of the adjacency.
+        offered: range of the messages.
+        zero_point: of the messages.
+
+    Raises:
+        OverflowError: naming layer and node.
+    """
+    degree = rowptr.long().diff()
+    if not degree.numel():
+        return
+    worst = int(degree.argmax())
+    bound = int(degree[worst]) * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
+    if bound > _LIMIT:
+        raise OverflowError(
+            f"layer {name!r}: the sum over the {int(degree[worst])} neighbours of node {worst} may reach {bound}, beyond "
+            f"int32; give its adjacency or messages fewer bits"
+        )

@@ -1,0 +1,74 @@
+"""What an agent is told of one component of a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mixq_rl.quantization import LearnedQuantizer
+
+__all__ = ["KINDS", "MAX_SQNR", "PROBE_BITS", "STATISTICS", "Component", "ComponentKind", "measure_statistics"]
+
+ComponentKind = Literal["input", "weight", "message", "adjacency", "attention", "aggregate", "update", "output"]
+KINDS: tuple[ComponentKind, ...] = get_args(ComponentKind)
+
+PROBE_BITS = (1, 2, 4, 8)
+MAX_SQNR = 100.0
+STATISTICS = (
+    "mean",
+    "standard_deviation",
+    "minimum",
+    "maximum",
+    "kurtosis",
+    "sparsity",
+    *(f"sqnr_{bits}" for bits in PROBE_BITS),
+)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a network that gets a bit-width of its own.
+
+    Attributes:
+        name: ``"conv1.weight"``.
+        kind: one of :data:`KINDS`.
+        layer: index of its layer, from 0.
+        shape: of its values; ``(edges,)`` for an adjacency.
+        macs: multiply-accumulates it takes part in, as operand or as result.
+        statistics: plain floats by the names in :data:`STATISTICS`: moments (kurtosis is 3 for a normal distribution),
+            share of zeros, and the signal-to-quantization-noise ratio in dB at each of :data:`PROBE_BITS`, cut to
+            -:data:`MAX_SQNR` ... :data:`MAX_SQNR` (an exact representation has the upper bound).
+    """
+
+    name: str
+    kind: ComponentKind
+    layer: int
+    shape: tuple[int, ...]
+    macs: int
+    statistics: Mapping[str, float]
+
+
+def measure_statistics(x: Tensor, quantizer: LearnedQuantizer) -> dict[str, float]:
+    """Return the statistics of a component's real values, quantized as ``quantizer`` would at each probe bit-width."""
+    values = x.detach().double()
+    if values.numel() == 0:
+        return dict.fromkeys(STATISTICS, 0.0)
+    mean = values.mean()
+    deviation = values.std(unbiased=False)
+    # A spread within rounding of the mean is no spread: constant values have kurtosis 0, not noise over noise.
+    spread_out = bool(deviation > 1e-12 * values.abs().max())
+    statistics = {
+        "mean": float(mean),
+        "standard_deviation": float(deviation),
+        "minimum": float(values.min()),
+        "maximum": float(values.max()),
+        "kurtosis": float(((values - mean) / deviation).pow(4).mean()) if spread_out else 0.0,
+        "sparsity": float((values == 0).double().mean()),
+    }
+    for bits in PROBE_BITS:
+        _, error = quantizer.fit(x, bits)
+        ratio = MAX_SQNR if error == 0 else float(-10 * torch.log10(torch.tensor(error, dtype=torch.float64)))
+        statistics[f"sqnr_{bits}"] = max(-MAX_SQNR, min(MAX_SQNR, ratio))
+    return statistics

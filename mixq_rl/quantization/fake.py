@@ -1,0 +1,108 @@
+"""Fake quantization: the integer network's arithmetic carried out in floating point, with gradients.
+
+The integers themselves flow through the network, held in float tensors, and the scales beside them. In float64 every
+sum and product of the integer network is exact, so both agree bit for bit; in float32 the network trains.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.integer_range import IntegerRange
+from mixq_rl.quantization.requantization import Requantization
+from mixq_rl.sparse import SparseMatrix, dropout
+
+__all__ = ["FakeQuantized", "fake_requantize", "fake_round"]
+
+
+@dataclass(frozen=True)
+class FakeQuantized:
+    """Centred integers q - z in a float tensor, standing for ``values * scale * row``.
+
+    Attributes:
+        values: integers in a float tensor or sparse matrix, with gradient.
+        scale: float64 scalar or ``[columns]``, with gradient.
+        row: fixed-point scales of the rows, ``[rows, 1]``, or None.
+    """
+
+    values: Tensor | SparseMatrix
+    scale: Tensor
+    row: FixedPoint | None = None
+
+    def dropout(self, p: float, training: bool) -> "FakeQuantized":
+        """Zero entries at random, as in float training; zero is the centred integer 0."""
+        return replace(self, values=dropout(self.values, p, training))
+
+    def to_real(self) -> Tensor:
+        """Return the real numbers, in the dtype of ``values``."""
+        values = self.values.to_dense() if isinstance(self.values, SparseMatrix) else self.values
+        real = values * self.scale.to(values.dtype)
+        return real if self.row is None else real * self.row.to_real().to(values.dtype)
+
+
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> Tensor:
+        return grad[0]
+
+
+class _Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad[0] * (x.abs() <= 1)
+
+
+class _Substitute(torch.autograd.Function):
+    """Forward: the second argument. Backward: the gradient goes to the first."""
+
+    @staticmethod
+    def forward(ctx: Any, real: Tensor, exact: Tensor) -> Tensor:
+        return exact.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
+        return grad[0], None
+
+
+def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int) -> Tensor:
+    """Return the centred integers nearest to ``steps`` (x/s), with the straight-through gradient (zero where clamped)."""
+    if offered.is_sign:
+        return _Sign.apply(steps)
+    return (_Round.apply(steps) + zero_point).clamp(offered.minimum, offered.maximum) - zero_point
+
+
+def fake_requantize(
+    sums: Tensor, scale: Tensor, bias: Tensor | None, row: FixedPoint | None, requantization: Requantization
+) -> Tensor:
+    """Requantize float-held integer ``sums`` with the very multipliers of ``requantization``.
+
+    Args:
+        sums: integers in a float tensor, ``[rows, columns]``.
+        scale: float64 ``[]`` or ``[columns]``, the real scale that ``requantization`` approximates; receives the gradient.
+        bias: float64 ``[columns]`` in steps of the result, or None; receives the gradient.
+        row: fixed-point scales of the rows, or None.
+        requantization: the fixed-point form.
+
+    Returns:
+        centred integers in the dtype of ``sums``.
+    """
+    real = scale if row is None else row.to_real() * scale
+    unit = 2.0**-requantization.shift
+    multiplier = _Substitute.apply(real, requantization.multipliers(row).double() * unit)
+    steps = sums * multiplier.to(sums.dtype)
+    if bias is not None and requantization.bias is not None:
+        steps = steps + _Substitute.apply(bias, requantization.bias.double() * unit).to(sums.dtype)
+    return fake_round(steps, requantization.range, requantization.zero_point)

@@ -1,0 +1,51 @@
+"""Fixed-point numbers: what integer execution multiplies by in place of real scales."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixq_rl.serialization import storable
+
+__all__ = ["FixedPoint"]
+
+_MANTISSA_BITS = 31
+
+
+@storable
+@dataclass(frozen=True)
+class FixedPoint:
+    """The rational numbers ``mantissa / 2^exponent``.
+
+    Attributes:
+        mantissa: int64, non-negative, below 2^31.
+        exponent: how many bits lie behind the point.
+    """
+
+    mantissa: Tensor
+    exponent: int
+
+    @staticmethod
+    def exponent_for(magnitude: float, mantissa_bits: int = _MANTISSA_BITS - 1) -> int:
+        """Return the exponent that gives a number of this magnitude a mantissa of ``mantissa_bits`` bits."""
+        return mantissa_bits - math.frexp(magnitude)[1]
+
+    @classmethod
+    def nearest(cls, x: Tensor, exponent: int) -> "FixedPoint":
+        """Return the fixed-point numbers nearest to ``x`` (positive, floating point).
+
+        Raises:
+            ValueError: if a number needs a mantissa of more than 31 bits.
+        """
+        mantissa = torch.round(x.double() * 2.0**exponent)
+        if mantissa.numel() and not bool(mantissa.max() < 2**_MANTISSA_BITS):
+            raise ValueError(
+                f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} bits "
+                f"behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
+            )
+        return cls(mantissa.to(torch.int64), exponent)
+
+    def to_real(self) -> Tensor:
+        """Return the numbers as float64, exactly."""
+        return self.mantissa.double() * 2.0**-self.exponent

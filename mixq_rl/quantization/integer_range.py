@@ -1,0 +1,76 @@
+"""The integers that a bit-width offers."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import BitWidthError
+from mixq_rl.serialization import storable
+
+__all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths"]
+
+MAX_BITS = 8
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerRange:
+    """Integers of ``bits`` bits.
+
+    Signed: -2^(b-1) ... 2^(b-1)-1; unsigned: 0 ... 2^b-1; one signed bit: {-1, +1}, which has no zero.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+    """
+
+    bits: int
+    signed: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= MAX_BITS:
+            raise BitWidthError(f"bit-width {self.bits} is outside 1...{MAX_BITS}")
+
+    @property
+    def is_sign(self) -> bool:
+        """Whether the only integers are -1 and +1."""
+        return self.signed and self.bits == 1
+
+    @property
+    def minimum(self) -> int:
+        if self.is_sign:
+            return -1
+        return -(2 ** (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        if self.is_sign:
+            return 1
+        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that holds these integers unpacked."""
+        return torch.int8 if self.signed else torch.uint8
+
+    def nearest(self, steps: Tensor, zero_point: int) -> Tensor:
+        """Round ``steps`` (x/s, floating point) half to even, then add the zero point and clamp.
+
+        Returns integers held in the dtype of ``steps``.
+        """
+        if self.is_sign:
+            return torch.where(steps >= 0, 1.0, -1.0).to(steps.dtype)
+        return (steps.round() + zero_point).clamp(self.minimum, self.maximum)
+
+
+def check_bit_widths(bit_widths: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the distinct bit-widths in ascending order.
+
+    Raises:
+        BitWidthError: for an empty choice or a bit-width outside 1...8.
+    """
+    if not bit_widths:
+        raise BitWidthError(f"no bit-widths given: name at least one of 1...{MAX_BITS}, for example 2,4,8")
+    for bits in bit_widths:
+        IntegerRange(bits, signed=False)
+    return tuple(sorted(set(bit_widths)))

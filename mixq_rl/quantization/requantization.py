@@ -1,0 +1,114 @@
+"""From int32 sums to the next component's bits, without floating point."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.integer_range import IntegerRange
+from mixq_rl.serialization import storable
+
+__all__ = ["Requantization", "rounding_shift"]
+
+_MAX_SHIFT = 40
+_ROW_SHIFT = 30
+_BIAS_LIMIT = 2.0**61
+
+
+def rounding_shift(value: Tensor, shift: int) -> Tensor:
+    """Divide int64 ``value`` by 2^shift (shift >= 1), rounding half to even."""
+    odd = (value >> shift) & 1
+    return (value + (2 ** (shift - 1) - 1) + odd) >> shift
+
+
+@storable
+@dataclass(frozen=True)
+class Requantization:
+    """q = clamp(round((S * M + B) / 2^shift) + z): int32 sums S to integers of few bits.
+
+    M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``. The product is
+    64 bits wide and cannot overflow: |S| < 2^31, M < 2^31, |B| < 2^61. In-range results stay exact in float64
+    arithmetic as well, because ``shift`` is at most 40: that lets the fake-quantized network agree to the last bit.
+
+    Attributes:
+        multiplier: int64 mantissas, ``[]`` or ``[columns]``, below 2^31.
+        shift: bits behind the point of the product, 1...40.
+        row_shift: how far the product with a row's mantissa is shifted back; 0 where rows have no scale.
+        bias: int64 ``[columns]`` at ``shift`` bits behind the point, or None.
+        range: the integers of the result.
+        zero_point: added after rounding.
+
+    Raises:
+        TypeError: for multiplier or bias of another dtype.
+        ValueError: for a multiplier or shift out of bounds.
+    """
+
+    multiplier: Tensor
+    shift: int
+    row_shift: int
+    bias: Tensor | None
+    range: IntegerRange
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        if self.multiplier.dtype != torch.int64 or (self.bias is not None and self.bias.dtype != torch.int64):
+            raise TypeError("multiplier and bias of a requantization are int64")
+        if not 1 <= self.shift <= _MAX_SHIFT or self.row_shift < 0:
+            raise ValueError(f"shift {self.shift} is outside 1...{_MAX_SHIFT}")
+
+    @classmethod
+    def from_scales(
+        cls,
+        scale: Tensor,
+        bias: Tensor | None,
+        row_exponent: int | None,
+        offered: IntegerRange,
+        zero_point: int,
+    ) -> "Requantization":
+        """Build the fixed-point form of ``S * scale + bias`` (in steps of the result).
+
+        Args:
+            scale: float64 ``[]`` or ``[columns]``: scale of the sums over scale of the result.
+            bias: float64 ``[columns]`` in steps of the result, or None.
+            row_exponent: exponent of the rows' fixed-point scales, or None where rows have none.
+            offered: the integers of the result.
+            zero_point: of the result.
+
+        Raises:
+            ValueError: if scales or bias are so far apart that fixed-point numbers cannot join them.
+        """
+        exponent = FixedPoint.exponent_for(float(scale.max()))
+        row_shift = 0
+        if row_exponent is None:
+            shift = exponent = min(exponent, _MAX_SHIFT)
+        else:
+            shift = row_exponent + exponent - _ROW_SHIFT
+            row_shift = _ROW_SHIFT + max(0, shift - _MAX_SHIFT)
+            shift = min(shift, _MAX_SHIFT)
+        if shift < 1:
+            raise ValueError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
+        mantissas = FixedPoint.nearest(scale, exponent).mantissa
+        fixed_bias = None
+        if bias is not None:
+            real_bias = torch.round(bias.double() * 2.0**shift)
+            if not bool((real_bias.abs() < _BIAS_LIMIT).all()):
+                raise ValueError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
+            fixed_bias = real_bias.to(torch.int64)
+        return cls(mantissas, shift, row_shift, fixed_bias, offered, zero_point)
+
+    def multipliers(self, row: FixedPoint | None) -> Tensor:
+        """Return the integer multipliers M: ``[]``, ``[columns]`` or, with row scales ``[rows, 1]``, ``[rows, columns]``."""
+        if row is None:
+            return self.multiplier
+        return (row.mantissa * self.multiplier) >> self.row_shift
+
+    def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> Tensor:
+        """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 (signed) or uint8 (unsigned)."""
+        value = sums.to(torch.int64) * self.multipliers(row)
+        if self.bias is not None:
+            value = value + self.bias
+        if self.range.is_sign:
+            return torch.where(value >= 0, 1, -1).to(self.range.dtype)
+        rounded = rounding_shift(value, self.shift) + self.zero_point
+        return rounded.clamp(self.range.minimum, self.range.maximum).to(self.range.dtype)

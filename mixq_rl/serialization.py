@@ -1,0 +1,127 @@
+"""Frozen dataclasses of tensors and plain values as safetensors plus JSON: data, never code.
+
+Only classes marked :func:`storable` are ever constructed from a file, and only from fields of the types they declare.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mixq_rl.errors import ArtifactError
+
+__all__ = ["load_artifact", "save_artifact", "storable", "pack", "unpack"]
+
+_storable: dict[str, type] = {}
+_T = TypeVar("_T", bound=type)
+
+
+def storable(cls: _T) -> _T:
+    """Mark a dataclass as one that artifacts may contain."""
+    _storable[cls.__name__] = cls
+    return cls
+
+
+def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Return ``value`` as JSON data; its tensors go into ``tensors`` under dotted names that begin with ``name``.
+
+    Raises:
+        TypeError: for a value that is neither plain, a tensor, a tuple, nor a storable dataclass.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(value, tuple):
+        return [pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
+    if type(value).__name__ in _storable:
+        fields = {
+            field.name: pack(getattr(value, field.name), f"{name}.{field.name}", tensors)
+            for field in dataclasses.fields(value)
+        }
+        return {"type": type(value).__name__, **fields}
+    raise TypeError(f"{name}: {type(value).__name__} cannot be stored")
+
+
+def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
+    """Rebuild what :func:`pack` stored, checking it against the declared type ``expected``.
+
+    Raises:
+        ArtifactError: naming the field that is missing or not what it should be.
+    """
+    options = typing.get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
+    if data is None and type(None) in options:
+        return None
+    expected = next(option for option in options if option is not type(None))
+    if expected is Tensor:
+        if not isinstance(data, dict) or data.get("tensor") not in tensors:
+            raise ArtifactError(f"{name}: tensor missing")
+        return tensors[data["tensor"]]
+    if typing.get_origin(expected) is tuple:
+        if not isinstance(data, list):
+            raise ArtifactError(f"{name}: a list is missing")
+        item = typing.get_args(expected)[0]
+        return tuple(unpack(entry, item, f"{name}.{index}", tensors) for index, entry in enumerate(data))
+    if dataclasses.is_dataclass(expected) or expected is Any:
+        return _unpack_object(data, expected, name, tensors)
+    if type(data) is not expected:
+        raise ArtifactError(f"{name}: {data!r} is not of type {expected.__name__}")
+    return data
+
+
+def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
+    kind = data.get("type") if isinstance(data, dict) else None
+    cls = _storable.get(str(kind))
+    if cls is None or (expected is not Any and cls is not expected):
+        wanted = "a known type" if expected is Any else expected.__name__
+        raise ArtifactError(f"{name}: {kind!r} is not {wanted}")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in data:
+            raise ArtifactError(f"{name}.{field.name}: missing")
+        arguments[field.name] = unpack(data[field.name], hints[field.name], f"{name}.{field.name}", tensors)
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArtifactError(f"{name}: {error}") from error
+
+
+def save_artifact(path: Path, kind: str, version: int, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write ``kind.safetensors`` and ``kind.json`` into the folder ``path``, creating it."""
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(dict(tensors), path / f"{kind}.safetensors")
+    document = {"format": f"mixq_rl/{kind}", "version": version, **config}
+    (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def load_artifact(path: Path, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what :func:`save_artifact` wrote.
+
+    Raises:
+        ArtifactError: if a file is missing, damaged, of another kind, or of another format version.
+    """
+    config_file, tensor_file = path / f"{kind}.json", path / f"{kind}.safetensors"
+    try:
+        config = json.loads(config_file.read_text())
+        tensors: dict[str, torch.Tensor] = load_file(tensor_file)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} holds no {kind}: {error.filename or tensor_file} is missing") from error
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ArtifactError(f"{path} holds a damaged {kind}: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != f"mixq_rl/{kind}":
+        raise ArtifactError(f"{config_file} is not a mixq_rl {kind}")
+    if config.get("version") != version:
+        raise ArtifactError(
+            f"{config_file} has format version {config.get('version')!r}; this version of mixq_rl reads {version}"
+        )
+    return config, tensors

@@ -1,0 +1,141 @@
+"""Sparse matrices for training: products with gradients to the entries as well as to the dense factor."""
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["CSR", "SparseMatrix", "as_features", "dropout"]
+
+_SPARSE_BELOW = 0.1
+
+
+@dataclass(frozen=True)
+class CSR:
+    """Where the entries of a sparse matrix are, row by row.
+
+    Attributes:
+        rowptr: int32, ``[rows + 1]``: where each row begins in ``col``.
+        col: int32, ``[entries]``.
+        num_columns: of the matrix.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    num_columns: int
+
+    @property
+    def num_rows(self) -> int:
+        return self.rowptr.numel() - 1
+
+    @cached_property
+    def row(self) -> Tensor:
+        """The row of each entry, int64 ``[entries]``."""
+        rows = torch.arange(self.num_rows, device=self.rowptr.device)
+        return torch.repeat_interleave(rows, self.rowptr.diff())
+
+    @cached_property
+    def transposed(self) -> tuple["CSR", Tensor]:
+        """The transposed matrix's places, and the permutation that brings the entries there."""
+        order = torch.argsort(self.col, stable=True)
+        counts = torch.bincount(self.col, minlength=self.num_columns)
+        rowptr = torch.zeros(self.num_columns + 1, dtype=torch.int32, device=self.col.device)
+        rowptr[1:] = counts.cumsum(0)
+        return CSR(rowptr, self.row[order].to(torch.int32), self.num_rows), order
+
+    def matmul(self, value: Tensor, x: Tensor) -> Tensor:
+        """Return the product of the matrix with entries ``value`` ``[entries]`` and ``x`` ``[columns, features]``."""
+        product: Tensor = _Matmul.apply(self, value, x)
+        return product
+
+    def _product(self, value: Tensor, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.backends.mkl.is_available():
+            gathered = x.index_select(0, self.col.long()) * value.unsqueeze(1)
+            return x.new_zeros(self.num_rows, x.shape[1]).index_add_(0, self.row, gathered)
+        _announce_beta_once()
+        shape = (self.num_rows, self.num_columns)
+        return torch.sparse_csr_tensor(self.rowptr, self.col, value, shape, check_invariants=False) @ x
+
+
+@cache
+def _announce_beta_once() -> None:
+    # torch says once in a process that its CSR tensors are in beta: that is for us to know, not for our users.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), check_invariants=False)
+
+
+class _Matmul(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, csr: CSR, value: Tensor, x: Tensor) -> Tensor:
+        ctx.csr = csr
+        ctx.save_for_backward(value, x)
+        return csr._product(value, x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
+        csr: CSR = ctx.csr
+        value, x = ctx.saved_tensors
+        gradient = grad[0].contiguous()
+        value_grad = x_grad = None
+        if ctx.needs_input_grad[1]:
+            value_grad = (gradient.index_select(0, csr.row) * x.index_select(0, csr.col.long())).sum(dim=1)
+        if ctx.needs_input_grad[2]:
+            transposed, order = csr.transposed
+            x_grad = transposed._product(value[order], gradient)
+        return None, value_grad, x_grad
+
+
+@dataclass(frozen=True)
+class SparseMatrix:
+    """A sparse matrix: places and entries.
+
+    Attributes:
+        csr: the places.
+        value: the entries, floating point, ``[entries]``.
+    """
+
+    csr: CSR
+    value: Tensor
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> Self:
+        row, col = x.nonzero(as_tuple=True)
+        rowptr = torch.zeros(x.shape[0] + 1, dtype=torch.int32, device=x.device)
+        rowptr[1:] = torch.bincount(row, minlength=x.shape[0]).cumsum(0)
+        return cls(CSR(rowptr, col.to(torch.int32), x.shape[1]), x[row, col])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.csr.num_rows, self.csr.num_columns
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.value.dtype
+
+    def element_size(self) -> int:
+        return self.value.element_size()
+
+    def with_value(self, value: Tensor) -> Self:
+        return replace(self, value=value)
+
+    def to_dense(self) -> Tensor:
+        return self.value.new_zeros(self.shape).index_put((self.csr.row, self.csr.col.long()), self.value)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self.csr.matmul(self.value, x)
+
+
+def as_features(x: Tensor) -> Tensor | SparseMatrix:
+    """Return ``x`` as a sparse matrix where that trains faster: below 10 % of entries other than 0."""
+    return SparseMatrix.from_dense(x) if float((x != 0).double().mean()) < _SPARSE_BELOW else x
+
+
+def dropout(x: Tensor | SparseMatrix, p: float, training: bool) -> Tensor | SparseMatrix:
+    """Zero entries at random with probability ``p`` in training, and scale up the others."""
+    if isinstance(x, SparseMatrix):
+        return x.with_value(torch.nn.functional.dropout(x.value, p, training))
+    return torch.nn.functional.dropout(x, p, training)
