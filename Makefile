@@ -18,7 +18,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/lint && mkdir -p build/lint
+	rm -rf build && mkdir -p build/lint
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/lint/site .
 	cd build/lint && MYPYPATH=site ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir .mypy_cache -p mixq_rl
 

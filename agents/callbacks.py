@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.plots import pareto_figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure as LoggedFigure
 
-from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.evaluation import CachedEvaluator, Evaluation
 
 __all__ = ["SearchMonitor"]
@@ -22,7 +22,8 @@ class SearchMonitor(BaseCallback):
 
     Tags: ``search/reward_mean``, ``search/reward_best``, ``search/accuracy``, ``search/reduction`` (of the rollout's
     episodes), ``search/hypervolume`` (of the archive), ``search/evaluations`` (distinct), ``search/cache_hits``,
-    ``search/evaluations_per_second``, ``bits/<component>`` (mean over the rollout), ``search/pareto`` (image, ten times).
+    ``search/evaluations_per_second``, ``bits/<component>`` (mean over the rollout), ``search/pareto`` (image, ten
+    times in a run).
 
     Args:
         evaluator: whose evaluations are watched.

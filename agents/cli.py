@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from mixq_rl.agents.tables import allocation_table, final_table
+from mixq_rl.agents.training_run import RunConfig, train
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from mixq_rl import training
-from mixq_rl.agents.tables import allocation_table, final_table
-from mixq_rl.agents.training_run import RunConfig, train
 from mixq_rl.datasets import datasets
 from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.nn import models
@@ -50,7 +50,9 @@ def _train(
         str, typer.Option(help=f"{', '.join(datasets)}, or a path to your own graph (.npz, or .pt holding tensors).")
     ] = RunConfig.dataset,
     model: Annotated[str, typer.Option(help=f"{', '.join(models)}.")] = RunConfig.model,
-    episodes: Annotated[int, typer.Option(help="Episodes of the search; each proposes one allocation.")] = RunConfig.episodes,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes of the search; each proposes one allocation.")
+    ] = RunConfig.episodes,
     bits: Annotated[str, typer.Option(help="Bit-widths on offer, each within 1...8.")] = ",".join(
         str(width) for width in RunConfig.bits
     ),
@@ -59,7 +61,8 @@ def _train(
         str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")
     ] = RunConfig.data_root,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-<time>")
+        Path | None,
+        typer.Option(help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-<time>"),
     ] = None,
 ) -> None:
     """Train an agent on one graph, and execute, fine-tune and measure what it finds.

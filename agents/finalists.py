@@ -3,14 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mixq_rl.agents.pareto import hypervolume
+from mixq_rl.envs import TradeOff
 from torch import Tensor
 
-from mixq_rl.agents.pareto import hypervolume, pareto_front
 from mixq_rl.evaluation import Evaluation, SupernetEvaluator
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.training import fine_tune
 
 __all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "spread"]
+
+_PREFERENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class Finalist:
 
 
 def spread(front: Sequence[Evaluation], count: int, reference_accuracy: float) -> list[Evaluation]:
-    """Return at most ``count`` points of a front, chosen one by one for the hypervolume they add, by ascending reduction."""
+    """Return at most ``count`` points of a front, by ascending reduction.
+
+    They are chosen one by one, each for the hypervolume that it adds to those before.
+    """
     chosen: list[Evaluation] = []
     left = list(front)
     while left and len(chosen) < count:
@@ -72,13 +78,11 @@ def fine_tune_finalists(
     return finalists
 
 
-def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, tolerance: float) -> Finalist:
-    """Return the finalist of greatest reduction whose validation accuracy is within ``tolerance`` of the reference's.
+def best_finalist(finalists: Sequence[Finalist], reference: Evaluation) -> Finalist:
+    """Return the finalist of highest reward at preference 0.5, by its validation accuracy after fine-tuning.
 
-    If there is none, the one of highest validation accuracy. The test split has no say.
+    The cheapest network that just keeps the accuracy would be the luckiest on few validation nodes, and disappoint on
+    the test split, which has no say here.
     """
-    good = [f for f in finalists if f.evaluation.accuracy >= reference.accuracy - tolerance]
-    if good:
-        return max(good, key=lambda f: f.evaluation.reduction)
-    front = pareto_front(f.evaluation for f in finalists)
-    return next(f for f in finalists if f.evaluation == front[0])
+    reward = TradeOff()
+    return max(finalists, key=lambda finalist: reward(finalist.evaluation, reference, _PREFERENCE))

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-
 from mixq_rl.agents.pareto import pareto_front
+
 from mixq_rl.evaluation import Evaluation
 
 __all__ = ["pareto_figure"]
@@ -68,7 +68,11 @@ def pareto_figure(
             label=None if index else "uniform, fine-tuned",
         )
         axes.annotate(
-            label, (evaluation.reduction, 100 * evaluation.accuracy), xytext=(5, -11), textcoords="offset points", fontsize=8
+            label,
+            (evaluation.reduction, 100 * evaluation.accuracy),
+            xytext=(5, -11),
+            textcoords="offset points",
+            fontsize=8,
         )
     axes.axhline(100 * reference.accuracy, color="black", linewidth=1, linestyle="--", label="float32")
     axes.set_xscale("log", base=2)

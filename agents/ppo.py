@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import gymnasium
 import numpy as np
 import torch
+from mixq_rl.envs import FEATURES, BitAllocationEnv, observe
+from mixq_rl.envs.observation import LOW
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from mixq_rl.envs import FEATURES, BitAllocationEnv, observe
-from mixq_rl.envs.observation import LOW
 from mixq_rl.errors import ArtifactError, BitWidthError, InputError
 from mixq_rl.evaluation import Evaluator
 from mixq_rl.quantization import check_bit_widths
@@ -26,7 +26,7 @@ __all__ = ["PPOAgent"]
 
 _VERSION = 1
 _WIDTHS = [64, 64]
-_EPISODES_PER_ROLLOUT = 32
+_EPISODES_PER_ROLLOUT = 16
 _MINIBATCHES = 4
 
 
@@ -34,7 +34,7 @@ class PPOAgent:
     """An agent that learns to allocate bit-widths, for all preferences at once.
 
     PPO of Stable-Baselines3, with parameters that suit short episodes whose reward comes at their end: no discount,
-    advantages from complete returns, updates after 32 episodes. Two hidden layers of 64.
+    advantages from complete returns, updates after 16 episodes. Two hidden layers of 64.
 
     Args:
         env: ``mixq_rl/BitAllocation-v0``, one or a vector of them.
@@ -64,7 +64,7 @@ class PPOAgent:
             n_epochs=10,
             gamma=1.0,
             gae_lambda=1.0,
-            ent_coef=0.01,
+            ent_coef=0.02,
             policy_kwargs={"net_arch": _WIDTHS},
             seed=seed,
             device="cpu",
@@ -75,7 +75,7 @@ class PPOAgent:
         """Learn from so many more episodes.
 
         Args:
-            episodes: at least 1. The policy is updated after each 32; with several environments the number is
+            episodes: at least 1. The policy is updated after each 16; with several environments the number is
                 rounded up to what they finish together.
             callbacks: of Stable-Baselines3.
             logger: of Stable-Baselines3; None: nothing is logged.
@@ -139,7 +139,9 @@ class PPOAgent:
         """
         config, tensors = load_artifact(Path(path), "policy", _VERSION)
         if config.get("features") != list(FEATURES):
-            raise ArtifactError(f"the policy in {path} was trained on other observations than this version of mixq_rl gives")
+            raise ArtifactError(
+                f"the policy in {path} was trained on other observations than this version of mixq_rl gives"
+            )
         bit_widths, widths = config.get("bit_widths"), config.get("widths")
         if not _is_list_of_int(bit_widths) or not _is_list_of_int(widths) or not all(0 < w <= 4096 for w in widths):
             raise ArtifactError(f"the policy in {path} names no valid bit_widths and widths")
@@ -179,5 +181,5 @@ def _evaluator(env: gymnasium.Env[Any, Any] | VecEnv) -> Evaluator:
     return inner.evaluator
 
 
-def _is_list_of_int(value: Any) -> bool:
+def _is_list_of_int(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)

@@ -4,9 +4,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from mixq_rl.agents.finalists import Finalist
+from rich.table import Table
 
 __all__ = ["allocation_table", "final_table", "write_csv"]
 
@@ -15,9 +14,18 @@ _GIGA = 1e9
 
 def final_table(finalists: Sequence[Finalist], best: Finalist) -> Table:
     """Return the table of accuracies, bit operations and reductions, the best row marked."""
-    table = Table(title="accuracy in %, BitOPs in 10⁹", caption="★ best: the cheapest within 0.5 points of float32 on validation")
+    table = Table(
+        title="accuracy in %, BitOPs in 10⁹", caption="★ best: the highest reward at preference 0.5, on validation"
+    )
     table.add_column("network", no_wrap=True)
-    for heading in ("validation", "test", "BitOPs\nlinear", "reduction\nlinear", "BitOPs\nproduct", "reduction\nproduct"):
+    for heading in (
+        "validation",
+        "test",
+        "BitOPs\nlinear",
+        "reduction\nlinear",
+        "BitOPs\nproduct",
+        "reduction\nproduct",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("bits", no_wrap=True)
     for finalist in finalists:
@@ -47,7 +55,7 @@ def allocation_table(components: Sequence[str], best: Finalist) -> Table:
 
 
 def write_csv(path: Path, finalists: Sequence[Finalist], best: Finalist, components: Sequence[str]) -> None:
-    """Write one row for each network: accuracies in [0, 1], bit operations, reductions, and a column for each component."""
+    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component."""
     heading = [
         "network",
         "best",

@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import Figure as LoggedFigure
-from stable_baselines3.common.logger import configure
-
 from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
 from mixq_rl.agents.pareto import ParetoArchive
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.tables import write_csv
-from mixq_rl.datasets import load_task
 from mixq_rl.envs import BitAllocationEnv
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Figure as LoggedFigure
+from stable_baselines3.common.logger import configure
+
+from mixq_rl.datasets import load_task
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator, measure_reference
 from mixq_rl.nn import build_model, models
@@ -36,9 +36,6 @@ _MAX_ENVS = 8
 _MAX_FINALISTS = 12
 _VERSION = 1
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "numpy")
-
-TOLERANCE = 0.005
-"""How much validation accuracy the best point may lose against float32."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class RunResult:
 
     Attributes:
         finalists: float32, the uniform allocations, then the agent's front by ascending reduction.
-        best: the agent's finalist of greatest reduction within :data:`TOLERANCE` of float32 on validation data.
+        best: the agent's finalist of highest reward at preference 0.5 on validation data.
         components: names, in the order of the allocations.
         hypervolume: of the search's archive (supernet weights, validation data).
         evaluations: distinct allocations evaluated.
@@ -152,7 +149,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     with stage("fine-tuning", "epochs") as progress:
         tuned = fine_tune_finalists(evaluator, wanted, teacher, seed=config.seed, progress=progress)
     uniform, front = tuned[: len(config.bits)], tuned[len(config.bits) :]
-    best = best_finalist(front, cached.reference, TOLERANCE)
+    best = best_finalist(front, cached.reference)
     assert best.model is not None
     best.model.save(run_dir / "model")
 
@@ -189,7 +186,9 @@ def _create(run_dir: Path) -> None:
     except OSError as error:
         raise InputError(f"run folder {str(run_dir)!r} cannot be made: {error.strerror}") from error
     if taken is not None:
-        raise InputError(f"run folder {str(run_dir)!r} already holds {taken.name!r}: name a new or empty one with --run-dir")
+        raise InputError(
+            f"run folder {str(run_dir)!r} already holds {taken.name!r}: name a new or empty one with --run-dir"
+        )
 
 
 def _write_config(config: RunConfig, run_dir: Path) -> None:

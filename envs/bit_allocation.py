@@ -1,13 +1,13 @@
 """The episode: one component after another gets its bit-width."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
-
 from mixq_rl.envs.observation import FEATURES, LOW, observe
 from mixq_rl.envs.reward import Reward, TradeOff
+from numpy.typing import NDArray
+
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluator
 
@@ -37,7 +37,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         >>> observation, info = env.reset(seed=0, options={"preference": 0.5})  # doctest: +SKIP
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012  declared so by Gymnasium
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         reward = self._reward(evaluation, self.evaluator.reference, self._preference)
         return self._observation(), float(reward), True, False, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """Return the table of components and bits, with render mode ``"ansi"``."""
         if self.render_mode is None:
             return None

@@ -28,8 +28,9 @@ class Adjacency:
 
     @classmethod
     def gcn(cls, edge_index: Tensor, num_nodes: int) -> Self:
-        r"""Return :math:`D^{-1/2} (A + I) D^{-1/2}` (Kipf and Welling, 2017), :math:`r_i = d_i^{-1/2}`, :math:`v_{ij} = d_j^{-1/2}`.
+        r"""Return :math:`D^{-1/2} (A + I) D^{-1/2}` (Kipf and Welling, 2017).
 
+        It is split into :math:`r_i = d_i^{-1/2}` and :math:`v_{ij} = d_j^{-1/2}`.
         Self-loops in ``edge_index`` are replaced by one of weight 1 at every node.
 
         Args:
@@ -68,5 +69,6 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
     if low < 0 or high >= num_nodes:
         offender = low if low < 0 else high
         raise InvalidGraphError(
-            f"edge_index names node {offender}, but the graph has nodes 0...{num_nodes - 1}: x must have a row for every node"
+            f"edge_index names node {offender}, but the graph has nodes 0...{num_nodes - 1}: "
+            f"x must have a row for every node"
         )

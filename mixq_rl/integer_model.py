@@ -8,8 +8,8 @@ from typing import Self
 
 from torch import Tensor
 
-from mixq_rl.errors import ArtifactError
 from mixq_rl.adjacency import Adjacency
+from mixq_rl.errors import ArtifactError
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.gcn import IntegerAdjacency, IntegerGCNConv
 from mixq_rl.nn.model import QuantizableModel

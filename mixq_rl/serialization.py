@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixq_rl.errors import ArtifactError
 
-__all__ = ["load_artifact", "save_artifact", "storable", "pack", "unpack"]
+__all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
 
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
@@ -63,9 +63,9 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
         return None
     expected = next(option for option in options if option is not type(None))
     if expected is Tensor:
-        if not isinstance(data, dict) or data.get("tensor") not in tensors:
+        if not isinstance(data, dict) or str(data.get("tensor")) not in tensors:
             raise ArtifactError(f"{name}: tensor missing")
-        return tensors[data["tensor"]]
+        return tensors[str(data["tensor"])]
     if typing.get_origin(expected) is tuple:
         if not isinstance(data, list):
             raise ArtifactError(f"{name}: a list is missing")
@@ -96,7 +96,9 @@ def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Te
         raise ArtifactError(f"{name}: {error}") from error
 
 
-def save_artifact(path: Path, kind: str, version: int, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def save_artifact(
+    path: Path, kind: str, version: int, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Write ``kind.safetensors`` and ``kind.json`` into the folder ``path``, creating it."""
     path.mkdir(parents=True, exist_ok=True)
     save_file(dict(tensors), path / f"{kind}.safetensors")

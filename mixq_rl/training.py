@@ -33,9 +33,17 @@ _FLOAT = _Schedule(epochs=200, learning_rate=0.01, scale_learning_rate=0.0, weig
 _SUPERNET = _Schedule(epochs=150, learning_rate=5e-3, scale_learning_rate=1e-2, weight_decay=5e-4)
 _FINE_TUNE = _Schedule(epochs=100, learning_rate=5e-3, scale_learning_rate=1e-2, weight_decay=5e-4)
 
+# Beside the float model's predictions for all nodes, the few labels mainly overfit.
+_LABEL_WEIGHT = 0.1
+
 
 def fit(
-    model: QuantizableModel, task: GraphTask, *, seed: int = 0, epochs: int | None = None, progress: Progress | None = None
+    model: QuantizableModel,
+    task: GraphTask,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    progress: Progress | None = None,
 ) -> QuantizableModel:
     """Train ``model`` in float32 and leave it at its best epoch by validation.
 
@@ -121,7 +129,9 @@ def fine_tune(
     teacher: Tensor | None = None,
     progress: Progress | None = None,
 ) -> QuantizableModel:
-    """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation, at its best epoch by validation.
+    """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation.
+
+    The copy is at its best epoch by validation.
 
     Args:
         model: calibrated at the allocation's bit-widths (a supernet); left as it is.
@@ -150,7 +160,7 @@ def fine_tune(
 
 @torch.no_grad()
 def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
-    """Return the float model's predictions for all nodes, ``[nodes, classes]``: what quantized models are distilled from."""
+    """Return the float model's predictions for all nodes, ``[nodes, classes]``, from which others are distilled."""
     model.eval()
     with model.allocated(None):
         probabilities: Tensor = model(task.x, task.edge_index).softmax(dim=1)
@@ -158,8 +168,10 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
 
 
 def _schedule(default: _Schedule, epochs: int | None) -> _Schedule:
-    return default if epochs is None else _Schedule(
-        epochs, default.learning_rate, default.scale_learning_rate, default.weight_decay
+    return (
+        default
+        if epochs is None
+        else _Schedule(epochs, default.learning_rate, default.scale_learning_rate, default.weight_decay)
     )
 
 
@@ -186,7 +198,7 @@ def _train(
     for epoch in range(schedule.epochs):
         model.train()
         optimizer.zero_grad()
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
         optimizer.step()
         decay.step()
         if validate is not None:
@@ -209,7 +221,7 @@ def _supervised(logits: Tensor, task: GraphTask) -> Tensor:
 
 def _distilled(logits: Tensor, task: GraphTask, teacher: Tensor) -> Tensor:
     # All nodes' features are there in training; only the labels of validation and test nodes are withheld.
-    return _supervised(logits, task) + nn.functional.cross_entropy(logits, teacher)
+    return _LABEL_WEIGHT * _supervised(logits, task) + nn.functional.cross_entropy(logits, teacher)
 
 
 def _validation(logits: Tensor, task: GraphTask) -> tuple[float, float]:

@@ -30,7 +30,8 @@ def load_task(name: str, root: str | PathLike[str] = "data") -> GraphTask:
     """Load a graph problem.
 
     Args:
-        name: ``"citation"`` (built in), ``"Cora"`` or ``"CiteSeer"`` (below ``root``), or a path that ends in ``.npz`` or ``.pt``.
+        name: ``"citation"`` (built in), ``"Cora"`` or ``"CiteSeer"`` (below ``root``), or a path that
+            ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
 
     Raises:

@@ -22,10 +22,10 @@ def load_citation(seed: int = 0) -> GraphTask:
     """Return a contextual stochastic block model with sparse binary bag-of-words features.
 
     Seven classes of unequal sizes. The 5,300 edges join nodes drawn in proportion to a power-law activity; with
-    probability 0.68 the second end is drawn from the first one's class, otherwise from all nodes (in all, 72 % of the edges
-    stay within a class; 81 % do in Cora). Each node has about 16 distinct words: a share of 0.17 of the draws comes from
-    its class's own Zipf-distributed vocabulary, the rest from one that all classes share. Features are row-normalised.
-    20 training nodes for each class, 500 validation, 1,000 test.
+    probability 0.68 the second end is drawn from the first one's class, otherwise from all nodes (in all, 72 % of the
+    edges stay within a class; 81 % do in Cora). Each node has about 16 distinct words: a share of 0.17 of the draws
+    comes from its class's own Zipf-distributed vocabulary, the rest from one that all classes share. Features are
+    row-normalised. 20 training nodes for each class, 500 validation, 1,000 test.
 
     Args:
         seed: of everything that is drawn.

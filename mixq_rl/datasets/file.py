@@ -1,5 +1,6 @@
 """The user's own graph, from a file of arrays."""
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from zipfile import BadZipFile
@@ -18,6 +19,7 @@ SUFFIXES = (".npz", ".pt")
 
 _MASKS: dict[str, Split] = {"train_mask": "train", "val_mask": "validation", "test_mask": "test"}
 _SPLIT_SEED = 0
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, BadZipFile, RuntimeError, EOFError, UnpicklingError)
 
 
 def load_file(path: Path) -> GraphTask:
@@ -35,7 +37,9 @@ def load_file(path: Path) -> GraphTask:
     entries = _read(path)
     missing = [name for name in ("x", "edge_index", "y") if name not in entries]
     if missing:
-        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}")
+        raise InvalidGraphError(
+            f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}"
+        )
     given = [name for name in _MASKS if name in entries]
     if given and len(given) < len(_MASKS):
         raise InvalidGraphError(f"{path.name}: only {', '.join(given)} given; give all of {', '.join(_MASKS)}, or none")
@@ -55,11 +59,13 @@ def load_file(path: Path) -> GraphTask:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: torch.from_numpy(file[name]) for name in file.files}
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, TypeError, BadZipFile, RuntimeError, EOFError, UnpicklingError) as error:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with the file is said below, in one line
+            if path.suffix == ".npz":
+                archive = np.load(file, allow_pickle=False)
+                return {name: torch.from_numpy(archive[name]) for name in archive.files}
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
     if not isinstance(loaded, dict) or not all(isinstance(entry, Tensor) for entry in loaded.values()):

@@ -16,7 +16,7 @@ __all__ = ["load_planetoid"]
 
 
 class _Planetoid(Planetoid):
-    """Planetoid that leaves its root as it is: what PyTorch Geometric derives from the raw files goes to ``scratch``."""
+    """Planetoid that leaves its root as it is: what is derived from the raw files goes to ``scratch``."""
 
     def __init__(self, root: str, name: str, scratch: str) -> None:
         self._scratch = scratch
@@ -40,8 +40,8 @@ def load_planetoid(name: str, root: Path) -> GraphTask:
     raw = root / "planetoid" / name / "raw"
     if not root.is_dir():
         raise DataNotFoundError(
-            f"data folder {str(root)!r} does not exist: looked for the files of {name} in {str(raw)!r}; create the folder to "
-            f"have them downloaded into it, or name another with --data-root or MIXQ_RL_DATA"
+            f"data folder {str(root)!r} does not exist: looked for the files of {name} in {str(raw)!r}; create the "
+            f"folder to have them downloaded into it, or name another with --data-root or MIXQ_RL_DATA"
         )
     # PyTorch Geometric reports its progress on standard error, past anyone who did not ask.
     with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
@@ -49,8 +49,9 @@ def load_planetoid(name: str, root: Path) -> GraphTask:
             data = _Planetoid(str(root / "planetoid"), name, scratch)[0]
         except OSError as error:
             raise DataNotFoundError(
-                f"no files of {name} in {str(raw)!r}, and downloading them failed ({error}): copy the files ind.{name.lower()}.* of "
-                f"the Planetoid distribution there, or name another data folder with --data-root or MIXQ_RL_DATA"
+                f"no files of {name} in {str(raw)!r}, and downloading them failed ({error}): copy the files "
+                f"ind.{name.lower()}.* of the Planetoid distribution there, or name another data folder with "
+                f"--data-root or MIXQ_RL_DATA"
             ) from error
     data = NormalizeFeatures()(data)
     edge_index = data.edge_index.to(torch.int64)

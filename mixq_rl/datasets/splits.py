@@ -9,9 +9,7 @@ from mixq_rl.datasets.task import Split
 __all__ = ["fraction_split", "planetoid_split"]
 
 
-def planetoid_split(
-    y: Tensor, *, train_per_class: int, validation: int, test: int, seed: int
-) -> dict[Split, Tensor]:
+def planetoid_split(y: Tensor, *, train_per_class: int, validation: int, test: int, seed: int) -> dict[Split, Tensor]:
     """Return masks with so many training nodes of each class and so many validation and test nodes of the rest."""
     order = np.random.default_rng(seed).permutation(y.numel())
     labels = y.numpy()[order]

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mixq_rl.errors import InvalidGraphError
 from mixq_rl.adjacency import check_edge_index
+from mixq_rl.errors import InvalidGraphError
 
 __all__ = ["GraphTask", "Split"]
 
@@ -44,11 +44,13 @@ class GraphTask:
             raise InvalidGraphError(f"{self.name}: x must be of shape [nodes, features], not {list(self.x.shape)}")
         if not bool(torch.isfinite(self.x).all()):
             node = int((~torch.isfinite(self.x)).any(dim=1).nonzero()[0])
-            raise InvalidGraphError(f"{self.name}: the features of node {node} are not finite: replace NaN and infinity")
+            raise InvalidGraphError(
+                f"{self.name}: the features of node {node} are not finite: replace NaN and infinity"
+            )
         nodes = self.x.shape[0]
         if self.y.shape != (nodes,):
             raise InvalidGraphError(
-                f"{self.name}: y has shape {list(self.y.shape)}, but there are {nodes} nodes: one label for each is needed"
+                f"{self.name}: y has shape {list(self.y.shape)}, but there are {nodes} nodes: each needs one label"
             )
         if self.y.dtype != torch.int64 or int(self.y.min()) < 0:
             raise InvalidGraphError(f"{self.name}: y must hold classes 0, 1, 2, ..., as integers")
@@ -58,7 +60,9 @@ class GraphTask:
             raise InvalidGraphError(f"{self.name}: {error}") from error
         for split, mask in self.masks.items():
             if mask.dtype != torch.bool or mask.shape != (nodes,):
-                raise InvalidGraphError(f"{self.name}: the {split} mask must be boolean, one entry for each of {nodes} nodes")
+                raise InvalidGraphError(
+                    f"{self.name}: the {split} mask must be boolean, one entry for each of {nodes} nodes"
+                )
             if not bool(mask.any()):
                 raise InvalidGraphError(f"{self.name}: the {split} mask is empty: mark at least one node")
 

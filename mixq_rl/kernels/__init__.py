@@ -66,7 +66,9 @@ def aggregate(
     if rowptr.dtype != torch.int32 or col.dtype != torch.int32:
         raise TypeError(f"aggregate takes int32 rowptr and col, not {rowptr.dtype} and {col.dtype}")
     if x.dtype not in _BYTES or (weight is not None and weight.dtype not in _BYTES):
-        raise TypeError(f"aggregate takes int8 or uint8 x and weight, not {x.dtype} and {None if weight is None else weight.dtype}")
+        raise TypeError(
+            f"aggregate takes int8 or uint8 x and weight, not {x.dtype} and {None if weight is None else weight.dtype}"
+        )
     if x.dim() != 2 or rowptr.dim() != 1 or col.dim() != 1 or (weight is not None and weight.shape != col.shape):
         raise ValueError("aggregate takes rowptr [rows + 1], col [edges], weight [edges] or None, x [nodes, features]")
     sums = reference.aggregate(rowptr, col, weight, x)

@@ -31,8 +31,8 @@ def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: i
     worst = int(bound.argmax())
     if int(bound[worst]) > _LIMIT:
         raise OverflowError(
-            f"layer {name!r}: the sum over {weight.shape[0]} inputs in column {worst} may reach {int(bound[worst])}, beyond "
-            f"int32; give its input or weight fewer bits"
+            f"layer {name!r}: the sum over {weight.shape[0]} inputs in column {worst} may reach {int(bound[worst])}, "
+            f"beyond int32; give its input or weight fewer bits"
         )
 
 
@@ -59,6 +59,6 @@ def check_aggregate(
     bound = int(degree[worst]) * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
     if bound > _LIMIT:
         raise OverflowError(
-            f"layer {name!r}: the sum over the {int(degree[worst])} neighbours of node {worst} may reach {bound}, beyond "
-            f"int32; give its adjacency or messages fewer bits"
+            f"layer {name!r}: the sum over the {int(degree[worst])} neighbours of node {worst} may reach {bound}, "
+            f"beyond int32; give its adjacency or messages fewer bits"
         )

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from mixq_rl.quantization import LearnedQuantizer
+from mixq_rl.quantization import ComponentKind, LearnedQuantizer
 
 __all__ = ["KINDS", "MAX_SQNR", "PROBE_BITS", "STATISTICS", "Component", "ComponentKind", "measure_statistics"]
 
-ComponentKind = Literal["input", "weight", "message", "adjacency", "attention", "aggregate", "update", "output"]
 KINDS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
 PROBE_BITS = (1, 2, 4, 8)

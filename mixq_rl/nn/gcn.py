@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl import kernels
-from mixq_rl.metering import OpRecord, operation
 from mixq_rl.adjacency import Adjacency
+from mixq_rl.metering import OpRecord, operation
 from mixq_rl.nn.bounds import check_aggregate, check_linear
 from mixq_rl.quantization import (
     FakeQuantized,
@@ -102,12 +102,10 @@ class GCNConv(nn.Module):
         """The integer layer's arithmetic in floating point, with gradients."""
         dtype = x.values.dtype
         weight = self.quantizer("weight").fake_quantize(self.weight)
-        message = self.quantizer("message").fake_requantize(
-            x.values @ weight.values, x.scale * weight.scale, row=x.row
-        )
+        message = self.quantizer("message").fake_requantize(x.values @ weight.dense, x.scale * weight.scale, row=x.row)
         alpha = self.quantizer("adjacency").fake_quantize(adjacency.value.to(dtype))
         return self.quantizer("aggregate").fake_requantize(
-            adjacency.csr.matmul(alpha.values, message.values),
+            adjacency.csr.matmul(alpha.dense, message.dense),
             alpha.scale * message.scale,
             bias=self.bias,
             row=FixedPoint.nearest(adjacency.row_scale, _ROW_EXPONENT),
@@ -125,9 +123,7 @@ class GCNConv(nn.Module):
             weight=weight,
             message=message.requantization(source.scale * weight.scale, None, source.row_exponent),
             adjacency=adjacency,
-            aggregate=aggregate.requantization(
-                adjacency.scale * message.quantizer().scale, self.bias, _ROW_EXPONENT
-            ),
+            aggregate=aggregate.requantization(adjacency.scale * message.quantizer().scale, self.bias, _ROW_EXPONENT),
             aggregate_scale=aggregate.quantizer().scale,
         )
 
@@ -218,7 +214,9 @@ class IntegerGCNConv:
         return QTensor(aggregate, self.aggregate.range, self.aggregate_scale, self.aggregate.zero_point)
 
 
-def _linear_record(name: str, source: str, x: Tensor | SparseMatrix, weight: Tensor, bits: tuple[int, int, int]) -> OpRecord:
+def _linear_record(
+    name: str, source: str, x: Tensor | SparseMatrix, weight: Tensor, bits: tuple[int, int, int]
+) -> OpRecord:
     shape = (x.shape[0], x.shape[1], weight.shape[1])
     size = _nbytes(x) + _nbytes(weight) + shape[0] * shape[2] * x.element_size()
     return OpRecord("linear", source, f"{name}.weight", f"{name}.message", shape, *bits, bytes=size)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from mixq_rl.adjacency import Adjacency
 from mixq_rl.errors import BitWidthError
 from mixq_rl.metering import OpMeter
-from mixq_rl.adjacency import Adjacency
 from mixq_rl.nn.component import Component, measure_statistics
 from mixq_rl.nn.gcn import IntegerGCNConv
 from mixq_rl.quantization import LearnedQuantizer, Quantizer

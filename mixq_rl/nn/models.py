@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from mixq_rl.adjacency import Adjacency
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
-from mixq_rl.adjacency import Adjacency
 from mixq_rl.nn.gcn import GCNConv, IntegerGCNConv
 from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.quantization import FakeQuantized, Quantizer
+from mixq_rl.quantization import Quantizer
 from mixq_rl.randomness import seeded
 from mixq_rl.registry import Registry
 from mixq_rl.sparse import SparseMatrix, dropout
@@ -101,8 +100,6 @@ def build_model(
         UnknownNameError: listing the known names.
     """
     with seeded(seed):
-        model = models[name](
-            task.num_features, hidden_channels, task.num_classes, num_layers=num_layers, **options
-        )
+        model = models[name](task.num_features, hidden_channels, task.num_classes, num_layers=num_layers, **options)
     model.observe(task.x, task.edge_index)
     return model

@@ -32,15 +32,19 @@ class FakeQuantized:
     scale: Tensor
     row: FixedPoint | None = None
 
+    @property
+    def dense(self) -> Tensor:
+        """The integers as a tensor."""
+        return self.values.to_dense() if isinstance(self.values, SparseMatrix) else self.values
+
     def dropout(self, p: float, training: bool) -> "FakeQuantized":
         """Zero entries at random, as in float training; zero is the centred integer 0."""
         return replace(self, values=dropout(self.values, p, training))
 
     def to_real(self) -> Tensor:
         """Return the real numbers, in the dtype of ``values``."""
-        values = self.values.to_dense() if isinstance(self.values, SparseMatrix) else self.values
-        real = values * self.scale.to(values.dtype)
-        return real if self.row is None else real * self.row.to_real().to(values.dtype)
+        real = self.dense * self.scale.to(self.values.dtype)
+        return real if self.row is None else real * self.row.to_real().to(real.dtype)
 
 
 class _Round(torch.autograd.Function):
@@ -78,7 +82,7 @@ class _Substitute(torch.autograd.Function):
 
 
 def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int) -> Tensor:
-    """Return the centred integers nearest to ``steps`` (x/s), with the straight-through gradient (zero where clamped)."""
+    """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, zero where clamped."""
     if offered.is_sign:
         return _Sign.apply(steps)
     return (_Round.apply(steps) + zero_point).clamp(offered.minimum, offered.maximum) - zero_point
@@ -91,8 +95,8 @@ def fake_requantize(
 
     Args:
         sums: integers in a float tensor, ``[rows, columns]``.
-        scale: float64 ``[]`` or ``[columns]``, the real scale that ``requantization`` approximates; receives the gradient.
-        bias: float64 ``[columns]`` in steps of the result, or None; receives the gradient.
+        scale: float64 ``[]`` or ``[columns]``, the real scale that ``requantization`` approximates; gets the gradient.
+        bias: float64 ``[columns]`` in steps of the result, or None; gets the gradient.
         row: fixed-point scales of the rows, or None.
         requantization: the fixed-point form.
 

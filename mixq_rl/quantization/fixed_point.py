@@ -41,8 +41,8 @@ class FixedPoint:
         mantissa = torch.round(x.double() * 2.0**exponent)
         if mantissa.numel() and not bool(mantissa.max() < 2**_MANTISSA_BITS):
             raise ValueError(
-                f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} bits "
-                f"behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
+                f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} "
+                f"bits behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
             )
         return cls(mantissa.to(torch.int64), exponent)
 

@@ -1,8 +1,8 @@
 """The quantizer of one component of a network, with one learned scale for each bit-width."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from mixq_rl.errors import BitWidthError
@@ -13,7 +13,9 @@ from mixq_rl.quantization.quantizer import Granularity, Quantizer, fit_quantizer
 from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["LearnedQuantizer"]
+__all__ = ["ComponentKind", "LearnedQuantizer"]
+
+ComponentKind = Literal["input", "weight", "message", "adjacency", "attention", "aggregate", "update", "output"]
 
 _ROW_MANTISSA_BITS = 26
 
@@ -36,7 +38,7 @@ class LearnedQuantizer(nn.Module):
     def __init__(
         self,
         name: str,
-        kind: str,
+        kind: ComponentKind,
         *,
         signed: bool | None,
         affine: bool = False,
@@ -69,9 +71,7 @@ class LearnedQuantizer(nn.Module):
 
     def fit(self, x: Tensor, bits: int) -> tuple[Quantizer, float]:
         """Return the quantizer of least squared error for ``x`` and its relative error; nothing is kept."""
-        return fit_quantizer(
-            x, bits, signed=self.is_signed(x), affine=self.affine, granularity=self.granularity
-        )
+        return fit_quantizer(x, bits, signed=self.is_signed(x), affine=self.affine, granularity=self.granularity)
 
     def calibrate(self, x: Tensor, bit_widths: Iterable[int]) -> None:
         """Set a scale and zero point for each bit-width from the component's real values."""
@@ -94,7 +94,9 @@ class LearnedQuantizer(nn.Module):
         """
         if self.bits is None or str(self.bits) not in self.log_scales or self.signed is None:
             known = tuple(sorted(self.zero_points))
-            raise BitWidthError(f"bit-width {self.bits} of component {self.name!r} is not among {known}: calibrate it first")
+            raise BitWidthError(
+                f"bit-width {self.bits} of component {self.name!r} is not among {known}: calibrate it first"
+            )
         return IntegerRange(self.bits, self.signed)
 
     @property
@@ -139,7 +141,7 @@ class LearnedQuantizer(nn.Module):
     def fake_requantize(
         self, sums: Tensor, scale: Tensor, bias: Tensor | None = None, row: FixedPoint | None = None
     ) -> FakeQuantized:
-        """Map float-held integer sums of real scale ``scale`` (times ``row``) to this component's integers, with gradients."""
+        """Map float-held integer sums of real scale ``scale`` (times ``row``) to this component's integers."""
         requantization = self.requantization(scale, bias, None if row is None else row.exponent)
         steps = None if bias is None else bias.double() / self.scale
         values = fake_requantize(sums, scale / self.scale, steps, row, requantization)

@@ -78,10 +78,10 @@ def fit_quantizer(
     fits the rows divided by their magnitude, so its scale is a scalar.
 
     Args:
-        x: values, ``[rows, columns]`` or ``[entries]``, floating point. Large matrices are judged by evenly spaced rows.
+        x: values, ``[rows, columns]`` or ``[entries]``, floating point; large ones are judged by evenly spaced rows.
         bits: bit-width.
         signed: whether the range has negative integers.
-        affine: whether the zero point may differ from 0.
+        affine: whether the zero point may differ from 0 (granularity ``TENSOR`` only).
         granularity: which entries share a scale.
 
     Returns:

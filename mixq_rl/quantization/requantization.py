@@ -98,7 +98,7 @@ class Requantization:
         return cls(mantissas, shift, row_shift, fixed_bias, offered, zero_point)
 
     def multipliers(self, row: FixedPoint | None) -> Tensor:
-        """Return the integer multipliers M: ``[]``, ``[columns]`` or, with row scales ``[rows, 1]``, ``[rows, columns]``."""
+        """Return the integer multipliers M, of the shape of ``multiplier`` or, with row scales, ``[rows, columns]``."""
         if row is None:
             return self.multiplier
         return (row.mantissa * self.multiplier) >> self.row_shift

@@ -1,0 +1,201 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mixq_rl.agents import PPOAgent
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import mixq_rl
+from tests.conftest import make_task
+
+
+def run(*arguments: str, cwd: Path, check: bool = False) -> subprocess.CompletedProcess[str]:
+    program = "from mixq_rl.agents.cli import main; main()"
+    environment = {name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"}
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def save_graph(path: Path, **changes: np.ndarray) -> Path:
+    task = make_task()
+    graph = {
+        "x": task.x.numpy(),
+        "edge_index": task.edge_index.numpy(),
+        "y": task.y.numpy(),
+        "train_mask": task.masks["train"].numpy(),
+        "val_mask": task.masks["validation"].numpy(),
+        "test_mask": task.masks["test"].numpy(),
+    }
+    np.savez(path, **{**graph, **changes})
+    return path
+
+
+NOT_FINITE = make_task().x.numpy().copy()
+NOT_FINITE[7, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "Coraa"], "unknown dataset 'Coraa': known are citation, Cora, CiteSeer; did you mean 'Cora'?"),
+        (
+            ["--dataset", "Cora"],
+            "data folder 'data' does not exist: looked for the files of Cora in 'data/planetoid/Cora/raw'",
+        ),
+        (["--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
+        (["--model", "gcm"], "unknown model 'gcm': known are gcn"),
+        (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
+        (["--bits", ""], "--bits '' is not a list of whole numbers"),
+        (["--bits", "2,9"], "bit-width 9 is outside 1...8"),
+        (["--bits", "0"], "bit-width 0 is outside 1...8"),
+        (["--episodes", "0"], "0 episodes: at least 1 is needed"),
+        (["--episodes", "many"], "Invalid value for '--episodes'"),
+        (["--seed", "-1"], "seed -1 is outside"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run("train", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("mixq-rl: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": NOT_FINITE}, "features of node 7 are not finite"),
+        ({"edge_index": np.array([[0], [150]])}, "names node 150, but the graph has nodes 0...149"),
+        ({"y": np.zeros(7, dtype=int)}, "y has shape [7], but there are 150 nodes"),
+        ({"train_mask": np.zeros(150, dtype=bool)}, "the train mask is empty"),
+    ],
+)
+def test_bad_graphs_are_answered_with_one_line(changes: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    save_graph(tmp_path / "graph.npz", **changes)
+    result = run("train", "--dataset", "graph.npz", cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.npz"]
+
+
+def test_run_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    save_graph(tmp_path / "graph.npz")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    result = run("train", "--dataset", "graph.npz", "--run-dir", "run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "run folder 'run' already holds 'mine.txt'" in result.stderr
+    result = run("train", "--dataset", "graph.npz", "--run-dir", "graph.npz", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "run folder 'graph.npz' cannot be made" in result.stderr
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path, check=True).stdout == f"mixq-rl {mixq_rl.__version__}\n"
+    assert "train" in run(cwd=tmp_path, check=True).stdout
+    text = run("train", "--help", cwd=tmp_path, check=True).stdout
+    for option in ("--dataset", "--model", "--episodes", "--bits", "--seed", "--data-root", "--run-dir"):
+        assert option in text
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Two runs of one configuration on a user's own graph, and what they printed."""
+    folder = tmp_path_factory.mktemp("runs")
+    save_graph(folder / "graph.npz")
+    printed = []
+    for name in ("one", "two"):
+        arguments = ["--dataset", "graph.npz", "--episodes", "72", "--bits", "2,4,8", "--run-dir", name]
+        printed.append(run("train", *arguments, cwd=folder, check=True).stdout)
+    return folder, printed
+
+
+def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> None:
+    _, (text, _) = runs
+    for label in ("float32", "uniform 8", "uniform 4", "uniform 2", "agent 1", "★", "conv1.weight"):
+        assert label in text
+    for stage in ("training in float32", "training the supernet", "searching", "fine-tuning"):
+        assert stage in text
+    assert "run folder: one" in text
+    assert "tensorboard --logdir one" in text
+
+
+def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
+    folder, _ = runs
+    names = {path.name for path in (folder / "one").iterdir() if not path.name.startswith("events.out.tfevents")}
+    assert names == {"config.json", "allocations.csv", "policy", "model", "pareto.png"}
+    config = json.loads((folder / "one" / "config.json").read_text())
+    assert config["config"]["bits"] == [2, 4, 8]
+    assert config["packages"]["mixq-rl"] == mixq_rl.__version__
+    assert (folder / "one" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert PPOAgent.load(folder / "one" / "policy").bit_widths == (2, 4, 8)
+
+
+def test_table_agrees_with_the_model_that_was_saved(runs: tuple[Path, list[str]]) -> None:
+    folder, _ = runs
+    with (folder / "one" / "allocations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["network"] for row in rows][:4] == ["float32", "uniform 8", "uniform 4", "uniform 2"]
+    (best,) = [row for row in rows if row["best"] == "1"]
+    assert best["network"].startswith("agent")
+    model = mixq_rl.IntegerModel.load(folder / "one" / "model")
+    assert [int(best[name]) for name in list(best)[8:]] == list(model.allocation)
+    task = mixq_rl.load_task(str(folder / "graph.npz"))
+    with mixq_rl.OpMeter() as meter:
+        logits = model(task.x, task.edge_index)
+    assert float(best["test_accuracy"]) == task.accuracy(logits, "test")
+    assert float(best["validation_accuracy"]) == task.accuracy(logits, "validation")
+    assert float(best["bitops"]) == meter.bitops("linear")
+    assert float(best["product_bitops"]) == meter.bitops("product")
+    assert float(best["reduction"]) == pytest.approx(float(rows[0]["bitops"]) / float(best["bitops"]))
+
+
+def test_same_seed_same_run(runs: tuple[Path, list[str]]) -> None:
+    folder, printed = runs
+    for file in ("allocations.csv", "config.json", "policy/policy.safetensors", "model/integer_model.safetensors"):
+        assert (folder / "one" / file).read_bytes() == (folder / "two" / file).read_bytes(), file
+    first, second = (text[text.index("accuracy in %") : text.index("run folder")] for text in printed)
+    assert first == second
+    one, two = (rewards(folder / name) for name in ("one", "two"))
+    assert one == two
+    assert len(one) > 1
+
+
+def rewards(folder: Path) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder)).Reload()
+    return [(event.step, event.value) for event in events.Scalars("search/reward_mean")]
+
+
+def test_tensorboard_holds_the_search(runs: tuple[Path, list[str]]) -> None:
+    folder, _ = runs
+    events = EventAccumulator(str(folder / "one")).Reload()
+    tags = events.Tags()
+    names = ("reward_mean", "reward_best", "accuracy", "reduction", "hypervolume", "evaluations")
+    expected = {f"search/{name}" for name in (*names, "evaluations_per_second", "cache_hits")}
+    expected |= {f"bits/{name}" for name in ("conv1.input", "conv1.weight", "conv2.aggregate")}
+    expected |= {"rollout/ep_rew_mean", "train/entropy_loss"}
+    assert expected <= set(tags["scalars"])
+    assert {"search/pareto", "final/pareto"} <= set(tags["images"])
+    volumes = [event.value for event in events.Scalars("search/hypervolume")]
+    assert volumes == sorted(volumes)
+    # Every episode is either a new evaluation or a hit.
+    last = {name: events.Scalars(f"search/{name}")[-1].value for name in ("evaluations", "cache_hits")}
+    assert last["evaluations"] + last["cache_hits"] == 72

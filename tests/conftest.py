@@ -1,0 +1,61 @@
+"""What several tests share: small problems that train in a second, and where the real graphs are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mixq_rl
+from mixq_rl.datasets import GraphTask
+from mixq_rl.datasets.splits import fraction_split
+
+ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def make_task(nodes: int = 150, words: int = 40, classes: int = 3, seed: int = 0) -> GraphTask:
+    """A graph with communities, whose row-normalised binary features say something of the class."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(classes, size=nodes)
+    likely = rng.random((classes, words)) < 0.2
+    words_of = rng.random((nodes, words)) < np.where(likely[y], 0.25, 0.03)
+    x = words_of / np.maximum(words_of.sum(axis=1, keepdims=True), 1)
+    edges = rng.integers(nodes, size=(2, 6 * nodes))
+    edges = edges[:, (y[edges[0]] == y[edges[1]]) | (rng.random(edges.shape[1]) < 0.1)]
+    return GraphTask(
+        "small",
+        torch.from_numpy(x).float(),
+        torch.from_numpy(np.concatenate([edges, edges[::-1]], axis=1)),
+        torch.from_numpy(y),
+        fraction_split(nodes, train=0.3, validation=0.3, seed=seed),
+    )
+
+
+@pytest.fixture(scope="session")
+def task() -> GraphTask:
+    return make_task()
+
+
+@pytest.fixture(scope="session")
+def float_model(task: GraphTask) -> mixq_rl.QuantizableModel:
+    model = mixq_rl.build_model("gcn", task, hidden_channels=16, seed=0)
+    return mixq_rl.fit(model, task, seed=0, epochs=40)
+
+
+@pytest.fixture(scope="session")
+def evaluator(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> mixq_rl.SupernetEvaluator:
+    return mixq_rl.SupernetEvaluator(float_model, task, bit_widths=(2, 4, 8), seed=0, epochs=30)
+
+
+@pytest.fixture(scope="session")
+def any_bit_evaluator(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> mixq_rl.SupernetEvaluator:
+    return mixq_rl.SupernetEvaluator(float_model, task, bit_widths=ALL_BITS, seed=0, epochs=10)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    root = os.environ.get("MIXQ_RL_DATA")
+    if not root:
+        pytest.skip("MIXQ_RL_DATA is not set: it names the folder of the real graphs")
+    return Path(root).resolve()

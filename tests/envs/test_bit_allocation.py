@@ -1,0 +1,105 @@
+import copy
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+import stable_baselines3.common.env_checker
+from gymnasium.utils.env_checker import check_env
+from mixq_rl.envs import BitAllocationEnv
+
+import mixq_rl
+from mixq_rl.errors import InputError
+
+
+@pytest.fixture
+def env(evaluator: mixq_rl.SupernetEvaluator) -> BitAllocationEnv:
+    return BitAllocationEnv(evaluator, render_mode="ansi")
+
+
+def test_is_registered(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    env = gymnasium.make("mixq_rl/BitAllocation-v0", evaluator=evaluator)
+    assert isinstance(env.unwrapped, BitAllocationEnv)
+    assert env.spec is not None
+
+
+def test_both_checkers_pass_without_a_warning(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for mode in (None, "ansi"):
+            env = gymnasium.make("mixq_rl/BitAllocation-v0", evaluator=evaluator, render_mode=mode)
+            check_env(env.unwrapped)
+            stable_baselines3.common.env_checker.check_env(env.unwrapped)
+            stable_baselines3.common.env_checker.check_env(env)
+
+
+def test_an_episode_walks_the_components_and_pays_at_the_end(
+    env: BitAllocationEnv, evaluator: mixq_rl.SupernetEvaluator
+) -> None:
+    _, info = env.reset(seed=0, options={"preference": 1.0})
+    assert info == {"preference": 1.0}
+    actions = [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    for action in actions[:-1]:
+        _, reward, terminated, truncated, info = env.step(np.int64(action))
+        assert (reward, terminated, truncated) == (0.0, False, False)
+        assert "evaluation" not in info
+    _, reward, terminated, truncated, info = env.step(actions[-1])
+    assert (terminated, truncated) == (True, False)
+    assert env.allocation == (2, 4, 8, 2, 4, 8, 2, 4, 8)
+    assert info["evaluation"].allocation == env.allocation
+    (expected,) = evaluator.evaluate([env.allocation])
+    assert info["evaluation"].accuracy == expected.accuracy
+    assert reward == pytest.approx(np.log2(expected.reduction) / 4)
+
+
+def test_preferences_are_drawn_from_the_seed(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    def drawn(seed: int) -> list[float]:
+        env = BitAllocationEnv(evaluator)
+        return [env.reset(seed=seed)[1]["preference"], env.reset()[1]["preference"]]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    fixed = BitAllocationEnv(evaluator, preference=0.25)
+    assert [fixed.reset()[1]["preference"] for _ in range(2)] == [0.25, 0.25]
+
+
+def test_renders_components_and_bits(env: BitAllocationEnv) -> None:
+    env.reset(seed=0)
+    env.step(2)
+    text = env.render()
+    assert text is not None
+    lines = text.splitlines()
+    assert lines[0].split() == ["component", "bits"]
+    assert lines[1].split() == ["conv1.input", "8"]
+    assert lines[2].split() == ["conv1.weight", "."]
+    assert len(lines) == 10
+
+
+def test_evaluations_are_remembered(env: BitAllocationEnv) -> None:
+    for _ in range(2):
+        env.reset(seed=0)
+        for _ in range(9):
+            env.step(0)
+    assert len(env.evaluator.store) == 1
+    assert env.evaluator.hits == 1
+
+
+def test_misuse_is_refused(env: BitAllocationEnv, evaluator: mixq_rl.SupernetEvaluator) -> None:
+    env.reset(seed=0)
+    with pytest.raises(
+        gymnasium.error.InvalidAction, match=r"action 3 is not an index into the bit-widths \(2, 4, 8\)"
+    ):
+        env.step(3)
+    for _ in range(9):
+        env.step(0)
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset"):
+        env.step(0)
+    with pytest.raises(InputError, match=r"preference 1.5 is outside \[0, 1\]"):
+        env.reset(options={"preference": 1.5})
+    with pytest.raises(InputError, match="preference -1"):
+        BitAllocationEnv(evaluator, preference=-1)
+    with pytest.raises(InputError, match="render mode 'human' is not among"):
+        BitAllocationEnv(evaluator, render_mode="human")
+    empty = copy.copy(evaluator)
+    empty.components = ()
+    with pytest.raises(InputError, match="no components"):
+        BitAllocationEnv(empty)

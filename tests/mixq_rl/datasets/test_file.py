@@ -1,0 +1,113 @@
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mixq_rl
+from mixq_rl.errors import DataNotFoundError, InvalidGraphError
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    graph: dict[str, Any] = {
+        "x": RNG.random((10, 4)).astype(np.float32),
+        "edge_index": np.array([[0, 1, 2], [1, 2, 3]]),
+        "y": np.arange(10) % 3,
+        "train_mask": np.arange(10) < 4,
+        "val_mask": (np.arange(10) >= 4) & (np.arange(10) < 7),
+        "test_mask": np.arange(10) >= 7,
+    }
+    graph.update(changes)
+    return {name: array for name, array in graph.items() if array is not None}
+
+
+def load(path: Path, **changes: Any) -> mixq_rl.GraphTask:
+    np.savez(path / "graph.npz", **arrays(**changes))
+    return mixq_rl.load_task(str(path / "graph.npz"))
+
+
+def test_loads_npz(tmp_path: Path) -> None:
+    graph = arrays()
+    np.savez(tmp_path / "graph.npz", **graph)
+    task = mixq_rl.load_task(str(tmp_path / "graph.npz"))
+    assert np.array_equal(task.x.numpy(), graph["x"])
+    assert np.array_equal(task.edge_index.numpy(), graph["edge_index"])
+    assert np.array_equal(task.masks["validation"].numpy(), graph["val_mask"])
+    assert task.num_classes == 3
+
+
+def test_loads_a_dictionary_of_tensors(tmp_path: Path) -> None:
+    torch.save({name: torch.from_numpy(array) for name, array in arrays().items()}, tmp_path / "graph.pt")
+    assert mixq_rl.load_task(str(tmp_path / "graph.pt")).num_nodes == 10
+
+
+def test_without_masks_the_nodes_are_split_60_20_20(tmp_path: Path) -> None:
+    task = load(tmp_path, train_mask=None, val_mask=None, test_mask=None)
+    assert [int(task.masks[split].sum()) for split in ("train", "validation", "test")] == [6, 2, 2]
+    again = load(tmp_path, train_mask=None, val_mask=None, test_mask=None)
+    assert torch.equal(task.masks["train"], again.masks["train"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": np.where(np.arange(40).reshape(10, 4) == 13, np.nan, 1.0)}, "features of node 3 are not finite"),
+        ({"x": np.full((10, 4), np.inf)}, "features of node 0 are not finite"),
+        ({"x": np.ones(10)}, r"x must be of shape \[nodes, features\], not \[10\]"),
+        ({"x": np.zeros((0, 4))}, r"x must be of shape"),
+        ({"edge_index": np.array([[0], [10]])}, r"names node 10, but the graph has nodes 0\.\.\.9"),
+        ({"edge_index": np.array([[-1], [0]])}, "names node -1"),
+        ({"edge_index": np.array([[0.5], [1.0]])}, "edge_index must be integers"),
+        ({"edge_index": np.array([0, 1])}, r"of shape \[2, edges\]"),
+        ({"y": np.arange(9)}, r"y has shape \[9\], but there are 10 nodes"),
+        ({"y": np.arange(10) / 2}, "y must hold classes"),
+        ({"y": np.arange(10) - 5}, "y must hold classes"),
+        ({"y": None}, "y missing; it holds x, edge_index"),
+        ({"train_mask": np.zeros(10, dtype=bool)}, "the train mask is empty"),
+        ({"val_mask": np.ones(9, dtype=bool)}, "the validation mask must be boolean, one entry for each of 10 nodes"),
+        ({"test_mask": None}, "only train_mask, val_mask given; give all"),
+    ],
+)
+def test_graphs_that_contradict_themselves_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidGraphError, match=message):
+        load(tmp_path, **changes)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"graph file '.*none\.npz' does not exist"):
+        mixq_rl.load_task(str(tmp_path / "none.npz"))
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("trap-was-sprung"),))
+
+
+def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plain.pt").write_bytes(pickle.dumps(_Trap()))
+    torch.save({"x": _Trap()}, "zipped.pt")
+    np.savez("objects.npz", x=np.array([_Trap()], dtype=object), edge_index=np.zeros(1), y=np.zeros(1))
+    for name in ("plain.pt", "zipped.pt", "objects.npz"):
+        with pytest.raises(InvalidGraphError, match="cannot be read as a graph of plain arrays"):
+            mixq_rl.load_task(name)
+    assert not Path("trap-was-sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04garbage"])
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"graph{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InvalidGraphError, match="cannot be read"):
+        mixq_rl.load_task(str(path))
+
+
+def test_pt_of_anything_else_is_refused(tmp_path: Path) -> None:
+    torch.save([torch.ones(2)], tmp_path / "graph.pt")
+    with pytest.raises(InvalidGraphError, match="must hold a dictionary of tensors"):
+        mixq_rl.load_task(str(tmp_path / "graph.pt"))

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from mixq_rl.errors import BitWidthError
+from mixq_rl.quantization import Granularity, LearnedQuantizer
+from mixq_rl.sparse import SparseMatrix
+
+
+def test_scale_stays_positive_whatever_the_gradient() -> None:
+    quantizer = LearnedQuantizer("conv1.weight", "weight", signed=True, granularity=Granularity.COLUMN)
+    quantizer.calibrate(torch.randn(10, 3, generator=torch.Generator().manual_seed(0)), (4,))
+    quantizer.bits = 4
+    optimizer = torch.optim.SGD(quantizer.parameters(), lr=5.0)
+    for _ in range(20):
+        optimizer.zero_grad()
+        quantizer.scale.sum().backward()
+        optimizer.step()
+    assert bool((quantizer.scale > 0).all())
+
+
+def test_exact_scales_are_not_learned() -> None:
+    quantizer = LearnedQuantizer("conv1.input", "input", signed=None, granularity=Granularity.ROW)
+    binary = torch.tensor([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
+    quantizer.calibrate(binary, (1,))
+    assert not quantizer.log_scales["1"].requires_grad
+    quantizer.bits = 1
+    assert torch.equal(quantizer.fake_quantize(binary).dense, (binary > 0).float())
+    quantizer.calibrate(torch.rand(4, 3), (1,))
+    assert quantizer.log_scales["1"].requires_grad
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("negative", [True, False])
+def test_sparse_and_dense_features_quantize_alike(bits: int, negative: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(20, 30, generator=generator) * (torch.rand(20, 30, generator=generator) < 0.1)
+    if negative:
+        x = x * torch.where(torch.rand(20, 30, generator=generator) < 0.5, -1.0, 1.0)
+    quantizer = LearnedQuantizer("conv1.input", "input", signed=None, granularity=Granularity.ROW)
+    quantizer.calibrate(x, (bits,))
+    quantizer.bits = bits
+    sparse, dense = quantizer.fake_quantize(SparseMatrix.from_dense(x)), quantizer.fake_quantize(x)
+    assert torch.equal(sparse.dense, dense.dense)
+    assert torch.equal(sparse.to_real(), dense.to_real())
+
+
+def test_bit_width_without_calibration_is_refused_by_name() -> None:
+    quantizer = LearnedQuantizer("conv1.weight", "weight", signed=True)
+    quantizer.calibrate(torch.ones(2, 2), (2, 8))
+    quantizer.bits = 3
+    with pytest.raises(BitWidthError, match=r"bit-width 3 of component 'conv1.weight' is not among \(2, 8\)"):
+        _ = quantizer.scale
+
+
+def test_rows_far_above_the_calibration_data_are_refused() -> None:
+    quantizer = LearnedQuantizer("conv1.input", "input", signed=None, granularity=Granularity.ROW)
+    quantizer.calibrate(torch.rand(4, 3), (8,))
+    quantizer.bits = 8
+    assert quantizer.quantizer().quantize(torch.full((1, 3), 10.0)).values.tolist() == [[255] * 3]
+    with pytest.raises(ValueError, match="is beyond what a fixed-point number"):
+        quantizer.quantizer().quantize(torch.full((1, 3), 1e6))

@@ -1,0 +1,223 @@
+import copy
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+import mixq_rl
+from mixq_rl.datasets import GraphTask
+from mixq_rl.errors import ArtifactError, InvalidGraphError
+from tests.conftest import ALL_BITS, make_task
+
+
+class NoFloat(TorchDispatchMode):
+    """Fails on any tensor operation that takes or gives floating-point numbers; counts the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        leaves, _ = tree_flatten((args, kwargs, result))
+        for leaf in leaves:
+            if isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex()):
+                raise AssertionError(f"{func} touches {leaf.dtype}")
+            if isinstance(leaf, torch.dtype) and leaf.is_floating_point:
+                raise AssertionError(f"{func} converts to {leaf}")
+        self.operations += 1
+        return result
+
+
+def random_allocations(count: int, seed: int = 0) -> list[tuple[int, ...]]:
+    draw = random.Random(seed)
+    return [tuple(draw.choice(ALL_BITS) for _ in range(9)) for _ in range(count)]
+
+
+def test_the_dispatch_mode_catches_a_float() -> None:
+    with pytest.raises(AssertionError, match=r"torch\.float32"), NoFloat():
+        torch.ones(2, dtype=torch.int32) * 0.5
+
+
+@pytest.mark.parametrize("allocation", [*random_allocations(20, seed=1), *[(bits,) * 9 for bits in ALL_BITS]])
+def test_no_floating_point_between_quantized_input_and_logits(
+    any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, allocation: tuple[int, ...]
+) -> None:
+    model = any_bit_evaluator.freeze(allocation)
+    features = model.quantize_features(task.x)
+    graph = model.quantize_graph(any_bit_evaluator.model.prepare_graph(task.edge_index, task.num_nodes))
+    with NoFloat() as watch:
+        output = model.execute(features, graph)
+    assert watch.operations > 20
+    assert output.values.dtype in (torch.int8, torch.uint8)
+    assert bool((output.dequantize() == model(task.x.double(), task.edge_index)).all())
+
+
+def agrees_with_fake_quantization(
+    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, allocation: tuple[int, ...]
+) -> None:
+    fake = copy.deepcopy(evaluator.model).double()
+    with fake.allocated(allocation), torch.no_grad():
+        expected = fake(task.x.double(), task.edge_index)
+    got = evaluator.freeze(allocation)(task.x.double(), task.edge_index)
+    torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)
+    assert torch.equal(got.argmax(dim=1), expected.argmax(dim=1))
+
+
+@pytest.mark.parametrize("allocation", random_allocations(100))
+def test_equals_the_fake_quantized_model(
+    any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, allocation: tuple[int, ...]
+) -> None:
+    agrees_with_fake_quantization(any_bit_evaluator, task, allocation)
+
+
+@pytest.mark.parametrize("name", ["citation", "Cora"])
+def test_equals_the_fake_quantized_model_on_100_allocations_of_a_whole_graph(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue("data_root") if name == "Cora" else "data"
+    task = mixq_rl.load_task(name, root)
+    model = mixq_rl.fit(mixq_rl.build_model("gcn", task), task, epochs=20)
+    evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=ALL_BITS, epochs=3)
+    for allocation in random_allocations(100, seed=2):
+        agrees_with_fake_quantization(evaluator, task, allocation)
+
+
+def test_equals_the_fake_quantized_model_with_real_valued_signed_features() -> None:
+    task = make_task(seed=1)
+    noise = torch.randn(task.x.shape, generator=torch.Generator().manual_seed(0))
+    task = mixq_rl.GraphTask("real", task.x + noise, task.edge_index, task.y, task.masks)
+    model = mixq_rl.fit(mixq_rl.build_model("gcn", task, hidden_channels=8, num_layers=3), task, epochs=10)
+    evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=ALL_BITS, epochs=5)
+    draw = random.Random(0)
+    for _ in range(30):
+        agrees_with_fake_quantization(evaluator, task, tuple(draw.choice(ALL_BITS) for _ in range(13)))
+
+
+def test_bitops_of_uniform_8_bits_on_cora_equal_the_hand_count(data_root: Path) -> None:
+    task = mixq_rl.load_task("Cora", data_root)
+    model = mixq_rl.build_model("gcn", task, hidden_channels=128)
+    evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=(8,), epochs=1)
+    (evaluation,) = evaluator.evaluate([[8] * 9])
+    # Cora: 2,708 nodes, 1,433 words, 7 classes, 10,556 directed edges; 128 hidden units; a self-loop at every node.
+    edges = 10_556 + 2_708
+    linear = 2_708 * 1_433 * 128 + 2_708 * 128 * 7
+    aggregate = 2 * edges * 128 + 2 * edges * 7
+    assert linear + aggregate == 502_719_840
+    # Operands and result have 8 bits each: their mean is 8.
+    assert evaluation.bitops == 8 * 502_719_840 == 4_021_758_720
+    assert evaluator.reference.bitops == 32 * 502_719_840 == 16_087_034_880
+    macs = linear + aggregate // 2
+    assert evaluation.product_bitops == 8 * 8 * macs
+    assert evaluator.reference.product_bitops == 32 * 32 * macs
+
+
+def test_executes_on_a_graph_it_has_never_seen(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    other = make_task(nodes=37, seed=5)
+    logits = evaluator.freeze((8,) * 9)(other.x, other.edge_index)
+    assert logits.shape == (37, 3)
+    assert logits.dtype == torch.float32
+    agrees_with_fake_quantization(evaluator, other, (8,) * 9)
+
+
+@pytest.mark.parametrize("nodes", [1, 5])
+def test_executes_on_a_graph_without_edges(evaluator: mixq_rl.SupernetEvaluator, nodes: int) -> None:
+    x = torch.zeros(nodes, 40)
+    logits = evaluator.freeze((4,) * 9)(x, torch.zeros(2, 0, dtype=torch.int64))
+    assert logits.shape == (nodes, 3)
+
+
+def test_a_node_s_result_depends_on_its_neighbourhood_alone(
+    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask
+) -> None:
+    model = evaluator.freeze((4,) * 9)
+    far = 100 * torch.rand(1, task.num_features)
+    alone = model(task.x, task.edge_index)
+    beside = model(torch.cat([task.x, far * task.x.max() / far.max()]), task.edge_index)
+    assert torch.equal(alone, beside[: task.num_nodes])
+
+
+def test_bad_graphs_are_refused_before_execution(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
+    model = evaluator.freeze((8,) * 9)
+    with pytest.raises(InvalidGraphError, match="names node 150"):
+        model(task.x, torch.tensor([[0], [150]]))
+
+
+def test_hub_that_could_overflow_is_refused_by_layer_and_node(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    model = evaluator.freeze((8,) * 9)
+    adjacency = evaluator.model.prepare_graph(torch.zeros(2, 0, dtype=torch.int64), 2)
+    adjacency.csr.rowptr[1:] = torch.tensor([100_000, 100_001], dtype=torch.int32)
+    with pytest.raises(OverflowError, match=r"layer 'conv1': the sum over the 100000 neighbours of node 0 may reach"):
+        model.quantize_graph(adjacency)
+
+
+def test_saved_and_loaded_gives_the_same_integers(
+    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, tmp_path: Path
+) -> None:
+    model = evaluator.freeze((2, 4, 8, 2, 4, 8, 2, 4, 8))
+    model.save(tmp_path / "model")
+    loaded = mixq_rl.IntegerModel.load(tmp_path / "model")
+    assert loaded.allocation == model.allocation
+    assert torch.equal(loaded(task.x, task.edge_index), model(task.x, task.edge_index))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    config = json.loads((path / "integer_model.json").read_text())
+    for key, value in changes.items():
+        target = config
+        *parents, last = key.split("__")
+        for parent in parents:
+            target = target[int(parent) if parent.isdigit() else parent]
+        target[last] = value
+    (path / "integer_model.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 99}, "has format version 99; this version of mixq_rl reads 1"),
+        ({"format": "mixq_rl/policy"}, "is not a mixq_rl integer_model"),
+        ({"model": None}, "None is not IntegerModel"),
+        ({"model__layers__0__type": "Path"}, "'Path' is not IntegerGCNConv"),
+        ({"model__layers__0__message__shift": 0}, r"shift 0 is outside 1\.\.\.40"),
+        ({"model__layers__0__message__shift": "x"}, "'x' is not of type int"),
+        ({"model__layers__0__weight__range__bits": 9}, "bit-width 9 is outside"),
+        ({"model__layers__0__weight__range__signed": False}, r"holds torch\.uint8, not torch\.int8"),
+        ({"model__layers__0__weight__values": {"tensor": "none"}}, r"model\.layers\.0\.weight\.values: tensor missing"),
+    ],
+)
+def test_files_that_are_wrong_are_refused(
+    evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    evaluator.freeze((4,) * 9).save(tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(ArtifactError, match=message):
+        mixq_rl.IntegerModel.load(tmp_path)
+
+
+def test_weights_outside_their_bits_are_refused(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
+    evaluator.freeze((4,) * 9).save(tmp_path)
+    tensors = load_file(tmp_path / "integer_model.safetensors")
+    tensors["model.layers.1.weight.values"][0, 0] = 100
+    save_file(tensors, tmp_path / "integer_model.safetensors")
+    with pytest.raises(ArtifactError, match=r"weights of layer 'conv2' are not integers of 4 bits"):
+        mixq_rl.IntegerModel.load(tmp_path)
+
+
+def test_missing_and_truncated_files_are_refused(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no integer_model"):
+        mixq_rl.IntegerModel.load(tmp_path)
+    evaluator.freeze((4,) * 9).save(tmp_path)
+    for file in ("integer_model.safetensors", "integer_model.json"):
+        content = (tmp_path / file).read_bytes()
+        for tenth in range(10):
+            (tmp_path / file).write_bytes(content[: len(content) * tenth // 10])
+            with pytest.raises(ArtifactError, match="damaged"):
+                mixq_rl.IntegerModel.load(tmp_path)
+        (tmp_path / file).write_bytes(content)

@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from mixq_rl.metering import OpMeter, OpRecord, operation
+
+LINEAR = OpRecord("linear", "x", "w", "m", (3, 5, 7), 2, 4, 8, bytes=10)
+AGGREGATE = OpRecord("aggregate", "a", "m", "h", (3, 11, 7), 2, 8, 4, bytes=20)
+
+
+def test_counts_of_a_linear() -> None:
+    assert LINEAR.operations == LINEAR.macs == 3 * 5 * 7
+    assert LINEAR.bitops("linear") == pytest.approx(105 * (2 + 4 + 8) / 3)
+    assert LINEAR.bitops("product") == 105 * 2 * 4
+
+
+def test_counts_of_an_aggregate() -> None:
+    assert AGGREGATE.macs == 11 * 7
+    assert AGGREGATE.operations == 2 * 11 * 7
+    assert AGGREGATE.bitops("product") == 77 * 2 * 8
+
+
+def test_meter_adds_up_what_happened_inside_its_block_only() -> None:
+    with operation(LINEAR):
+        pass
+    with OpMeter() as meter:
+        with operation(LINEAR):
+            pass
+        with operation(AGGREGATE):
+            pass
+    with operation(AGGREGATE):
+        pass
+    assert [replace(record, seconds=0.0) for record in meter.records] == [LINEAR, AGGREGATE]
+    assert meter.bitops() == LINEAR.bitops() + AGGREGATE.bitops()
+    assert (meter.operations, meter.bytes) == (105 + 154, 30)
+    assert meter.seconds > 0
+
+
+def test_meters_nest() -> None:
+    with OpMeter() as outer, OpMeter() as inner, operation(LINEAR):
+        pass
+    assert len(outer.records) == len(inner.records) == 1
+
+
+def test_unknown_convention_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"unknown convention 'other': known are 'linear' and 'product'"):
+        OpMeter().bitops("other")  # type: ignore[arg-type]
