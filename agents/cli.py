@@ -96,6 +96,8 @@ def main() -> None:
     except OSError as error:
         _fail(str(error), _FAILURE)
     else:
+        if code == _INTERRUPTED:
+            _fail("interrupted", _INTERRUPTED)
         sys.exit(code or 0)
 
 
@@ -121,6 +123,16 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 
+class _CountColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        total = "?" if task.total is None else f"{task.total:.0f}"
+        return Text(f"{task.completed:.0f}/{total} {self._unit}", style="progress.download")
+
+
 class _SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -133,7 +145,7 @@ def _stage(console: Console, what: str, unit: str) -> Iterator[training.Progress
         SpinnerColumn(),
         TextColumn("{task.description:<24}"),
         BarColumn(),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total}} {unit}"),
+        _CountColumn(unit),
         _SpeedColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )

@@ -70,12 +70,14 @@ def pareto_figure(
         axes.annotate(
             label,
             (evaluation.reduction, 100 * evaluation.accuracy),
-            xytext=(5, -11),
+            xytext=(-6, -11),
+            ha="right",
             textcoords="offset points",
             fontsize=8,
         )
     axes.axhline(100 * reference.accuracy, color="black", linewidth=1, linestyle="--", label="float32")
     axes.set_xscale("log", base=2)
+    axes.margins(x=0.08)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.set_xlabel("reduction in bit operations against float32 (linear convention)")
     axes.set_ylabel("validation accuracy (%)")

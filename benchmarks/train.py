@@ -18,8 +18,10 @@ from typing import Annotated, Any
 
 import typer
 from mixq_rl.agents import RunConfig, RunResult, train
+from mixq_rl.agents.finalists import Finalist
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
+WITHIN = 0.01
 PACKAGES = ("mixq-rl", "torch", "torch_geometric", "stable-baselines3", "numpy")
 
 
@@ -51,22 +53,31 @@ def main(
 
 
 def _summary(result: RunResult, seconds: float) -> dict[str, Any]:
-    rows = {}
-    for finalist in result.finalists:
-        label = "best" if finalist is result.best else finalist.label
-        rows[label] = {
-            "allocation": list(finalist.evaluation.allocation),
-            "validation_accuracy": finalist.evaluation.accuracy,
-            "test_accuracy": finalist.test_accuracy,
-            "bitops": finalist.evaluation.bitops,
-            "reduction": finalist.evaluation.reduction,
-            "product_reduction": finalist.evaluation.product_reduction,
-        }
+    networks = {finalist.label: _row(finalist) for finalist in result.finalists}
+    # What the front holds, seen with hindsight: nobody can choose by the test split.
+    float_accuracy = networks["float32"]["test_accuracy"]
+    close = [
+        row
+        for label, row in networks.items()
+        if label.startswith("agent") and row["test_accuracy"] >= float_accuracy - WITHIN
+    ]
+    hindsight = {"cheapest within 1 point": max(close, key=lambda row: row["reduction"])} if close else {}
     return {
         "seconds": round(seconds, 1),
         "evaluations": result.evaluations,
         "hypervolume": result.hypervolume,
-        "networks": rows,
+        "networks": {**networks, "best": _row(result.best), **hindsight},
+    }
+
+
+def _row(finalist: Finalist) -> dict[str, Any]:
+    return {
+        "allocation": list(finalist.evaluation.allocation),
+        "validation_accuracy": finalist.evaluation.accuracy,
+        "test_accuracy": finalist.test_accuracy,
+        "bitops": finalist.evaluation.bitops,
+        "reduction": finalist.evaluation.reduction,
+        "product_reduction": finalist.evaluation.product_reduction,
     }
 
 
@@ -81,7 +92,7 @@ def _print_mean(name: str, runs: list[dict[str, Any]]) -> None:
         saved = [row["reduction"] for row in rows]
         spread = (statistics.stdev(test), statistics.stdev(saved)) if len(rows) > 1 else (0.0, 0.0)
         print(
-            f"  {label:<10} test {statistics.mean(test):5.2f} ± {spread[0]:.2f} %   "
+            f"  {label:<24} test {statistics.mean(test):5.2f} ± {spread[0]:.2f} %   "
             f"reduction {statistics.mean(saved):5.2f} ± {spread[1]:.2f}"
         )
 

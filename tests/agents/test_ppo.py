@@ -16,7 +16,7 @@ from mixq_rl.nn import STATISTICS, Component
 
 
 class LookupTable:
-    """An evaluator without a network: the weight costs most, and 2 bits there cost accuracy; elsewhere they are free."""
+    """An evaluator without a network: the weight costs most, and only there do 2 bits cost accuracy."""
 
     bit_widths = (2, 4, 8)
     reference = Evaluation((32, 32, 32, 32), 0.8, 288.0, 1.0, 4096.0, 1.0)
