@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.plots import pareto_figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure as LoggedFigure
 
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.evaluation import CachedEvaluator, Evaluation
 
 __all__ = ["SearchMonitor"]

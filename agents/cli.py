@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from mixq_rl.agents.tables import allocation_table, final_table
-from mixq_rl.agents.training_run import RunConfig, train
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from mixq_rl import training
+from mixq_rl.agents.tables import allocation_table, final_table
+from mixq_rl.agents.training_run import RunConfig, train
 from mixq_rl.datasets import datasets
 from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.nn import models
@@ -62,7 +62,9 @@ def _train(
     ] = RunConfig.data_root,
     run_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-<time>"),
+        typer.Option(
+            help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-seed<seed>-<time>"
+        ),
     ] = None,
 ) -> None:
     """Train an agent on one graph, and execute, fine-tune and measure what it finds.
@@ -80,6 +82,7 @@ def _train(
         f"to watch the search: tensorboard --logdir {result.run_dir}",
         soft_wrap=True,
         highlight=False,
+        markup=False,
     )
 
 
@@ -114,7 +117,7 @@ def _parse_bits(text: str) -> tuple[int, ...]:
 
 
 def _default_run_dir(config: RunConfig) -> Path:
-    name = f"{Path(config.dataset).stem}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{Path(config.dataset).stem}-{config.model}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("runs") / name
 
 

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 from mixq_rl.agents.pareto import hypervolume
 from mixq_rl.envs import TradeOff
-from torch import Tensor
-
 from mixq_rl.evaluation import Evaluation, SupernetEvaluator
 from mixq_rl.integer_model import IntegerModel
-from mixq_rl.training import fine_tune
 
 __all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "spread"]
 
@@ -50,7 +47,6 @@ def spread(front: Sequence[Evaluation], count: int, reference_accuracy: float) -
 def fine_tune_finalists(
     evaluator: SupernetEvaluator,
     allocations: Sequence[tuple[str, tuple[int, ...]]],
-    teacher: Tensor,
     *,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
@@ -60,7 +56,6 @@ def fine_tune_finalists(
     Args:
         evaluator: gives the supernet, which is where each fine-tuning starts.
         allocations: labels and bit-widths.
-        teacher: the float model's class probabilities.
         seed: of the fine-tuning.
         progress: told (epochs done, epochs in all).
     """
@@ -71,8 +66,7 @@ def fine_tune_finalists(
             if progress is not None:
                 progress(before * epochs + epoch, len(allocations) * epochs)
 
-        tuned = fine_tune(evaluator.model, evaluator.task, allocation, seed=seed, teacher=teacher, progress=report)
-        model = evaluator.freeze(allocation, tuned)
+        model = evaluator.fine_tune(allocation, seed=seed, progress=report)
         test = evaluator.measure(model, "test")
         finalists.append(Finalist(label, evaluator.measure(model, "validation"), test.accuracy, model))
     return finalists

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from mixq_rl.agents.pareto import pareto_front
 
+from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.evaluation import Evaluation
 
 __all__ = ["pareto_figure"]
@@ -81,7 +81,7 @@ def pareto_figure(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.set_xlabel("reduction in bit operations against float32 (linear convention)")
     axes.set_ylabel("validation accuracy (%)")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower left")
     return figure

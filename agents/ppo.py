@@ -8,37 +8,41 @@ from typing import Any, Self, TypeGuard
 import gymnasium
 import numpy as np
 import torch
-from mixq_rl.envs import FEATURES, BitAllocationEnv, observe
-from mixq_rl.envs.observation import LOW
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
+from mixq_rl.envs import FEATURES, BitAllocationEnv, observe
+from mixq_rl.envs.observation import LOW
 from mixq_rl.errors import ArtifactError, BitWidthError, InputError
 from mixq_rl.evaluation import Evaluator
 from mixq_rl.quantization import check_bit_widths
+from mixq_rl.randomness import RandomStream
 from mixq_rl.serialization import load_artifact, save_artifact
 from mixq_rl.version import __version__
 
-__all__ = ["PPOAgent"]
+__all__ = ["EPISODES_PER_UPDATE", "PPOAgent"]
 
 _VERSION = 1
 _WIDTHS = [64, 64]
-_EPISODES_PER_ROLLOUT = 16
-_MINIBATCHES = 4
+EPISODES_PER_UPDATE = 16
+_MOST_MINIBATCHES = 4
 
 
 class PPOAgent:
     """An agent that learns to allocate bit-widths, for all preferences at once.
 
     PPO of Stable-Baselines3, with parameters that suit short episodes whose reward comes at their end: no discount,
-    advantages from complete returns, updates after 16 episodes. Two hidden layers of 64.
+    advantages from complete returns, an update after every 16 episodes. Two hidden layers of 64.
 
     Args:
         env: ``mixq_rl/BitAllocation-v0``, one or a vector of them.
-        seed: of the policy's weights, its exploration, and the preferences drawn.
+        seed: of the policy's weights, its exploration, and the preferences drawn. Other users of the global random
+            generators neither disturb the agent nor are disturbed.
+        episodes_per_update: after how many episodes the policy is updated; episodes left over at the end of
+            :meth:`learn` teach it nothing.
 
     Attributes:
         bit_widths: what the actions stand for.
@@ -49,34 +53,42 @@ class PPOAgent:
         (2, 4, 4, 2, 8, 4, 4, 2, 8)
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any] | VecEnv, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any] | VecEnv,
+        *,
+        seed: int = 0,
+        episodes_per_update: int = EPISODES_PER_UPDATE,
+    ) -> None:
         self._evaluator = _evaluator(env)
         self.bit_widths = self._evaluator.bit_widths
         horizon = len(self._evaluator.components)
         num_envs = env.num_envs if isinstance(env, VecEnv) else 1
-        rollout = horizon * -(-_EPISODES_PER_ROLLOUT // num_envs)
-        self._ppo: PPO | None = PPO(
-            "MlpPolicy",
-            env,
-            learning_rate=2e-3,
-            n_steps=rollout,
-            batch_size=rollout * num_envs // _MINIBATCHES,
-            n_epochs=10,
-            gamma=1.0,
-            gae_lambda=1.0,
-            ent_coef=0.02,
-            policy_kwargs={"net_arch": _WIDTHS},
-            seed=seed,
-            device="cpu",
-        )
+        rollout = max(horizon * -(-episodes_per_update // num_envs), 2)
+        self._random = RandomStream(seed)
+        self._ppo: PPO | None
+        with self._random.active():
+            self._ppo = PPO(
+                "MlpPolicy",
+                env,
+                learning_rate=2e-3,
+                n_steps=rollout,
+                batch_size=_minibatch(rollout * num_envs),
+                n_epochs=10,
+                gamma=1.0,
+                gae_lambda=1.0,
+                ent_coef=0.02,
+                policy_kwargs={"net_arch": _WIDTHS},
+                seed=seed,
+                device="cpu",
+            )
         self._policy: ActorCriticPolicy = self._ppo.policy
 
     def learn(self, episodes: int, *, callbacks: Sequence[BaseCallback] = (), logger: Logger | None = None) -> Self:
         """Learn from so many more episodes.
 
         Args:
-            episodes: at least 1. The policy is updated after each 16; with several environments the number is
-                rounded up to what they finish together.
+            episodes: at least 1; with several environments rounded up to what they finish together.
             callbacks: of Stable-Baselines3.
             logger: of Stable-Baselines3; None: nothing is logged.
 
@@ -94,7 +106,8 @@ class PPOAgent:
             self._ppo.set_logger(logger)
         horizon = len(self._evaluator.components)
         stop = _StopAfter(episodes)
-        self._ppo.learn(episodes * horizon + 1, callback=[*callbacks, stop], reset_num_timesteps=False)
+        with self._random.active():
+            self._ppo.learn(episodes * horizon, callback=[*callbacks, stop], reset_num_timesteps=False)
         return self
 
     def allocate(self, evaluator: Evaluator, preference: float = 0.5) -> tuple[int, ...]:
@@ -108,8 +121,9 @@ class PPOAgent:
             BitWidthError: if the evaluator offers other bit-widths than the policy was trained with.
             InputError: for a preference outside [0, 1].
         """
-        if tuple(evaluator.bit_widths) != self.bit_widths:
-            raise BitWidthError(f"the policy chooses among {self.bit_widths}, but {evaluator.bit_widths} are on offer")
+        offered = tuple(evaluator.bit_widths)
+        if offered != self.bit_widths:
+            raise BitWidthError(f"the policy chooses among {self.bit_widths}, but {offered} are on offer")
         if not 0.0 <= preference <= 1.0:
             raise InputError(f"preference {preference} is outside [0, 1]")
         allocation: list[int] = []
@@ -171,7 +185,9 @@ class _StopAfter(BaseCallback):
 
     def _on_step(self) -> bool:
         self._left -= int(np.sum(self.locals["dones"]))
-        return self._left > 0
+        # A rollout that is complete is still to be learned from: then the count of time steps ends the run.
+        complete = self.locals["n_steps"] + 1 == self.locals["n_rollout_steps"]
+        return self._left > 0 or complete
 
 
 def _evaluator(env: gymnasium.Env[Any, Any] | VecEnv) -> Evaluator:
@@ -179,6 +195,13 @@ def _evaluator(env: gymnasium.Env[Any, Any] | VecEnv) -> Evaluator:
     if not isinstance(inner, BitAllocationEnv):
         raise InputError(f"PPOAgent learns on mixq_rl/BitAllocation-v0, not on {inner!r}")
     return inner.evaluator
+
+
+def _minibatch(steps: int) -> int:
+    """Return the size of equal minibatches, as many as there may be, of at least two steps each."""
+    return next(
+        steps // count for count in range(_MOST_MINIBATCHES, 0, -1) if steps % count == 0 and steps >= 2 * count
+    )
 
 
 def _is_list_of_int(value: Any) -> TypeGuard[list[int]]:

@@ -4,40 +4,38 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixq_rl.agents.finalists import Finalist
+from rich import box
 from rich.table import Table
+
+from mixq_rl.agents.finalists import Finalist
 
 __all__ = ["allocation_table", "final_table", "write_csv"]
 
-_GIGA = 1e9
+_UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
 
 
 def final_table(finalists: Sequence[Finalist], best: Finalist) -> Table:
-    """Return the table of accuracies, bit operations and reductions, the best row marked."""
+    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns."""
+    dearest = max(finalist.evaluation.bitops for finalist in finalists)
+    scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
     table = Table(
-        title="accuracy in %, BitOPs in 10⁹", caption="★ best: the highest reward at preference 0.5, on validation"
+        title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)",
+        caption="★ best: the integer network of highest reward at preference 0.5, on validation",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("network", no_wrap=True)
-    for heading in (
-        "validation",
-        "test",
-        "BitOPs\nlinear",
-        "reduction\nlinear",
-        "BitOPs\nproduct",
-        "reduction\nproduct",
-    ):
+    for heading in ("val", "test", "BitOPs linear", "BitOPs product"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("bits", no_wrap=True)
+    table.add_column("bits", overflow="fold")
     for finalist in finalists:
         evaluation = finalist.evaluation
         table.add_row(
             f"{finalist.label} ★" if finalist is best else finalist.label,
             f"{100 * evaluation.accuracy:.1f}",
             f"{100 * finalist.test_accuracy:.1f}",
-            f"{evaluation.bitops / _GIGA:.3f}",
-            f"{evaluation.reduction:.1f}×",
-            f"{evaluation.product_bitops / _GIGA:.3f}",
-            f"{evaluation.product_reduction:.1f}×",
+            f"{evaluation.bitops / scale:.3f} ({evaluation.reduction:.1f}×)",
+            f"{evaluation.product_bitops / scale:.3f} ({evaluation.product_reduction:.1f}×)",
             _short(evaluation.allocation),
             style="bold green" if finalist is best else None,
         )

@@ -9,23 +9,23 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from mixq_rl.agents.callbacks import SearchMonitor
-from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
-from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.plots import pareto_figure
-from mixq_rl.agents.ppo import PPOAgent
-from mixq_rl.agents.tables import write_csv
-from mixq_rl.envs import BitAllocationEnv
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure as LoggedFigure
 from stable_baselines3.common.logger import configure
 
+from mixq_rl.agents.callbacks import SearchMonitor
+from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.plots import pareto_figure
+from mixq_rl.agents.ppo import EPISODES_PER_UPDATE, PPOAgent
+from mixq_rl.agents.tables import write_csv
 from mixq_rl.datasets import load_task
+from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator, measure_reference
+from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator
 from mixq_rl.nn import build_model, models
 from mixq_rl.quantization import check_bit_widths
-from mixq_rl.training import Progress, class_probabilities, fit
+from mixq_rl.training import Progress, fit
 
 __all__ = ["RunConfig", "RunResult", "Stage", "train"]
 
@@ -80,7 +80,7 @@ class RunResult:
 
     Attributes:
         finalists: float32, the uniform allocations, then the agent's front by ascending reduction.
-        best: the agent's finalist of highest reward at preference 0.5 on validation data.
+        best: the integer network of highest reward at preference 0.5 on validation data.
         components: names, in the order of the allocations.
         hypervolume: of the search's archive (supernet weights, validation data).
         evaluations: distinct allocations evaluated.
@@ -115,14 +115,12 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
         InputError: if the run folder is in use, or the data are not what they should be.
     """
     task = load_task(config.dataset, config.data_root)
-    _create(run_dir)
-    _write_config(config, run_dir)
+    _claim(run_dir, config)
     model = build_model(
         config.model, task, hidden_channels=config.hidden_channels, num_layers=config.num_layers, seed=config.seed
     )
     with stage("training in float32", "epochs") as progress:
         fit(model, task, seed=config.seed, progress=progress)
-    teacher = class_probabilities(model, task)
     with stage("training the supernet", "epochs") as progress:
         evaluator = SupernetEvaluator(model, task, bit_widths=config.bits, seed=config.seed, progress=progress)
     cached = CachedEvaluator(evaluator)
@@ -136,7 +134,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
         seed=config.seed,
         env_kwargs={"evaluator": cached},
     )
-    agent = PPOAgent(envs, seed=config.seed)
+    agent = PPOAgent(envs, seed=config.seed, episodes_per_update=min(config.episodes, EPISODES_PER_UPDATE))
     with stage("searching", "episodes") as progress:
         monitor = SearchMonitor(cached, archive, config.episodes, progress)
         agent.learn(config.episodes, callbacks=[monitor], logger=logger)
@@ -147,13 +145,13 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     points = spread(archive.front, _MAX_FINALISTS, reference_accuracy)
     wanted += [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with stage("fine-tuning", "epochs") as progress:
-        tuned = fine_tune_finalists(evaluator, wanted, teacher, seed=config.seed, progress=progress)
+        tuned = fine_tune_finalists(evaluator, wanted, seed=config.seed, progress=progress)
     uniform, front = tuned[: len(config.bits)], tuned[len(config.bits) :]
-    best = best_finalist(front, cached.reference)
+    best = best_finalist(tuned, cached.reference)
     assert best.model is not None
     best.model.save(run_dir / "model")
 
-    float32 = Finalist("float32", measure_reference(model, task), task.accuracy(model(task.x, task.edge_index), "test"))
+    float32 = Finalist("float32", cached.reference, task.accuracy(model(task.x, task.edge_index), "test"))
     result = RunResult(
         finalists=(float32, *uniform, *front),
         best=best,
@@ -179,19 +177,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     return result
 
 
-def _create(run_dir: Path) -> None:
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        taken = next(run_dir.iterdir(), None)
-    except OSError as error:
-        raise InputError(f"run folder {str(run_dir)!r} cannot be made: {error.strerror}") from error
-    if taken is not None:
-        raise InputError(
-            f"run folder {str(run_dir)!r} already holds {taken.name!r}: name a new or empty one with --run-dir"
-        )
-
-
-def _write_config(config: RunConfig, run_dir: Path) -> None:
+def _claim(run_dir: Path, config: RunConfig) -> None:
     document = {
         "format": "mixq_rl/run",
         "version": _VERSION,
@@ -200,4 +186,16 @@ def _write_config(config: RunConfig, run_dir: Path) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
-    (run_dir / "config.json").write_text(json.dumps(document, indent=2) + "\n")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        taken = next(run_dir.iterdir(), None)
+        if taken is None:
+            # Of two runs that come at once, one finds the file there.
+            with (run_dir / "config.json").open("x") as file:
+                file.write(json.dumps(document, indent=2) + "\n")
+    except FileExistsError:
+        taken = run_dir / "config.json" if run_dir.is_dir() else run_dir
+    except OSError as error:
+        raise InputError(f"run folder {str(run_dir)!r} cannot be written: {error.strerror}") from error
+    if taken is not None:
+        raise InputError(f"run folder {str(run_dir)!r} holds {taken.name!r}: name a new or empty one with --run-dir")

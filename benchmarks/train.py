@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from mixq_rl.agents import RunConfig, RunResult, train
 from mixq_rl.agents.finalists import Finalist
 

@@ -1,6 +1,7 @@
 """The environment ``mixq_rl/BitAllocation-v0``, its observation and its reward."""
 
 import gymnasium
+
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
 from mixq_rl.envs.observation import FEATURES, observe
 from mixq_rl.envs.reward import Reward, TradeOff

@@ -1,15 +1,18 @@
 """The episode: one component after another gets its bit-width."""
 
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
-from mixq_rl.envs.observation import FEATURES, LOW, observe
-from mixq_rl.envs.reward import Reward, TradeOff
 from numpy.typing import NDArray
 
+from mixq_rl.envs.observation import FEATURES, LOW, observe
+from mixq_rl.envs.reward import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluator
+from mixq_rl.nn import STATISTICS
+from mixq_rl.quantization import check_bit_widths
 
 __all__ = ["BitAllocationEnv"]
 
@@ -29,7 +32,8 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         render_mode: ``"ansi"`` or None.
 
     Raises:
-        InputError: for a preference outside [0, 1], or an evaluator without components.
+        InputError: for a preference outside [0, 1], or an evaluator without components or with statistics missing.
+        BitWidthError: for an evaluator with bit-widths outside 1...8.
 
     Example:
         >>> import gymnasium, mixq_rl.envs
@@ -49,8 +53,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render mode {render_mode!r} is not among {self.metadata['render_modes']}")
-        if not evaluator.components:
-            raise InputError("the evaluator has no components: there is nothing to allocate")
+        _check_evaluator(evaluator)
         self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(LOW, np.ones(len(FEATURES), dtype=np.float32))
@@ -58,12 +61,12 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._reward = reward or TradeOff()
         self._fixed_preference = None if preference is None else _check_preference(preference)
         self._preference = 0.0
-        self._allocation: list[int] = []
+        self._allocation: list[int] | None = None
 
     @property
     def allocation(self) -> tuple[int, ...]:
         """The bit-widths chosen so far."""
-        return tuple(self._allocation)
+        return tuple(self._allocation or ())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -88,14 +91,14 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
         Raises:
             gymnasium.error.InvalidAction: for an index that is not on offer.
-            gymnasium.error.ResetNeeded: if the episode has ended.
+            gymnasium.error.ResetNeeded: if the episode has ended, or none has begun.
         """
         if not self.action_space.contains(action):
             raise gymnasium.error.InvalidAction(
                 f"action {action!r} is not an index into the bit-widths {self.evaluator.bit_widths}"
             )
-        if len(self._allocation) == len(self.evaluator.components):
-            raise gymnasium.error.ResetNeeded("the allocation is complete: call reset() to begin another episode")
+        if self._allocation is None or len(self._allocation) == len(self.evaluator.components):
+            raise gymnasium.error.ResetNeeded("no episode is under way: call reset() to begin one")
         self._allocation.append(self.evaluator.bit_widths[int(action)])
         info: dict[str, Any] = {"preference": self._preference}
         if len(self._allocation) < len(self.evaluator.components):
@@ -113,12 +116,22 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         width = max(len(name) for name in names)
         lines = [f"{'component':<{width}}  bits"]
         for index, name in enumerate(names):
-            bits = str(self._allocation[index]) if index < len(self._allocation) else "."
+            bits = str(self.allocation[index]) if index < len(self.allocation) else "."
             lines.append(f"{name:<{width}}  {bits:>4}")
         return "\n".join(lines)
 
     def _observation(self) -> NDArray[np.float32]:
-        return observe(self.evaluator, self._allocation, self._preference)
+        return observe(self.evaluator, self.allocation, self._preference)
+
+
+def _check_evaluator(evaluator: Evaluator) -> None:
+    if not evaluator.components:
+        raise InputError("the evaluator has no components: there is nothing to allocate")
+    check_bit_widths(evaluator.bit_widths)
+    for component in evaluator.components:
+        wrong = [name for name in STATISTICS if not math.isfinite(component.statistics.get(name, math.nan))]
+        if wrong:
+            raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
 
 
 def _check_preference(preference: float) -> float:

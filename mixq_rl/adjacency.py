@@ -62,6 +62,7 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
     if edge_index.dim() != 2 or edge_index.shape[0] != 2 or edge_index.dtype not in (torch.int64, torch.int32):
         raise InvalidGraphError(
             f"edge_index must be integers of shape [2, edges], not {edge_index.dtype} of shape {list(edge_index.shape)}"
+            + (": transpose it" if edge_index.dim() == 2 and edge_index.shape[1] == 2 else "")
         )
     if edge_index.numel() == 0:
         return

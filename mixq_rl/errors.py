@@ -6,6 +6,8 @@ __all__ = [
     "DataNotFoundError",
     "InputError",
     "InvalidGraphError",
+    "ScaleError",
+    "SumOverflowError",
     "UnknownNameError",
 ]
 
@@ -28,6 +30,14 @@ class InvalidGraphError(InputError):
 
 class BitWidthError(InputError):
     """A bit-width outside 1...8, or one that is not on offer."""
+
+
+class ScaleError(InputError):
+    """A scale that fixed-point numbers cannot hold beside the others."""
+
+
+class SumOverflowError(InputError, OverflowError):
+    """A sum that int32 might not hold."""
 
 
 class ArtifactError(InputError):

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
-
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.errors import BitWidthError
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel
 from mixq_rl.quantization import QTensor, check_bit_widths
-from mixq_rl.training import Progress, fit_supernet
+from mixq_rl.training import Progress, class_probabilities, fine_tune, fit_supernet
 
 __all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "SupernetEvaluator", "check_allocation", "measure_reference"]
 
@@ -88,8 +86,7 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
 def measure_reference(model: QuantizableModel, task: GraphTask) -> Evaluation:
     """Return the evaluation of ``model`` executed in float32."""
     graph = model.prepare_graph(task.edge_index, task.num_nodes)
-    model.eval()
-    with torch.no_grad(), model.allocated(None), OpMeter() as meter:
+    with model.evaluating(), model.allocated(None), OpMeter() as meter:
         logits = model(task.x, graph)
     return Evaluation(
         allocation=(_FLOAT_BITS,) * len(model.quantizers),
@@ -117,6 +114,7 @@ class SupernetEvaluator:
     Attributes:
         model: the supernet.
         task: as given.
+        teacher: the float model's class probabilities, ``[nodes, classes]``, from which all others are distilled.
         bit_widths: ascending.
         components: of the float-trained model.
         reference: evaluation of the float-trained model.
@@ -140,29 +138,54 @@ class SupernetEvaluator:
         self.reference = measure_reference(model, task)
         self.model = copy.deepcopy(model)
         self.components = self.model.observe(task.x, task.edge_index)
-        fit_supernet(self.model, task, self.bit_widths, seed=seed, epochs=epochs, progress=progress)
+        self.teacher = class_probabilities(self.model, task)
+        fit_supernet(
+            self.model, task, self.bit_widths, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
+        )
         self._graph = self.model.prepare_graph(task.edge_index, task.num_nodes)
         self._features: dict[int, QTensor] = {}
 
-    def freeze(self, allocation: Sequence[int], model: QuantizableModel | None = None) -> IntegerModel:
-        """Return the integer model of one allocation.
-
-        Args:
-            allocation: the bit-width of each component.
-            model: another model of the same components, for example a fine-tuned one; None: the supernet.
+    def freeze(self, allocation: Sequence[int]) -> IntegerModel:
+        """Return the integer model of one allocation, with the supernet's weights.
 
         Raises:
             BitWidthError: for bit-widths that are not on offer.
-            OverflowError: if an int32 sum might overflow.
+            SumOverflowError: if an int32 sum might overflow.
         """
-        return IntegerModel.freeze(model or self.model, check_allocation(self, allocation))
+        return IntegerModel.freeze(self.model, check_allocation(self, allocation))
+
+    def fine_tune(
+        self,
+        allocation: Sequence[int],
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        progress: Progress | None = None,
+    ) -> IntegerModel:
+        """Return the integer model of one allocation, with weights fine-tuned for it from the supernet's.
+
+        Args:
+            allocation: the bit-width of each component.
+            seed: of the fine-tuning.
+            epochs: None: the default of :func:`~mixq_rl.training.fine_tune`.
+            progress: told after each epoch.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        checked = check_allocation(self, allocation)
+        tuned = fine_tune(
+            self.model, self.task, checked, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
+        )
+        return IntegerModel.freeze(tuned, checked)
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
         """Freeze each allocation, execute it on integers, and judge it on the validation split.
 
         Raises:
             BitWidthError: for bit-widths that are not on offer.
-            OverflowError: if an int32 sum might overflow.
+            SumOverflowError: if an int32 sum might overflow.
         """
         return [self._evaluate(self.freeze(allocation)) for allocation in allocations]
 
@@ -215,7 +238,7 @@ class CachedEvaluator:
 
     @property
     def bit_widths(self) -> tuple[int, ...]:
-        return self.evaluator.bit_widths
+        return tuple(self.evaluator.bit_widths)
 
     @property
     def reference(self) -> Evaluation:

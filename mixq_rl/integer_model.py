@@ -9,11 +9,12 @@ from typing import Self
 from torch import Tensor
 
 from mixq_rl.adjacency import Adjacency
-from mixq_rl.errors import ArtifactError
+from mixq_rl.errors import ArtifactError, InputError, SumOverflowError
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.gcn import IntegerAdjacency, IntegerGCNConv
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.quantization import QTensor, Quantizer
+from mixq_rl.quantization.integer_range import within
 from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, unpack
 
 __all__ = ["IntegerModel"]
@@ -45,7 +46,7 @@ class IntegerModel:
 
         Raises:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
-            OverflowError: if an int32 sum might overflow.
+            SumOverflowError: if an int32 sum might overflow.
         """
         with model.allocated(allocation):
             source, layers = model.freeze_layers()
@@ -59,7 +60,7 @@ class IntegerModel:
         """Quantize a graph's adjacency for every layer.
 
         Raises:
-            OverflowError: if a node has so many neighbours that an int32 sum might overflow.
+            SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
         return tuple(layer.quantize_adjacency(adjacency) for layer in self.layers)
 
@@ -80,9 +81,12 @@ class IntegerModel:
             ``[nodes, classes]`` in the dtype of ``x``.
 
         Raises:
+            InputError: for features that are not floating point, or whose rows are far beyond the calibration data.
             InvalidGraphError: for an edge to a node that does not exist.
-            OverflowError: if a node has so many neighbours that an int32 sum might overflow.
+            SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
+        if not x.is_floating_point():
+            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
         adjacency = Adjacency.gcn(edge_index, x.shape[0])
         return self.execute(self.quantize_features(x), self.quantize_graph(adjacency)).dequantize().to(x.dtype)
 
@@ -111,14 +115,22 @@ class IntegerModel:
 
     def _check(self, path: str | PathLike[str]) -> None:
         offered, zero_point = self.input.range, self.input.zero_point
+        executed, columns = [offered.bits], None
         for layer in self.layers:
             weight = layer.weight
-            if weight.values.numel() and not (
-                weight.range.minimum <= int(weight.values.min()) and int(weight.values.max()) <= weight.range.maximum
-            ):
+            if weight.values.dim() != 2 or columns not in (None, weight.values.shape[0]):
+                raise ArtifactError(f"{path}: weights of layer {layer.name!r} do not fit what comes before")
+            columns = weight.values.shape[1]
+            multipliers = (layer.message.multiplier, layer.aggregate.multiplier, layer.aggregate.bias)
+            if any(entry is not None and entry.shape not in ((), (columns,)) for entry in multipliers):
+                raise ArtifactError(f"{path}: multipliers of layer {layer.name!r} do not fit its {columns} columns")
+            if not within(weight.values, weight.range.minimum, weight.range.maximum):
                 raise ArtifactError(f"{path}: weights of layer {layer.name!r} are not integers of {weight.bits} bits")
+            executed += [weight.bits, layer.message.range.bits, layer.adjacency.range.bits, layer.aggregate.range.bits]
             try:
                 check_linear(layer.name, weight.values, offered, zero_point)
-            except OverflowError as error:
+            except SumOverflowError as error:
                 raise ArtifactError(f"{path}: {error}") from error
             offered, zero_point = layer.aggregate.range, layer.aggregate.zero_point
+        if not self.layers or tuple(executed) != self.allocation:
+            raise ArtifactError(f"{path}: its allocation {self.allocation} is not what its layers have, {executed}")

@@ -1,11 +1,14 @@
 """Seeds that reach exactly as far as the block they are for."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 
-__all__ = ["seeded"]
+__all__ = ["RandomStream", "seeded"]
 
 
 @contextmanager
@@ -14,3 +17,42 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
+
+
+class RandomStream:
+    """The global generators of Python, NumPy and torch, for a library that draws from them.
+
+    Inside its ``with`` blocks they go on from where the last one left them; outside, the caller's are untouched.
+
+    Args:
+        seed: of the stream, 0 ... 2^32 - 1.
+    """
+
+    def __init__(self, seed: int) -> None:
+        outer = _get()
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002  the global generator is what the library draws from
+        torch.manual_seed(seed)
+        self._state = _get()
+        _set(outer)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make the stream the global generators inside the block."""
+        outer = _get()
+        _set(self._state)
+        try:
+            yield
+        finally:
+            self._state = _get()
+            _set(outer)
+
+
+def _get() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set(state: tuple[Any, ...]) -> None:
+    random.setstate(state[0])
+    np.random.set_state(state[1])  # noqa: NPY002
+    torch.set_rng_state(state[2])

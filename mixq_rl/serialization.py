@@ -71,7 +71,7 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
             raise ArtifactError(f"{name}: a list is missing")
         item = typing.get_args(expected)[0]
         return tuple(unpack(entry, item, f"{name}.{index}", tensors) for index, entry in enumerate(data))
-    if dataclasses.is_dataclass(expected) or expected is Any:
+    if dataclasses.is_dataclass(expected):
         return _unpack_object(data, expected, name, tensors)
     if type(data) is not expected:
         raise ArtifactError(f"{name}: {data!r} is not of type {expected.__name__}")
@@ -81,9 +81,8 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
 def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
     kind = data.get("type") if isinstance(data, dict) else None
     cls = _storable.get(str(kind))
-    if cls is None or (expected is not Any and cls is not expected):
-        wanted = "a known type" if expected is Any else expected.__name__
-        raise ArtifactError(f"{name}: {kind!r} is not {wanted}")
+    if cls is None or cls is not expected:
+        raise ArtifactError(f"{name}: {kind!r} is not {expected.__name__}")
     hints = typing.get_type_hints(cls)
     arguments = {}
     for field in dataclasses.fields(cls):
@@ -118,7 +117,7 @@ def load_artifact(path: Path, kind: str, version: int) -> tuple[dict[str, Any], 
         tensors: dict[str, torch.Tensor] = load_file(tensor_file)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} holds no {kind}: {error.filename or tensor_file} is missing") from error
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise ArtifactError(f"{path} holds a damaged {kind}: {error}") from error
     if not isinstance(config, dict) or config.get("format") != f"mixq_rl/{kind}":
         raise ArtifactError(f"{config_file} is not a mixq_rl {kind}")

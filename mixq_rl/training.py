@@ -4,12 +4,13 @@ import copy
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphTask
+from mixq_rl.errors import InputError
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import check_bit_widths
 from mixq_rl.randomness import seeded
@@ -78,6 +79,7 @@ def fit_supernet(
     task: GraphTask,
     bit_widths: Sequence[int],
     *,
+    teacher: Tensor | None = None,
     seed: int = 0,
     epochs: int | None = None,
     progress: Progress | None = None,
@@ -91,18 +93,25 @@ def fit_supernet(
         model: float-trained; changed in place.
         task: as in :func:`fit`.
         bit_widths: on offer, each within 1...8.
+        teacher: class probabilities to be distilled from, ``[nodes, classes]``; None: those of ``model`` as it comes.
         seed: of dropout and of the allocations drawn.
         epochs: 150 unless given.
         progress: told after each epoch.
 
     Returns:
         ``model``, with a calibrated and trained scale for each component and bit-width.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+        SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
     """
     offered = check_bit_widths(tuple(bit_widths))
     x, graph = as_features(task.x), model.prepare_graph(task.edge_index, task.num_nodes)
-    teacher = class_probabilities(model, task)
+    target = class_probabilities(model, task) if teacher is None else teacher
     model.calibrate(task.x, graph, offered)
     count = len(model.quantizers)
+    with model.allocated([offered[-1]] * count):
+        model.check_sums(graph)
     draw = random.Random(seed)
 
     def loss() -> Tensor:
@@ -111,7 +120,7 @@ def fit_supernet(
         total = torch.zeros(())
         for allocation in allocations:
             with model.allocated(allocation):
-                total = total + _distilled(model(x, graph), task, teacher)
+                total = total + _distilled(model(x, graph), task, target)
         return total / len(allocations)
 
     with seeded(seed):
@@ -158,21 +167,17 @@ def fine_tune(
     return model
 
 
-@torch.no_grad()
 def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
     """Return the float model's predictions for all nodes, ``[nodes, classes]``, from which others are distilled."""
-    model.eval()
-    with model.allocated(None):
+    with model.evaluating(), model.allocated(None):
         probabilities: Tensor = model(task.x, task.edge_index).softmax(dim=1)
     return probabilities
 
 
 def _schedule(default: _Schedule, epochs: int | None) -> _Schedule:
-    return (
-        default
-        if epochs is None
-        else _Schedule(epochs, default.learning_rate, default.scale_learning_rate, default.weight_decay)
-    )
+    if epochs is not None and epochs < 0:
+        raise InputError(f"{epochs} epochs: at least 0 are needed")
+    return default if epochs is None else replace(default, epochs=epochs)
 
 
 def _train(
@@ -191,20 +196,24 @@ def _train(
         ]
     )
     decay = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
+        optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / max(schedule.epochs, 1)))
     )
-    best: tuple[float, float] = (-math.inf, -math.inf)
-    best_state = None
+    best, best_state = (-math.inf, -math.inf), None
+    if validate is not None:
+        best, best_state = _scored(model, validate), copy.deepcopy(model.state_dict())
     for epoch in range(schedule.epochs):
         model.train()
         optimizer.zero_grad()
-        loss().backward()
+        value = loss()
+        if not math.isfinite(value.item()):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: the loss is {value.item()}; normalise the features"
+            )
+        value.backward()
         optimizer.step()
         decay.step()
         if validate is not None:
-            model.eval()
-            with torch.no_grad():
-                score = validate()
+            score = _scored(model, validate)
             if score > best:
                 best, best_state = score, copy.deepcopy(model.state_dict())
         if progress is not None:
@@ -212,6 +221,12 @@ def _train(
     if best_state is not None:
         model.load_state_dict(best_state)
     model.eval()
+
+
+@torch.no_grad()
+def _scored(model: nn.Module, validate: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    model.eval()
+    return validate()
 
 
 def _supervised(logits: Tensor, task: GraphTask) -> Tensor:

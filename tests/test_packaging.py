@@ -1,5 +1,6 @@
 """What a user gets: the wheel, what it puts where, and what the engine needs."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,14 @@ def test_engine_needs_no_reinforcement_learning() -> None:
 @pytest.mark.parametrize(("layer", "forbidden"), [("mixq_rl", ("envs", "agents")), ("envs", ("agents",))])
 def test_dependencies_point_one_way(layer: str, forbidden: tuple[str, ...]) -> None:
     for path in (ROOT / layer).rglob("*.py"):
-        for line in path.read_text().splitlines():
-            if line.lstrip().startswith(("import ", "from ")):
-                assert not any(f"mixq_rl.{name}" in line for name in forbidden), f"{path}: {line}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported = []
+            if isinstance(node, ast.Import):
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}:{node.lineno}: relative import"
+                imported = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in forbidden:
+                assert not any(f"{module}.".startswith(f"mixq_rl.{name}.") for module in imported), (
+                    f"{path}:{node.lineno}"
+                )

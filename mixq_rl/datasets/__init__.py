@@ -8,6 +8,7 @@ from pathlib import Path
 from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.file import SUFFIXES, load_file
 from mixq_rl.datasets.task import GraphTask, Split
+from mixq_rl.errors import UnknownNameError
 from mixq_rl.registry import Registry
 
 __all__ = ["GraphTask", "Split", "datasets", "load_task"]
@@ -44,6 +45,10 @@ def load_task(name: str, root: str | PathLike[str] = "data") -> GraphTask:
         >>> task.num_nodes, task.num_classes
         (2708, 7)
     """
-    if Path(name).suffix in SUFFIXES:
+    if Path(name).suffix.lower() in SUFFIXES:
         return load_file(Path(name))
-    return datasets[name](Path(root))
+    try:
+        loader = datasets[name]
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}; or give the path of a file ending in {' or '.join(SUFFIXES)}") from error
+    return loader(Path(root))

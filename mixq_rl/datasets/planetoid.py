@@ -53,6 +53,10 @@ def load_planetoid(name: str, root: Path) -> GraphTask:
                 f"ind.{name.lower()}.* of the Planetoid distribution there, or name another data folder with "
                 f"--data-root or MIXQ_RL_DATA"
             ) from error
+        except Exception as error:  # damaged files make the loader's parsers fail in any way
+            raise DataNotFoundError(
+                f"the files of {name} in {str(raw)!r} are damaged ({error}): delete that folder and fetch them anew"
+            ) from error
     data = NormalizeFeatures()(data)
     edge_index = data.edge_index.to(torch.int64)
     masks = {"train": data.train_mask, "validation": data.val_mask, "test": data.test_mask}

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from mixq_rl.errors import SumOverflowError
 from mixq_rl.quantization import IntegerRange
 
 __all__ = ["check_aggregate", "check_linear"]
@@ -23,16 +24,16 @@ def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: i
         zero_point: of x.
 
     Raises:
-        OverflowError: naming layer and output column.
+        SumOverflowError: naming layer and output column.
     """
     if not weight.numel():
         return
     bound = weight.long().abs().sum(dim=0) * _magnitude(offered, zero_point)
     worst = int(bound.argmax())
     if int(bound[worst]) > _LIMIT:
-        raise OverflowError(
+        raise SumOverflowError(
             f"layer {name!r}: the sum over {weight.shape[0]} inputs in column {worst} may reach {int(bound[worst])}, "
-            f"beyond int32; give its input or weight fewer bits"
+            f"beyond int32; offer it fewer bits (--bits)"
         )
 
 
@@ -50,7 +51,7 @@ def check_aggregate(
         zero_point: of the messages.
 
     Raises:
-        OverflowError: naming layer and node.
+        SumOverflowError: naming layer and node.
     """
     degree = rowptr.long().diff()
     if not degree.numel():
@@ -58,7 +59,7 @@ def check_aggregate(
     worst = int(degree.argmax())
     bound = int(degree[worst]) * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
     if bound > _LIMIT:
-        raise OverflowError(
+        raise SumOverflowError(
             f"layer {name!r}: the sum over the {int(degree[worst])} neighbours of node {worst} may reach {bound}, "
-            f"beyond int32; give its adjacency or messages fewer bits"
+            f"beyond int32; offer it fewer bits (--bits)"
         )

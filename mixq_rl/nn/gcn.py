@@ -111,6 +111,17 @@ class GCNConv(nn.Module):
             row=FixedPoint.nearest(adjacency.row_scale, _ROW_EXPONENT),
         )
 
+    def check_sums(self, adjacency: Adjacency) -> None:
+        """Check that no sum over neighbours can overflow at the bit-widths in force.
+
+        Raises:
+            SumOverflowError: naming layer and node.
+        """
+        alpha, message = self.quantizer("adjacency"), self.quantizer("message")
+        check_aggregate(
+            self.name, adjacency.csr.rowptr, alpha.range, alpha.zero_point, message.range, message.zero_point
+        )
+
     def freeze(self, source: Quantizer) -> "IntegerGCNConv":
         """Return the integer layer at the bit-widths in force, fed by what ``source`` quantizes."""
         weight = self.quantizer("weight").quantizer().quantize(self.weight.detach())
@@ -168,7 +179,7 @@ class IntegerGCNConv:
         """Quantize a graph's adjacency for this layer.
 
         Raises:
-            OverflowError: if a node has so many neighbours that an int32 sum might overflow.
+            SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
         check_aggregate(
             self.name,

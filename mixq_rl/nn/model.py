@@ -42,7 +42,15 @@ class QuantizableModel(nn.Module):
 
         Raises:
             BitWidthError: if no allocation is in force.
-            OverflowError: if an int32 sum might overflow.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        raise NotImplementedError
+
+    def check_sums(self, graph: Adjacency) -> None:
+        """Check that no sum over neighbours can overflow at the allocation in force.
+
+        Raises:
+            SumOverflowError: naming layer and node.
         """
         raise NotImplementedError
 
@@ -80,10 +88,12 @@ class QuantizableModel(nn.Module):
         quantizers = self.quantizers
         if bits is not None and len(bits) != len(quantizers):
             raise BitWidthError(f"an allocation of {len(bits)} bit-widths for {len(quantizers)} components")
-        for index, quantizer in enumerate(quantizers):
-            quantizer.bits = None if bits is None else int(bits[index])
-            if bits is not None:
-                quantizer.range  # noqa: B018  raises for a bit-width that is not calibrated
+        widths = [None] * len(quantizers) if bits is None else [int(width) for width in bits]
+        for quantizer, width in zip(quantizers, widths, strict=True):
+            if width is not None:
+                quantizer.check_bits(width)
+        for quantizer, width in zip(quantizers, widths, strict=True):
+            quantizer.bits = width
 
     @contextmanager
     def allocated(self, bits: Sequence[int] | None) -> Iterator[None]:
@@ -95,19 +105,26 @@ class QuantizableModel(nn.Module):
         finally:
             self.allocation = before
 
-    @torch.no_grad()
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Rest dropout and gradients inside a ``with`` block."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
+
     def capture(self, x: Tensor, graph: Tensor | Adjacency) -> tuple[Mapping[str, Tensor], OpMeter]:
         """Run the model in float and return each component's real values by name, and what was executed."""
         values: dict[str, Tensor] = {}
         for quantizer in self.quantizers:
             quantizer.observer = lambda tensor, name=quantizer.name: values.__setitem__(name, tensor)
-        training = self.training
-        self.eval()
         try:
-            with self.allocated(None), OpMeter() as meter:
+            with self.evaluating(), self.allocated(None), OpMeter() as meter:
                 self(x, graph)
         finally:
-            self.train(training)
             for quantizer in self.quantizers:
                 quantizer.observer = None
         return values, meter

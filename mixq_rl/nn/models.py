@@ -73,6 +73,10 @@ class GCN(QuantizableModel):
             hidden = conv.fake_quantized_forward(hidden.dropout(self.dropout, self.training), adjacency)
         return hidden.to_real()
 
+    def check_sums(self, graph: Adjacency) -> None:
+        for conv in self._layers():
+            conv.check_sums(graph)
+
     def freeze_layers(self) -> tuple[Quantizer, tuple[IntegerGCNConv, ...]]:
         layers = self._layers()
         source = layers[0].quantizer("input").quantizer()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixq_rl.errors import ScaleError
 from mixq_rl.serialization import storable
 
 __all__ = ["FixedPoint"]
@@ -33,14 +34,14 @@ class FixedPoint:
 
     @classmethod
     def nearest(cls, x: Tensor, exponent: int) -> "FixedPoint":
-        """Return the fixed-point numbers nearest to ``x`` (positive, floating point).
+        """Return the fixed-point numbers nearest to ``x`` (not negative, floating point).
 
         Raises:
-            ValueError: if a number needs a mantissa of more than 31 bits.
+            ScaleError: if a number needs a mantissa of more than 31 bits.
         """
         mantissa = torch.round(x.double() * 2.0**exponent)
         if mantissa.numel() and not bool(mantissa.max() < 2**_MANTISSA_BITS):
-            raise ValueError(
+            raise ScaleError(
                 f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} "
                 f"bits behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
             )

@@ -1,5 +1,6 @@
 """The integers that a bit-width offers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from mixq_rl.errors import BitWidthError
 from mixq_rl.serialization import storable
 
-__all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths"]
+__all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
 
 MAX_BITS = 8
 
@@ -63,14 +64,31 @@ class IntegerRange:
         return (steps.round() + zero_point).clamp(self.minimum, self.maximum)
 
 
-def check_bit_widths(bit_widths: tuple[int, ...]) -> tuple[int, ...]:
+def check_bit_widths(bit_widths: Sequence[int]) -> tuple[int, ...]:
     """Return the distinct bit-widths in ascending order.
 
     Raises:
-        BitWidthError: for an empty choice or a bit-width outside 1...8.
+        BitWidthError: for an empty choice, or a bit-width that is not a whole number within 1...8.
     """
     if not bit_widths:
         raise BitWidthError(f"no bit-widths given: name at least one of 1...{MAX_BITS}, for example 2,4,8")
     for bits in bit_widths:
-        IntegerRange(bits, signed=False)
-    return tuple(sorted(set(bit_widths)))
+        if int(bits) != bits:
+            raise BitWidthError(f"bit-width {bits!r} is not a whole number")
+        IntegerRange(int(bits), signed=False)
+    return tuple(sorted({int(bits) for bits in bit_widths}))
+
+
+def within(values: Tensor, minimum: int, maximum: int) -> bool:
+    """Return whether all integers lie between the bounds, both included."""
+    return not values.numel() or (minimum <= int(values.min()) and int(values.max()) <= maximum)
+
+
+def check_zero_point(zero_point: int) -> None:
+    """Check that a zero point is one that a range of at most 8 bits can have.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if abs(zero_point) > 2**MAX_BITS:
+        raise ValueError(f"zero point {zero_point} is outside -256...256")

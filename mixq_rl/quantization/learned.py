@@ -9,7 +9,7 @@ from mixq_rl.errors import BitWidthError
 from mixq_rl.quantization.fake import FakeQuantized, fake_requantize, fake_round
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange
-from mixq_rl.quantization.quantizer import Granularity, Quantizer, fit_quantizer, row_magnitude
+from mixq_rl.quantization.quantizer import Granularity, Quantizer, fit_quantizer, nonzero, row_magnitude
 from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.sparse import SparseMatrix
 
@@ -77,13 +77,23 @@ class LearnedQuantizer(nn.Module):
         """Set a scale and zero point for each bit-width from the component's real values."""
         self.signed = self.is_signed(x)
         if self.granularity is Granularity.ROW:
-            greatest = float(row_magnitude(x).max()) if x.numel() else 1.0
-            self.row_exponent = FixedPoint.exponent_for(greatest, _ROW_MANTISSA_BITS)
+            greatest = float(row_magnitude(x).max()) if x.numel() else 0.0
+            self.row_exponent = FixedPoint.exponent_for(greatest or 1.0, _ROW_MANTISSA_BITS)
         for bits in bit_widths:
             quantizer, error = self.fit(x, bits)
             learned = nn.Parameter(quantizer.scale.log().float().to(x.device), requires_grad=error > 0)
             self.log_scales[str(bits)] = learned
             self.zero_points[bits] = quantizer.zero_point
+
+    def check_bits(self, bits: int | None) -> None:
+        """Check that a bit-width was calibrated.
+
+        Raises:
+            BitWidthError: naming component and choice.
+        """
+        if bits not in self.zero_points:
+            known = tuple(sorted(self.zero_points))
+            raise BitWidthError(f"bit-width {bits} of component {self.name!r} is not among {known}: calibrate it first")
 
     @property
     def range(self) -> IntegerRange:
@@ -92,11 +102,9 @@ class LearnedQuantizer(nn.Module):
         Raises:
             BitWidthError: if no bit-width is in force, or it was not calibrated.
         """
-        if self.bits is None or str(self.bits) not in self.log_scales or self.signed is None:
-            known = tuple(sorted(self.zero_points))
-            raise BitWidthError(
-                f"bit-width {self.bits} of component {self.name!r} is not among {known}: calibrate it first"
-            )
+        self.check_bits(self.bits)
+        assert self.bits is not None
+        assert self.signed is not None
         return IntegerRange(self.bits, self.signed)
 
     @property
@@ -122,7 +130,7 @@ class LearnedQuantizer(nn.Module):
             magnitude = row_magnitude(x)
             row = FixedPoint.nearest(magnitude, self.row_exponent)
             divisor = magnitude[x.csr.row, 0] if isinstance(x, SparseMatrix) else magnitude
-            entries = entries / divisor.to(x.dtype)
+            entries = entries / nonzero(divisor).to(x.dtype)
         rounded = fake_round(entries / self.scale.to(x.dtype), self.range, self.zero_point)
         return FakeQuantized(x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded, self.scale, row)
 

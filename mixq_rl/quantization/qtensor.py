@@ -19,7 +19,8 @@ class QTensor:
     Attributes:
         values: int8 (signed range) or uint8 (unsigned range).
         range: the integers that may occur.
-        scale: float64, positive, broadcastable to ``values``: a scalar (per tensor), ``[columns]`` or ``[rows, 1]``.
+        scale: float64, positive (0 for rows of zeros), broadcastable to ``values``: a scalar (per tensor),
+            ``[columns]`` or ``[rows, 1]``.
         zero_point: the integer that stands for 0.
         row: the rows' part of the scale in fixed point, ``[rows, 1]``, which integer execution multiplies by; or None.
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mixq_rl.quantization.fixed_point import FixedPoint
-from mixq_rl.quantization.integer_range import IntegerRange
+from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point
 from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.serialization import storable
 from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["Granularity", "Quantizer", "fit_quantizer", "row_magnitude"]
+__all__ = ["Granularity", "Quantizer", "fit_quantizer", "nonzero", "row_magnitude"]
 
 _SEARCH_STEPS = 40
 _SAMPLE_ELEMENTS = 2**18
@@ -37,6 +37,9 @@ class Quantizer:
         zero_point: an integer; 0 for a one-bit signed range, which has no other.
         row_exponent: exponent of the rows' fixed-point scales, where each row is first divided by its own magnitude
             (its greatest absolute value); None where rows have no scale of their own.
+
+    Raises:
+        ValueError: for a scale that is not positive, or a zero point out of bounds.
     """
 
     range: IntegerRange
@@ -44,28 +47,38 @@ class Quantizer:
     zero_point: int = 0
     row_exponent: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.scale.dtype != torch.float64 or not bool(((self.scale > 0) & self.scale.isfinite()).all()):
+            raise ValueError("scales of a quantizer are positive, finite and float64")
+        check_zero_point(self.zero_point)
+
     def quantize(self, x: Tensor) -> QTensor:
         """Quantize ``x`` of any floating dtype; the division is made in float64.
 
         Raises:
-            ValueError: if a row's magnitude is too far above those of the calibration data.
+            ScaleError: if a row's magnitude is too far above those of the calibration data.
         """
         x, scale, row = x.double(), self.scale, None
         if self.row_exponent is not None:
             magnitude = row_magnitude(x)
             row = FixedPoint.nearest(magnitude, self.row_exponent)
-            x, scale = x / magnitude, scale * magnitude
+            x, scale = x / nonzero(magnitude), scale * magnitude
         values = self.range.nearest(x / self.scale, self.zero_point)
         return QTensor(values.to(self.range.dtype), self.range, scale, self.zero_point, row)
 
 
 def row_magnitude(x: Tensor | SparseMatrix) -> Tensor:
-    """Return the greatest absolute value of each row, ``[rows, 1]`` float64, and 1 for rows of zeros."""
+    """Return the greatest absolute value of each row, ``[rows, 1]`` float64."""
     if isinstance(x, SparseMatrix):
         magnitude = x.value.new_zeros(x.shape[0]).scatter_reduce(0, x.csr.row, x.value.abs(), "amax").unsqueeze(1)
     else:
         magnitude = x.abs().amax(dim=1, keepdim=True)
-    return torch.where(magnitude > 0, magnitude, 1.0).double()
+    return magnitude.double()
+
+
+def nonzero(magnitude: Tensor) -> Tensor:
+    """Return ``magnitude`` with 1 in place of 0, to divide by."""
+    return torch.where(magnitude > 0, magnitude, 1.0)
 
 
 def fit_quantizer(
@@ -88,33 +101,54 @@ def fit_quantizer(
         the quantizer and its mean squared error relative to the mean square of ``x`` (0 where ``x`` is zero).
     """
     offered = IntegerRange(bits, signed)
-    x = _sample(x.detach().double())
-    if granularity is Granularity.ROW:
-        x = x / row_magnitude(x)
-    dims = (0,) if granularity is Granularity.COLUMN else tuple(range(x.dim()))
-    if x.numel() == 0:
-        return Quantizer(offered, torch.ones(x.shape[1:] if dims == (0,) else (), dtype=torch.float64)), 0.0
+    sample = _sample(x.detach())
+    quantizer, error = _search(sample, offered, affine, granularity)
+    if error == 0 and len(sample) < len(x):
+        # What is exact on a sample need not be exact.
+        values, weight = _normalise(x.detach().double(), granularity)
+        error = _relative_error(values, weight, quantizer.range, quantizer.scale, quantizer.zero_point)
+    return quantizer, error
 
+
+def _search(x: Tensor, offered: IntegerRange, affine: bool, granularity: Granularity) -> tuple[Quantizer, float]:
+    values, weight = _normalise(x.double(), granularity)
+    dims = (0,) if granularity is Granularity.COLUMN else tuple(range(x.dim()))
+    if values.numel() == 0:
+        return Quantizer(offered, values.new_ones(values.shape[1:] if dims == (0,) else ())), 0.0
     if affine and not offered.is_sign:
-        candidates = _affine_candidates(x, offered)
+        candidates = _affine_candidates(values, offered)
     else:
-        candidates = _symmetric_candidates(x, offered, dims)
-    best_error: Tensor | None = None
+        candidates = _symmetric_candidates(values, offered, dims)
     best_scale, best_zero_point = candidates[0]
+    best_error: Tensor | None = None
     for scale, zero_point in candidates:
-        error = ((offered.nearest(x / scale, zero_point) - zero_point) * scale - x).square().mean(dim=dims)
-        if best_error is None:
-            best_error = error
-            continue
-        better = error < best_error
+        error = _residual(values, offered, scale, zero_point).mul(weight).square().mean(dim=dims)
+        better = error < best_error if best_error is not None else torch.ones_like(error, dtype=torch.bool)
         if better.any():
-            best_scale = torch.where(better, scale, best_scale)
-            best_zero_point = zero_point
-            best_error = torch.where(better, error, best_error)
-    assert best_error is not None
-    power = x.square().mean()
-    relative = float(best_error.mean() / power) if power > 0 else 0.0
-    return Quantizer(offered, best_scale, best_zero_point), relative
+            best_scale, best_zero_point = torch.where(better, scale, best_scale), zero_point
+            best_error = error if best_error is None else torch.where(better, error, best_error)
+    return (
+        Quantizer(offered, best_scale, best_zero_point),
+        _relative_error(values, weight, offered, best_scale, best_zero_point),
+    )
+
+
+def _normalise(x: Tensor, granularity: Granularity) -> tuple[Tensor, Tensor]:
+    """Return what is searched on, and what its errors are multiplied by to be those of ``x``."""
+    if granularity is not Granularity.ROW:
+        return x, x.new_ones(())
+    magnitude = row_magnitude(x)
+    return x / nonzero(magnitude), magnitude
+
+
+def _residual(x: Tensor, offered: IntegerRange, scale: Tensor, zero_point: int) -> Tensor:
+    return (offered.nearest(x / scale, zero_point) - zero_point) * scale - x
+
+
+def _relative_error(x: Tensor, weight: Tensor, offered: IntegerRange, scale: Tensor, zero_point: int) -> float:
+    power = float((x * weight).square().mean())
+    error = float(_residual(x, offered, scale, zero_point).mul(weight).square().mean())
+    return error / power if power > 0 else 0.0
 
 
 def _sample(x: Tensor) -> Tensor:
@@ -128,7 +162,7 @@ def _fractions() -> list[float]:
 
 def _symmetric_candidates(x: Tensor, offered: IntegerRange, dims: tuple[int, ...]) -> list[tuple[Tensor, int]]:
     magnitude = x.abs().amax(dim=dims)
-    step = torch.where(magnitude > 0, magnitude, 1.0) / offered.maximum
+    step = nonzero(magnitude) / offered.maximum
     return [(step * fraction, 0) for fraction in _fractions()]
 
 

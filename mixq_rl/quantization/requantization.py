@@ -5,15 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixq_rl.errors import ScaleError
 from mixq_rl.quantization.fixed_point import FixedPoint
-from mixq_rl.quantization.integer_range import IntegerRange
+from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
 from mixq_rl.serialization import storable
 
 __all__ = ["Requantization", "rounding_shift"]
 
 _MAX_SHIFT = 40
 _ROW_SHIFT = 30
-_BIAS_LIMIT = 2.0**61
+_BIAS_LIMIT = 2**12
+_MULTIPLIER_LIMIT = 2**31
 
 
 def rounding_shift(value: Tensor, shift: int) -> Tensor:
@@ -28,8 +30,9 @@ class Requantization:
     """q = clamp(round((S * M + B) / 2^shift) + z): int32 sums S to integers of few bits.
 
     M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``. The product is
-    64 bits wide and cannot overflow: |S| < 2^31, M < 2^31, |B| < 2^61. In-range results stay exact in float64
-    arithmetic as well, because ``shift`` is at most 40: that lets the fake-quantized network agree to the last bit.
+    64 bits wide and cannot overflow: |S| <= 2^31, M < 2^31, |B| <= 2^52. In-range results stay exact in float64
+    arithmetic as well, because ``shift`` is at most 40 and the bias at most 2^12 steps: products that can lead there
+    stay below 2^53. That lets the fake-quantized network agree to the last bit.
 
     Attributes:
         multiplier: int64 mantissas, ``[]`` or ``[columns]``, below 2^31.
@@ -54,8 +57,16 @@ class Requantization:
     def __post_init__(self) -> None:
         if self.multiplier.dtype != torch.int64 or (self.bias is not None and self.bias.dtype != torch.int64):
             raise TypeError("multiplier and bias of a requantization are int64")
-        if not 1 <= self.shift <= _MAX_SHIFT or self.row_shift < 0:
-            raise ValueError(f"shift {self.shift} is outside 1...{_MAX_SHIFT}")
+        if not 1 <= self.shift <= _MAX_SHIFT or not 0 <= self.row_shift < 64:
+            raise ValueError(
+                f"shift {self.shift} is outside 1...{_MAX_SHIFT}, or row shift {self.row_shift} outside 0...63"
+            )
+        if not within(self.multiplier, 0, _MULTIPLIER_LIMIT - 1) or self.multiplier.dim() > 1:
+            raise ValueError("multipliers of a requantization are one or one a column, each at least 0 and below 2^31")
+        bound = _BIAS_LIMIT << self.shift
+        if self.bias is not None and not within(self.bias, -bound, bound):
+            raise ValueError(f"a bias of a requantization is beyond {_BIAS_LIMIT} steps")
+        check_zero_point(self.zero_point)
 
     @classmethod
     def from_scales(
@@ -76,7 +87,7 @@ class Requantization:
             zero_point: of the result.
 
         Raises:
-            ValueError: if scales or bias are so far apart that fixed-point numbers cannot join them.
+            ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
         """
         exponent = FixedPoint.exponent_for(float(scale.max()))
         row_shift = 0
@@ -87,14 +98,13 @@ class Requantization:
             row_shift = _ROW_SHIFT + max(0, shift - _MAX_SHIFT)
             shift = min(shift, _MAX_SHIFT)
         if shift < 1:
-            raise ValueError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
+            raise ScaleError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
         mantissas = FixedPoint.nearest(scale, exponent).mantissa
         fixed_bias = None
         if bias is not None:
-            real_bias = torch.round(bias.double() * 2.0**shift)
-            if not bool((real_bias.abs() < _BIAS_LIMIT).all()):
-                raise ValueError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
-            fixed_bias = real_bias.to(torch.int64)
+            if not bool((bias.abs() < _BIAS_LIMIT).all()):
+                raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
+            fixed_bias = torch.round(bias.double() * 2.0**shift).to(torch.int64)
         return cls(mantissas, shift, row_shift, fixed_bias, offered, zero_point)
 
     def multipliers(self, row: FixedPoint | None) -> Tensor:

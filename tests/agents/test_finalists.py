@@ -1,12 +1,10 @@
 from dataclasses import replace
 
+import mixq_rl
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
 from mixq_rl.agents.pareto import hypervolume, pareto_front
-
-import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation import Evaluation
-from mixq_rl.training import class_probabilities
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 
@@ -34,13 +32,12 @@ def test_best_has_the_highest_reward_on_validation_whatever_the_test_says() -> N
 
 
 def test_finalists_are_fine_tuned_and_executed_on_integers(
-    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel, task: GraphTask
+    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask
 ) -> None:
     told: list[tuple[int, int]] = []
     rows = fine_tune_finalists(
         evaluator,
         [("a", (2,) * 9), ("b", (8,) * 9)],
-        class_probabilities(float_model, task),
         seed=0,
         progress=lambda done, total: told.append((done, total)),
     )

@@ -4,8 +4,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
 
+from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
 from mixq_rl.evaluation import Evaluation
 
 

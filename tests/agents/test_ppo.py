@@ -3,13 +3,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
-from mixq_rl.agents import PPOAgent
-from mixq_rl.envs import BitAllocationEnv
 from safetensors.torch import load_file, save_file
 
 import mixq_rl
+from mixq_rl.agents import PPOAgent
+from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import ArtifactError, BitWidthError, InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.nn import STATISTICS, Component
@@ -86,6 +87,40 @@ def test_saved_and_loaded_allocates_the_same(
         assert loaded.allocate(evaluator, preference) == agent.allocate(evaluator, preference)
     with pytest.raises(InputError, match="loaded without an environment"):
         loaded.learn(1)
+
+
+def test_updates_after_few_episodes_where_asked(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    def weights(episodes_per_update: int) -> list[torch.Tensor]:
+        agent = PPOAgent(BitAllocationEnv(evaluator), seed=0, episodes_per_update=episodes_per_update)
+        before = [parameter.clone() for parameter in agent._policy.parameters()]
+        agent.learn(episodes=3)
+        return [after - was for after, was in zip(agent._policy.parameters(), before, strict=True)]
+
+    assert any(bool(change.any()) for change in weights(3))
+    assert not any(bool(change.any()) for change in weights(4))
+
+
+def test_neither_disturbs_nor_is_disturbed_by_the_global_generators(
+    evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path
+) -> None:
+    def trained(name: str, draws: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        np.random.seed(1)
+        agent = PPOAgent(BitAllocationEnv(evaluator), seed=2)
+        torch.rand(draws)
+        np.random.rand(draws)
+        agent.learn(episodes=32).save(tmp_path / name)
+        assert torch.equal(torch.rand(1), torch.rand(draws + 1, generator=torch.Generator().manual_seed(1))[-1:])
+        return load_file(tmp_path / name / "policy.safetensors")
+
+    one, other = trained("one", 0), trained("other", 5)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_evaluators_may_give_lists(agent: PPOAgent) -> None:
+    table = LookupTable()
+    table.bit_widths = [2, 4, 8]  # type: ignore[assignment]
+    assert agent.allocate(table) == agent.allocate(LookupTable())
 
 
 def test_misuse_is_refused(agent: PPOAgent, any_bit_evaluator: mixq_rl.SupernetEvaluator) -> None:

@@ -1,14 +1,15 @@
 import copy
 import warnings
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
 import pytest
 import stable_baselines3.common.env_checker
 from gymnasium.utils.env_checker import check_env
-from mixq_rl.envs import BitAllocationEnv
 
 import mixq_rl
+from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
 
 
@@ -83,7 +84,21 @@ def test_evaluations_are_remembered(env: BitAllocationEnv) -> None:
     assert env.evaluator.hits == 1
 
 
+def test_evaluators_that_cannot_be_observed_are_refused(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    for statistics in ({}, {**evaluator.components[0].statistics, "mean": float("nan")}):
+        odd = copy.copy(evaluator)
+        odd.components = (replace(evaluator.components[0], statistics=statistics),)
+        with pytest.raises(InputError, match=r"component 'conv1.input': statistics mean.* are missing or not finite"):
+            BitAllocationEnv(odd)
+    odd = copy.copy(evaluator)
+    odd.bit_widths = (4, 16)
+    with pytest.raises(InputError, match="bit-width 16 is outside"):
+        BitAllocationEnv(odd)
+
+
 def test_misuse_is_refused(env: BitAllocationEnv, evaluator: mixq_rl.SupernetEvaluator) -> None:
+    with pytest.raises(gymnasium.error.ResetNeeded, match="no episode is under way"):
+        env.step(0)
     env.reset(seed=0)
     with pytest.raises(
         gymnasium.error.InvalidAction, match=r"action 3 is not an index into the bit-widths \(2, 4, 8\)"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from mixq_rl.envs import FEATURES, observe
-from mixq_rl.envs.observation import LOW
 
 import mixq_rl
+from mixq_rl.envs import FEATURES, observe
+from mixq_rl.envs.observation import LOW
 
 
 def entry(observation: np.ndarray, name: str) -> float:

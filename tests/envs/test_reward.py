@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from mixq_rl.envs import TradeOff
 
+from mixq_rl.envs import TradeOff
 from mixq_rl.evaluation import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)

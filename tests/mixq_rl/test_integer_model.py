@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.errors import ArtifactError, InvalidGraphError
+from mixq_rl.errors import ArtifactError, InputError, InvalidGraphError
 from tests.conftest import ALL_BITS, make_task
 
 
@@ -118,6 +118,25 @@ def test_bitops_of_uniform_8_bits_on_cora_equal_the_hand_count(data_root: Path) 
     assert evaluator.reference.product_bitops == 32 * 32 * macs
 
 
+def test_bitops_of_mixed_bits_equal_the_hand_count(
+    any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask
+) -> None:
+    (evaluation,) = any_bit_evaluator.evaluate([(1, 2, 3, 4, 5, 6, 7, 8, 1)])
+    nodes, words, hidden, classes = task.num_nodes, 40, 16, 3
+    loops = int((task.edge_index[0] == task.edge_index[1]).sum())
+    edges = task.edge_index.shape[1] - loops + nodes
+    first, second = nodes * words * hidden, nodes * hidden * classes
+    assert evaluation.bitops == pytest.approx(
+        first * (1 + 2 + 3) / 3
+        + 2 * edges * hidden * (4 + 3 + 5) / 3
+        + second * (5 + 6 + 7) / 3
+        + 2 * edges * classes * (8 + 7 + 1) / 3
+    )
+    assert evaluation.product_bitops == (
+        first * 1 * 2 + edges * hidden * 4 * 3 + second * 5 * 6 + edges * classes * 8 * 7
+    )
+
+
 def test_executes_on_a_graph_it_has_never_seen(evaluator: mixq_rl.SupernetEvaluator) -> None:
     other = make_task(nodes=37, seed=5)
     logits = evaluator.freeze((8,) * 9)(other.x, other.edge_index)
@@ -128,9 +147,11 @@ def test_executes_on_a_graph_it_has_never_seen(evaluator: mixq_rl.SupernetEvalua
 
 @pytest.mark.parametrize("nodes", [1, 5])
 def test_executes_on_a_graph_without_edges(evaluator: mixq_rl.SupernetEvaluator, nodes: int) -> None:
-    x = torch.zeros(nodes, 40)
-    logits = evaluator.freeze((4,) * 9)(x, torch.zeros(2, 0, dtype=torch.int64))
-    assert logits.shape == (nodes, 3)
+    x = torch.rand(nodes, 40, generator=torch.Generator().manual_seed(0))
+    x[0] = 0
+    no_edges = torch.zeros(2, 0, dtype=torch.int64)
+    y, masks = torch.zeros(nodes, dtype=torch.int64), {"train": torch.ones(nodes, dtype=torch.bool)}
+    agrees_with_fake_quantization(evaluator, mixq_rl.GraphTask("lone", x, no_edges, y, masks), (4,) * 9)
 
 
 def test_a_node_s_result_depends_on_its_neighbourhood_alone(
@@ -186,6 +207,10 @@ def edit(path: Path, **changes: Any) -> None:
         ({"model": None}, "None is not IntegerModel"),
         ({"model__layers__0__type": "Path"}, "'Path' is not IntegerGCNConv"),
         ({"model__layers__0__message__shift": 0}, r"shift 0 is outside 1\.\.\.40"),
+        ({"model__layers__0__message__row_shift": 200}, "row shift 200 outside"),
+        ({"model__layers__0__message__zero_point": 10**20}, "zero point 100000000000000000000 is outside"),
+        ({"model__layers": []}, r"its allocation \(4, .*\) is not what its layers have, \[4\]"),
+        ({"model__allocation": [1]}, r"its allocation \(1,\) is not what its layers have"),
         ({"model__layers__0__message__shift": "x"}, "'x' is not of type int"),
         ({"model__layers__0__weight__range__bits": 9}, "bit-width 9 is outside"),
         ({"model__layers__0__weight__range__signed": False}, r"holds torch\.uint8, not torch\.int8"),
@@ -201,13 +226,42 @@ def test_files_that_are_wrong_are_refused(
         mixq_rl.IntegerModel.load(tmp_path)
 
 
-def test_weights_outside_their_bits_are_refused(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("layers.1.weight.values", torch.full((16, 3), 100, dtype=torch.int8), "'conv2' are not integers of 4 bits"),
+        ("layers.1.weight.values", torch.ones(15, 3, dtype=torch.int8), "'conv2' do not fit what comes before"),
+        ("layers.1.weight.values", torch.ones(16, dtype=torch.int8), "'conv2' do not fit what comes before"),
+        ("layers.0.message.multiplier", torch.full((16,), 2**31), r"below 2\^31"),
+        ("layers.0.message.multiplier", torch.full((16,), -5), r"below 2\^31"),
+        ("layers.0.message.multiplier", torch.ones(16), "are int64"),
+        ("layers.0.message.multiplier", torch.ones(5, dtype=torch.int64), "do not fit its 16 columns"),
+        ("layers.0.aggregate.bias", torch.full((16,), 2**62), "beyond 4096 steps"),
+        ("layers.0.adjacency.scale", torch.tensor(float("nan"), dtype=torch.float64), "positive, finite and float64"),
+        ("layers.0.adjacency.scale", torch.tensor(3), "positive, finite and float64"),
+    ],
+)
+def test_tensors_that_are_wrong_are_refused(
+    evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path, name: str, tensor: torch.Tensor, message: str
+) -> None:
     evaluator.freeze((4,) * 9).save(tmp_path)
     tensors = load_file(tmp_path / "integer_model.safetensors")
-    tensors["model.layers.1.weight.values"][0, 0] = 100
-    save_file(tensors, tmp_path / "integer_model.safetensors")
-    with pytest.raises(ArtifactError, match=r"weights of layer 'conv2' are not integers of 4 bits"):
+    assert f"model.{name}" in tensors
+    save_file({**tensors, f"model.{name}": tensor}, tmp_path / "integer_model.safetensors")
+    with pytest.raises(ArtifactError, match=message):
         mixq_rl.IntegerModel.load(tmp_path)
+
+
+def test_deeply_nested_json_is_refused(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
+    evaluator.freeze((4,) * 9).save(tmp_path)
+    (tmp_path / "integer_model.json").write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="damaged"):
+        mixq_rl.IntegerModel.load(tmp_path)
+
+
+def test_integer_features_are_refused(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
+    with pytest.raises(InputError, match=r"features are torch\.int64: convert them"):
+        evaluator.freeze((4,) * 9)(task.x.long(), task.edge_index)
 
 
 def test_missing_and_truncated_files_are_refused(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:

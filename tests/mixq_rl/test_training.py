@@ -1,10 +1,13 @@
 import copy
 
+import pytest
 import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
+from mixq_rl.errors import InputError, SumOverflowError
 from mixq_rl.training import class_probabilities
+from tests.conftest import make_task
 
 
 def accuracy(model: mixq_rl.QuantizableModel, task: GraphTask) -> float:
@@ -64,6 +67,34 @@ def test_fine_tune_improves_a_copy_and_reports_progress(
 def test_fine_tune_learns_from_labels_alone(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
     tuned = mixq_rl.fine_tune(evaluator.model, task, (4,) * 9, epochs=10)
     assert accuracy(tuned, task) > task.majority_accuracy("validation") + 0.2
+
+
+def test_fine_tuning_never_ends_below_where_it_began(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
+    for allocation in [(8,) * 9, (4,) * 9, (2,) * 9]:
+        (before,) = evaluator.evaluate([allocation])
+        assert evaluator.measure(evaluator.fine_tune(allocation, epochs=2), "validation").accuracy >= before.accuracy
+        unchanged = evaluator.fine_tune(allocation, epochs=0)
+        assert torch.equal(unchanged(task.x, task.edge_index), evaluator.freeze(allocation)(task.x, task.edge_index))
+
+
+def test_divergence_is_answered(task: GraphTask) -> None:
+    model = mixq_rl.build_model("gcn", task, hidden_channels=8)
+    with torch.no_grad():
+        model.get_parameter("convs.0.weight").fill_(float("nan"))
+    with pytest.raises(InputError, match="training diverged in epoch 1: the loss is nan; normalise the features"):
+        mixq_rl.fit(model, task, epochs=3)
+    with pytest.raises(InputError, match="-1 epochs"):
+        mixq_rl.fit(model, task, epochs=-1)
+
+
+def test_hub_that_could_overflow_is_refused_before_the_supernet_is_trained() -> None:
+    nodes = 40_000
+    spokes = torch.stack([torch.arange(1, nodes), torch.zeros(nodes - 1, dtype=torch.int64)])
+    x = torch.rand(nodes, 2, generator=torch.Generator().manual_seed(0))
+    task = GraphTask("star", x, spokes, torch.arange(nodes) % 2, make_task(nodes).masks)
+    model = mixq_rl.build_model("gcn", task, hidden_channels=2)
+    with pytest.raises(SumOverflowError, match=r"the sum over the 40000 neighbours of node 0 .* \(--bits\)"):
+        mixq_rl.fit_supernet(model, task, (8,), progress=lambda done, total: pytest.fail("trained"))
 
 
 def test_best_epoch_is_restored(task: GraphTask) -> None:

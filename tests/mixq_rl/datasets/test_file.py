@@ -1,3 +1,4 @@
+import contextlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,14 @@ def test_without_masks_the_nodes_are_split_60_20_20(tmp_path: Path) -> None:
         ({"edge_index": np.array([0, 1])}, r"of shape \[2, edges\]"),
         ({"y": np.arange(9)}, r"y has shape \[9\], but there are 10 nodes"),
         ({"y": np.arange(10) / 2}, "y must hold classes"),
-        ({"y": np.arange(10) - 5}, "y must hold classes"),
+        ({"y": np.arange(10) - 5}, "node 0 has class -5"),
+        ({"y": np.full(10, 10**9)}, "node 0 has class 1000000000: .* fewer than there are nodes"),
+        ({"x": np.full((10, 4), 3e38)}, r"features reach 3e\+38: normalise them"),
+        ({"x": np.ones((10, 4), dtype=complex)}, "must hold a dictionary of dense, real tensors"),
+        ({"edge_index": np.array([[0, 1], [1, 2], [2, 3]])}, "transpose it"),
+        ({"edge_index": np.array([[0], [2**63]], dtype=np.uint64)}, "names node -"),
+        ({"train_mask": np.full(10, np.nan)}, "train_mask holds other values than false and true"),
+        ({"train_mask": np.arange(10) < 5}, "node 4 is in the train and the validation mask"),
         ({"y": None}, "y missing; it holds x, edge_index"),
         ({"train_mask": np.zeros(10, dtype=bool)}, "the train mask is empty"),
         ({"val_mask": np.ones(9, dtype=bool)}, "the validation mask must be boolean, one entry for each of 10 nodes"),
@@ -77,7 +85,21 @@ def test_graphs_that_contradict_themselves_are_refused(tmp_path: Path, changes: 
         load(tmp_path, **changes)
 
 
+def test_unlabelled_nodes_may_have_any_negative_class(tmp_path: Path) -> None:
+    task = load(tmp_path, y=np.array([0, 1, 2, -1, 0, 1, 2, 0, 1, 2]), train_mask=np.arange(10) < 3)
+    assert task.num_classes == 3
+
+
+def test_too_few_nodes_to_split(tmp_path: Path) -> None:
+    masks = dict.fromkeys(("train_mask", "val_mask", "test_mask"))
+    with pytest.raises(InvalidGraphError, match="2 nodes are too few to be split: give train_mask"):
+        load(tmp_path, x=np.ones((2, 1)), y=np.array([0, 1]), edge_index=np.array([[0], [1]]), **masks)
+
+
 def test_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DataNotFoundError, match="does not exist as a file"):
+        mixq_rl.load_task(str(tmp_path / "folder.npz"))
     with pytest.raises(DataNotFoundError, match=r"graph file '.*none\.npz' does not exist"):
         mixq_rl.load_task(str(tmp_path / "none.npz"))
 
@@ -107,7 +129,29 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes, suffix: str) 
         mixq_rl.load_task(str(path))
 
 
-def test_pt_of_anything_else_is_refused(tmp_path: Path) -> None:
-    torch.save([torch.ones(2)], tmp_path / "graph.pt")
-    with pytest.raises(InvalidGraphError, match="must hold a dictionary of tensors"):
+@pytest.mark.parametrize(
+    "content",
+    [[torch.ones(2)], {0: torch.ones(2)}, {"x": torch.ones(2, 2).to_sparse()}, {"x": torch.ones(2, device="meta")}],
+)
+def test_pt_of_anything_else_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "graph.pt")
+    with pytest.raises(InvalidGraphError, match=r"must hold a dictionary of dense, real tensors|cannot be read"):
         mixq_rl.load_task(str(tmp_path / "graph.pt"))
+
+
+def test_parameters_are_taken_as_values(tmp_path: Path) -> None:
+    graph = {name: torch.from_numpy(array) for name, array in arrays().items()}
+    torch.save({**graph, "x": torch.nn.Parameter(graph["x"])}, tmp_path / "graph.pt")
+    assert not mixq_rl.load_task(str(tmp_path / "graph.pt")).x.requires_grad
+
+
+def test_flipped_bytes_never_end_in_anything_but_a_plain_answer(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "good.npz", **arrays())
+    content = bytearray((tmp_path / "good.npz").read_bytes())
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(content), size=200).tolist():
+        damaged = content.copy()
+        damaged[place] ^= 0xFF
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        with contextlib.suppress(InvalidGraphError):
+            mixq_rl.load_task(str(tmp_path / "bad.npz"))

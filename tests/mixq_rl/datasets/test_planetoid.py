@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_missing_data_folder_says_what_was_looked_for_and_how_to_get_it(tmp_path
         DataNotFoundError, match=r"'.*nowhere' does not exist: looked .*planetoid.*Cora.*raw.*MIXQ_RL_DATA"
     ):
         mixq_rl.load_task("Cora", tmp_path / "nowhere")
+
+
+def test_damaged_files_are_answered_with_what_to_do(tmp_path: Path, data_root: Path) -> None:
+    shutil.copytree(data_root / "planetoid" / "Cora" / "raw", tmp_path / "planetoid" / "Cora" / "raw")
+    (tmp_path / "planetoid" / "Cora" / "raw" / "ind.cora.x").write_text("version https://git-lfs")
+    with pytest.raises(DataNotFoundError, match=r"the files of Cora in '.*raw' are damaged .*: delete that folder"):
+        mixq_rl.load_task("Cora", tmp_path)
 
 
 def test_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

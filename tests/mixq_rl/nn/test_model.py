@@ -52,8 +52,10 @@ def test_wrong_allocations_are_refused(evaluator: mixq_rl.SupernetEvaluator) -> 
     model = copy.deepcopy(evaluator.model)
     with pytest.raises(BitWidthError, match="an allocation of 2 bit-widths for 9 components"):
         model.allocation = (2, 2)
-    with pytest.raises(BitWidthError, match=r"bit-width 3 of component 'conv1.weight' is not among \(2, 4, 8\)"):
-        model.allocation = (2, 3, 2, 2, 2, 2, 2, 2, 2)
+    model.allocation = (8,) * 9
+    with pytest.raises(BitWidthError, match=r"bit-width 3 of component 'conv2.aggregate' is not among \(2, 4, 8\)"):
+        mixq_rl.IntegerModel.freeze(model, (2, 2, 2, 2, 2, 2, 2, 2, 3))
+    assert model.allocation == (8,) * 9
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_generator_alone(task: GraphTask) -> None:

@@ -52,6 +52,20 @@ def test_bit_width_without_calibration_is_refused_by_name() -> None:
         _ = quantizer.scale
 
 
+@pytest.mark.parametrize("factor", [1e-8, 0.01, 1.0, 1e6])
+def test_rows_of_zeros_leave_the_scales_of_the_others_alone(factor: float) -> None:
+    quantizer = LearnedQuantizer("conv1.input", "input", signed=None, granularity=Granularity.ROW)
+    x = factor * torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    quantizer.calibrate(x, (8,))
+    exponent = quantizer.row_exponent
+    quantizer.calibrate(torch.cat([x, torch.zeros(1, 3)]), (8,))
+    assert quantizer.row_exponent == exponent
+    quantizer.bits = 8
+    quantized = quantizer.quantizer().quantize(torch.cat([x, torch.zeros(1, 3)]))
+    torch.testing.assert_close(quantized.dequantize()[:4], x.double(), rtol=0.02, atol=0.01 * factor)
+    assert quantized.dequantize()[4].tolist() == [0, 0, 0]
+
+
 def test_rows_far_above_the_calibration_data_are_refused() -> None:
     quantizer = LearnedQuantizer("conv1.input", "input", signed=None, granularity=Granularity.ROW)
     quantizer.calibrate(torch.rand(4, 3), (8,))

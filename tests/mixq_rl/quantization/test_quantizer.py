@@ -69,6 +69,13 @@ def test_degenerate_data_still_give_a_positive_scale(x: torch.Tensor, granularit
     assert error < 0.01
 
 
-def test_row_magnitude_is_one_for_rows_of_zeros_and_the_same_for_sparse() -> None:
+def test_what_is_exact_on_a_sample_only_is_not_called_exact() -> None:
+    x = torch.rand(6000, 100, generator=torch.Generator().manual_seed(0))
+    x[::3] = (x[::3] > 0.5).float()
+    _, error = fit_quantizer(x, 1, signed=False, granularity=Granularity.ROW)
+    assert error > 0.1
+
+
+def test_row_magnitude_is_the_same_for_sparse() -> None:
     x = torch.tensor([[0.0, -3.0], [0.0, 0.0]])
-    assert row_magnitude(x).tolist() == row_magnitude(SparseMatrix.from_dense(x)).tolist() == [[3.0], [1.0]]
+    assert row_magnitude(x).tolist() == row_magnitude(SparseMatrix.from_dense(x)).tolist() == [[3.0], [0.0]]

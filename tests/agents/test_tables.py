@@ -1,0 +1,46 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from mixq_rl.agents.finalists import Finalist
+from mixq_rl.agents.tables import final_table, write_csv
+from mixq_rl.evaluation import Evaluation
+
+FLOAT = Evaluation((32,) * 9, 0.8, 16.0e9, 1.0, 512.0e9, 1.0)
+MIXED = replace(
+    FLOAT, allocation=(2, 4, 4, 2, 2, 4, 8, 8, 8), bitops=1.6e9, reduction=10, product_bitops=4e9, product_reduction=128
+)
+ROWS = [Finalist("float32", FLOAT, 0.81), Finalist("agent 12", MIXED, 0.79)]
+
+
+def printed(rows: list[Finalist], width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(final_table(rows, rows[-1]))
+    return capture.get()
+
+
+def test_fits_80_columns_with_nothing_cut() -> None:
+    text = printed(ROWS, 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    for part in ("agent 12 ★", "80.0", "79.0", "1.600 (10.0×)", "4.000 (128.0×)", "2 4 4 2 2 4 8 8 8", "10⁹"):
+        assert part in text
+
+
+def test_unit_follows_the_size() -> None:
+    small = [Finalist("float32", replace(FLOAT, bitops=2e6, product_bitops=6e6), 0.5)]
+    assert "BitOPs in 10⁶" in printed(small, 80)
+    assert "2.000 (1.0×)" in printed(small, 80)
+
+
+def test_csv_has_a_column_for_each_component(tmp_path: Path) -> None:
+    names = [f"c{index}" for index in range(9)]
+    write_csv(tmp_path / "table.csv", ROWS, ROWS[1], names)
+    with (tmp_path / "table.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (first["best"], second["best"]) == ("0", "1")
+    assert [int(second[name]) for name in names] == list(MIXED.allocation)
+    assert float(second["test_accuracy"]) == 0.79

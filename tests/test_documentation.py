@@ -1,0 +1,34 @@
+"""The examples in docstrings and README run."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import mixq_rl
+
+ROOT = Path(__file__).parent.parent
+MODULES = [module.name for module in pkgutil.walk_packages(mixq_rl.__path__, "mixq_rl.")]
+
+
+@pytest.mark.parametrize("name", [*MODULES, "mixq_rl.envs.bit_allocation", "mixq_rl.agents.ppo"])
+def test_examples_in_docstrings(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_python_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102  the project's own text
+    accuracy, bitops = (float(word) for word in capsys.readouterr().out.split())
+    assert accuracy > 0.7
+    assert 1e9 < bitops < 4.1e9
+
+
+def test_layout_in_the_readme_names_every_module() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in (ROOT / "mixq_rl").iterdir():
+        if path.name not in ("__init__.py", "version.py", "py.typed", "__pycache__"):
+            assert path.name in readme, path.name
