@@ -29,7 +29,7 @@ PACKAGES = ("mixq-rl", "torch", "torch_geometric", "stable-baselines3", "numpy")
 def main(
     dataset: Annotated[list[str], typer.Option(help="Repeatable.")],
     seed: Annotated[list[int], typer.Option(help="Repeatable.")],
-    data_root: str = RunConfig.data_root,
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = RunConfig.data_root,
     episodes: int = RunConfig.episodes,
 ) -> None:
     runs = []
