@@ -70,8 +70,8 @@ def pareto_figure(
         axes.annotate(
             label,
             (evaluation.reduction, 100 * evaluation.accuracy),
-            xytext=(-6, -11),
-            ha="right",
+            xytext=(0, -14),
+            ha="center",
             textcoords="offset points",
             fontsize=8,
         )
