@@ -73,13 +73,13 @@ def _train(
     """
     console = _console()
     config = RunConfig(dataset, model, episodes, _parse_bits(bits), seed, data_root)
-    result = train(config, run_dir or _default_run_dir(config), lambda what, unit: _stage(console, what, unit))
+    folder = run_dir or _default_run_dir(config)
+    where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
+    result = train(config, folder, _Stages(console, where))
     console.print(final_table(result.finalists, result.best))
     console.print(allocation_table(result.components, result.best))
     console.print(
-        f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n"
-        f"run folder: {result.run_dir}\n"
-        f"to watch the search: tensorboard --logdir {result.run_dir}",
+        f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n{where}",
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -121,6 +121,13 @@ def _default_run_dir(config: RunConfig) -> Path:
     return Path("runs") / name
 
 
+def _tensorboard() -> str:
+    beside = Path(sys.executable).with_name("tensorboard")
+    if not beside.exists():
+        return "tensorboard"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
 def _console() -> Console:
     # A pipe or a log file has no width of its own: the table must not be cut to 80 columns there.
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
@@ -142,16 +149,26 @@ class _SpeedColumn(ProgressColumn):
         return Text(f"{speed:.0f}/s" if speed else "", style="progress.data.speed")
 
 
-@contextmanager
-def _stage(console: Console, what: str, unit: str) -> Iterator[training.Progress]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        _CountColumn(unit),
-        _SpeedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+class _Stages:
+    """A progress bar for each stage, after a word on where the run can be watched."""
+
+    def __init__(self, console: Console, where: str) -> None:
+        self._console = console
+        self._where: str | None = where
+
+    @contextmanager
+    def __call__(self, what: str, unit: str) -> Iterator[training.Progress]:
+        if self._where is not None:
+            self._console.print(self._where, soft_wrap=True, highlight=False, markup=False)
+            self._where = None
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            _CountColumn(unit),
+            _SpeedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=self._console) as bars:
+            bar = bars.add_task(what, total=None)
+            yield lambda done, total: bars.update(bar, completed=done, total=total)

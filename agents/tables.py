@@ -11,6 +11,10 @@ from mixq_rl.agents.finalists import Finalist
 
 __all__ = ["allocation_table", "final_table", "write_csv"]
 
+_CAPTION = (
+    "bits: in the order of the components. ★ best: the integer network of\n"
+    "highest reward at preference 0.5, on validation data"
+)
 _UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
 
 
@@ -20,7 +24,7 @@ def final_table(finalists: Sequence[Finalist], best: Finalist) -> Table:
     scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
     table = Table(
         title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)",
-        caption="★ best: the integer network of highest reward at preference 0.5, on validation",
+        caption=_CAPTION,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -79,7 +79,7 @@ class RunResult:
     """What a run found.
 
     Attributes:
-        finalists: float32, the uniform allocations, then the agent's front by ascending reduction.
+        finalists: float32, the uniform allocations, then the other points of the agent's front by ascending reduction.
         best: the integer network of highest reward at preference 0.5 on validation data.
         components: names, in the order of the allocations.
         hypervolume: of the search's archive (supernet weights, validation data).
@@ -142,7 +142,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
 
     count = len(cached.components)
     wanted = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
-    points = spread(archive.front, _MAX_FINALISTS, reference_accuracy)
+    mixed = [point for point in archive.front if len(set(point.allocation)) > 1]
+    points = spread(mixed, _MAX_FINALISTS, reference_accuracy)
     wanted += [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with stage("fine-tuning", "epochs") as progress:
         tuned = fine_tune_finalists(evaluator, wanted, seed=config.seed, progress=progress)
@@ -197,5 +198,7 @@ def _claim(run_dir: Path, config: RunConfig) -> None:
         taken = run_dir / "config.json" if run_dir.is_dir() else run_dir
     except OSError as error:
         raise InputError(f"run folder {str(run_dir)!r} cannot be written: {error.strerror}") from error
+    if taken == run_dir:
+        raise InputError(f"run folder {str(run_dir)!r} is a file: name a new or empty folder with --run-dir")
     if taken is not None:
         raise InputError(f"run folder {str(run_dir)!r} holds {taken.name!r}: name a new or empty one with --run-dir")

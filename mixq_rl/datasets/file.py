@@ -1,7 +1,9 @@
 """The user's own graph, from a file of arrays."""
 
 import warnings
+import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -62,14 +64,22 @@ def _masks(path: Path, entries: dict[str, Tensor]) -> dict[Split, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    npz = path.suffix.lower() == ".npz"
+    if npz and not zipfile.is_zipfile(path):
+        raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: it is not an .npz archive")
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with the file is said below, in one line
-            if path.suffix.lower() == ".npz":
+            if npz:
                 archive = np.load(file, allow_pickle=False)
                 loaded = {name: torch.from_numpy(archive[name]) for name in archive.files}
             else:
                 loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise InvalidGraphError(
+            f"{path.name} cannot be read as a graph of plain arrays: it holds other objects than a dictionary of "
+            f"tensors, which is what torch.save(data.to_dict(), ...) writes"
+        ) from error
     except Exception as error:  # the bytes are a stranger's: a parser may fail on them in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error

@@ -139,6 +139,16 @@ def test_pt_of_anything_else_is_refused(tmp_path: Path, content: object) -> None
         mixq_rl.load_task(str(tmp_path / "graph.pt"))
 
 
+def test_saved_data_object_is_answered_with_what_to_write_instead(tmp_path: Path) -> None:
+    from torch_geometric.data import Data
+
+    torch.save(Data(x=torch.ones(2, 1)), tmp_path / "graph.pt")
+    with pytest.raises(
+        InvalidGraphError, match=r"a dictionary of tensors, which is what torch\.save\(data\.to_dict\(\)"
+    ):
+        mixq_rl.load_task(str(tmp_path / "graph.pt"))
+
+
 def test_parameters_are_taken_as_values(tmp_path: Path) -> None:
     graph = {name: torch.from_numpy(array) for name, array in arrays().items()}
     torch.save({**graph, "x": torch.nn.Parameter(graph["x"])}, tmp_path / "graph.pt")
