@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure as LoggedFigure
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, configure
 
 from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
@@ -124,10 +124,28 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     with stage("training the supernet", "epochs") as progress:
         evaluator = SupernetEvaluator(model, task, bit_widths=config.bits, seed=config.seed, progress=progress)
     cached = CachedEvaluator(evaluator)
-    reference_accuracy = task.majority_accuracy("validation")
-    archive = ParetoArchive(reference_accuracy)
-
+    archive = ParetoArchive(task.majority_accuracy("validation"))
     logger = configure(str(run_dir), ["tensorboard"])
+    with stage("searching", "episodes") as progress:
+        _search(config, cached, archive, logger, progress).save(run_dir / "policy")
+    with stage("fine-tuning", "epochs") as progress:
+        tuned = fine_tune_finalists(evaluator, _candidates(config, archive), seed=config.seed, progress=progress)
+    float32 = Finalist("float32", cached.reference, task.accuracy(model(task.x, task.edge_index), "test"))
+    result = RunResult(
+        finalists=(float32, *tuned),
+        best=best_finalist(tuned, cached.reference),
+        components=tuple(component.name for component in cached.components),
+        hypervolume=archive.hypervolume,
+        evaluations=len(cached.store),
+        run_dir=run_dir,
+    )
+    _write(result, cached, logger, f"{config.model} on {task.name}", config.episodes)
+    return result
+
+
+def _search(
+    config: RunConfig, cached: CachedEvaluator, archive: ParetoArchive, logger: Logger, progress: Progress
+) -> PPOAgent:
     envs = make_vec_env(
         BitAllocationEnv,
         n_envs=math.gcd(config.episodes, _MAX_ENVS),
@@ -135,47 +153,37 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
         env_kwargs={"evaluator": cached},
     )
     agent = PPOAgent(envs, seed=config.seed, episodes_per_update=min(config.episodes, EPISODES_PER_UPDATE))
-    with stage("searching", "episodes") as progress:
-        monitor = SearchMonitor(cached, archive, config.episodes, progress)
-        agent.learn(config.episodes, callbacks=[monitor], logger=logger)
-    agent.save(run_dir / "policy")
+    monitor = SearchMonitor(cached, archive, config.episodes, progress)
+    return agent.learn(config.episodes, callbacks=[monitor], logger=logger)
 
-    count = len(cached.components)
-    wanted = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
+
+def _candidates(config: RunConfig, archive: ParetoArchive) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the labelled allocations that are fine-tuned: the uniform ones, then the front's others."""
+    count = len(archive.front[0].allocation)
+    uniform = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
     mixed = [point for point in archive.front if len(set(point.allocation)) > 1]
-    points = spread(mixed, _MAX_FINALISTS, reference_accuracy)
-    wanted += [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
-    with stage("fine-tuning", "epochs") as progress:
-        tuned = fine_tune_finalists(evaluator, wanted, seed=config.seed, progress=progress)
-    uniform, front = tuned[: len(config.bits)], tuned[len(config.bits) :]
-    best = best_finalist(tuned, cached.reference)
-    assert best.model is not None
-    best.model.save(run_dir / "model")
+    points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy)
+    return uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
 
-    float32 = Finalist("float32", cached.reference, task.accuracy(model(task.x, task.edge_index), "test"))
-    result = RunResult(
-        finalists=(float32, *uniform, *front),
-        best=best,
-        components=tuple(component.name for component in cached.components),
-        hypervolume=archive.hypervolume,
-        evaluations=len(cached.store),
-        run_dir=run_dir,
-    )
-    write_csv(run_dir / "allocations.csv", result.finalists, result.best, result.components)
+
+def _write(result: RunResult, cached: CachedEvaluator, logger: Logger, title: str, episodes: int) -> None:
+    assert result.best.model is not None
+    result.best.model.save(result.run_dir / "model")
+    write_csv(result.run_dir / "allocations.csv", result.finalists, result.best, result.components)
+    quantized = [(finalist.label, finalist.evaluation) for finalist in result.finalists if finalist.model is not None]
     figure = pareto_figure(
         cached.store.values(),
         cached.reference,
-        uniform=[(finalist.label, finalist.evaluation) for finalist in uniform],
-        tuned=[finalist.evaluation for finalist in front],
-        title=f"{config.model} on {task.name}, {result.evaluations} allocations executed on integers",
+        uniform=[(label, evaluation) for label, evaluation in quantized if len(set(evaluation.allocation)) == 1],
+        tuned=[evaluation for _, evaluation in quantized if len(set(evaluation.allocation)) > 1],
+        title=f"{title}, {result.evaluations} allocations executed on integers",
     )
-    figure.savefig(run_dir / "pareto.png", dpi=150)
+    figure.savefig(result.run_dir / "pareto.png", dpi=150)
     logger.record("final/pareto", LoggedFigure(figure, close=False))
-    logger.record("final/best_reduction", best.evaluation.reduction)
-    logger.record("final/best_test_accuracy", best.test_accuracy)
-    logger.dump(config.episodes * count)
+    logger.record("final/best_reduction", result.best.evaluation.reduction)
+    logger.record("final/best_test_accuracy", result.best.test_accuracy)
+    logger.dump(episodes * len(result.components))
     logger.close()
-    return result
 
 
 def _claim(run_dir: Path, config: RunConfig) -> None:
