@@ -19,7 +19,7 @@ from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, 
 
 __all__ = ["IntegerModel"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @storable
@@ -117,18 +117,20 @@ class IntegerModel:
         offered, zero_point = self.input.range, self.input.zero_point
         executed, columns = [offered.bits], None
         for layer in self.layers:
-            weight = layer.weight
-            if weight.values.dim() != 2 or columns not in (None, weight.values.shape[0]):
+            weight, values = layer.weight, layer.weight.values
+            if columns not in (None, weight.shape[0]):
                 raise ArtifactError(f"{path}: weights of layer {layer.name!r} do not fit what comes before")
-            columns = weight.values.shape[1]
+            columns = weight.shape[1]
             multipliers = (layer.message.multiplier, layer.aggregate.multiplier, layer.aggregate.bias)
             if any(entry is not None and entry.shape not in ((), (columns,)) for entry in multipliers):
                 raise ArtifactError(f"{path}: multipliers of layer {layer.name!r} do not fit its {columns} columns")
-            if not within(weight.values, weight.range.minimum, weight.range.maximum):
-                raise ArtifactError(f"{path}: weights of layer {layer.name!r} are not integers of {weight.bits} bits")
+            if not weight.range.signed or not within(values, weight.range.minimum, weight.range.maximum):
+                raise ArtifactError(
+                    f"{path}: weights of layer {layer.name!r} are not signed integers of {weight.bits} bits"
+                )
             executed += [weight.bits, layer.message.range.bits, layer.adjacency.range.bits, layer.aggregate.range.bits]
             try:
-                check_linear(layer.name, weight.values, offered, zero_point)
+                check_linear(layer.name, values, offered, zero_point)
             except SumOverflowError as error:
                 raise ArtifactError(f"{path}: {error}") from error
             offered, zero_point = layer.aggregate.range, layer.aggregate.zero_point

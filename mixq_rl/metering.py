@@ -1,12 +1,14 @@
 """What a network executed, in operations, bits, bytes and seconds."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
+
+import torch
 
 __all__ = ["Convention", "OpMeter", "OpRecord", "operation"]
 
@@ -28,8 +30,8 @@ class OpRecord:
         operations: rows * inputs * outputs of a linear; 2 * edges * features (multiply and add) of an aggregate.
         macs: multiply-accumulates.
         left_bits, right_bits, result_bits: bit-widths; 32 for float32.
-        bytes: bytes of operands and result, as they were held.
-        seconds: wall-clock time, requantization included.
+        bytes: moved: of operands and result as they were held, of an aggregate's rows as often as they were gathered.
+        seconds: requantization included; on a GPU as its own clock has it, known when the meter's block has ended.
     """
 
     kind: Literal["linear", "aggregate"]
@@ -64,7 +66,7 @@ class OpRecord:
 
 
 class OpMeter:
-    """Records every operation executed inside its ``with`` block.
+    """Records every operation executed inside its ``with`` block, leaving which it waits for a GPU to have finished.
 
     Example:
         >>> with OpMeter() as meter:
@@ -75,6 +77,7 @@ class OpMeter:
 
     def __init__(self) -> None:
         self.records: list[OpRecord] = []
+        self._pending: list[tuple[int, torch.cuda.Event, torch.cuda.Event]] = []
         self._tokens: list[Token[tuple[OpMeter, ...]]] = []
 
     def __enter__(self) -> Self:
@@ -85,6 +88,10 @@ class OpMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _active.reset(self._tokens.pop())
+        for index, started, ended in self._pending:
+            ended.synchronize()
+            self.records[index] = replace(self.records[index], seconds=started.elapsed_time(ended) / 1000)
+        self._pending.clear()
 
     def bitops(self, convention: Convention = "linear") -> float:
         """Return the bit operations of all records.
@@ -110,14 +117,32 @@ class OpMeter:
 
 
 @contextmanager
-def operation(record: OpRecord) -> Iterator[None]:
-    """Time the block and hand ``record`` to the active meters; costs nothing to speak of when there are none."""
-    meters = _active.get()
+def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[None]:
+    """Time the block and hand what ``record`` returns to the active meters.
+
+    Where none is active, ``record`` is not called, and a GPU is not waited for. A program that torch compiles or
+    exports has no meters: they would measure its tracing.
+    """
+    meters = () if torch.compiler.is_compiling() else _active.get()
     if not meters:
         yield
-        return
-    started = time.perf_counter()
+    elif device.type == "cuda":
+        yield from _timed_on_device(record, meters)
+    else:
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        finished = replace(record(), seconds=seconds)
+        for meter in meters:
+            meter.records.append(finished)
+
+
+def _timed_on_device(record: Callable[[], OpRecord], meters: tuple[OpMeter, ...]) -> Iterator[None]:
+    started, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    started.record()
     yield
-    finished = replace(record, seconds=time.perf_counter() - started)
+    ended.record()
+    executed = record()
     for meter in meters:
-        meter.records.append(finished)
+        meter._pending.append((len(meter.records), started, ended))
+        meter.records.append(executed)

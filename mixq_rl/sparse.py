@@ -38,6 +38,14 @@ class CSR:
         return torch.repeat_interleave(rows, self.rowptr.diff())
 
     @cached_property
+    def fullest_row(self) -> tuple[int, int]:
+        """The row with most entries and their number; (0, 0) of a matrix without rows."""
+        if not self.num_rows:
+            return 0, 0
+        entries, row = self.rowptr.diff().max(dim=0)
+        return int(row), int(entries)
+
+    @cached_property
     def transposed(self) -> tuple["CSR", Tensor]:
         """The transposed matrix's places, and the permutation that brings the entries there."""
         order = torch.argsort(self.col, stable=True)

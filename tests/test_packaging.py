@@ -18,8 +18,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     # Built from a copy: what an earlier build left behind must not help.
     for name in ("mixq_rl", "envs", "agents"):
-        shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(
+            ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+        )
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "source"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -37,6 +39,7 @@ def test_wheel_holds_every_module_and_one_name(wheel: Path) -> None:
             f"{package}/{path.relative_to(ROOT / folder).as_posix()}" for path in (ROOT / folder).rglob("*.py")
         }
     assert expected <= names
+    assert any(name.startswith("mixq_rl/kernels/_cpu.") for name in names)
 
 
 def test_wheel_imports_from_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:

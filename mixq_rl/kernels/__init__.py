@@ -1,46 +1,82 @@
-"""Integer aggregation and integer linear: one public operation each.
+r"""Integer aggregation and integer linear: one public operation each, and their fused forms.
 
-Both take and return integer tensors only. Overflow of the int32 sums is the caller's to rule out beforehand
-(:mod:`mixq_rl.nn.bounds`); indices are trusted, they are checked where a graph is prepared.
+All take and return integers only. Operands of few bits are read packed (:class:`~mixq_rl.quantization.PackedRows`);
+the fused forms requantize the int32 sums while they are in registers and write them packed. CPU tensors are executed
+by C++ (AVX-512 VNNI, AVX2 or portable, chosen at run time), CUDA tensors by Triton; all give the same integers.
+
+That the int32 sums cannot overflow is the caller's to make sure of beforehand (:mod:`mixq_rl.nn.bounds`). Indices are
+checked the first time a graph is seen.
 """
 
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels import reference
+from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.kernels.library import backends, using
+from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 
-__all__ = ["aggregate", "linear"]
-
-_BYTES = (torch.int8, torch.uint8)
+__all__ = ["aggregate", "aggregate_requantize", "backends", "linear", "linear_requantize", "using"]
 
 
-def linear(x: Tensor, weight: Tensor, *, x_zero_point: int = 0) -> Tensor:
+def linear(
+    x: Tensor | PackedRows, weight: Tensor | PackedRows, *, x_zero_point: int = 0, out: Tensor | None = None
+) -> Tensor:
     r"""Integer matrix product :math:`\sum_k (x_{ik} - z_x) w_{kj}`.
 
     Args:
-        x: int8 or uint8, ``[rows, inputs]``.
-        weight: int8, ``[inputs, outputs]``.
+        x: int8 or uint8, ``[rows, inputs]``, or packed rows.
+        weight: int8, ``[inputs, outputs]``, or packed rows.
         x_zero_point: z_x, taken off by the correction z_x * sum_k w_kj.
+        out: int32, ``[rows, outputs]``: where to write the result; None: a new tensor.
 
     Returns:
         int32, ``[rows, outputs]``.
 
     Raises:
         TypeError: for other dtypes.
-        ValueError: for shapes that do not fit.
+        InputError: for shapes that do not fit.
     """
-    if x.dtype not in _BYTES or weight.dtype != torch.int8:
-        raise TypeError(f"linear takes int8 or uint8 x and int8 weight, not {x.dtype} and {weight.dtype}")
-    if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[0]:
-        raise ValueError(f"linear of shapes {tuple(x.shape)} and {tuple(weight.shape)}: inner dimensions must agree")
-    sums = reference.linear(x.contiguous(), weight.contiguous())
-    if x_zero_point:
-        sums = sums - x_zero_point * weight.sum(dim=0, dtype=torch.int32)
-    return sums
+    arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight))
+    if out is None:
+        result: Tensor = torch.ops.mixq_rl.linear(*arguments)
+        return result
+    torch.ops.mixq_rl.linear_out(*arguments, out)
+    return out
+
+
+def linear_requantize(
+    x: Tensor | PackedRows,
+    weight: Tensor | PackedRows,
+    requantization: Requantization,
+    *,
+    x_zero_point: int = 0,
+    row: FixedPoint | None = None,
+) -> PackedRows:
+    """:func:`linear`, its sums requantized as ``requantization(sums, row)`` says.
+
+    Args:
+        x, weight, x_zero_point: see :func:`linear`.
+        requantization: from the sums to the result's integers.
+        row: fixed-point scales of the rows, ``[rows, 1]``, or None.
+
+    Raises:
+        TypeError: for other dtypes.
+        InputError: for shapes that do not fit.
+    """
+    arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight), *Rescale.of(requantization, row))
+    columns = weight.columns if isinstance(weight, PackedRows) else weight.shape[1]
+    return PackedRows(torch.ops.mixq_rl.linear_requantize(*arguments), columns, requantization.range)
 
 
 def aggregate(
-    rowptr: Tensor, col: Tensor, weight: Tensor | None, x: Tensor, *, weight_zero_point: int = 0, x_zero_point: int = 0
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    x: Tensor | PackedRows,
+    *,
+    weight_zero_point: int = 0,
+    x_zero_point: int = 0,
+    out: Tensor | None = None,
 ) -> Tensor:
     r"""Integer neighbour sum :math:`\sum_{j \in N(i)} (\alpha_{ij} - z_a)(\xi_{jf} - z_x)`.
 
@@ -51,38 +87,51 @@ def aggregate(
     Args:
         rowptr: int32, ``[rows + 1]``: where each row's neighbours begin in ``col`` (CSR).
         col: int32, ``[edges]``: neighbours, rows of ``x``.
-        weight: int8 or uint8, ``[edges]``, the integers alpha; None: all 1.
-        x: int8 or uint8, ``[nodes, features]``, the integers xi.
+        weight: int8 or uint8, ``[edges]``, the integers alpha; None: all 1, with zero point 0.
+        x: int8 or uint8, ``[nodes, features]``, or packed rows: the integers xi.
         weight_zero_point: z_a.
         x_zero_point: z_x.
+        out: int32, ``[rows, features]``: where to write the result; None: a new tensor.
 
     Returns:
         int32, ``[rows, features]``.
 
     Raises:
         TypeError: for other dtypes.
-        ValueError: for shapes that do not fit.
+        InputError: for shapes that do not fit.
+        InvalidGraphError: for an index that leads out of bounds.
     """
-    if rowptr.dtype != torch.int32 or col.dtype != torch.int32:
-        raise TypeError(f"aggregate takes int32 rowptr and col, not {rowptr.dtype} and {col.dtype}")
-    if x.dtype not in _BYTES or (weight is not None and weight.dtype not in _BYTES):
-        raise TypeError(
-            f"aggregate takes int8 or uint8 x and weight, not {x.dtype} and {None if weight is None else weight.dtype}"
-        )
-    if x.dim() != 2 or rowptr.dim() != 1 or col.dim() != 1 or (weight is not None and weight.shape != col.shape):
-        raise ValueError("aggregate takes rowptr [rows + 1], col [edges], weight [edges] or None, x [nodes, features]")
-    sums = reference.aggregate(rowptr, col, weight, x)
-    degree = rowptr.diff().unsqueeze(1)
-    if x_zero_point:
-        total = degree if weight is None else _row_sums(rowptr, weight)
-        sums = sums - x_zero_point * total
-    if weight_zero_point:
-        sums = sums - weight_zero_point * reference.aggregate(rowptr, col, None, x)
-    if weight_zero_point and x_zero_point:
-        sums = sums + weight_zero_point * x_zero_point * degree
-    return sums
+    arguments = (rowptr, col, weight, weight_zero_point, *Matrix.of(x, x_zero_point))
+    if out is None:
+        result: Tensor = torch.ops.mixq_rl.aggregate(*arguments)
+        return result
+    torch.ops.mixq_rl.aggregate_out(*arguments, out)
+    return out
 
 
-def _row_sums(rowptr: Tensor, weight: Tensor) -> Tensor:
-    edges = torch.arange(weight.numel(), dtype=torch.int32, device=weight.device)
-    return reference.aggregate(rowptr, edges, None, weight.unsqueeze(1))
+def aggregate_requantize(
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    x: Tensor | PackedRows,
+    requantization: Requantization,
+    *,
+    weight_zero_point: int = 0,
+    x_zero_point: int = 0,
+    row: FixedPoint | None = None,
+) -> PackedRows:
+    """:func:`aggregate`, its sums requantized as ``requantization(sums, row)`` says.
+
+    Args:
+        rowptr, col, weight, x, weight_zero_point, x_zero_point: see :func:`aggregate`.
+        requantization: from the sums to the result's integers.
+        row: fixed-point scales of the rows, ``[rows, 1]``, or None.
+
+    Raises:
+        TypeError: for other dtypes.
+        InputError: for shapes that do not fit.
+        InvalidGraphError: for an index that leads out of bounds.
+    """
+    matrix = Matrix.of(x, x_zero_point)
+    arguments = (rowptr, col, weight, weight_zero_point, *matrix, *Rescale.of(requantization, row))
+    return PackedRows(torch.ops.mixq_rl.aggregate_requantize(*arguments), matrix.columns, requantization.range)

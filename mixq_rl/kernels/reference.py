@@ -1,28 +1,48 @@
-"""The integer operations in plain torch."""
+"""The integer operations in plain torch and int64: slow, and obviously right."""
 
 import torch
 from torch import Tensor
 
-__all__ = ["aggregate", "linear"]
+from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
+
+__all__ = ["aggregate", "decode", "linear"]
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """See :func:`mixq_rl.kernels.linear`."""
-    if 0 in (*x.shape, *weight.shape):
-        return torch.zeros(x.shape[0], weight.shape[1], dtype=torch.int32, device=x.device)
-    if x.dtype == torch.int8:
-        return torch._int_mm(x, weight)
-    # torch._int_mm takes signed bytes only: x = (x - 128) + 128, and flipping the top bit subtracts 128.
-    signed = (x ^ 128).view(torch.int8)
-    return torch._int_mm(signed, weight) + 128 * weight.sum(dim=0, dtype=torch.int32)
+def decode(x: Matrix) -> Tensor:
+    """Return the integers ``step * u + offset`` that the codes u stand for, int64 ``[rows, columns]``."""
+    codes = x.data
+    if x.bits < 8:
+        places = [(codes >> shift) & (2**x.bits - 1) for shift in range(0, 8, x.bits)]
+        codes = torch.stack(places, dim=2).flatten(1)[:, : x.columns]
+    return codes.long() * x.step + x.offset
 
 
-def aggregate(rowptr: Tensor, col: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
-    """See :func:`mixq_rl.kernels.aggregate`."""
-    num_rows = rowptr.numel() - 1
-    row = torch.repeat_interleave(torch.arange(num_rows, device=x.device), rowptr.diff())
-    messages = x.index_select(0, col).to(torch.int32)
-    if weight is not None:
-        messages *= weight.to(torch.int32).unsqueeze(1)
-    sums = torch.zeros(num_rows, x.shape[1], dtype=torch.int32, device=x.device)
-    return sums.index_add_(0, row, messages)
+def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+    """See :class:`mixq_rl.kernels.library.Backend`."""
+    left, right = decode(x), decode(weight)
+    if left.is_cuda:  # where torch has no integer products
+        left, right = left.cpu(), right.cpu()
+    _write((left @ right).to(out.device), rescale, out)
+
+
+def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+    """See :class:`mixq_rl.kernels.library.Backend`."""
+    num_rows = graph.rowptr.numel() - 1
+    row = torch.repeat_interleave(torch.arange(num_rows, device=out.device), graph.rowptr.diff())
+    messages = decode(x).index_select(0, graph.col)
+    if graph.weight is not None:
+        messages *= (graph.weight.long() - graph.weight_zero_point).unsqueeze(1)
+    _write(messages.new_zeros(num_rows, x.columns).index_add_(0, row, messages), rescale, out)
+
+
+def _write(sums: Tensor, rescale: Rescale | None, out: Tensor) -> None:
+    if rescale is None:
+        out.copy_(sums)
+        return
+    requantization = Requantization(
+        rescale.multiplier, rescale.shift, rescale.row_shift, rescale.bias, rescale.range, rescale.zero_point
+    )
+    # The exponent of the rows' mantissas is already part of the shifts.
+    row = None if rescale.row is None else FixedPoint(rescale.row.view(-1, 1), 0)
+    out.copy_(PackedRows.pack(requantization(sums, row), rescale.range).data)

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from mixq_rl.errors import SumOverflowError
 from mixq_rl.quantization import IntegerRange
+from mixq_rl.sparse import CSR
 
 __all__ = ["check_aggregate", "check_linear"]
 
@@ -38,13 +39,13 @@ def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: i
 
 
 def check_aggregate(
-    name: str, rowptr: Tensor, weights: IntegerRange, weight_zero_point: int, offered: IntegerRange, zero_point: int
+    name: str, csr: CSR, weights: IntegerRange, weight_zero_point: int, offered: IntegerRange, zero_point: int
 ) -> None:
     """Check the sums over each row's neighbours, the theorem's four terms included.
 
     Args:
         name: of the layer, for the message.
-        rowptr: int32, ``[rows + 1]``.
+        csr: where the neighbours are.
         weights: range of the adjacency's integers.
         weight_zero_point: of the adjacency.
         offered: range of the messages.
@@ -53,13 +54,10 @@ def check_aggregate(
     Raises:
         SumOverflowError: naming layer and node.
     """
-    degree = rowptr.long().diff()
-    if not degree.numel():
-        return
-    worst = int(degree.argmax())
-    bound = int(degree[worst]) * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
+    worst, degree = csr.fullest_row
+    bound = degree * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
     if bound > _LIMIT:
         raise SumOverflowError(
-            f"layer {name!r}: the sum over the {int(degree[worst])} neighbours of node {worst} may reach {bound}, "
+            f"layer {name!r}: the sum over the {degree} neighbours of node {worst} may reach {bound}, "
             f"beyond int32; offer it fewer bits (--bits)"
         )

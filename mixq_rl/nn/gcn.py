@@ -1,6 +1,5 @@
 """Graph convolution: float, fake-quantized and integer."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +8,14 @@ from torch import Tensor, nn
 from mixq_rl import kernels
 from mixq_rl.adjacency import Adjacency
 from mixq_rl.metering import OpRecord, operation
+from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate, check_linear
 from mixq_rl.quantization import (
     FakeQuantized,
     FixedPoint,
     Granularity,
     LearnedQuantizer,
+    PackedRows,
     QTensor,
     Quantizer,
     Requantization,
@@ -91,9 +92,9 @@ class GCNConv(nn.Module):
             x = self.quantizer("input").observe(x)
         weight = self.quantizer("weight").observe(self.weight)
         value = self.quantizer("adjacency").observe(adjacency.value).to(x.dtype)
-        with operation(_linear_record(self.name, self.source, x, weight, (32, 32, 32))):
+        with operation(lambda: records.float_linear(self.name, self.source, x, weight), value.device):
             message = self.quantizer("message").observe(x @ weight)
-        with operation(_aggregate_record(self.name, value, message, (32, 32, 32))):
+        with operation(lambda: records.float_aggregate(self.name, value, adjacency.csr, message), value.device):
             aggregate = adjacency.csr.matmul(value, message) * adjacency.row_scale.to(x.dtype) + self.bias
             aggregate = aggregate.relu() if self.relu else aggregate
         return self.quantizer("aggregate").observe(aggregate)
@@ -118,14 +119,14 @@ class GCNConv(nn.Module):
             SumOverflowError: naming layer and node.
         """
         alpha, message = self.quantizer("adjacency"), self.quantizer("message")
-        check_aggregate(
-            self.name, adjacency.csr.rowptr, alpha.range, alpha.zero_point, message.range, message.zero_point
-        )
+        check_aggregate(self.name, adjacency.csr, alpha.range, alpha.zero_point, message.range, message.zero_point)
 
     def freeze(self, source: Quantizer) -> "IntegerGCNConv":
         """Return the integer layer at the bit-widths in force, fed by what ``source`` quantizes."""
-        weight = self.quantizer("weight").quantizer().quantize(self.weight.detach())
-        check_linear(self.name, weight.values, source.range, source.zero_point)
+        quantizer = self.quantizer("weight").quantizer()
+        values = quantizer.integers(self.weight.detach())
+        check_linear(self.name, values, source.range, source.zero_point)
+        weight = QTensor.pack(values, quantizer.range, quantizer.scale)
         message, aggregate = self.quantizer("message"), self.quantizer("aggregate")
         adjacency = self.quantizer("adjacency").quantizer()
         return IntegerGCNConv(
@@ -144,11 +145,18 @@ class GCNConv(nn.Module):
 
 @dataclass(frozen=True)
 class IntegerAdjacency:
-    """A layer's quantized adjacency: CSR structure, integer edge weights, fixed-point row scales."""
+    """A layer's quantized adjacency.
+
+    Attributes:
+        rowptr, col: the structure, int32 (CSR).
+        weight: the integers alpha of the edges, int8 or uint8 ``[edges]``: a byte each at any bit-width, since beside
+            each lies an index of four bytes, and the row that it fetches.
+        row: fixed-point scales of the rows.
+    """
 
     rowptr: Tensor
     col: Tensor
-    alpha: QTensor
+    weight: Tensor
     row: FixedPoint
 
 
@@ -160,7 +168,7 @@ class IntegerGCNConv:
     Attributes:
         name: of the layer.
         source: name of the component that feeds it.
-        weight: int8, ``[in_channels, out_channels]``, a scale for each column.
+        weight: ``[in_channels, out_channels]``, signed, a scale for each column.
         message: from the sums of the product to the message's integers.
         adjacency: quantizes the adjacency of a graph on the way in.
         aggregate: from the sums over neighbours to the aggregate's integers.
@@ -183,7 +191,7 @@ class IntegerGCNConv:
         """
         check_aggregate(
             self.name,
-            adjacency.csr.rowptr,
+            adjacency.csr,
             self.adjacency.range,
             self.adjacency.zero_point,
             self.message.range,
@@ -192,7 +200,7 @@ class IntegerGCNConv:
         return IntegerAdjacency(
             adjacency.csr.rowptr,
             adjacency.csr.col,
-            self.adjacency.quantize(adjacency.value),
+            self.adjacency.integers(adjacency.value),
             FixedPoint.nearest(adjacency.row_scale, _ROW_EXPONENT),
         )
 
@@ -206,39 +214,26 @@ class IntegerGCNConv:
         Returns:
             ``[nodes, out_channels]``.
         """
-        bits = (x.bits, self.weight.bits, self.message.range.bits)
-        with operation(_linear_record(self.name, self.source, x.values, self.weight.values, bits)):
-            sums = kernels.linear(x.values, self.weight.values, x_zero_point=x.zero_point)
-            message = self.message(sums, x.row)
-        alpha = adjacency.alpha
-        bits = (alpha.bits, self.message.range.bits, self.aggregate.range.bits)
-        with operation(_aggregate_record(self.name, alpha.values, message, bits)):
-            sums = kernels.aggregate(
+        with operation(lambda: self._linear_record(x), x.payload.data.device):
+            message = kernels.linear_requantize(
+                x.payload, self.weight.payload, self.message, x_zero_point=x.zero_point, row=x.row
+            )
+        with operation(lambda: self._aggregate_record(adjacency, message), message.data.device):
+            aggregate = kernels.aggregate_requantize(
                 adjacency.rowptr,
                 adjacency.col,
-                alpha.values,
+                adjacency.weight,
                 message,
-                weight_zero_point=alpha.zero_point,
+                self.aggregate,
+                weight_zero_point=self.adjacency.zero_point,
                 x_zero_point=self.message.zero_point,
+                row=adjacency.row,
             )
-            aggregate = self.aggregate(sums, adjacency.row)
-        return QTensor(aggregate, self.aggregate.range, self.aggregate_scale, self.aggregate.zero_point)
+        return QTensor(aggregate, self.aggregate_scale, self.aggregate.zero_point)
 
+    def _linear_record(self, x: QTensor) -> OpRecord:
+        return records.integer_linear(self.name, self.source, x, self.weight, self.message)
 
-def _linear_record(
-    name: str, source: str, x: Tensor | SparseMatrix, weight: Tensor, bits: tuple[int, int, int]
-) -> OpRecord:
-    shape = (x.shape[0], x.shape[1], weight.shape[1])
-    size = _nbytes(x) + _nbytes(weight) + shape[0] * shape[2] * x.element_size()
-    return OpRecord("linear", source, f"{name}.weight", f"{name}.message", shape, *bits, bytes=size)
-
-
-def _aggregate_record(name: str, value: Tensor, message: Tensor, bits: tuple[int, int, int]) -> OpRecord:
-    shape = (message.shape[0], value.numel(), message.shape[1])
-    gathered = value.numel() * message.shape[1] * message.element_size()
-    size = _nbytes(value) + gathered + _nbytes(message)
-    return OpRecord("aggregate", f"{name}.adjacency", f"{name}.message", f"{name}.aggregate", shape, *bits, bytes=size)
-
-
-def _nbytes(x: Tensor | SparseMatrix) -> int:
-    return math.prod(x.shape) * x.element_size()
+    def _aggregate_record(self, adjacency: IntegerAdjacency, message: PackedRows) -> OpRecord:
+        bits = self.adjacency.range.bits
+        return records.integer_aggregate(self.name, adjacency.rowptr, adjacency.weight, bits, message, self.aggregate)

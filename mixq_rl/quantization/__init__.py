@@ -2,10 +2,12 @@
 
 from mixq_rl.quantization.fake import FakeQuantized, fake_requantize, fake_round
 from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import MAX_BITS, IntegerRange, check_bit_widths
 from mixq_rl.quantization.learned import ComponentKind, LearnedQuantizer
+from mixq_rl.quantization.packing import PackedRows
 from mixq_rl.quantization.qtensor import QTensor
-from mixq_rl.quantization.quantizer import Granularity, Quantizer, fit_quantizer, row_magnitude
+from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, row_magnitude
 from mixq_rl.quantization.requantization import Requantization, rounding_shift
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Granularity",
     "IntegerRange",
     "LearnedQuantizer",
+    "PackedRows",
     "QTensor",
     "Quantizer",
     "Requantization",

@@ -20,7 +20,7 @@ class FixedPoint:
     """The rational numbers ``mantissa / 2^exponent``.
 
     Attributes:
-        mantissa: int64, non-negative, below 2^31.
+        mantissa: int32, non-negative.
         exponent: how many bits lie behind the point.
     """
 
@@ -45,7 +45,7 @@ class FixedPoint:
                 f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} "
                 f"bits behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
             )
-        return cls(mantissa.to(torch.int64), exponent)
+        return cls(mantissa.to(torch.int32), exponent)
 
     def to_real(self) -> Tensor:
         """Return the numbers as float64, exactly."""

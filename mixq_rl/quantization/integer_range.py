@@ -54,6 +54,30 @@ class IntegerRange:
         """The dtype that holds these integers unpacked."""
         return torch.int8 if self.signed else torch.uint8
 
+    @property
+    def storage_bits(self) -> int:
+        """Bits that one integer takes packed: 1, 2, 4 or 8."""
+        return self.bits if self.bits <= 2 else 4 if self.bits <= 4 else 8
+
+    @property
+    def storage_dtype(self) -> torch.dtype:
+        """The dtype that holds these integers packed."""
+        return self.dtype if self.storage_bits == 8 else torch.uint8
+
+    @property
+    def step(self) -> int:
+        """Distance between neighbouring integers."""
+        return 2 if self.is_sign else 1
+
+    @property
+    def offset(self) -> int:
+        """The integer that the packed code 0 stands for; 0 where integers are held as they are."""
+        return 0 if self.storage_bits == 8 else self.minimum
+
+    def row_bytes(self, columns: int) -> int:
+        """Return the bytes that a packed row of so many integers takes."""
+        return -(-columns * self.storage_bits // 8)
+
     def nearest(self, steps: Tensor, zero_point: int) -> Tensor:
         """Round ``steps`` (x/s, floating point) half to even, then add the zero point and clamp.
 

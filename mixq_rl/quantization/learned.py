@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from mixq_rl.errors import BitWidthError
 from mixq_rl.quantization.fake import FakeQuantized, fake_requantize, fake_round
 from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
-from mixq_rl.quantization.quantizer import Granularity, Quantizer, fit_quantizer, nonzero, row_magnitude
+from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, nonzero, row_magnitude
 from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.sparse import SparseMatrix
 

@@ -1,11 +1,14 @@
-"""A tensor of integers with what is needed to read it as real numbers."""
+"""A matrix of integers with what is needed to read it as real numbers."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 
 from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
+from mixq_rl.quantization.packing import PackedRows
 from mixq_rl.serialization import storable
 
 __all__ = ["QTensor"]
@@ -14,39 +17,59 @@ __all__ = ["QTensor"]
 @storable
 @dataclass(frozen=True)
 class QTensor:
-    """Integers ``values`` that stand for ``scale * (values - zero_point)``.
+    """Integers q, bit-packed, that stand for ``row * scale * (q - zero_point)``.
 
     Attributes:
-        values: int8 (signed range) or uint8 (unsigned range).
-        range: the integers that may occur.
-        scale: float64, positive (0 for rows of zeros), broadcastable to ``values``: a scalar (per tensor),
-            ``[columns]`` or ``[rows, 1]``.
+        payload: the integers.
+        scale: float64, positive: a scalar, or ``[columns]``.
         zero_point: the integer that stands for 0.
-        row: the rows' part of the scale in fixed point, ``[rows, 1]``, which integer execution multiplies by; or None.
-
-    Raises:
-        TypeError: if ``values`` have another dtype than the range's.
+        row: scales of the rows in fixed point, ``[rows, 1]``, or None: all 1.
     """
 
-    values: Tensor
-    range: IntegerRange
+    payload: PackedRows
     scale: Tensor
     zero_point: int = 0
     row: FixedPoint | None = None
 
-    def __post_init__(self) -> None:
-        if self.values.dtype != self.range.dtype:
-            raise TypeError(f"a QTensor of {self.range} holds {self.range.dtype}, not {self.values.dtype}")
+    @classmethod
+    def pack(
+        cls, values: Tensor, offered: IntegerRange, scale: Tensor, zero_point: int = 0, row: FixedPoint | None = None
+    ) -> Self:
+        """Pack integers (int8 or uint8, ``[rows, columns]``) that lie within a range."""
+        return cls(PackedRows.pack(values, offered), scale, zero_point, row)
+
+    @property
+    def values(self) -> Tensor:
+        """The integers unpacked, int8 (signed range) or uint8, ``[rows, columns]``."""
+        return self.payload.unpack()
+
+    @property
+    def range(self) -> IntegerRange:
+        return self.payload.range
 
     @property
     def bits(self) -> int:
-        return self.range.bits
+        return self.payload.range.bits
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.payload.shape
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the payload as it is held."""
-        return self.values.numel() * self.values.element_size()
+        """Bytes that it takes: integers and scales."""
+        rows = 0 if self.row is None else self.row.mantissa.nbytes
+        return self.payload.nbytes + self.scale.nbytes + rows
+
+    @property
+    def granularity(self) -> Granularity:
+        """Which entries share a scale."""
+        if self.row is not None:
+            return Granularity.ROW
+        return Granularity.COLUMN if self.scale.dim() else Granularity.TENSOR
 
     def dequantize(self) -> Tensor:
         """Return the real numbers, float64."""
-        return (self.values.double() - self.zero_point) * self.scale
+        real = (self.values.double() - self.zero_point) * self.scale
+        return real if self.row is None else real * self.row.to_real()

@@ -1,29 +1,23 @@
 """Quantizers as value objects, and the choice of one from data."""
 
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
 
 from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point
+from mixq_rl.quantization.packing import PackedRows
 from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.serialization import storable
 from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["Granularity", "Quantizer", "fit_quantizer", "nonzero", "row_magnitude"]
+__all__ = ["Quantizer", "fit_quantizer", "nonzero", "row_magnitude"]
 
 _SEARCH_STEPS = 40
 _SAMPLE_ELEMENTS = 2**18
-
-
-class Granularity(Enum):
-    """Which entries of a matrix share a scale. Never finer than integer execution can carry through a sum."""
-
-    TENSOR = "tensor"
-    COLUMN = "column"
-    ROW = "row"
+_BLOCK_ELEMENTS = 2**16
 
 
 @storable
@@ -52,19 +46,31 @@ class Quantizer:
             raise ValueError("scales of a quantizer are positive, finite and float64")
         check_zero_point(self.zero_point)
 
+    def integers(self, x: Tensor) -> Tensor:
+        """Return the integers of ``x`` of any floating dtype and shape, unpacked: int8 or uint8.
+
+        ``x`` is divided in float64, by the scale alone: rows must have been divided by their magnitude.
+        """
+        return self.range.nearest(x.double() / self.scale, self.zero_point).to(self.range.dtype)
+
     def quantize(self, x: Tensor) -> QTensor:
-        """Quantize ``x`` of any floating dtype; the division is made in float64.
+        """Quantize a matrix of any floating dtype.
 
         Raises:
             ScaleError: if a row's magnitude is too far above those of the calibration data.
         """
-        x, scale, row = x.double(), self.scale, None
+        row = None
+        magnitude = x.new_ones((x.shape[0], 1)) if self.row_exponent is None else row_magnitude(x)
         if self.row_exponent is not None:
-            magnitude = row_magnitude(x)
             row = FixedPoint.nearest(magnitude, self.row_exponent)
-            x, scale = x / nonzero(magnitude), scale * magnitude
-        values = self.range.nearest(x / self.scale, self.zero_point)
-        return QTensor(values.to(self.range.dtype), self.range, scale, self.zero_point, row)
+        columns, offered = x.shape[1], self.range
+        data = x.new_empty((x.shape[0], offered.row_bytes(columns)), dtype=offered.storage_dtype)
+        # Block by block: in float64 the matrix would take many times what its integers take.
+        rows = max(1, _BLOCK_ELEMENTS // max(1, columns))
+        for block, divisor, target in zip(x.split(rows), magnitude.split(rows), data.split(rows), strict=True):
+            entries = block if row is None else block.double() / nonzero(divisor)
+            target.copy_(PackedRows.pack(self.integers(entries), offered).data)
+        return QTensor(PackedRows(data, columns, offered), self.scale, self.zero_point, row)
 
 
 def row_magnitude(x: Tensor | SparseMatrix) -> Tensor:

@@ -99,7 +99,7 @@ class Requantization:
             shift = min(shift, _MAX_SHIFT)
         if shift < 1:
             raise ScaleError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
-        mantissas = FixedPoint.nearest(scale, exponent).mantissa
+        mantissas = FixedPoint.nearest(scale, exponent).mantissa.to(torch.int64)
         fixed_bias = None
         if bias is not None:
             if not bool((bias.abs() < _BIAS_LIMIT).all()):
@@ -111,7 +111,7 @@ class Requantization:
         """Return the integer multipliers M, of the shape of ``multiplier`` or, with row scales, ``[rows, columns]``."""
         if row is None:
             return self.multiplier
-        return (row.mantissa * self.multiplier) >> self.row_shift
+        return (row.mantissa.to(torch.int64) * self.multiplier) >> self.row_shift
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> Tensor:
         """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 (signed) or uint8 (unsigned)."""

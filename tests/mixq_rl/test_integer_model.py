@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 import mixq_rl
+from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError, InputError, InvalidGraphError
 from tests.conftest import ALL_BITS, make_task
@@ -54,9 +55,20 @@ def test_no_floating_point_between_quantized_input_and_logits(
     graph = model.quantize_graph(any_bit_evaluator.model.prepare_graph(task.edge_index, task.num_nodes))
     with NoFloat() as watch:
         output = model.execute(features, graph)
-    assert watch.operations > 20
+    assert watch.operations == 4  # a product and an aggregation for each layer, fused with what follows them
     assert output.values.dtype in (torch.int8, torch.uint8)
     assert bool((output.dequantize() == model(task.x.double(), task.edge_index)).all())
+
+
+@pytest.mark.parametrize("backend", kernels.backends())
+def test_every_backend_gives_the_same_integers(
+    any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, backend: str
+) -> None:
+    for allocation in random_allocations(10, seed=3):
+        model = any_bit_evaluator.freeze(allocation)
+        expected = model(task.x, task.edge_index)
+        with kernels.using(backend):
+            assert torch.equal(model(task.x, task.edge_index), expected)
 
 
 def agrees_with_fake_quantization(
@@ -202,7 +214,7 @@ def edit(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 99}, "has format version 99; this version of mixq_rl reads 1"),
+        ({"version": 99}, "has format version 99; this version of mixq_rl reads 2"),
         ({"format": "mixq_rl/policy"}, "is not a mixq_rl integer_model"),
         ({"model": None}, "None is not IntegerModel"),
         ({"model__layers__0__type": "Path"}, "'Path' is not IntegerGCNConv"),
@@ -212,9 +224,10 @@ def edit(path: Path, **changes: Any) -> None:
         ({"model__layers": []}, r"its allocation \(4, .*\) is not what its layers have, \[4\]"),
         ({"model__allocation": [1]}, r"its allocation \(1,\) is not what its layers have"),
         ({"model__layers__0__message__shift": "x"}, "'x' is not of type int"),
-        ({"model__layers__0__weight__range__bits": 9}, "bit-width 9 is outside"),
-        ({"model__layers__0__weight__range__signed": False}, r"holds torch\.uint8, not torch\.int8"),
-        ({"model__layers__0__weight__values": {"tensor": "none"}}, r"model\.layers\.0\.weight\.values: tensor missing"),
+        ({"model__layers__0__weight__payload__range__bits": 9}, "bit-width 9 is outside"),
+        ({"model__layers__0__weight__payload__range__signed": False}, "'conv1' are not signed integers of 4 bits"),
+        ({"model__layers__0__weight__payload__columns": 7}, r"7 columns of .* take rows of 4 bytes"),
+        ({"model__layers__0__weight__payload__data": {"tensor": "none"}}, r"weight\.payload\.data: tensor missing"),
     ],
 )
 def test_files_that_are_wrong_are_refused(
@@ -229,9 +242,10 @@ def test_files_that_are_wrong_are_refused(
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("layers.1.weight.values", torch.full((16, 3), 100, dtype=torch.int8), "'conv2' are not integers of 4 bits"),
-        ("layers.1.weight.values", torch.ones(15, 3, dtype=torch.int8), "'conv2' do not fit what comes before"),
-        ("layers.1.weight.values", torch.ones(16, dtype=torch.int8), "'conv2' do not fit what comes before"),
+        ("layers.1.weight.payload.data", torch.ones(15, 2, dtype=torch.uint8), "'conv2' do not fit what comes before"),
+        ("layers.1.weight.payload.data", torch.ones(16, 3, dtype=torch.uint8), "take rows of 2 bytes"),
+        ("layers.1.weight.payload.data", torch.ones(16, dtype=torch.uint8), "take rows of 2 bytes"),
+        ("layers.1.weight.payload.data", torch.ones(16, 2, dtype=torch.int8), r"held as torch\.uint8, not torch\.int8"),
         ("layers.0.message.multiplier", torch.full((16,), 2**31), r"below 2\^31"),
         ("layers.0.message.multiplier", torch.full((16,), -5), r"below 2\^31"),
         ("layers.0.message.multiplier", torch.ones(16), "are int64"),
@@ -249,6 +263,15 @@ def test_tensors_that_are_wrong_are_refused(
     assert f"model.{name}" in tensors
     save_file({**tensors, f"model.{name}": tensor}, tmp_path / "integer_model.safetensors")
     with pytest.raises(ArtifactError, match=message):
+        mixq_rl.IntegerModel.load(tmp_path)
+
+
+def test_weights_outside_their_range_are_refused(any_bit_evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
+    any_bit_evaluator.freeze((3,) * 9).save(tmp_path)  # in 4 bits of storage, which could hold more
+    tensors = load_file(tmp_path / "integer_model.safetensors")
+    tensors["model.layers.1.weight.payload.data"].fill_(0xFF)
+    save_file(tensors, tmp_path / "integer_model.safetensors")
+    with pytest.raises(ArtifactError, match="'conv2' are not signed integers of 3 bits"):
         mixq_rl.IntegerModel.load(tmp_path)
 
 

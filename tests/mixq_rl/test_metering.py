@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from mixq_rl.metering import OpMeter, OpRecord, operation
 
+CPU = torch.device("cpu")
 LINEAR = OpRecord("linear", "x", "w", "m", (3, 5, 7), 2, 4, 8, bytes=10)
 AGGREGATE = OpRecord("aggregate", "a", "m", "h", (3, 11, 7), 2, 8, 4, bytes=20)
 
@@ -21,14 +23,14 @@ def test_counts_of_an_aggregate() -> None:
 
 
 def test_meter_adds_up_what_happened_inside_its_block_only() -> None:
-    with operation(LINEAR):
+    with operation(lambda: LINEAR, CPU):
         pass
     with OpMeter() as meter:
-        with operation(LINEAR):
+        with operation(lambda: LINEAR, CPU):
             pass
-        with operation(AGGREGATE):
+        with operation(lambda: AGGREGATE, CPU):
             pass
-    with operation(AGGREGATE):
+    with operation(lambda: AGGREGATE, CPU):
         pass
     assert [replace(record, seconds=0.0) for record in meter.records] == [LINEAR, AGGREGATE]
     assert meter.bitops() == LINEAR.bitops() + AGGREGATE.bitops()
@@ -37,9 +39,17 @@ def test_meter_adds_up_what_happened_inside_its_block_only() -> None:
 
 
 def test_meters_nest() -> None:
-    with OpMeter() as outer, OpMeter() as inner, operation(LINEAR):
+    with OpMeter() as outer, OpMeter() as inner, operation(lambda: LINEAR, CPU):
         pass
     assert len(outer.records) == len(inner.records) == 1
+
+
+def test_nothing_is_counted_without_a_meter() -> None:
+    def record() -> OpRecord:
+        raise AssertionError("asked for a record that nobody reads")
+
+    with operation(record, CPU):
+        pass
 
 
 def test_unknown_convention_is_refused() -> None:

@@ -3,6 +3,13 @@ import torch
 
 from mixq_rl.nn.bounds import check_aggregate, check_linear
 from mixq_rl.quantization import IntegerRange
+from mixq_rl.sparse import CSR
+
+
+def star(degree: int) -> CSR:
+    """Two nodes, the second of which has so many neighbours."""
+    rowptr = torch.tensor([0, 1, 1 + degree], dtype=torch.int32)
+    return CSR(rowptr, torch.zeros(1 + degree, dtype=torch.int32), 2)
 
 
 def test_sums_that_just_fit_pass_and_one_more_is_refused_by_layer_and_column() -> None:
@@ -25,13 +32,12 @@ def test_zero_points_count() -> None:
 
 def test_neighbours_that_just_fit_pass_and_one_more_is_refused_by_layer_and_node() -> None:
     fits = (2**31 - 1) // (255 * 128)
-    rowptr = torch.tensor([0, 1, 1 + fits], dtype=torch.int32)
-    check_aggregate("conv2", rowptr, IntegerRange(8, False), 0, IntegerRange(8, True), 0)
-    rowptr[2] += 1
+    check_aggregate("conv2", star(fits), IntegerRange(8, False), 0, IntegerRange(8, True), 0)
     with pytest.raises(OverflowError, match=rf"layer 'conv2': the sum over the {fits + 1} neighbours of node 1"):
-        check_aggregate("conv2", rowptr, IntegerRange(8, False), 0, IntegerRange(8, True), 0)
+        check_aggregate("conv2", star(fits + 1), IntegerRange(8, False), 0, IntegerRange(8, True), 0)
 
 
 def test_nothing_overflows_nothing() -> None:
     check_linear("conv1", torch.zeros(0, 0, dtype=torch.int8), IntegerRange(8, False), 0)
-    check_aggregate("conv1", torch.zeros(1, dtype=torch.int32), IntegerRange(8, False), 0, IntegerRange(8, True), 0)
+    empty = CSR(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), 0)
+    check_aggregate("conv1", empty, IntegerRange(8, False), 0, IntegerRange(8, True), 0)

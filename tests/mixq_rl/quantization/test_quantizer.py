@@ -14,7 +14,7 @@ def test_error_is_at_most_half_a_step_within_the_range(bits: int, signed: bool, 
         return
     generator = torch.Generator().manual_seed(seed)
     low, high = offered.minimum * scale, offered.maximum * scale
-    x = low + (high - low) * torch.rand(50, generator=generator, dtype=torch.float64)
+    x = low + (high - low) * torch.rand(5, 10, generator=generator, dtype=torch.float64)
     quantized = Quantizer(offered, torch.tensor(scale, dtype=torch.float64)).quantize(x)
     assert quantized.values.dtype == offered.dtype
     assert float((quantized.dequantize() - x).abs().max()) <= scale / 2 * (1 + 1e-9)
@@ -28,7 +28,8 @@ def test_row_normalised_binary_features_are_exact_at_any_bit_width(bits: int) ->
     fitted, error = fit_quantizer(x, bits, signed=False, granularity=Granularity.ROW)
     assert error == 0
     quantizer = Quantizer(fitted.range, fitted.scale, row_exponent=26)
-    torch.testing.assert_close(quantizer.quantize(x).dequantize(), x.double(), rtol=1e-15, atol=0)
+    # But for the rounding of the rows' fixed-point scales.
+    torch.testing.assert_close(quantizer.quantize(x).dequantize(), x.double(), rtol=1e-6, atol=0)
 
 
 @settings(deadline=None, max_examples=20)

@@ -1,0 +1,171 @@
+"""What the integer operators take, grouped: each group is a run of consecutive arguments of an operator."""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import InputError
+from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+
+__all__ = ["Graph", "Matrix", "Rescale"]
+
+_BYTES = (torch.int8, torch.uint8)
+
+
+class Matrix(NamedTuple):
+    """Rows of integers ``step * u + offset``; the codes u as :class:`~mixq_rl.quantization.PackedRows` holds them.
+
+    Attributes:
+        data: int8 or uint8, ``[rows, ceil(columns * bits / 8)]``; uint8 below 8 bits.
+        bits: of storage: 1, 2, 4 or 8.
+        columns: of the matrix.
+        step: 1 or 2.
+        offset: the range's offset less the zero point.
+    """
+
+    data: Tensor
+    bits: int
+    columns: int
+    step: int
+    offset: int
+
+    @classmethod
+    def of(cls, x: Tensor | PackedRows, zero_point: int = 0) -> Self:
+        """Return the arguments for bytes or packed rows with a zero point."""
+        if isinstance(x, Tensor):
+            return cls(x, 8, x.shape[-1] if x.dim() else 0, 1, -zero_point)
+        return cls(x.data, x.range.storage_bits, x.columns, x.range.step, x.range.offset - zero_point)
+
+    def check(self, what: str) -> None:
+        """Check dtype and shape.
+
+        Raises:
+            TypeError: for data that are not bytes.
+            InputError: for a shape that does not fit.
+        """
+        if self.data.dtype not in _BYTES or (self.bits < 8 and self.data.dtype != torch.uint8):
+            raise TypeError(f"{what} holds int8 or uint8 (uint8 where packed), not {self.data.dtype}")
+        if self.bits not in (1, 2, 4, 8):
+            raise InputError(f"{what} has {self.bits} bits of storage; kernels read 1, 2, 4 and 8")
+        if self.data.dim() != 2 or self.data.shape[1] != -(-self.columns * self.bits // 8):
+            raise InputError(
+                f"{what} of shape {tuple(self.data.shape)} does not hold {self.columns} columns of {self.bits} bits"
+            )
+
+    def contiguous(self) -> Self:
+        return self if self.data.is_contiguous() else self._replace(data=self.data.contiguous())
+
+
+class Graph(NamedTuple):
+    """The neighbours of each row, and the weights of the edges.
+
+    Attributes:
+        rowptr: int32, ``[rows + 1]``: where each row's neighbours begin in ``col`` (CSR).
+        col: int32, ``[edges]``: neighbours, rows of the matrix that is aggregated.
+        weight: int8 or uint8, ``[edges]``; None: all 1.
+        weight_zero_point: taken off each weight.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    weight: Tensor | None
+    weight_zero_point: int
+
+    def check(self) -> None:
+        """Check dtypes and shapes.
+
+        Raises:
+            TypeError: for other dtypes.
+            InputError: for shapes that do not fit.
+        """
+        if self.rowptr.dtype != torch.int32 or self.col.dtype != torch.int32:
+            raise TypeError(f"aggregate takes int32 rowptr and col, not {self.rowptr.dtype} and {self.col.dtype}")
+        weight = self.col if self.weight is None else self.weight
+        if self.weight is not None and weight.dtype not in _BYTES:
+            raise TypeError(f"aggregate takes int8 or uint8 edge weights, not {weight.dtype}")
+        if self.rowptr.dim() != 1 or self.col.dim() != 1 or self.rowptr.shape[0] < 1 or weight.shape != self.col.shape:
+            raise InputError("aggregate takes rowptr [rows + 1], col [edges], weight [edges] or None")
+
+    def contiguous(self) -> Self:
+        if self.rowptr.is_contiguous() and self.col.is_contiguous() and _is_contiguous(self.weight):
+            return self
+        weight = None if self.weight is None else self.weight.contiguous()
+        return self._replace(rowptr=self.rowptr.contiguous(), col=self.col.contiguous(), weight=weight)
+
+
+class Rescale(NamedTuple):
+    """A :class:`~mixq_rl.quantization.Requantization` with the row scales it is applied with.
+
+    Attributes:
+        multiplier: int64, ``[]``, ``[1]`` or ``[columns]``.
+        shift: 1...40.
+        row: int32 mantissas, ``[rows, 1]`` or ``[rows]``, or None.
+        row_shift: 0...63.
+        bias: int64, ``[columns]``, or None.
+        zero_point: of the result.
+        bits: of the result, 1...8.
+        signed: whether the result's range is.
+    """
+
+    multiplier: Tensor
+    shift: int
+    row: Tensor | None
+    row_shift: int
+    bias: Tensor | None
+    zero_point: int
+    bits: int
+    signed: bool
+
+    @classmethod
+    def of(cls, requantization: Requantization, row: FixedPoint | None) -> Self:
+        return cls(
+            requantization.multiplier,
+            requantization.shift,
+            None if row is None else row.mantissa,
+            requantization.row_shift,
+            requantization.bias,
+            requantization.zero_point,
+            requantization.range.bits,
+            requantization.range.signed,
+        )
+
+    @property
+    def range(self) -> IntegerRange:
+        """The integers of the result."""
+        return IntegerRange(self.bits, self.signed)
+
+    def check(self, rows: int, columns: int) -> None:
+        """Check dtypes and shapes against those of the sums.
+
+        Raises:
+            TypeError: for other dtypes.
+            InputError: for shapes that do not fit.
+        """
+        _check_entries("multiplier", self.multiplier, torch.int64, columns, or_one=True)
+        _check_entries("row", self.row, torch.int32, rows)
+        _check_entries("bias", self.bias, torch.int64, columns)
+        if not 1 <= self.shift <= 40 or not 0 <= self.row_shift < 64:
+            raise InputError(f"shift {self.shift} is outside 1...40, or row shift {self.row_shift} outside 0...63")
+
+    def contiguous(self) -> Self:
+        if self.multiplier.is_contiguous() and _is_contiguous(self.row) and _is_contiguous(self.bias):
+            return self
+        return self._replace(
+            multiplier=self.multiplier.contiguous(),
+            row=None if self.row is None else self.row.contiguous(),
+            bias=None if self.bias is None else self.bias.contiguous(),
+        )
+
+
+def _check_entries(name: str, tensor: Tensor | None, dtype: torch.dtype, count: int, or_one: bool = False) -> None:
+    if tensor is None:
+        return
+    if tensor.dtype != dtype:
+        raise TypeError(f"{name} of a requantization is {dtype}, not {tensor.dtype}")
+    if tensor.numel() != count and not (or_one and tensor.numel() == 1):
+        raise InputError(f"{name} of a requantization has {tensor.numel()} entries where the sums have {count}")
+
+
+def _is_contiguous(tensor: Tensor | None) -> bool:
+    return tensor is None or tensor.is_contiguous()

@@ -1,0 +1,65 @@
+// What the integer operations take, and the table of functions that each instruction set fills.
+#pragma once
+
+#include <cstdint>
+
+namespace mixq {
+
+// Rows of integers step * u + offset; codes u of `bits` bits, the first in the lowest bits of a row's first byte.
+struct Matrix {
+    const uint8_t* data;
+    int64_t rows;
+    int64_t columns;
+    int64_t row_bytes;
+    int bits;        // of storage: 1, 2, 4, 8
+    bool is_signed;  // 8 bits only: bytes are int8
+    int32_t step;
+    int32_t offset;
+};
+
+struct Graph {
+    const int32_t* rowptr;
+    const int32_t* col;
+    const uint8_t* weight;  // null: all 1
+    bool weight_signed;
+    int32_t weight_zero_point;
+    int64_t rows;
+    int64_t edges;
+};
+
+// q = clamp(round((sum * M + bias) / 2^shift) + zero_point), half to even; M as in quantization/requantization.py.
+struct Rescale {
+    const int64_t* multiplier;  // none negative
+    bool per_column;
+    int64_t largest_multiplier;
+    int shift;
+    const int32_t* row;  // null: rows have no scale
+    int row_shift;
+    const int64_t* bias;  // null: none
+    int64_t zero_point;
+    int64_t minimum;
+    int64_t maximum;
+    bool is_sign;      // results are -1 and +1
+    int storage_bits;  // of a result: 1, 2, 4, 8
+};
+
+// Where results go: int32 sums, or packed codes where `rescale` is given.
+struct Output {
+    void* data;
+    int64_t row_bytes;
+    const Rescale* rescale;
+};
+
+struct Engine {
+    void (*linear)(const Matrix& x, const Matrix& weight, const Output& out, int threads);
+    void (*aggregate)(const Graph& graph, const Matrix& x, const Output& out, int threads);
+};
+
+extern const Engine portable;
+#if defined(__x86_64__) && defined(__GNUC__)
+#define MIXQ_X86 1
+extern const Engine avx2;
+extern const Engine avx512;
+#endif
+
+}  // namespace mixq

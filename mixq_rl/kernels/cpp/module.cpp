@@ -1,0 +1,104 @@
+// The Python module mixq_rl.kernels._cpu: the operations on memory of torch's, on a chosen instruction set.
+//
+// Memory comes as addresses, because asking a tensor for one costs a tenth of making an array of it. Shapes, dtypes,
+// strides and indices have been checked by then (mixq_rl/kernels/library.py): nothing else may call this module.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+
+namespace py = pybind11;
+
+namespace mixq {
+namespace {
+
+using Address = uintptr_t;
+
+struct Named {
+    const char* name;
+    const Engine* engine;
+};
+
+// Fastest first.
+std::vector<Named> supported() {
+    std::vector<Named> engines;
+#if defined(MIXQ_X86)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+        engines.push_back({"avx512", &avx512});
+    }
+    if (__builtin_cpu_supports("avx2")) engines.push_back({"avx2", &avx2});
+#endif
+    engines.push_back({"portable", &portable});
+    return engines;
+}
+
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names;
+    for (const Named& entry : supported()) names.emplace_back(entry.name);
+    return names;
+}
+
+template <class T>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+Matrix matrix(Address data, int64_t rows, int64_t columns, int bits, bool is_signed, int32_t step, int32_t offset) {
+    return {at<const uint8_t>(data), rows, columns, (columns * bits + 7) / 8, bits, is_signed && bits == 8, step, offset};
+}
+
+Rescale rescale(Address multiplier, int64_t multipliers, int shift, Address row, int row_shift, Address bias,
+                int64_t zero_point, int64_t minimum, int64_t maximum, bool is_sign, int storage_bits) {
+    const int64_t* first = at<const int64_t>(multiplier);
+    const int64_t largest = multipliers == 0 ? 0 : *std::max_element(first, first + multipliers);
+    return {first, multipliers > 1, largest, shift, at<const int32_t>(row), row_shift, at<const int64_t>(bias), zero_point,
+            minimum, maximum, is_sign, storage_bits};
+}
+
+Output output(Address data, int64_t columns, const std::optional<Rescale>& rescale) {
+    if (!rescale) return {at<void>(data), columns * 4, nullptr};
+    return {at<void>(data), (columns * rescale->storage_bits + 7) / 8, &*rescale};
+}
+
+void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const std::optional<Rescale>& rescale, Address out,
+            int threads) {
+    engine.linear(x, weight, output(out, weight.columns, rescale), threads);
+}
+
+void aggregate(const Engine& engine, Address rowptr, int64_t rows, Address col, int64_t edges, Address weight,
+               bool weight_signed, int32_t weight_zero_point, const Matrix& x, const std::optional<Rescale>& rescale,
+               Address out, int threads) {
+    const Graph graph{at<const int32_t>(rowptr), at<const int32_t>(col), at<const uint8_t>(weight), weight_signed,
+                      weight_zero_point, rows, edges};
+    engine.aggregate(graph, x, output(out, x.columns, rescale), threads);
+}
+
+const Engine& engine(const std::string& name) {
+    for (const Named& entry : supported()) {
+        if (name == entry.name) return *entry.engine;
+    }
+    throw std::invalid_argument("instruction set " + name + " is not supported by this processor");
+}
+
+}  // namespace
+}  // namespace mixq
+
+PYBIND11_MODULE(_cpu, module) {
+    using namespace mixq;
+    const py::call_guard<py::gil_scoped_release> release;
+    py::class_<Engine>(module, "Engine");
+    py::class_<Matrix>(module, "Matrix").def(py::init(&matrix));
+    py::class_<Rescale>(module, "Rescale").def(py::init(&rescale));
+    module.def("instruction_sets", &instruction_sets);
+    module.def("engine", &engine, py::return_value_policy::reference);
+    module.def("linear", &linear, release);
+    module.def("aggregate", &aggregate, release);
+}

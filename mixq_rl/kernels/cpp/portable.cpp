@@ -1,0 +1,89 @@
+// The operations in plain C++, for every machine.
+#include "scalar.hpp"
+
+namespace mixq {
+namespace {
+
+struct Portable {
+    using Lane = int8_t;
+    static constexpr int kLanes = 1;
+    static constexpr int kTileRows = 4;
+    static constexpr int kVector = 32;
+    static constexpr int kTileColumns = 32;
+
+    static int32_t flip(const Matrix&, bool) { return 0; }
+
+    template <int kBits, bool kSigned>
+    static void add_row(const uint8_t* row, int64_t columns, int32_t weight, int32_t* sums) {
+        constexpr int kPerByte = 8 / kBits, kMask = (1 << kBits) - 1;
+        for (int64_t f = 0; f < columns / kPerByte * kPerByte; f += kPerByte) {
+            const int byte = row[f / kPerByte];
+            for (int s = 0; s < kPerByte; ++s) {
+                const int code = kSigned ? static_cast<int8_t>(byte) : (byte >> (s * kBits)) & kMask;
+                sums[f + s] += weight * code;
+            }
+        }
+        for (int64_t f = columns / kPerByte * kPerByte; f < columns; ++f) {
+            const int code = (row[f / kPerByte] >> (f % kPerByte * kBits)) & kMask;
+            sums[f] += weight * code;
+        }
+    }
+
+    static void sum_neighbours(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end,
+                               int32_t* sums) {
+        std::fill_n(sums, x.columns, 0);
+        int32_t total = 0;
+        for (int64_t e = begin; e < end; ++e) {
+            int32_t weight = 1;
+            if (edges.weight != nullptr) {
+                weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e]) : edges.weight[e];
+            }
+            const uint8_t* row = x.data + edges.col[e] * x.row_bytes;
+            total += weight;
+            switch (x.bits) {
+                case 1: add_row<1, false>(row, x.columns, weight, sums); break;
+                case 2: add_row<2, false>(row, x.columns, weight, sums); break;
+                case 4: add_row<4, false>(row, x.columns, weight, sums); break;
+                default:
+                    x.is_signed ? add_row<8, true>(row, x.columns, weight, sums)
+                                : add_row<8, false>(row, x.columns, weight, sums);
+            }
+        }
+        for (int64_t f = 0; f < x.columns; ++f) sums[f] = x.step * sums[f] + offset * total;
+    }
+
+    static void tile(const Matrix& x, int64_t first, int count, const int8_t* panel, int64_t width, int, int64_t words,
+                     int32_t* sums, int64_t stride) {
+        const int subwords = 32 / x.bits;
+        const uint32_t mask = (1u << x.bits) - 1;
+        for (int r = 0; r < count; ++r) {
+            const uint8_t* row = x.data + (first + r) * x.row_bytes;
+            int32_t* target = sums + r * stride;
+            std::fill_n(target, kTileColumns, 0);
+            for (int64_t d = 0; d < words; ++d) {
+                const uint32_t word = load_word(row, d, x.row_bytes);
+                for (int s = 0; s < subwords; ++s) {
+                    const uint32_t bits = (word >> (s * x.bits)) & mask;
+                    const int32_t code = x.is_signed ? static_cast<int8_t>(bits) : static_cast<int32_t>(bits);
+                    const int8_t* weights = panel + (d * subwords + s) * width;
+                    if (code == 0) continue;
+                    for (int n = 0; n < kTileColumns; ++n) {
+                        target[n] += code * weights[n];
+                    }
+                }
+            }
+        }
+    }
+
+    static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
+
+    static void requantize(const int32_t* sums, int64_t n, const Rescale& rescale, int64_t row, uint8_t* codes) {
+        requantize_scalar(sums, n, rescale, row, codes);
+    }
+};
+
+}  // namespace
+
+const Engine portable{&linear<Portable>, &aggregate<Portable>};
+
+}  // namespace mixq

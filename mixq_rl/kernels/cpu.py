@@ -1,0 +1,102 @@
+"""The integer operations in C++: one binary that runs on AVX-512 VNNI, AVX2 or any other processor."""
+
+import warnings
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+
+__all__ = ["Engine", "instruction_sets"]
+
+
+@cache
+def _extension() -> ModuleType | None:
+    try:
+        from mixq_rl.kernels import _cpu
+    except ImportError as error:
+        warnings.warn(
+            f"mixq_rl's native kernels cannot be imported ({error}): integers are executed by torch, which is "
+            f"right but slow. Installing the package where a C++ compiler is at hand builds them.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return _cpu
+
+
+@cache
+def instruction_sets() -> tuple[str, ...]:
+    """Return those of ``"avx512"``, ``"avx2"`` and ``"portable"`` that can run here, fastest first.
+
+    Empty, after a warning, where the extension cannot be imported.
+    """
+    extension = _extension()
+    return () if extension is None else tuple(extension.instruction_sets())
+
+
+class Engine:
+    """The operations on one instruction set; a :class:`mixq_rl.kernels.library.Backend`."""
+
+    def __init__(self, instruction_set: str) -> None:
+        extension = _extension()
+        assert extension is not None
+        self._extension = extension
+        self._engine = extension.engine(instruction_set)
+
+    def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+        self._extension.linear(
+            self._engine,
+            self._matrix(x),
+            self._matrix(weight),
+            self._rescale(rescale),
+            out.data_ptr(),
+            torch.get_num_threads(),
+        )
+
+    def aggregate(self, graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+        rowptr, col, weight, weight_zero_point = graph
+        self._extension.aggregate(
+            self._engine,
+            rowptr.data_ptr(),
+            rowptr.shape[0] - 1,
+            col.data_ptr(),
+            col.shape[0],
+            _address(weight),
+            weight is not None and weight.dtype == torch.int8,
+            weight_zero_point,
+            self._matrix(x),
+            self._rescale(rescale),
+            out.data_ptr(),
+            torch.get_num_threads(),
+        )
+
+    def _matrix(self, x: Matrix) -> object:
+        data, bits, columns, step, offset = x
+        return self._extension.Matrix(
+            data.data_ptr(), data.shape[0], columns, bits, data.dtype == torch.int8, step, offset
+        )
+
+    def _rescale(self, rescale: Rescale | None) -> object:
+        if rescale is None:
+            return None
+        offered = rescale.range
+        return self._extension.Rescale(
+            rescale.multiplier.data_ptr(),
+            rescale.multiplier.numel(),
+            rescale.shift,
+            _address(rescale.row),
+            rescale.row_shift,
+            _address(rescale.bias),
+            rescale.zero_point,
+            offered.minimum,
+            offered.maximum,
+            offered.is_sign,
+            offered.storage_bits,
+        )
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()

@@ -1,0 +1,189 @@
+"""The integer operators as torch knows them: schemas, shapes, and which backend executes them.
+
+Importing this module registers ``torch.ops.mixq_rl.linear``, ``linear_out`` and ``linear_requantize``, and the same
+three of ``aggregate``. Every operator checks what it is given: a call from an exported program cannot read out of
+bounds either.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import InputError
+from mixq_rl.kernels import cpu, reference
+from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.indices import check_indices
+
+__all__ = ["Backend", "backends", "using"]
+
+
+class Backend(Protocol):
+    """Executes the operators. Arguments are checked and contiguous; sums fit int32."""
+
+    def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+        """Write the product to ``out``: the int32 sums, or what ``rescale`` makes of them, packed."""
+
+    def aggregate(self, graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+        """Write the sums over neighbours to ``out``: as int32, or what ``rescale`` makes of them, packed."""
+
+
+_chosen: ContextVar[str | None] = ContextVar("chosen_backend", default=None)
+
+
+def backends() -> tuple[str, ...]:
+    """Return the names of the backends that can execute tensors of the CPU here, fastest first."""
+    return (*cpu.instruction_sets(), "reference")
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Execute by the named backend inside the block: one of :func:`backends`, or ``"triton"``.
+
+    Raises:
+        InputError: for a backend that cannot run here.
+    """
+    if name not in (*backends(), "triton"):
+        raise InputError(f"backend {name!r} cannot run here; these can: {', '.join(backends())}")
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+@cache
+def _backend(name: str) -> Backend:
+    if name == "triton":
+        from mixq_rl.kernels import triton_backend
+
+        return triton_backend
+    return reference if name == "reference" else cpu.Engine(name)
+
+
+def _backend_for(tensor: Tensor) -> Backend:
+    return _backend(_chosen.get() or ("triton" if tensor.is_cuda else backends()[0]))
+
+
+_MATRIX = "Tensor {0}, int {0}_bits, int {0}_columns, int {0}_step, int {0}_offset"
+_LINEAR = f"{_MATRIX.format('x')}, {_MATRIX.format('weight')}"
+_AGGREGATE = f"Tensor rowptr, Tensor col, Tensor? weight, int weight_zero_point, {_MATRIX.format('x')}"
+_RESCALE = (
+    "Tensor multiplier, int shift, Tensor? row, int row_shift, Tensor? bias, int zero_point, int bits, bool signed"
+)
+_OUT = "Tensor(a!) out"
+_SCHEMAS = (
+    f"linear({_LINEAR}) -> Tensor",
+    f"linear_out({_LINEAR}, {_OUT}) -> ()",
+    f"linear_requantize({_LINEAR}, {_RESCALE}) -> Tensor",
+    f"aggregate({_AGGREGATE}) -> Tensor",
+    f"aggregate_out({_AGGREGATE}, {_OUT}) -> ()",
+    f"aggregate_requantize({_AGGREGATE}, {_RESCALE}) -> Tensor",
+)
+
+
+def _linear_groups(arguments: tuple[Any, ...]) -> tuple[Matrix, Matrix, tuple[Any, ...]]:
+    x, weight = Matrix(*arguments[:5]), Matrix(*arguments[5:10])
+    x.check("x")
+    weight.check("weight")
+    if weight.data.dtype != torch.int8 and weight.bits == 8:
+        raise TypeError(f"weight holds int8 or packed integers, not {weight.data.dtype}")
+    if x.columns != weight.data.shape[0]:
+        raise InputError(
+            f"linear of shapes {(x.data.shape[0], x.columns)} and {(weight.data.shape[0], weight.columns)}: "
+            f"inner dimensions must agree"
+        )
+    return x, weight, arguments[10:]
+
+
+def _aggregate_groups(arguments: tuple[Any, ...]) -> tuple[Graph, Matrix, tuple[Any, ...]]:
+    graph, x = Graph(*arguments[:4]), Matrix(*arguments[4:9])
+    graph.check()
+    x.check("x")
+    return graph, x, arguments[9:]
+
+
+def _result(rows: int, columns: int, rest: tuple[Any, ...], like: Tensor) -> tuple[Rescale | None, Tensor]:
+    """Return the rescaling and the tensor that the result goes to; it is allocated where it was not given."""
+    if len(rest) == 1:
+        out: Tensor = rest[0]
+        if out.dtype != torch.int32 or tuple(out.shape) != (rows, columns) or not out.is_contiguous():
+            raise InputError(
+                f"out must be contiguous int32 of shape {(rows, columns)}, not {out.dtype} of shape {tuple(out.shape)}"
+            )
+        return None, out
+    if not rest:
+        return None, like.new_empty((rows, columns), dtype=torch.int32)
+    rescale = Rescale(*rest)
+    rescale.check(rows, columns)
+    offered = rescale.range
+    return rescale, like.new_empty((rows, offered.row_bytes(columns)), dtype=offered.storage_dtype)
+
+
+def _check_device(like: Tensor, *others: Tensor | None) -> None:
+    device = like.device
+    for other in others:
+        if other is not None and other.device != device:
+            raise InputError(f"all tensors must be on one device, not on {device} and {other.device}")
+
+
+def _linear(*arguments: Any) -> Tensor:
+    x, weight, rest = _linear_groups(arguments)
+    rescale, out = _result(x.data.shape[0], weight.columns, rest, x.data)
+    _check_device(x.data, weight.data, out, *_tensors(rescale))
+    rescale = None if rescale is None else rescale.contiguous()
+    _backend_for(x.data).linear(x.contiguous(), weight.contiguous(), rescale, out)
+    return out
+
+
+def _aggregate(*arguments: Any) -> Tensor:
+    graph, x, rest = _aggregate_groups(arguments)
+    rescale, out = _result(graph.rowptr.shape[0] - 1, x.columns, rest, x.data)
+    _check_device(x.data, graph.rowptr, graph.col, graph.weight, out, *_tensors(rescale))
+    check_indices(graph.rowptr, graph.col, x.data.shape[0])
+    rescale = None if rescale is None else rescale.contiguous()
+    _backend_for(x.data).aggregate(graph.contiguous(), x.contiguous(), rescale, out)
+    return out
+
+
+def _tensors(rescale: Rescale | None) -> tuple[Tensor | None, ...]:
+    return () if rescale is None else (rescale.multiplier, rescale.row, rescale.bias)
+
+
+def _linear_shape(*arguments: Any) -> Tensor:
+    x, weight, rest = _linear_groups(arguments)
+    return _result(x.data.shape[0], weight.columns, rest, x.data)[1]
+
+
+def _aggregate_shape(*arguments: Any) -> Tensor:
+    graph, x, rest = _aggregate_groups(arguments)
+    return _result(graph.rowptr.shape[0] - 1, x.columns, rest, x.data)[1]
+
+
+def _register() -> torch.library.Library:
+    library = torch.library.Library("mixq_rl", "DEF")
+    for schema in _SCHEMAS:
+        name = schema[: schema.index("(")]
+        linear = name.startswith("linear")
+        execute, shape = (_linear, _linear_shape) if linear else (_aggregate, _aggregate_shape)
+        if name.endswith("_out"):
+            execute, shape = _without_result(execute), _without_result(shape)
+        library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+        library.impl(name, execute, "CPU")
+        library.impl(name, execute, "CUDA")
+        torch.library.register_fake(f"mixq_rl::{name}", shape, lib=library)
+    return library
+
+
+def _without_result(function: Any) -> Any:
+    def call(*arguments: Any) -> None:
+        function(*arguments)
+
+    return call
+
+
+_LIBRARY = _register()

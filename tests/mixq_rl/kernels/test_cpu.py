@@ -1,0 +1,27 @@
+import subprocess
+import sys
+
+from mixq_rl.kernels import cpu
+
+WITHOUT_EXTENSION = """
+import sys, warnings
+sys.modules["mixq_rl.kernels._cpu"] = None
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import torch
+    from mixq_rl import kernels
+    x = torch.tensor([[1, 2], [3, -4]], dtype=torch.int8)
+    for _ in range(3):
+        assert kernels.linear(x, x).tolist() == [[7, -6], [-9, 22]]
+assert kernels.backends() == ("reference",)
+told = [str(warning.message) for warning in caught if "native kernels cannot be imported" in str(warning.message)]
+assert len(told) == 1, told
+"""
+
+
+def test_the_extension_is_built_and_offers_portable_code() -> None:
+    assert cpu.instruction_sets()[-1] == "portable"
+
+
+def test_without_the_extension_the_package_says_so_once_and_computes_the_same() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_EXTENSION], check=True)

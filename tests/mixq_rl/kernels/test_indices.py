@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from mixq_rl.errors import InvalidGraphError
+from mixq_rl.kernels.indices import check_indices
+
+
+def csr(rowptr: list[int], col: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(rowptr, dtype=torch.int32), torch.tensor(col, dtype=torch.int32)
+
+
+@pytest.mark.parametrize(
+    ("rowptr", "col", "message"),
+    [
+        ([0, 1, 3], [0, 1, 2], r"col names node 2, but there are rows for nodes 0\.\.\.1"),
+        ([0, 1, 3], [0, -1, 1], "col names node -1"),
+        ([0, 1, 4], [0, 1, 1], "number of edges, 3: it goes from 0 to 4"),
+        ([1, 1, 3], [0, 1, 1], "it goes from 1 to 3"),
+        ([0, 3, 1, 3], [0, 1, 1], "descends on the way"),
+        ([0], [0], "it goes from 0 to 0"),
+    ],
+)
+def test_what_leads_out_of_bounds_is_refused(rowptr: list[int], col: list[int], message: str) -> None:
+    with pytest.raises(InvalidGraphError, match=message):
+        check_indices(*csr(rowptr, col), 2)
+
+
+def test_empty_graphs_pass() -> None:
+    check_indices(*csr([0], []), 0)
+    check_indices(*csr([0, 0, 0], []), 2)
+
+
+def test_a_graph_that_was_written_to_is_checked_again() -> None:
+    rowptr, col = csr([0, 1, 2], [0, 1])
+    check_indices(rowptr, col, 2)
+    with pytest.raises(InvalidGraphError, match="node 1"):
+        check_indices(rowptr, col, 1)
+    col[0] = 5
+    with pytest.raises(InvalidGraphError, match="node 5"):
+        check_indices(rowptr, col, 2)
+    col[0] = 0
+    check_indices(rowptr, col, 2)
+    rowptr[1] = 7
+    with pytest.raises(InvalidGraphError, match="descends"):
+        check_indices(rowptr, col, 2)
+
+
+def test_a_proof_holds_for_one_pair_of_tensors_only() -> None:
+    rowptr, col = csr([0, 1, 2], [0, 1])
+    check_indices(rowptr, col, 2)
+    with pytest.raises(InvalidGraphError, match="from 0 to 9"):
+        check_indices(csr([0, 1, 9], [])[0], col, 2)
+
+
+def test_inference_tensors_are_checked_each_time() -> None:
+    with torch.inference_mode():
+        rowptr, col = csr([0, 1, 2], [0, 1])
+        check_indices(rowptr, col, 2)
+        col[1] = 2
+        with pytest.raises(InvalidGraphError, match="node 2"):
+            check_indices(rowptr, col, 2)

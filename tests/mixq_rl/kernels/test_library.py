@@ -1,0 +1,142 @@
+"""The operators as torch sees them, and what they refuse."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import mixq_rl
+from mixq_rl import kernels
+from mixq_rl.datasets import GraphTask
+from mixq_rl.errors import InputError, InvalidGraphError
+from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, QTensor, Requantization
+
+ROWPTR = torch.tensor([0, 2, 2, 5], dtype=torch.int32)
+COL = torch.tensor([0, 1, 2, 2, 3], dtype=torch.int32)
+ALPHA = torch.tensor([0, 255, 3, 200, 100], dtype=torch.uint8)
+X = PackedRows.pack(torch.arange(-8, 28).remainder(16).sub(8).to(torch.int8).view(4, 9), IntegerRange(4, True))
+WEIGHT = PackedRows.pack(torch.arange(45).remainder(4).sub(2).to(torch.int8).view(9, 5), IntegerRange(2, True))
+ROW = FixedPoint.nearest(torch.tensor([[0.5], [0.25], [0.9]]), 30)
+
+
+def rescale(columns: int, row: FixedPoint | None) -> tuple[Any, ...]:
+    scale = torch.full((columns,), 0.01, dtype=torch.float64)
+    exponent = None if row is None else row.exponent
+    bias = torch.ones(columns, dtype=torch.float64)
+    how = Requantization.from_scales(scale, bias, exponent, IntegerRange(4, False), 0)
+    return tuple(Rescale.of(how, row))
+
+
+LINEAR = (*Matrix.of(X, 3), *Matrix.of(WEIGHT))
+AGGREGATE = (ROWPTR, COL, ALPHA, 2, *Matrix.of(X, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("linear", LINEAR),
+        ("linear_out", (*LINEAR, torch.empty(4, 5, dtype=torch.int32))),
+        ("linear_requantize", (*LINEAR, *rescale(5, None))),
+        ("aggregate", AGGREGATE),
+        ("aggregate_out", (*AGGREGATE, torch.empty(3, 9, dtype=torch.int32))),
+        ("aggregate_requantize", (*AGGREGATE, *rescale(9, ROW))),
+        ("aggregate_requantize", (ROWPTR, COL, None, 0, *Matrix.of(X, 1), *rescale(9, None))),
+    ],
+)
+def test_opcheck(name: str, arguments: tuple[Any, ...]) -> None:
+    outcome = torch.library.opcheck(getattr(torch.ops.mixq_rl, name).default, arguments)
+    assert set(outcome.values()) == {"SUCCESS"}
+
+
+class Network(torch.nn.Module):
+    """A frozen network on one graph, from the features' packed integers to the logits'."""
+
+    def __init__(self, evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
+        super().__init__()
+        self.model = evaluator.freeze((4, 2, 8, 4, 2, 8, 1, 3, 4))
+        self.features = self.model.quantize_features(task.x)
+        self.graph = self.model.quantize_graph(evaluator.model.prepare_graph(task.edge_index, task.num_nodes))
+
+    def forward(self, data: Tensor) -> Tensor:
+        payload = PackedRows(data, self.features.payload.columns, self.features.range)
+        features = QTensor(payload, self.features.scale, self.features.zero_point, self.features.row)
+        return self.model.execute(features, self.graph).payload.data
+
+
+@pytest.fixture(scope="module")
+def network(any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> Network:
+    return Network(any_bit_evaluator, task)
+
+
+def test_a_compiled_network_gives_the_same_integers(network: Network) -> None:
+    data = network.features.payload.data
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(data), network(data))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_exported_network_gives_the_same_integers(network: Network, strict: bool) -> None:
+    data = network.features.payload.data
+    program = torch.export.export(network, (data,), strict=strict)
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert called == {"mixq_rl.linear_requantize.default", "mixq_rl.aggregate_requantize.default"}
+    assert torch.equal(program.module()(data), network(data))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (TypeError, "x holds int8 or uint8", lambda: kernels.linear(torch.ones(2, 2), torch.ones(2, 2).to(torch.int8))),
+        (TypeError, "weight holds int8", lambda: kernels.linear(X, torch.ones(9, 2, dtype=torch.uint8))),
+        (InputError, "inner dimensions must agree", lambda: kernels.linear(X, torch.ones(3, 2, dtype=torch.int8))),
+        (InputError, "x of shape", lambda: kernels.linear(torch.ones(3, dtype=torch.int8), WEIGHT)),
+        (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(4, 6, dtype=torch.int32))),
+        (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(4, 5))),
+        (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(5, 4, dtype=torch.int32).t())),
+        (TypeError, "int32 rowptr and col", lambda: kernels.aggregate(ROWPTR.long(), COL, None, X)),
+        (TypeError, "edge weights", lambda: kernels.aggregate(ROWPTR, COL, ALPHA.float(), X)),
+        (InputError, r"weight \[edges\]", lambda: kernels.aggregate(ROWPTR, COL, ALPHA[:3], X)),
+        (InputError, r"rowptr \[rows \+ 1\]", lambda: kernels.aggregate(ROWPTR[:0], COL, ALPHA, X)),
+        (InputError, "3 bits of storage", lambda: torch.ops.mixq_rl.linear(X.data, 3, 9, 1, 0, *Matrix.of(WEIGHT))),
+        (InputError, "does not hold 50", lambda: torch.ops.mixq_rl.linear(X.data, 4, 50, 1, 0, *Matrix.of(WEIGHT))),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(error: type[Exception], message: str, call: Any) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"multiplier": torch.ones(3, dtype=torch.int64)}, InputError, "multiplier of a requantization has 3 entries"),
+        ({"multiplier": torch.ones(9)}, TypeError, r"multiplier of a requantization is torch\.int64"),
+        ({"row": torch.ones(4, dtype=torch.int32)}, InputError, "row of a requantization has 4 entries"),
+        ({"row": torch.ones(3, dtype=torch.int64)}, TypeError, r"row of a requantization is torch\.int32"),
+        ({"bias": torch.ones(1, dtype=torch.int64)}, InputError, "bias of a requantization has 1 entries"),
+        ({"shift": 41}, InputError, "shift 41"),
+        ({"row_shift": -1}, InputError, "row shift -1"),
+    ],
+)
+def test_requantizations_that_do_not_fit_are_refused(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    how = Rescale(*rescale(9, ROW))._replace(**changes)
+    with pytest.raises(error, match=message):
+        torch.ops.mixq_rl.aggregate_requantize(*AGGREGATE, *how)
+
+
+def test_indices_out_of_bounds_are_refused_by_every_operator() -> None:
+    wrong = COL + 1
+    for call in (torch.ops.mixq_rl.aggregate, torch.ops.mixq_rl.aggregate_requantize):
+        extra = rescale(9, ROW) if call is torch.ops.mixq_rl.aggregate_requantize else ()
+        with pytest.raises(InvalidGraphError, match=r"col names node 4, but there are rows for nodes 0\.\.\.3"):
+            call(ROWPTR, wrong, *AGGREGATE[2:], *extra)
+
+
+def test_unknown_backends_are_refused() -> None:
+    message = r"backend 'cray' cannot run here; these can: .*reference"
+    with pytest.raises(InputError, match=message), kernels.using("cray"):
+        pass
