@@ -74,7 +74,9 @@ struct Avx2 {
             int32_t first_weight = 1, second_weight = pair ? 1 : 0;
             if (edges.weight != nullptr) {
                 first_weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e]) : edges.weight[e];
-                if (pair) second_weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e + 1]) : edges.weight[e + 1];
+                if (pair) {
+                    second_weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e + 1]) : edges.weight[e + 1];
+                }
             }
             total += first_weight + second_weight;
             const __m256i weights = _mm256_set1_epi32((second_weight << 16) | (first_weight & 0xFFFF));
@@ -98,7 +100,8 @@ struct Avx2 {
         for (int word = 0; word < kWords; ++word) {
             for (int half = 0; half < kHalves; ++half) {
                 for (int s = 0; s < kPerByte; ++s) {
-                    _mm256_store_si256(reinterpret_cast<__m256i*>(entries[word * kHalves + half][s]), sum[word][half][s]);
+                    __m256i* target = reinterpret_cast<__m256i*>(entries[word * kHalves + half][s]);
+                    _mm256_store_si256(target, sum[word][half][s]);
                 }
             }
         }

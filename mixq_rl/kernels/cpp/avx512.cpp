@@ -89,7 +89,7 @@ struct Avx512 {
     static constexpr int kVector = 16;
     static constexpr int kTileRows = 6;
     static constexpr int kTileColumns = 64;
-    static constexpr int kAhead = 32;   // edges between the one summed and the one fetched
+    static constexpr int kAhead = 32;    // edges between the one summed and the one fetched
     static constexpr int kVectors = 16;  // accumulators of a pass
 
     // Of a vector, the entries that a row still has.
@@ -103,6 +103,43 @@ struct Avx512 {
         return x.is_signed ? -128 : 128;
     }
 
+    // Brings accumulators into the order of the columns, and writes step * sum + constant from column `first` on.
+    template <int kPerByte, int kPieces>
+    MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Matrix& x, __m512i constant,
+                                              int64_t first, int32_t* sums) {
+        MIXQ_UNROLL
+        for (int g = 0; g < kPieces / 4; ++g) {
+            MIXQ_UNROLL
+            for (int s = 0; s < kPerByte; ++s) {
+                __m512i lanes[4] = {sum[4 * g][s], sum[4 * g + 1][s], sum[4 * g + 2][s], sum[4 * g + 3][s]};
+                transpose_lanes(lanes);
+                MIXQ_UNROLL
+                for (int j = 0; j < 4; ++j) sum[4 * g + j][s] = lanes[j];
+            }
+        }
+        const __m128i doubled = _mm_cvtsi32_si128(x.step - 1);
+        MIXQ_UNROLL
+        for (int p = 0; p < kPieces; ++p) {
+            shuffle_perfectly<kPerByte>(sum[p]);
+            MIXQ_UNROLL
+            for (int s = 0; s < kPerByte; ++s) {
+                const __m512i finished = _mm512_add_epi32(_mm512_sll_epi32(sum[p][s], doubled), constant);
+                const int64_t column = first + (p * kPerByte + s) * 16;
+                if (p + 1 < kPieces) {
+                    _mm512_storeu_si512(sums + column, finished);
+                } else {
+                    _mm512_mask_storeu_epi32(sums + column, valid_of(x.columns - column), finished);
+                }
+            }
+        }
+    }
+
+    // The next four rows that an aggregation reads, and the weights of their edges.
+    struct Quad {
+        const uint8_t* row[4];
+        __m512i weights;
+    };
+
     // kPieces times sixteen bytes of each row, beginning `first` bytes up.
     template <int kBits, int kPieces, bool kWeightsSigned, bool kFlip>
     static void pass(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end, int64_t first,
@@ -115,7 +152,8 @@ struct Avx512 {
         const int last = static_cast<int>(std::min<int64_t>(16, row_bytes - first - 16 * (kPieces - 1)));
         const __mmask16 rest_mask = static_cast<__mmask16>((1u << last) - 1);
         const __mmask64 full_mask = kRest == 0 ? ~uint64_t{0} >> (16 - last) : ~uint64_t{0};
-        const __m512i mask = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : (1 << kBits) - 1)), ones = _mm512_set1_epi8(1);
+        const __m512i mask = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : (1 << kBits) - 1));
+        const __m512i ones = _mm512_set1_epi8(1);
         __m512i sum[kPieces][kPerByte], total = _mm512_setzero_si512();
         MIXQ_UNROLL
         for (auto& piece : sum)
@@ -133,16 +171,15 @@ struct Avx512 {
                 }
             }
         };
-        const auto add_four = [&](const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d, int32_t word) {
-            const __m512i weights = _mm512_set1_epi32(word);
-            total = kWeightsSigned ? _mm512_dpbusd_epi32(total, ones, weights) : _mm512_dpbusd_epi32(total, weights, ones);
+        const auto add_four = [&](const Quad& next) MIXQ_INLINE {
+            const __m512i weights = next.weights;
+            total = dot(kWeightsSigned, total, ones, weights);
             MIXQ_UNROLL
             for (int g = 0; g < kFull; ++g) {
                 const __mmask64 valid = g + 1 == kFull ? full_mask : ~uint64_t{0};
-                const __m512i rows[4] = {
-                    _mm512_maskz_loadu_epi8(valid, a + 64 * g), _mm512_maskz_loadu_epi8(valid, b + 64 * g),
-                    _mm512_maskz_loadu_epi8(valid, c + 64 * g), _mm512_maskz_loadu_epi8(valid, d + 64 * g)};
-                __m512i quadruples[4];
+                __m512i rows[4], quadruples[4];
+                MIXQ_UNROLL
+                for (int i = 0; i < 4; ++i) rows[i] = _mm512_maskz_loadu_epi8(valid, next.row[i] + 64 * g);
                 interleave_lanes(rows, quadruples);
                 MIXQ_UNROLL
                 for (int j = 0; j < 4; ++j) add(sum[4 * g + j], quadruples[j], weights);
@@ -150,10 +187,10 @@ struct Avx512 {
             MIXQ_UNROLL
             for (int p = 4 * kFull; p < kPieces; ++p) {
                 const __mmask16 valid = p + 1 == kPieces ? rest_mask : 0xFFFF;
-                add(sum[p],
-                    interleave_quarters(_mm_maskz_loadu_epi8(valid, a + 16 * p), _mm_maskz_loadu_epi8(valid, b + 16 * p),
-                                        _mm_maskz_loadu_epi8(valid, c + 16 * p), _mm_maskz_loadu_epi8(valid, d + 16 * p)),
-                    weights);
+                __m128i rows[4];
+                MIXQ_UNROLL
+                for (int i = 0; i < 4; ++i) rows[i] = _mm_maskz_loadu_epi8(valid, next.row[i] + 16 * p);
+                add(sum[p], interleave_quarters(rows[0], rows[1], rows[2], rows[3]), weights);
             }
         };
         // Rows that do not begin at a cache line reach into one line more.
@@ -175,37 +212,15 @@ struct Avx512 {
                 MIXQ_UNROLL
                 for (int i = 0; i < 4; ++i) fetch(e + kAhead + i);
             }
-            const auto row = [&](int64_t i) MIXQ_INLINE { return base + col[std::min(e + i, end - 1)] * row_bytes; };
-            add_four(row(0), row(1), row(2), row(3), static_cast<int32_t>(word));
+            Quad next;
+            MIXQ_UNROLL
+            for (int i = 0; i < 4; ++i) next.row[i] = base + col[std::min(e + i, end - 1)] * row_bytes;
+            next.weights = _mm512_set1_epi32(static_cast<int>(word));
+            add_four(next);
         }
 
-        MIXQ_UNROLL
-        for (int g = 0; g < kFull; ++g) {
-            MIXQ_UNROLL
-            for (int s = 0; s < kPerByte; ++s) {
-                __m512i lanes[4] = {sum[4 * g][s], sum[4 * g + 1][s], sum[4 * g + 2][s], sum[4 * g + 3][s]};
-                transpose_lanes(lanes);
-                MIXQ_UNROLL
-                for (int j = 0; j < 4; ++j) sum[4 * g + j][s] = lanes[j];
-            }
-        }
-        const __m512i base_sum = _mm512_mullo_epi32(total, _mm512_set1_epi32(offset));
-        const __m128i doubled = _mm_cvtsi32_si128(x.step - 1);
-        const int64_t first_column = first * kPerByte;
-        MIXQ_UNROLL
-        for (int p = 0; p < kPieces; ++p) {
-            shuffle_perfectly<kPerByte>(sum[p]);
-            MIXQ_UNROLL
-            for (int s = 0; s < kPerByte; ++s) {
-                const __m512i finished = _mm512_add_epi32(_mm512_sll_epi32(sum[p][s], doubled), base_sum);
-                const int64_t column = first_column + (p * kPerByte + s) * 16;
-                if (p + 1 < kPieces) {
-                    _mm512_storeu_si512(sums + column, finished);
-                } else {
-                    _mm512_mask_storeu_epi32(sums + column, valid_of(x.columns - column), finished);
-                }
-            }
-        }
+        const __m512i constant = _mm512_mullo_epi32(total, _mm512_set1_epi32(offset));
+        write_sums<kPerByte, kPieces>(sum, x, constant, first * kPerByte, sums);
     }
 
     template <int kBits, bool kWeightsSigned, int kPieces = kVectors * kBits / 8>
@@ -323,7 +338,9 @@ struct Avx512 {
     static void copy(const int32_t* sums, int64_t n, int32_t* out) {
         int64_t f = 0;
         if (reinterpret_cast<uintptr_t>(out) % 64 == 0) {
-            for (; f + 16 <= n; f += 16) _mm512_stream_si512(reinterpret_cast<__m512i*>(out + f), _mm512_loadu_si512(sums + f));
+            for (; f + 16 <= n; f += 16) {
+                _mm512_stream_si512(reinterpret_cast<__m512i*>(out + f), _mm512_loadu_si512(sums + f));
+            }
         } else if (reinterpret_cast<uintptr_t>(out) % 16 == 0) {
             for (; f + 4 <= n; f += 4) {
                 const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(sums + f));
@@ -398,9 +415,9 @@ struct Avx512 {
         for (int64_t f = 0; f < n; f += 16) {
             const __mmask16 valid = valid_of(n - f);
             const __m512i sum = _mm512_maskz_loadu_epi32(valid, sums + f);
-            const __m512i low = requantize_eight<kNarrow>(_mm512_castsi512_si256(sum), f, static_cast<__mmask8>(valid), rescale);
-            const __m512i high = requantize_eight<kNarrow>(_mm512_extracti64x4_epi64(sum, 1), f + 8,
-                                                           static_cast<__mmask8>(valid >> 8), rescale);
+            const __mmask8 first = static_cast<__mmask8>(valid), second = static_cast<__mmask8>(valid >> 8);
+            const __m512i low = requantize_eight<kNarrow>(_mm512_castsi512_si256(sum), f, first, rescale);
+            const __m512i high = requantize_eight<kNarrow>(_mm512_extracti64x4_epi64(sum, 1), f + 8, second, rescale);
             const __m128i bytes = _mm_unpacklo_epi64(_mm512_cvtepi64_epi8(low), _mm512_cvtepi64_epi8(high));
             store_packed(_mm_maskz_mov_epi8(valid, bytes), std::min<int64_t>(16, n - f), bits, codes + f * bits / 8);
         }

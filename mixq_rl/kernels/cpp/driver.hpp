@@ -5,7 +5,8 @@
 // `Isa` supplies:
 //   flip(x, weight_signed)      what is added to the bytes that sum_neighbours and tile multiply, to get the codes u
 //   sum_neighbours(...)         the sums of one row's neighbours
-//   Lane, kLanes, kVector, kTileRows, kTileColumns, tile(...)      the product of a few rows of x and a panel of weights
+//   Lane, kLanes, kVector, kTileRows, kTileColumns,
+//   tile(...)                   the product of a few rows of x and a panel of weights
 //   copy(sums, n, out)          past the caches
 //   requantize(sums, n, rescale, row, codes)
 #pragma once
@@ -83,7 +84,8 @@ void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, int6
                     int32_t* scratch, int32_t* plain) {
     // Where weights are all 1 they may pass for either kind: take the one that suits x.
     const Edges all_one{graph.col, nullptr, !x.is_signed, graph.edges};
-    const Edges edges = graph.weight == nullptr ? all_one : Edges{graph.col, graph.weight, graph.weight_signed, graph.edges};
+    const Edges weighted{graph.col, graph.weight, graph.weight_signed, graph.edges};
+    const Edges& edges = graph.weight == nullptr ? all_one : weighted;
     const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
     const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
     for (int64_t row = first; row < last; ++row) {
@@ -128,7 +130,8 @@ inline void decode_row(const Matrix& weight, int64_t k, int8_t* out) {
     for (int s = 0; s < per_byte; ++s) {
         const int64_t count = (weight.columns - s + per_byte - 1) / per_byte;
         for (int64_t i = 0; i < count; ++i) {
-            out[i * per_byte + s] = static_cast<int8_t>(weight.step * ((row[i] >> (s * weight.bits)) & mask) + weight.offset);
+            const int code = (row[i] >> (s * weight.bits)) & mask;
+            out[i * per_byte + s] = static_cast<int8_t>(weight.step * code + weight.offset);
         }
     }
 }
@@ -211,9 +214,9 @@ void linear(const Matrix& x, const Matrix& weight, const Output& out, int thread
             const int64_t first = block * Isa::kTileRows;
             const int count = static_cast<int>(std::min<int64_t>(Isa::kTileRows, x.rows - first));
             for (int64_t n = 0; n < panel.width; n += Isa::kTileColumns) {
-                const int vectors = static_cast<int>(std::min<int64_t>(Isa::kTileColumns, panel.width - n) / Isa::kVector);
-                Isa::tile(x, first, count, panel.data.get() + n * Isa::kLanes, panel.width, vectors, panel.words,
-                          products.get() + n, panel.width);
+                const int64_t columns = std::min<int64_t>(Isa::kTileColumns, panel.width - n);
+                Isa::tile(x, first, count, panel.data.get() + n * Isa::kLanes, panel.width,
+                          static_cast<int>(columns / Isa::kVector), panel.words, products.get() + n, panel.width);
             }
             for (int r = 0; r < count; ++r) {
                 const int32_t* product = products.get() + r * panel.width;

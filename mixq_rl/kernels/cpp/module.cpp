@@ -30,8 +30,8 @@ std::vector<Named> supported() {
     std::vector<Named> engines;
 #if defined(MIXQ_X86)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
         engines.push_back({"avx512", &avx512});
     }
     if (__builtin_cpu_supports("avx2")) engines.push_back({"avx2", &avx2});
@@ -52,15 +52,16 @@ T* at(Address address) {
 }
 
 Matrix matrix(Address data, int64_t rows, int64_t columns, int bits, bool is_signed, int32_t step, int32_t offset) {
-    return {at<const uint8_t>(data), rows, columns, (columns * bits + 7) / 8, bits, is_signed && bits == 8, step, offset};
+    const int64_t row_bytes = (columns * bits + 7) / 8;
+    return {at<const uint8_t>(data), rows, columns, row_bytes, bits, is_signed && bits == 8, step, offset};
 }
 
 Rescale rescale(Address multiplier, int64_t multipliers, int shift, Address row, int row_shift, Address bias,
                 int64_t zero_point, int64_t minimum, int64_t maximum, bool is_sign, int storage_bits) {
     const int64_t* first = at<const int64_t>(multiplier);
     const int64_t largest = multipliers == 0 ? 0 : *std::max_element(first, first + multipliers);
-    return {first, multipliers > 1, largest, shift, at<const int32_t>(row), row_shift, at<const int64_t>(bias), zero_point,
-            minimum, maximum, is_sign, storage_bits};
+    return {first,      multipliers > 1, largest, shift,   at<const int32_t>(row), row_shift, at<const int64_t>(bias),
+            zero_point, minimum,         maximum, is_sign, storage_bits};
 }
 
 Output output(Address data, int64_t columns, const std::optional<Rescale>& rescale) {
@@ -68,8 +69,8 @@ Output output(Address data, int64_t columns, const std::optional<Rescale>& resca
     return {at<void>(data), (columns * rescale->storage_bits + 7) / 8, &*rescale};
 }
 
-void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const std::optional<Rescale>& rescale, Address out,
-            int threads) {
+void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const std::optional<Rescale>& rescale,
+            Address out, int threads) {
     engine.linear(x, weight, output(out, weight.columns, rescale), threads);
 }
 

@@ -1,0 +1,149 @@
+"""Matrix products on int8 tensor cores: x is read packed and unpacked in registers."""
+
+# Constants of a kernel are capitals, as in Triton's own; mypy knows no types for its arguments.
+# ruff: noqa: N803
+# mypy: disallow_untyped_defs=False, disallow_incomplete_defs=False
+# mypy: disable-error-code="import-untyped,import-not-found"
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mixq_rl.kernels import reference
+from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.kernels.triton_backend.launch import at_most, on_device, unit_bytes
+from mixq_rl.kernels.triton_backend.memory import Memory
+from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, write
+
+__all__ = ["linear"]
+
+_BLOCK_BYTES = 64
+_planes: Memory[tuple[Tensor, Tensor]] = Memory()
+
+
+def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+    """See :class:`mixq_rl.kernels.library.Backend`."""
+    with on_device(out):
+        if not out.numel():
+            return
+        num_rows, row_bytes = x.data.shape
+        block_bytes = max(32, at_most(row_bytes, _BLOCK_BYTES))
+        block_columns = max(16, at_most(weight.columns, 128))
+        block_rows = max(16, at_most(num_rows, 128))
+        key = (8 // x.bits, block_bytes, block_columns, *weight[1:])
+        planes, total = _planes.recall(weight.data, key, lambda: _prepare(weight, *key[:3]))
+        vector = unit_bytes(x.data, 16)
+        flip = x.data.dtype == torch.uint8 and x.bits == 8
+        column_blocks = planes.shape[1] // block_columns
+        _product[(-(-num_rows // block_rows) * column_blocks,)](
+            x.data.view(torch.uint8),
+            planes,
+            total,
+            out if rescale is None else out.view(torch.uint8),
+            num_rows,
+            weight.columns,
+            row_bytes // vector,
+            planes.shape[1],
+            planes.shape[2],
+            step=x.step,
+            offset=x.offset + 128 if flip else x.offset,
+            **rescaling(rescale),
+            VECTOR=vector,
+            X_BITS=x.bits,
+            FLIP=flip,
+            BLOCK_ROWS=block_rows,
+            BLOCK_COLUMNS=block_columns,
+            BLOCK_BYTES=block_bytes,
+            num_warps=8 if block_rows * block_columns >= 128 * 128 else 4,
+        )
+
+
+def _prepare(weight: Matrix, per_byte: int, block_bytes: int, block_columns: int) -> tuple[Tensor, Tensor]:
+    """Order weights as the codes of x lie in bytes: plane p holds the weights of the p-th code of each byte.
+
+    Returns:
+        int8 ``[per_byte, columns, bytes of a row of x]``, filled up with 0 to whole blocks, and the int32 sums of each
+        column.
+    """
+    values = reference.decode(weight).to(torch.int8)
+    inputs, columns = values.shape
+    more_inputs, more_columns = -inputs % (per_byte * block_bytes), -columns % block_columns
+    values = torch.nn.functional.pad(values, (0, more_columns, 0, more_inputs))
+    bytes_of_row = values.shape[0] // per_byte
+    planes = values.view(bytes_of_row, per_byte, columns + more_columns).permute(1, 2, 0).contiguous()
+    return planes, values.sum(0, dtype=torch.int32)
+
+
+@triton.jit(do_not_specialize=(*UNSPECIALIZED, "num_rows"))
+def _product(
+    x,
+    planes,
+    total,
+    out,
+    num_rows,
+    num_columns,
+    row_vectors,
+    plane_columns,
+    plane_bytes,
+    step,
+    offset,
+    multiplier,
+    shift,
+    row,
+    row_shift,
+    bias,
+    zero_point,
+    PER_COLUMN: tl.constexpr,
+    BITS: tl.constexpr,
+    SIGNED: tl.constexpr,
+    VECTOR: tl.constexpr,
+    X_BITS: tl.constexpr,
+    FLIP: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_BYTES: tl.constexpr,
+):
+    """One tile of the product; FLIP: bytes are unsigned, and made signed by their top bit."""
+    # Tiles of the same rows follow one another, so that x is read from memory once.
+    column_blocks = plane_columns // BLOCK_COLUMNS
+    # int64: rows times columns may pass 2^31.
+    rows = (tl.program_id(0) // column_blocks).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    live = rows < num_rows
+    first_column = tl.program_id(0) % column_blocks * BLOCK_COLUMNS
+    columns = first_column + tl.arange(0, BLOCK_COLUMNS)
+    row_bytes = row_vectors * VECTOR
+    acc = tl.full((BLOCK_ROWS, BLOCK_COLUMNS), 0, tl.int32)
+    for begin in range(0, row_bytes, BLOCK_BYTES):
+        place = begin + tl.arange(0, BLOCK_BYTES)
+        data = tl.load(
+            x + rows[:, None] * row_bytes + place[None, :], mask=live[:, None] & (place < row_bytes)[None, :], other=0
+        )
+        if FLIP:
+            data ^= 128
+        for plane in tl.static_range(8 // X_BITS):
+            codes = data
+            if X_BITS < 8:
+                codes = (data >> (plane * X_BITS)) & (2**X_BITS - 1)
+            weight = tl.load(planes + (plane * plane_columns + columns)[None, :] * plane_bytes + place[:, None])
+            acc = tl.dot(codes.to(tl.int8, bitcast=True), weight, acc, out_dtype=tl.int32)
+    result = step * acc + offset * tl.load(total + columns)[None, :]
+    write(
+        result,
+        rows,
+        live,
+        first_column,
+        out,
+        num_columns,
+        multiplier,
+        shift,
+        row,
+        row_shift,
+        bias,
+        zero_point,
+        PER_COLUMN,
+        BITS,
+        SIGNED,
+        BLOCK_ROWS,
+        BLOCK_COLUMNS,
+    )

@@ -1,0 +1,74 @@
+"""How a program of the aggregation reads rows."""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from mixq_rl.kernels.arguments import Graph, Matrix
+from mixq_rl.kernels.triton_backend.launch import at_most, unit_bytes
+from mixq_rl.kernels.triton_backend.partition import CHUNK
+
+__all__ = ["COLUMNS_OF_PROGRAM", "Tiling"]
+
+COLUMNS_OF_PROGRAM = 256
+_THREADS = 128
+_WORD_TYPES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+
+
+class Tiling(NamedTuple):
+    """How rows of x are read.
+
+    Attributes:
+        words: rows of x in words.
+        row_words: words to a row.
+        block: words of a row that a program reads.
+        slots: edges that the threads of a program read at a time.
+        unroll: reads that a thread has under way.
+        vector: words that rows are aligned to.
+        lane: bits of a register that the sum of one column takes at first: 16 or 32.
+        levels: how often fields are halved until each holds a column: there are 2^levels for each lane.
+        span: edges after which sums in 16 bits are moved to 32, for they might not fit any longer.
+    """
+
+    words: Tensor
+    row_words: int
+    block: int
+    slots: int
+    unroll: int
+    vector: int
+    lane: int
+    levels: int
+    span: int
+
+    @classmethod
+    def of(cls, graph: Graph, x: Matrix) -> Self:
+        unit = unit_bytes(x.data, 4)
+        words = x.data.view(_WORD_TYPES[unit])
+        row_words = words.shape[1]
+        lane, span = _lanes(_largest_weight(graph) * (2**x.bits - 1), unit)
+        per_word = unit * 8 // x.bits
+        block = max(at_most(row_words, COLUMNS_OF_PROGRAM // per_word), 8 // per_word, 1)
+        fields = min(lane, unit * 8) // x.bits
+        words_of_thread = max(1, min(16 // fields, 16 // unit))
+        slots = _THREADS * words_of_thread // block
+        levels = fields.bit_length() - 1
+        unroll = min(span, max(2, min(8, 16 // words_of_thread)))
+        vector = min(unit_bytes(x.data, 16) // unit, words_of_thread)
+        return cls(words, row_words, block, slots, unroll, vector, lane, levels, span)
+
+
+def _largest_weight(graph: Graph) -> int:
+    if graph.weight is None:
+        return 1
+    ends = (-128, 127) if graph.weight.dtype == torch.int8 else (0, 255)
+    return max(abs(end - graph.weight_zero_point) for end in ends)
+
+
+def _lanes(largest: int, unit: int) -> tuple[int, int]:
+    """Two sums share a register where several edges' products of this size fit 16 bits with their sign."""
+    if unit == 4:
+        for span in (64, 16, 8, 4):
+            if span * largest < 2**15:
+                return 16, span
+    return 32, CHUNK
