@@ -28,6 +28,7 @@ namespace mixq {
 namespace {
 
 struct Avx2 {
+    using Rescaling = ScalarRescaling;
     using Lane = int16_t;
     static constexpr int kLanes = 2;
     static constexpr int kVector = 8;
@@ -75,7 +76,8 @@ struct Avx2 {
             if (edges.weight != nullptr) {
                 first_weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e]) : edges.weight[e];
                 if (pair) {
-                    second_weight = edges.weight_signed ? static_cast<int8_t>(edges.weight[e + 1]) : edges.weight[e + 1];
+                    const uint8_t byte = edges.weight[e + 1];
+                    second_weight = edges.weight_signed ? static_cast<int8_t>(byte) : byte;
                 }
             }
             total += first_weight + second_weight;
@@ -125,20 +127,18 @@ struct Avx2 {
     }
 
     template <int kBits, int kVectors>
-    static void tile_of(const Matrix& x, int64_t first, int count, const int16_t* panel, int64_t width, int64_t words,
-                        int32_t* sums, int64_t stride) {
+    static void tile_of(const Matrix& x, const uint8_t* const* rows, const int16_t* panel, int64_t width, int64_t words,
+                        int32_t* sums) {
         constexpr int kSubwords = 16 / kBits;
         const __m256i mask = _mm256_set1_epi16((1 << kBits) - 1);
-        const uint32_t flipped = x.is_signed ? 0x80808080u : 0;
-        const uint8_t* rows[kTileRows];
-        for (int r = 0; r < kTileRows; ++r) rows[r] = x.data + (first + std::min(r, count - 1)) * x.row_bytes;
+        const __m256i flipped = _mm256_set1_epi8(static_cast<char>(x.is_signed ? 0x80 : 0));
         __m256i sum[kTileRows][kVectors];
         for (auto& row : sum)
             for (auto& vector : row) vector = _mm256_setzero_si256();
         for (int64_t d = 0; d < words; ++d) {
             __m256i word[kTileRows];
             for (int r = 0; r < kTileRows; ++r) {
-                word[r] = _mm256_set1_epi32(static_cast<int>(load_word(rows[r], d, x.row_bytes) ^ flipped));
+                word[r] = _mm256_xor_si256(_mm256_set1_epi32(load_word(rows[r], d)), flipped);
             }
             for (int s = 0; s < kSubwords; ++s) {
                 const int16_t* weights = panel + (d * kSubwords + s) * width * kLanes;
@@ -154,37 +154,37 @@ struct Avx2 {
                 }
             }
         }
-        for (int r = 0; r < count; ++r) {
+        for (int r = 0; r < kTileRows; ++r) {
             for (int v = 0; v < kVectors; ++v) {
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + r * stride + v * 8), sum[r][v]);
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + r * width + v * 8), sum[r][v]);
             }
         }
     }
 
     template <int kBits>
-    static void tile_with(const Matrix& x, int64_t first, int count, const int16_t* panel, int64_t width, int vectors,
-                          int64_t words, int32_t* sums, int64_t stride) {
+    static void tile_with(const Matrix& x, const uint8_t* const* rows, const int16_t* panel, int64_t width, int vectors,
+                          int64_t words, int32_t* sums) {
         if (vectors == 1) {
-            tile_of<kBits, 1>(x, first, count, panel, width, words, sums, stride);
+            tile_of<kBits, 1>(x, rows, panel, width, words, sums);
         } else {
-            tile_of<kBits, 2>(x, first, count, panel, width, words, sums, stride);
+            tile_of<kBits, 2>(x, rows, panel, width, words, sums);
         }
     }
 
-    static void tile(const Matrix& x, int64_t first, int count, const int16_t* panel, int64_t width, int vectors,
-                     int64_t words, int32_t* sums, int64_t stride) {
+    static void tile(const Matrix& x, const uint8_t* const* rows, const int16_t* panel, int64_t width, int vectors,
+                     int64_t words, int32_t* sums) {
         switch (x.bits) {
-            case 1: return tile_with<1>(x, first, count, panel, width, vectors, words, sums, stride);
-            case 2: return tile_with<2>(x, first, count, panel, width, vectors, words, sums, stride);
-            case 4: return tile_with<4>(x, first, count, panel, width, vectors, words, sums, stride);
-            default: return tile_with<8>(x, first, count, panel, width, vectors, words, sums, stride);
+            case 1: return tile_with<1>(x, rows, panel, width, vectors, words, sums);
+            case 2: return tile_with<2>(x, rows, panel, width, vectors, words, sums);
+            case 4: return tile_with<4>(x, rows, panel, width, vectors, words, sums);
+            default: return tile_with<8>(x, rows, panel, width, vectors, words, sums);
         }
     }
 
     static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
 
-    static void requantize(const int32_t* sums, int64_t n, const Rescale& rescale, int64_t row, uint8_t* codes) {
-        requantize_scalar(sums, n, rescale, row, codes);
+    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
+        requantize_scalar(sums, n, *rescaling.source, row, codes);
     }
 };
 

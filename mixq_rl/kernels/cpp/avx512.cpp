@@ -9,16 +9,15 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
 
-// Accumulators live in registers only where every loop over them is unrolled.
 // GCC takes a function that only fetches for one without effect, and drops calls of it that are not inlined.
 #define MIXQ_INLINE __attribute__((always_inline))
-#define MIXQ_UNROLL _Pragma("GCC unroll 16")
 #define MIXQ_TARGET "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target(MIXQ_TARGET))), apply_to = function)
@@ -32,8 +31,27 @@
 namespace mixq {
 namespace {
 
-inline __m512i dot(bool weights_signed, __m512i sum, __m512i codes, __m512i weights) {
-    return weights_signed ? _mm512_dpbusd_epi32(sum, codes, weights) : _mm512_dpbusd_epi32(sum, weights, codes);
+template <int kValue>
+using Index = std::integral_constant<int, kValue>;
+
+template <class Body, int... kIndex>
+MIXQ_INLINE inline void unroll(const Body& body, std::integer_sequence<int, kIndex...>) {
+    (body(Index<kIndex>{}), ...);
+}
+
+// body(0), ..., body(kCount - 1), each index a constant: only then do arrays of accumulators live in registers.
+template <int kCount, class Body>
+MIXQ_INLINE inline void unroll(const Body& body) {
+    unroll(body, std::make_integer_sequence<int, kCount>{});
+}
+
+// sum += four products to each entry. By the intrinsic, GCC keeps old and new sums both, and runs out of registers.
+MIXQ_INLINE inline void add_products(__m512i& sum, __m512i unsigned_bytes, __m512i signed_bytes) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
+}
+
+MIXQ_INLINE inline void add_products(bool weights_signed, __m512i& sum, __m512i codes, __m512i weights) {
+    weights_signed ? add_products(sum, codes, weights) : add_products(sum, weights, codes);
 }
 
 // Four lists of bytes to one list of quadruples, within each 128-bit lane: out[j] has bytes 4j...4j+3 of the lane.
@@ -70,17 +88,49 @@ template <int kCount>
 inline void shuffle_perfectly(__m512i* v) {
     const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i high = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
-    MIXQ_UNROLL
-    for (int round = kCount; round > 1; round /= 2) {
+    constexpr int kRounds = kCount == 8 ? 3 : kCount / 2;
+    unroll<kRounds>([&](auto) MIXQ_INLINE {
         __m512i next[kCount];
-        MIXQ_UNROLL
-        for (int k = 0; k < kCount / 2; ++k) {
+        unroll<kCount / 2>([&](auto k) MIXQ_INLINE {
             next[2 * k] = _mm512_permutex2var_epi32(v[k], low, v[k + kCount / 2]);
             next[2 * k + 1] = _mm512_permutex2var_epi32(v[k], high, v[k + kCount / 2]);
-        }
-        MIXQ_UNROLL
-        for (int k = 0; k < kCount; ++k) v[k] = next[k];
+        });
+        unroll<kCount>([&](auto k) MIXQ_INLINE { v[k] = next[k]; });
+    });
+}
+
+// The first `count` bytes of a vector, fewer than 16. (Masked stores cost many times what others do.)
+inline void store_first_bytes(uint8_t* target, __m128i bytes, int64_t count) {
+    if (count & 8) {
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(target), bytes);
+        bytes = _mm_srli_si128(bytes, 8);
+        target += 8;
     }
+    if (count & 4) {
+        const int word = _mm_cvtsi128_si32(bytes);
+        __builtin_memcpy(target, &word, 4);
+        bytes = _mm_srli_si128(bytes, 4);
+        target += 4;
+    }
+    int rest = _mm_cvtsi128_si32(bytes);
+    for (int64_t i = 0; i < (count & 3); ++i, rest >>= 8) target[i] = static_cast<uint8_t>(rest);
+}
+
+// The first `count` entries of a vector, fewer than 16.
+inline void store_first_entries(int32_t* target, __m512i entries, int64_t count) {
+    __m256i eight = _mm512_castsi512_si256(entries);
+    if (count & 8) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), eight);
+        eight = _mm512_extracti64x4_epi64(entries, 1);
+        target += 8;
+    }
+    __m128i four = _mm256_castsi256_si128(eight);
+    if (count & 4) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(target), four);
+        four = _mm256_extracti128_si256(eight, 1);
+        target += 4;
+    }
+    store_first_bytes(reinterpret_cast<uint8_t*>(target), four, 4 * (count & 3));
 }
 
 struct Avx512 {
@@ -107,38 +157,41 @@ struct Avx512 {
     template <int kPerByte, int kPieces>
     MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Matrix& x, __m512i constant,
                                               int64_t first, int32_t* sums) {
-        MIXQ_UNROLL
-        for (int g = 0; g < kPieces / 4; ++g) {
-            MIXQ_UNROLL
-            for (int s = 0; s < kPerByte; ++s) {
+        unroll<kPieces / 4>([&](auto g) MIXQ_INLINE {
+            unroll<kPerByte>([&](auto s) MIXQ_INLINE {
                 __m512i lanes[4] = {sum[4 * g][s], sum[4 * g + 1][s], sum[4 * g + 2][s], sum[4 * g + 3][s]};
                 transpose_lanes(lanes);
-                MIXQ_UNROLL
-                for (int j = 0; j < 4; ++j) sum[4 * g + j][s] = lanes[j];
-            }
-        }
+                unroll<4>([&](auto j) MIXQ_INLINE { sum[4 * g + j][s] = lanes[j]; });
+            });
+        });
         const __m128i doubled = _mm_cvtsi32_si128(x.step - 1);
-        MIXQ_UNROLL
-        for (int p = 0; p < kPieces; ++p) {
+        unroll<kPieces>([&](auto p) MIXQ_INLINE {
             shuffle_perfectly<kPerByte>(sum[p]);
-            MIXQ_UNROLL
-            for (int s = 0; s < kPerByte; ++s) {
+            unroll<kPerByte>([&](auto s) MIXQ_INLINE {
                 const __m512i finished = _mm512_add_epi32(_mm512_sll_epi32(sum[p][s], doubled), constant);
                 const int64_t column = first + (p * kPerByte + s) * 16;
-                if (p + 1 < kPieces) {
+                if (p + 1 < kPieces || x.columns - column >= 16) {
                     _mm512_storeu_si512(sums + column, finished);
                 } else {
-                    _mm512_mask_storeu_epi32(sums + column, valid_of(x.columns - column), finished);
+                    store_first_entries(sums + column, finished, std::max<int64_t>(x.columns - column, 0));
                 }
-            }
-        }
+            });
+        });
     }
 
-    // The next four rows that an aggregation reads, and the weights of their edges.
-    struct Quad {
-        const uint8_t* row[4];
-        __m512i weights;
-    };
+    // Adds the products of four neighbours' bytes, byte by byte of each: one accumulator for each code in a byte.
+    template <int kBits, bool kWeightsSigned, bool kFlip>
+    MIXQ_INLINE static inline void add(__m512i* sum, __m512i quadruples, __m512i weights, __m512i mask) {
+        if constexpr (kBits == 8) {
+            const __m512i codes = kFlip ? _mm512_xor_si512(quadruples, mask) : quadruples;
+            add_products(kWeightsSigned, sum[0], codes, weights);
+        } else {
+            unroll<8 / kBits>([&](auto s) MIXQ_INLINE {
+                const __m512i shifted = s == 0 ? quadruples : _mm512_srli_epi16(quadruples, s * kBits);
+                add_products(kWeightsSigned, sum[s], _mm512_and_si512(shifted, mask), weights);
+            });
+        }
+    }
 
     // kPieces times sixteen bytes of each row, beginning `first` bytes up.
     template <int kBits, int kPieces, bool kWeightsSigned, bool kFlip>
@@ -155,50 +208,15 @@ struct Avx512 {
         const __m512i mask = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : (1 << kBits) - 1));
         const __m512i ones = _mm512_set1_epi8(1);
         __m512i sum[kPieces][kPerByte], total = _mm512_setzero_si512();
-        MIXQ_UNROLL
-        for (auto& piece : sum)
-            MIXQ_UNROLL
-            for (auto& vector : piece) vector = _mm512_setzero_si512();
+        unroll<kPieces>([&](auto p) MIXQ_INLINE {
+            unroll<kPerByte>([&](auto s) MIXQ_INLINE { sum[p][s] = _mm512_setzero_si512(); });
+        });
 
-        const auto add = [&](__m512i (&piece)[kPerByte], __m512i codes, __m512i weights) MIXQ_INLINE {
-            if constexpr (kBits == 8) {
-                piece[0] = dot(kWeightsSigned, piece[0], kFlip ? _mm512_xor_si512(codes, mask) : codes, weights);
-            } else {
-                MIXQ_UNROLL
-                for (int s = 0; s < kPerByte; ++s) {
-                    const __m512i shifted = s == 0 ? codes : _mm512_srli_epi16(codes, s * kBits);
-                    piece[s] = dot(kWeightsSigned, piece[s], _mm512_and_si512(shifted, mask), weights);
-                }
-            }
-        };
-        const auto add_four = [&](const Quad& next) MIXQ_INLINE {
-            const __m512i weights = next.weights;
-            total = dot(kWeightsSigned, total, ones, weights);
-            MIXQ_UNROLL
-            for (int g = 0; g < kFull; ++g) {
-                const __mmask64 valid = g + 1 == kFull ? full_mask : ~uint64_t{0};
-                __m512i rows[4], quadruples[4];
-                MIXQ_UNROLL
-                for (int i = 0; i < 4; ++i) rows[i] = _mm512_maskz_loadu_epi8(valid, next.row[i] + 64 * g);
-                interleave_lanes(rows, quadruples);
-                MIXQ_UNROLL
-                for (int j = 0; j < 4; ++j) add(sum[4 * g + j], quadruples[j], weights);
-            }
-            MIXQ_UNROLL
-            for (int p = 4 * kFull; p < kPieces; ++p) {
-                const __mmask16 valid = p + 1 == kPieces ? rest_mask : 0xFFFF;
-                __m128i rows[4];
-                MIXQ_UNROLL
-                for (int i = 0; i < 4; ++i) rows[i] = _mm_maskz_loadu_epi8(valid, next.row[i] + 16 * p);
-                add(sum[p], interleave_quarters(rows[0], rows[1], rows[2], rows[3]), weights);
-            }
-        };
         // Rows that do not begin at a cache line reach into one line more.
         const bool straddles = (reinterpret_cast<uintptr_t>(base) | static_cast<uintptr_t>(row_bytes)) % 64 != 0;
         const auto fetch = [&](int64_t e) MIXQ_INLINE {
             const char* row = reinterpret_cast<const char*>(base + col[e] * row_bytes);
-            MIXQ_UNROLL
-            for (int line = 0; line < (kPieces + 3) / 4; ++line) _mm_prefetch(row + 64 * line, _MM_HINT_T0);
+            unroll<(kPieces + 3) / 4>([&](auto line) MIXQ_INLINE { _mm_prefetch(row + 64 * line, _MM_HINT_T0); });
             if (straddles) _mm_prefetch(row + 16 * (kPieces - 1) + last - 1, _MM_HINT_T0);
         };
 
@@ -206,17 +224,32 @@ struct Avx512 {
             // A row's last group is filled up with its last edge at weight 0.
             const int64_t count = std::min<int64_t>(4, end - e);
             uint32_t word = 0x01010101;
-            if (edges.weight != nullptr) word = load_word(edges.weight + e, 0, edges.count - e);
+            if (edges.weight != nullptr) word = load_word_before(edges.weight + e, edges.count - e);
             word &= 0xFFFFFFFFu >> (8 * (4 - count));
             if (e + kAhead + 4 <= edges.count) {
-                MIXQ_UNROLL
-                for (int i = 0; i < 4; ++i) fetch(e + kAhead + i);
+                unroll<4>([&](auto i) MIXQ_INLINE { fetch(e + kAhead + i); });
             }
-            Quad next;
-            MIXQ_UNROLL
-            for (int i = 0; i < 4; ++i) next.row[i] = base + col[std::min(e + i, end - 1)] * row_bytes;
-            next.weights = _mm512_set1_epi32(static_cast<int>(word));
-            add_four(next);
+            const __m512i weights = _mm512_set1_epi32(static_cast<int>(word));
+            const uint8_t* next[4];
+            unroll<4>([&](auto i) MIXQ_INLINE { next[i] = base + col[std::min(e + i, end - 1)] * row_bytes; });
+            add_products(kWeightsSigned, total, ones, weights);
+            unroll<kFull>([&](auto g) MIXQ_INLINE {
+                const __mmask64 valid = g + 1 == kFull ? full_mask : ~uint64_t{0};
+                __m512i rows[4], quadruples[4];
+                unroll<4>([&](auto i) MIXQ_INLINE { rows[i] = _mm512_maskz_loadu_epi8(valid, next[i] + 64 * g); });
+                interleave_lanes(rows, quadruples);
+                unroll<4>([&](auto j) MIXQ_INLINE {
+                    add<kBits, kWeightsSigned, kFlip>(sum[4 * g + j], quadruples[j], weights, mask);
+                });
+            });
+            unroll<kRest>([&](auto rest) MIXQ_INLINE {
+                constexpr int p = 4 * kFull + rest;
+                const __mmask16 valid = p + 1 == kPieces ? rest_mask : __mmask16{0xFFFF};
+                __m128i rows[4];
+                unroll<4>([&](auto i) MIXQ_INLINE { rows[i] = _mm_maskz_loadu_epi8(valid, next[i] + 16 * p); });
+                const __m512i quadruples = interleave_quarters(rows[0], rows[1], rows[2], rows[3]);
+                add<kBits, kWeightsSigned, kFlip>(sum[p], quadruples, weights, mask);
+            });
         }
 
         const __m512i constant = _mm512_mullo_epi32(total, _mm512_set1_epi32(offset));
@@ -262,76 +295,57 @@ struct Avx512 {
         }
     }
 
+    // kTileRows times 16 * kWide sums.
     template <int kBits, int kWide>
-    static void tile_of(const Matrix& x, int64_t first, int count, const int8_t* panel, int64_t width, int64_t words,
-                        int32_t* sums, int64_t stride) {
+    static void tile_of(const Matrix& x, const uint8_t* const* rows, const int8_t* panel, int64_t width, int64_t words,
+                        int32_t* sums) {
         constexpr int kSubwords = 8 / kBits;
         const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
         const __m512i flipped = _mm512_set1_epi8(static_cast<char>(x.is_signed ? 0x80 : 0));
-        const uint8_t* rows[kTileRows];
-        MIXQ_UNROLL
-        for (int r = 0; r < kTileRows; ++r) rows[r] = x.data + (first + std::min(r, count - 1)) * x.row_bytes;
         __m512i sum[kTileRows][kWide];
-        MIXQ_UNROLL
-        for (auto& row : sum)
-            MIXQ_UNROLL
-            for (auto& vector : row) vector = _mm512_setzero_si512();
-
-        const auto add_word = [&](const int8_t* weights, const uint32_t (&word)[kTileRows]) MIXQ_INLINE {
-            MIXQ_UNROLL
-            for (int s = 0; s < kSubwords; ++s) {
+        unroll<kTileRows>([&](auto r) MIXQ_INLINE {
+            unroll<kWide>([&](auto v) MIXQ_INLINE { sum[r][v] = _mm512_setzero_si512(); });
+        });
+        for (int64_t d = 0; d < words; ++d) {
+            unroll<kSubwords>([&](auto s) MIXQ_INLINE {
                 __m512i column[kWide];
-                MIXQ_UNROLL
-                for (int v = 0; v < kWide; ++v) column[v] = _mm512_loadu_si512(weights + (s * width + v * 16) * kLanes);
-                MIXQ_UNROLL
-                for (int r = 0; r < kTileRows; ++r) {
-                    __m512i codes = _mm512_set1_epi32(static_cast<int>(word[r]));
+                unroll<kWide>([&](auto v) MIXQ_INLINE {
+                    column[v] = _mm512_loadu_si512(panel + ((d * kSubwords + s) * width + v * 16) * kLanes);
+                });
+                unroll<kTileRows>([&](auto r) MIXQ_INLINE {
+                    __m512i codes = _mm512_set1_epi32(load_word(rows[r], d));
                     if constexpr (kBits == 8) {
                         codes = _mm512_xor_si512(codes, flipped);
                     } else {
                         codes = _mm512_and_si512(_mm512_srli_epi16(codes, s * kBits), mask);
                     }
-                    MIXQ_UNROLL
-                    for (int v = 0; v < kWide; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], codes, column[v]);
-                }
-            }
-        };
-        const int64_t whole = x.row_bytes / 4, step = kSubwords * width * kLanes;
-        uint32_t word[kTileRows];
-        for (int64_t d = 0; d < whole; ++d) {
-            MIXQ_UNROLL
-            for (int r = 0; r < kTileRows; ++r) __builtin_memcpy(&word[r], rows[r] + 4 * d, 4);
-            add_word(panel + d * step, word);
+                    unroll<kWide>([&](auto v) MIXQ_INLINE { add_products(sum[r][v], codes, column[v]); });
+                });
+            });
         }
-        if (whole < words) {
-            MIXQ_UNROLL
-            for (int r = 0; r < kTileRows; ++r) word[r] = load_word(rows[r], whole, x.row_bytes);
-            add_word(panel + whole * step, word);
-        }
-        for (int r = 0; r < count; ++r) {
-            MIXQ_UNROLL
-            for (int v = 0; v < kWide; ++v) _mm512_storeu_si512(sums + r * stride + v * 16, sum[r][v]);
-        }
+        unroll<kTileRows>([&](auto r) MIXQ_INLINE {
+            unroll<kWide>([&](auto v) MIXQ_INLINE { _mm512_storeu_si512(sums + r * width + v * 16, sum[r][v]); });
+        });
     }
 
     template <int kBits>
-    static void tile_with(const Matrix& x, int64_t first, int count, const int8_t* panel, int64_t width, int vectors,
-                          int64_t words, int32_t* sums, int64_t stride) {
+    static void tile_with(const Matrix& x, const uint8_t* const* rows, const int8_t* panel, int64_t width, int vectors,
+                          int64_t words, int32_t* sums) {
         switch (vectors) {
-            case 1: return tile_of<kBits, 1>(x, first, count, panel, width, words, sums, stride);
-            case 2: return tile_of<kBits, 2>(x, first, count, panel, width, words, sums, stride);
-            case 3: return tile_of<kBits, 3>(x, first, count, panel, width, words, sums, stride);
-            default: return tile_of<kBits, 4>(x, first, count, panel, width, words, sums, stride);
+            case 1: return tile_of<kBits, 1>(x, rows, panel, width, words, sums);
+            case 2: return tile_of<kBits, 2>(x, rows, panel, width, words, sums);
+            case 3: return tile_of<kBits, 3>(x, rows, panel, width, words, sums);
+            default: return tile_of<kBits, 4>(x, rows, panel, width, words, sums);
         }
     }
 
-    static void tile(const Matrix& x, int64_t first, int count, const int8_t* panel, int64_t width, int vectors,
-                     int64_t words, int32_t* sums, int64_t stride) {
+    static void tile(const Matrix& x, const uint8_t* const* rows, const int8_t* panel, int64_t width, int vectors,
+                     int64_t words, int32_t* sums) {
         switch (x.bits) {
-            case 1: return tile_with<1>(x, first, count, panel, width, vectors, words, sums, stride);
-            case 2: return tile_with<2>(x, first, count, panel, width, vectors, words, sums, stride);
-            case 4: return tile_with<4>(x, first, count, panel, width, vectors, words, sums, stride);
-            default: return tile_with<8>(x, first, count, panel, width, vectors, words, sums, stride);
+            case 1: return tile_with<1>(x, rows, panel, width, vectors, words, sums);
+            case 2: return tile_with<2>(x, rows, panel, width, vectors, words, sums);
+            case 4: return tile_with<4>(x, rows, panel, width, vectors, words, sums);
+            default: return tile_with<8>(x, rows, panel, width, vectors, words, sums);
         }
     }
 
@@ -350,101 +364,127 @@ struct Avx512 {
         std::copy(sums + f, sums + n, out + f);
     }
 
-    // What the entries of a row have in common.
-    struct RowRescale {
-        RowRescale(const Rescale& rescale, int64_t row)
-            : column_multiplier(rescale.per_column ? rescale.multiplier : nullptr),
-              bias(rescale.bias),
-              has_rows(rescale.row != nullptr),
-              is_sign(rescale.is_sign),
-              bits(rescale.storage_bits),
-              shift(_mm_cvtsi32_si128(rescale.shift)),
-              row_shift(_mm_cvtsi32_si128(rescale.row_shift)),
-              half(_mm512_set1_epi64((int64_t{1} << (rescale.shift - 1)) - 1)),
-              lowest(_mm512_set1_epi64(rescale.minimum - rescale.zero_point)),
-              highest(_mm512_set1_epi64(rescale.maximum - rescale.zero_point)),
-              first_code(_mm512_set1_epi64(rescale.zero_point - (rescale.storage_bits == 8 ? 0 : rescale.minimum))) {
-            const int64_t own = rescale.row == nullptr ? 1 : rescale.row[row];
-            row_scale = _mm512_set1_epi64(own);
-            multiplier = _mm512_set1_epi64((own * rescale.multiplier[0]) >> rescale.row_shift);
-            // Then every multiplier is below 2^31, and so are both its factors: one multiplication instruction will do.
-            narrow = own >= 0 && own < (int64_t{1} << 31) && rescale.largest_multiplier < (int64_t{1} << 31) &&
-                     ((own * rescale.largest_multiplier) >> rescale.row_shift) < (int64_t{1} << 31);
-        }
-
-        const int64_t* column_multiplier;  // null: `multiplier` serves all
-        const int64_t* bias;               // null: none
-        bool has_rows, is_sign;
-        int bits;
-        __m128i shift, row_shift;
-        __m512i half, lowest, highest, first_code, row_scale, multiplier;
-        bool narrow;
-    };
-
-    template <bool kNarrow>
-    static __m512i multiply(__m512i a, __m512i b) {
-        return kNarrow ? _mm512_mul_epi32(a, b) : _mm512_mullo_epi64(a, b);
-    }
-
-    // Eight sums to eight codes, one in the lowest byte of each 64 bits.
-    template <bool kNarrow>
-    static __m512i requantize_eight(__m256i sums, int64_t f, __mmask8 valid, const RowRescale& rescale) {
-        __m512i multiplier = rescale.multiplier;
-        if (rescale.column_multiplier != nullptr) {
-            multiplier = _mm512_maskz_loadu_epi64(valid, rescale.column_multiplier + f);
-            if (rescale.has_rows) {
-                multiplier = _mm512_sra_epi64(multiply<kNarrow>(multiplier, rescale.row_scale), rescale.row_shift);
+    // A requantization made ready for sixteen columns at a time, those of even number apart from those of odd number:
+    // two 32-bit factors to a 64-bit lane. Adding half and rounding down rounds half up; ties are then made even.
+    struct Rescaling {
+        Rescaling(const Rescale* rescale, int64_t columns)
+            : source(rescale), bias(rescale == nullptr ? 0 : padded(columns)), multiplier(bias.count) {
+            if (rescale == nullptr) return;
+            shift = rescale->is_sign ? 32 : rescale->shift;
+            const int64_t half = rescale->is_sign ? 0 : int64_t{1} << (shift - 1);
+            for (int64_t f = 0; f < bias.count; ++f) {
+                const int64_t place = f / 16 * 16 + f % 2 * 8 + f % 16 / 2;
+                bias.get()[place] = half + (rescale->bias == nullptr || f >= columns ? 0 : rescale->bias[f]);
+                const bool own = rescale->per_column && f < columns;
+                multiplier.get()[f] = static_cast<int32_t>(rescale->multiplier[own ? f : 0]);
             }
         }
-        __m512i value = multiply<kNarrow>(_mm512_cvtepi32_epi64(sums), multiplier);
-        if (rescale.bias != nullptr) {
-            value = _mm512_add_epi64(value, _mm512_maskz_loadu_epi64(valid, rescale.bias + f));
+
+        static int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16; }
+
+        // Whether the factors of all products of a row have 31 bits, which is what one instruction multiplies.
+        bool has_narrow_factors(int64_t row) const {
+            constexpr int64_t kLimit = int64_t{1} << 31;
+            if (source->largest_multiplier >= kLimit) return false;
+            const int64_t own = source->row == nullptr ? 1 : source->row[row];
+            return own >= 0 && (own * source->largest_multiplier) >> source->row_shift < kLimit;
         }
-        if (rescale.is_sign) return _mm512_add_epi64(_mm512_srai_epi64(value, 63), _mm512_set1_epi64(1));
-        const __m512i odd = _mm512_and_si512(_mm512_sra_epi64(value, rescale.shift), _mm512_set1_epi64(1));
-        const __m512i raised = _mm512_add_epi64(value, _mm512_add_epi64(rescale.half, odd));
-        const __m512i rounded = _mm512_sra_epi64(raised, rescale.shift);
-        const __m512i clamped = _mm512_min_epi64(_mm512_max_epi64(rounded, rescale.lowest), rescale.highest);
-        return _mm512_add_epi64(clamped, rescale.first_code);
+
+        const Rescale* source;
+        Scratch<int64_t> bias;  // half included
+        Scratch<int32_t> multiplier;
+        int shift = 32;
+    };
+
+    // What the entries of a row have in common.
+    struct RowRescale {
+        RowRescale(const Rescaling& rescaling, int64_t row)
+            : bias(rescaling.bias.get()),
+              multiplier(rescaling.source->per_column ? rescaling.multiplier.get() : nullptr),
+              shift(_mm_cvtsi32_si128(rescaling.shift)),
+              row_shift(_mm_cvtsi32_si128(rescaling.source->row_shift)),
+              fraction(_mm512_set1_epi64((int64_t{1} << rescaling.shift) - 1)) {
+            const Rescale& source = *rescaling.source;
+            const int64_t own = source.row == nullptr ? 1 : source.row[row];
+            row_scale = _mm512_set1_epi64(own);
+            all = _mm512_set1_epi64((own * source.multiplier[0]) >> source.row_shift);
+            const int64_t zero_point = source.is_sign ? 1 : source.zero_point;
+            const int64_t first_integer = source.storage_bits == 8 || source.is_sign ? 0 : source.minimum;
+            lowest = _mm512_set1_epi64(source.is_sign ? -1 : source.minimum - zero_point);
+            highest = _mm512_set1_epi64(source.is_sign ? 0 : source.maximum - zero_point);
+            first_code = _mm512_set1_epi32(static_cast<int>(zero_point - first_integer));
+        }
+
+        const int64_t* bias;
+        const int32_t* multiplier;  // null: `all` serves every column
+        __m128i shift, row_shift;
+        __m512i fraction, row_scale, all, lowest, highest, first_code;
+    };
+
+    // Sixteen sums to sixteen codes, one in the lowest byte of each 32 bits.
+    MIXQ_INLINE static inline __m512i sixteen_codes(__m512i sums, int64_t f, const RowRescale& rescale) {
+        __m512i even_multiplier = rescale.all, odd_multiplier = rescale.all;
+        if (rescale.multiplier != nullptr) {
+            const __m512i own = _mm512_loadu_si512(rescale.multiplier + f);
+            even_multiplier = _mm512_sra_epi64(_mm512_mul_epi32(own, rescale.row_scale), rescale.row_shift);
+            odd_multiplier = _mm512_mul_epi32(_mm512_srli_epi64(own, 32), rescale.row_scale);
+            odd_multiplier = _mm512_sra_epi64(odd_multiplier, rescale.row_shift);
+        }
+        const int64_t* bias = rescale.bias + f;
+        const __m512i even_product = _mm512_mul_epi32(sums, even_multiplier);
+        const __m512i odd_product = _mm512_mul_epi32(_mm512_srli_epi64(sums, 32), odd_multiplier);
+        const __m512i even = _mm512_add_epi64(even_product, _mm512_loadu_si512(bias));
+        const __m512i odd = _mm512_add_epi64(odd_product, _mm512_loadu_si512(bias + 8));
+        const __mmask8 even_ties = _mm512_testn_epi64_mask(even, rescale.fraction);
+        const __mmask8 odd_ties = _mm512_testn_epi64_mask(odd, rescale.fraction);
+        const __m512i not_one = _mm512_set1_epi64(~int64_t{1});
+        __m512i low = _mm512_sra_epi64(even, rescale.shift), high = _mm512_sra_epi64(odd, rescale.shift);
+        low = _mm512_mask_and_epi64(low, even_ties, low, not_one);
+        high = _mm512_mask_and_epi64(high, odd_ties, high, not_one);
+        low = _mm512_min_epi64(_mm512_max_epi64(low, rescale.lowest), rescale.highest);
+        high = _mm512_min_epi64(_mm512_max_epi64(high, rescale.lowest), rescale.highest);
+        const __m512i clamped = _mm512_mask_blend_epi32(0xAAAA, low, _mm512_slli_epi64(high, 32));
+        return _mm512_add_epi32(clamped, rescale.first_code);
     }
 
-    template <bool kNarrow>
-    static void requantize_row(const int32_t* sums, int64_t n, RowRescale rescale, uint8_t* codes) {
-        // By value: what is written to `codes` cannot change them, so they stay in registers.
-        const int bits = rescale.bits;
+    // By value: what is written to `codes` cannot change the rescale, so that it stays in registers.
+    static void requantize_row(const int32_t* sums, int64_t n, RowRescale rescale, int bits, uint8_t* codes) {
         for (int64_t f = 0; f < n; f += 16) {
             const __mmask16 valid = valid_of(n - f);
-            const __m512i sum = _mm512_maskz_loadu_epi32(valid, sums + f);
-            const __mmask8 first = static_cast<__mmask8>(valid), second = static_cast<__mmask8>(valid >> 8);
-            const __m512i low = requantize_eight<kNarrow>(_mm512_castsi512_si256(sum), f, first, rescale);
-            const __m512i high = requantize_eight<kNarrow>(_mm512_extracti64x4_epi64(sum, 1), f + 8, second, rescale);
-            const __m128i bytes = _mm_unpacklo_epi64(_mm512_cvtepi64_epi8(low), _mm512_cvtepi64_epi8(high));
-            store_packed(_mm_maskz_mov_epi8(valid, bytes), std::min<int64_t>(16, n - f), bits, codes + f * bits / 8);
+            const __m512i sixteen = sixteen_codes(_mm512_maskz_loadu_epi32(valid, sums + f), f, rescale);
+            const __m128i bytes = _mm512_maskz_cvtepi32_epi8(valid, sixteen);
+            store_packed(bytes, std::min<int64_t>(16, n - f), bits, codes + f * bits / 8);
         }
     }
 
-    static void requantize(const int32_t* sums, int64_t n, const Rescale& rescale, int64_t row, uint8_t* codes) {
-        const RowRescale row_rescale(rescale, row);
-        if (row_rescale.narrow) {
-            requantize_row<true>(sums, n, row_rescale, codes);
+    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
+        if (rescaling.has_narrow_factors(row)) {
+            requantize_row(sums, n, RowRescale(rescaling, row), rescaling.source->storage_bits, codes);
         } else {
-            requantize_row<false>(sums, n, row_rescale, codes);
+            requantize_scalar(sums, n, *rescaling.source, row, codes);
         }
     }
 
     // Up to sixteen codes, zeros past the last, to their bytes.
     static void store_packed(__m128i bytes, int64_t count, int bits, uint8_t* target) {
-        const __mmask16 valid = static_cast<__mmask16>((1u << ((count * bits + 7) / 8)) - 1);
         if (bits == 1) {
             bytes = _mm_cvtsi32_si128(_mm_test_epi8_mask(bytes, bytes));
         } else if (bits == 2) {
             const __m128i pairs = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x0401));
-            const __m128i quadruples = _mm_madd_epi16(pairs, _mm_set1_epi32(0x00100001));
-            bytes = _mm_cvtepi32_epi8(quadruples);
+            bytes = _mm_cvtepi32_epi8(_mm_madd_epi16(pairs, _mm_set1_epi32(0x00100001)));
         } else if (bits == 4) {
             bytes = _mm_cvtepi16_epi8(_mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001)));
         }
-        _mm_mask_storeu_epi8(target, valid, bytes);
+        if (count < 16) {
+            store_first_bytes(target, bytes, (count * bits + 7) / 8);
+        } else if (bits == 8) {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(target), bytes);
+        } else if (bits == 4) {
+            _mm_storel_epi64(reinterpret_cast<__m128i*>(target), bytes);
+        } else {
+            const int word = _mm_cvtsi128_si32(bytes);
+            bits == 2 ? __builtin_memcpy(target, &word, 4) : __builtin_memcpy(target, &word, 2);
+        }
     }
 };
 

@@ -6,9 +6,9 @@
 //   flip(x, weight_signed)      what is added to the bytes that sum_neighbours and tile multiply, to get the codes u
 //   sum_neighbours(...)         the sums of one row's neighbours
 //   Lane, kLanes, kVector, kTileRows, kTileColumns,
-//   tile(...)                   the product of a few rows of x and a panel of weights
+//   tile(...)                   the product of kTileRows rows of x and a panel of weights
 //   copy(sums, n, out)          past the caches
-//   requantize(sums, n, rescale, row, codes)
+//   Rescaling, requantize(sums, n, rescaling, row, codes)      a requantization made ready, and applied to a row
 #pragma once
 
 #include <algorithm>
@@ -25,9 +25,10 @@
 namespace mixq {
 namespace {
 
-constexpr int64_t kStreamBytes = 8 << 20;       // results larger than this would push everything else out of the cache
-constexpr int64_t kSerialWork = 1 << 15;        // multiply-accumulates below which waking threads costs more
-constexpr int kChunksPerThread = 16;
+constexpr int64_t kStreamBytes = 16 << 20;  // results larger than this would push everything else out of the cache
+constexpr int64_t kSerialWork = 1 << 15;    // multiply-accumulates below which waking threads costs more
+constexpr int64_t kChunkWork = 1 << 20;     // the least that is worth handing out by itself
+constexpr int64_t kChunksPerThread = 16;    // the most
 
 // The edges that a sum runs over.
 struct Edges {
@@ -39,20 +40,23 @@ struct Edges {
 
 template <class T>
 struct Scratch {
-    explicit Scratch(int64_t count) : data(static_cast<T*>(std::aligned_alloc(64, bytes(count))), &std::free) {
+    explicit Scratch(int64_t entries)
+        : count(entries), data(static_cast<T*>(std::aligned_alloc(64, bytes(entries))), &std::free) {
         if (data == nullptr) throw std::bad_alloc();
     }
     static size_t bytes(int64_t count) { return (static_cast<size_t>(count) * sizeof(T) + 127) / 64 * 64; }
     T* get() const { return data.get(); }
+    int64_t count;
     std::unique_ptr<T, decltype(&std::free)> data;
 };
 
 // Brings finished sums to where they belong, if they are not there yet.
 template <class Isa>
-void finish_row(const int32_t* sums, int64_t columns, const Output& out, int64_t row) {
+void finish_row(const int32_t* sums, int64_t columns, const Output& out, const typename Isa::Rescaling& rescaling,
+                int64_t row) {
     char* target = static_cast<char*>(out.data) + row * out.row_bytes;
     if (out.rescale != nullptr) {
-        Isa::requantize(sums, columns, *out.rescale, row, reinterpret_cast<uint8_t*>(target));
+        Isa::requantize(sums, columns, rescaling, row, reinterpret_cast<uint8_t*>(target));
     } else if (reinterpret_cast<const char*>(sums) != target) {
         Isa::copy(sums, columns, reinterpret_cast<int32_t*>(target));
     }
@@ -80,8 +84,8 @@ inline int64_t chunk_begin(const Graph& graph, int64_t index, int64_t count) {
 }
 
 template <class Isa>
-void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, int64_t first, int64_t last,
-                    int32_t* scratch, int32_t* plain) {
+void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
+                    int64_t first, int64_t last, int32_t* scratch, int32_t* plain) {
     // Where weights are all 1 they may pass for either kind: take the one that suits x.
     const Edges all_one{graph.col, nullptr, !x.is_signed, graph.edges};
     const Edges weighted{graph.col, graph.weight, graph.weight_signed, graph.edges};
@@ -96,7 +100,7 @@ void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, int6
             Isa::sum_neighbours(x, plain_offset, all_one, begin, end, plain);
             for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * plain[f];
         }
-        finish_row<Isa>(sums, x.columns, out, row);
+        finish_row<Isa>(sums, x.columns, out, rescaling, row);
     }
 }
 
@@ -105,7 +109,8 @@ void aggregate(const Graph& graph, const Matrix& x, const Output& out, int threa
     if (x.columns == 0) return;
     const int64_t work = (graph.edges + graph.rows) * std::max<int64_t>(x.columns, 16);
     if (work < kSerialWork) threads = 1;
-    const int64_t chunks = threads == 1 ? 1 : static_cast<int64_t>(threads) * kChunksPerThread;
+    const typename Isa::Rescaling rescaling(out.rescale, x.columns);
+    const int64_t chunks = threads * std::clamp<int64_t>(work / kChunkWork / threads, 1, kChunksPerThread);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         Scratch<int32_t> sums(x.columns);
@@ -114,7 +119,7 @@ void aggregate(const Graph& graph, const Matrix& x, const Output& out, int threa
         for (int64_t chunk = 0; chunk < chunks; ++chunk) {
             const int64_t first = chunk_begin(graph, chunk, chunks);
             const int64_t last = chunk + 1 == chunks ? graph.rows : chunk_begin(graph, chunk + 1, chunks);
-            aggregate_rows<Isa>(graph, x, out, first, last, sums.get(), plain.get());
+            aggregate_rows<Isa>(graph, x, out, rescaling, first, last, sums.get(), plain.get());
         }
     }
 }
@@ -135,6 +140,35 @@ inline void decode_row(const Matrix& weight, int64_t k, int8_t* out) {
         }
     }
 }
+
+// Word `index` of a row.
+inline int load_word(const uint8_t* row, int64_t index) {
+    int word;
+    __builtin_memcpy(&word, row + 4 * index, 4);
+    return word;
+}
+
+// The word that begins here, zeros where memory that may be read ends before it does.
+inline uint32_t load_word_before(const uint8_t* place, int64_t left) {
+    if (left >= 4) return static_cast<uint32_t>(load_word(place, 0));
+    uint32_t word = 0;
+    for (int64_t i = 0; i < left; ++i) word |= static_cast<uint32_t>(place[i]) << (8 * i);
+    return word;
+}
+
+// The rows of a matrix, to be read word by word. A row's last word reaches into the next row, where it meets weights
+// of 0; the matrix's last row is read from a copy with room behind it.
+struct Rows {
+    explicit Rows(const Matrix& x) : first(x.data), row_bytes(x.row_bytes), last(x.rows - 1), copy(x.row_bytes + 4) {
+        std::copy_n(first + last * row_bytes, row_bytes, copy.get());
+        std::fill_n(copy.get() + row_bytes, 4, uint8_t{0});
+    }
+    const uint8_t* operator[](int64_t row) const { return row < last ? first + row * row_bytes : copy.get(); }
+
+    const uint8_t* first;
+    int64_t row_bytes, last;
+    Scratch<uint8_t> copy;
+};
 
 // How the columns of x lie in the 32-bit words that tiles read: lane i of subword s of word d holds column
 // d * 32 / bits + i * kSubwords + s. The panel holds the weights of these columns side by side:
@@ -203,6 +237,8 @@ void linear(const Matrix& x, const Matrix& weight, const Output& out, int thread
     const int32_t offset = x.offset + x.step * Isa::flip(x, true);
     int32_t* base = panel.column_sums.get();
     for (int64_t n = 0; n < panel.columns; ++n) base[n] *= offset;
+    const typename Isa::Rescaling rescaling(out.rescale, weight.columns);
+    const Rows rows(x);
     const int64_t blocks = (x.rows + Isa::kTileRows - 1) / Isa::kTileRows;
     const int64_t batch = std::max<int64_t>(1, std::min<int64_t>(8, blocks / (8 * threads)));
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -212,32 +248,22 @@ void linear(const Matrix& x, const Matrix& weight, const Output& out, int thread
 #pragma omp for schedule(dynamic, batch)
         for (int64_t block = 0; block < blocks; ++block) {
             const int64_t first = block * Isa::kTileRows;
-            const int count = static_cast<int>(std::min<int64_t>(Isa::kTileRows, x.rows - first));
+            const int64_t count = std::min<int64_t>(Isa::kTileRows, x.rows - first);
+            const uint8_t* block_rows[Isa::kTileRows];
+            for (int64_t r = 0; r < Isa::kTileRows; ++r) block_rows[r] = rows[first + std::min(r, count - 1)];
             for (int64_t n = 0; n < panel.width; n += Isa::kTileColumns) {
                 const int64_t columns = std::min<int64_t>(Isa::kTileColumns, panel.width - n);
-                Isa::tile(x, first, count, panel.data.get() + n * Isa::kLanes, panel.width,
-                          static_cast<int>(columns / Isa::kVector), panel.words, products.get() + n, panel.width);
+                Isa::tile(x, block_rows, panel.data.get() + n * Isa::kLanes, panel.width,
+                          static_cast<int>(columns / Isa::kVector), panel.words, products.get() + n);
             }
-            for (int r = 0; r < count; ++r) {
+            for (int64_t r = 0; r < count; ++r) {
                 const int32_t* product = products.get() + r * panel.width;
                 int32_t* target = sums_of(out, x.rows, first + r, sums.get());
                 for (int64_t n = 0; n < panel.columns; ++n) target[n] = x.step * product[n] + base[n];
-                finish_row<Isa>(target, panel.columns, out, first + r);
+                finish_row<Isa>(target, panel.columns, out, rescaling, first + r);
             }
         }
     }
-}
-
-// Word `index` of a row, zeros past the row's end.
-inline uint32_t load_word(const uint8_t* row, int64_t index, int64_t row_bytes) {
-    uint32_t word = 0;
-    const int64_t left = row_bytes - 4 * index;
-    if (left >= 4) {
-        __builtin_memcpy(&word, row + 4 * index, 4);
-    } else {
-        for (int64_t i = 0; i < left; ++i) word |= static_cast<uint32_t>(row[4 * index + i]) << (8 * i);
-    }
-    return word;
 }
 
 }  // namespace

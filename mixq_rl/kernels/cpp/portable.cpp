@@ -5,6 +5,7 @@ namespace mixq {
 namespace {
 
 struct Portable {
+    using Rescaling = ScalarRescaling;
     using Lane = int8_t;
     static constexpr int kLanes = 1;
     static constexpr int kTileRows = 4;
@@ -52,24 +53,21 @@ struct Portable {
         for (int64_t f = 0; f < x.columns; ++f) sums[f] = x.step * sums[f] + offset * total;
     }
 
-    static void tile(const Matrix& x, int64_t first, int count, const int8_t* panel, int64_t width, int, int64_t words,
-                     int32_t* sums, int64_t stride) {
+    static void tile(const Matrix& x, const uint8_t* const* rows, const int8_t* panel, int64_t width, int,
+                     int64_t words, int32_t* sums) {
         const int subwords = 32 / x.bits;
         const uint32_t mask = (1u << x.bits) - 1;
-        for (int r = 0; r < count; ++r) {
-            const uint8_t* row = x.data + (first + r) * x.row_bytes;
-            int32_t* target = sums + r * stride;
+        for (int r = 0; r < kTileRows; ++r) {
+            int32_t* target = sums + r * width;
             std::fill_n(target, kTileColumns, 0);
             for (int64_t d = 0; d < words; ++d) {
-                const uint32_t word = load_word(row, d, x.row_bytes);
+                const uint32_t word = static_cast<uint32_t>(load_word(rows[r], d));
                 for (int s = 0; s < subwords; ++s) {
                     const uint32_t bits = (word >> (s * x.bits)) & mask;
                     const int32_t code = x.is_signed ? static_cast<int8_t>(bits) : static_cast<int32_t>(bits);
-                    const int8_t* weights = panel + (d * subwords + s) * width;
                     if (code == 0) continue;
-                    for (int n = 0; n < kTileColumns; ++n) {
-                        target[n] += code * weights[n];
-                    }
+                    const int8_t* weights = panel + (d * subwords + s) * width;
+                    for (int n = 0; n < kTileColumns; ++n) target[n] += code * weights[n];
                 }
             }
         }
@@ -77,8 +75,8 @@ struct Portable {
 
     static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
 
-    static void requantize(const int32_t* sums, int64_t n, const Rescale& rescale, int64_t row, uint8_t* codes) {
-        requantize_scalar(sums, n, rescale, row, codes);
+    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
+        requantize_scalar(sums, n, *rescaling.source, row, codes);
     }
 };
 

@@ -30,5 +30,10 @@ inline void requantize_scalar(const int32_t* sums, int64_t n, const Rescale& res
     }
 }
 
+struct ScalarRescaling {
+    ScalarRescaling(const Rescale* rescale, int64_t) : source(rescale) {}
+    const Rescale* source;
+};
+
 }  // namespace
 }  // namespace mixq
