@@ -11,6 +11,7 @@ from stable_baselines3.common.logger import Figure as LoggedFigure
 from mixq_rl.agents.pareto import ParetoArchive
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.evaluation import CachedEvaluator, Evaluation
+from mixq_rl.objective import Objective
 
 __all__ = ["SearchMonitor"]
 
@@ -23,12 +24,13 @@ class SearchMonitor(BaseCallback):
     Tags: ``search/reward_mean``, ``search/reward_best``, ``search/accuracy``, ``search/reduction`` (of the rollout's
     episodes), ``search/hypervolume`` (of the archive), ``search/evaluations`` (distinct), ``search/cache_hits``,
     ``search/evaluations_per_second``, ``bits/<component>`` (mean over the rollout), ``search/pareto`` (image, ten
-    times in a run).
+    times in a run). With the objective latency also ``search/speed_up``.
 
     Args:
         evaluator: whose evaluations are watched.
         archive: is filled.
         episodes: in all.
+        objective: says what the saving is.
         progress: told (episodes done, episodes in all) after each step that finished some.
     """
 
@@ -37,12 +39,15 @@ class SearchMonitor(BaseCallback):
         evaluator: CachedEvaluator,
         archive: ParetoArchive,
         episodes: int,
+        *,
+        objective: Objective = Objective.BITOPS,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__()
         self._evaluator = evaluator
         self._archive = archive
         self._episodes = episodes
+        self._objective = objective
         self._progress = progress
         self._done = 0
         self._images = 0
@@ -79,6 +84,10 @@ class SearchMonitor(BaseCallback):
         record("search/reward_best", float(self._best))
         record("search/accuracy", float(np.mean([e.accuracy for e in evaluations])))
         record("search/reduction", float(np.mean([e.reduction for e in evaluations])))
+        if self._objective is Objective.LATENCY:
+            reference = self._evaluator.reference
+            speed_ups = [self._objective.saving(e, reference) for e in evaluations]
+            record("search/speed_up", float(np.mean(speed_ups)))
         record("search/hypervolume", self._archive.hypervolume)
         now, count = time.perf_counter(), len(self._evaluator.store)
         record("search/evaluations", count)
@@ -90,7 +99,10 @@ class SearchMonitor(BaseCallback):
         if self._done * _IMAGES >= self._episodes * (self._images + 1):
             self._images += 1
             figure = pareto_figure(
-                self._evaluator.store.values(), self._evaluator.reference, title=f"after {self._done} episodes"
+                self._evaluator.store.values(),
+                self._evaluator.reference,
+                objective=self._objective,
+                title=f"after {self._done} episodes",
             )
             record("search/pareto", LoggedFigure(figure, close=False), exclude=("stdout", "log", "json", "csv"))
         self._finished.clear()

@@ -19,6 +19,7 @@ from mixq_rl.agents.training_run import RunConfig, train
 from mixq_rl.datasets import datasets
 from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.nn import models
+from mixq_rl.objective import Objective
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
@@ -56,6 +57,14 @@ def _train(
     bits: Annotated[str, typer.Option(help="Bit-widths on offer, each within 1...8.")] = ",".join(
         str(width) for width in RunConfig.bits
     ),
+    objective: Annotated[
+        str,
+        typer.Option(
+            metavar=f"<{'|'.join(Objective)}>",
+            help="What is to be saved: bit operations, or time. Time is measured on this machine under its present "
+            "load, so that two runs of one seed differ.",
+        ),
+    ] = RunConfig.objective.value,
     seed: Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")] = RunConfig.seed,
     data_root: Annotated[
         str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")
@@ -72,11 +81,11 @@ def _train(
     Example: mixq-rl train --dataset Cora --data-root data --episodes 1000 --bits 2,4,8 --seed 0
     """
     console = _console()
-    config = RunConfig(dataset, model, episodes, _parse_bits(bits), seed, data_root)
+    config = RunConfig(dataset, model, episodes, _parse_bits(bits), seed, data_root, objective=Objective(objective))
     folder = run_dir or _default_run_dir(config)
     where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
     result = train(config, folder, _Stages(console, where))
-    console.print(final_table(result.finalists, result.best))
+    console.print(final_table(result.finalists, result.best, config.objective))
     console.print(allocation_table(result.components, result.best))
     console.print(
         f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n{where}",

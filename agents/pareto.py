@@ -1,35 +1,52 @@
-"""Which allocations are worth keeping: the Pareto front in (reduction, accuracy), and its hypervolume."""
+"""Which allocations are worth keeping: the Pareto front in (saving, accuracy), and its hypervolume."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mixq_rl.evaluation import Evaluation
 
-__all__ = ["ParetoArchive", "hypervolume", "pareto_front"]
+__all__ = ["ParetoArchive", "Saving", "hypervolume", "pareto_front", "reduction"]
+
+Saving = Callable[[Evaluation], float]
+"""How many times less an evaluation costs than float32: its reduction in bit operations, or its speed-up."""
 
 
-def pareto_front(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the evaluations that no other beats in reduction and accuracy, by ascending reduction.
+def reduction(evaluation: Evaluation) -> float:
+    """The saving in bit operations, convention ``linear``."""
+    return evaluation.reduction
 
-    Of several with equal reduction and accuracy the first is kept.
+
+def pareto_front(evaluations: Iterable[Evaluation], saving: Saving = reduction) -> list[Evaluation]:
+    """Return the evaluations that no other beats in saving and accuracy, by ascending saving.
+
+    Of several with equal saving and accuracy the first is kept.
+
+    Args:
+        evaluations: any.
+        saving: of an evaluation; its reduction where nothing is given.
     """
     front: list[Evaluation] = []
-    for evaluation in sorted(evaluations, key=lambda e: (-e.reduction, -e.accuracy)):
+    for evaluation in sorted(evaluations, key=lambda e: (-saving(e), -e.accuracy)):
         if not front or evaluation.accuracy > front[-1].accuracy:
             front.append(evaluation)
     return front[::-1]
 
 
-def hypervolume(evaluations: Iterable[Evaluation], reference_accuracy: float = 0.0) -> float:
-    """Return the area that the evaluations dominate in (log2 reduction, accuracy).
+def hypervolume(
+    evaluations: Iterable[Evaluation], reference_accuracy: float = 0.0, saving: Saving = reduction
+) -> float:
+    """Return the area that the evaluations dominate in (log2 saving, accuracy).
+
+    What costs more than float32 adds nothing.
 
     Args:
         evaluations: any, their front is taken.
         reference_accuracy: the reference point is (0, reference_accuracy): of the majority class, where it is known.
+        saving: as of :func:`pareto_front`.
     """
     area, left = 0.0, 0.0
-    for evaluation in pareto_front(evaluations):
-        right = math.log2(evaluation.reduction)
+    for evaluation in pareto_front(evaluations, saving):
+        right = math.log2(saving(evaluation))
         if right <= left:
             continue
         area += (right - left) * max(evaluation.accuracy - reference_accuracy, 0.0)
@@ -42,18 +59,20 @@ class ParetoArchive:
 
     Args:
         reference_accuracy: of the hypervolume's reference point.
+        saving: as of :func:`pareto_front`.
 
     Attributes:
-        front: by ascending reduction.
+        front: by ascending saving.
     """
 
-    def __init__(self, reference_accuracy: float = 0.0) -> None:
+    def __init__(self, reference_accuracy: float = 0.0, saving: Saving = reduction) -> None:
         self.reference_accuracy = reference_accuracy
+        self.saving = saving
         self.front: list[Evaluation] = []
 
     def add(self, evaluations: Iterable[Evaluation]) -> None:
-        self.front = pareto_front([*self.front, *evaluations])
+        self.front = pareto_front([*self.front, *evaluations], self.saving)
 
     @property
     def hypervolume(self) -> float:
-        return hypervolume(self.front, self.reference_accuracy)
+        return hypervolume(self.front, self.reference_accuracy, self.saving)

@@ -1,46 +1,56 @@
 """Figures of a search."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.evaluation import Evaluation
+from mixq_rl.objective import Objective
 
 __all__ = ["pareto_figure"]
+
+_LABELS = {
+    Objective.BITOPS: "reduction in bit operations against float32 (linear convention)",
+    Objective.LATENCY: "speed-up against float32 (measured)",
+}
 
 
 def pareto_figure(
     evaluations: Iterable[Evaluation],
     reference: Evaluation,
     *,
+    objective: Objective = Objective.BITOPS,
     uniform: Sequence[tuple[str, Evaluation]] = (),
     tuned: Sequence[Evaluation] = (),
     title: str = "",
 ) -> Figure:
-    """Draw accuracy against reduction: all evaluations, their front, and what it is to be compared with.
+    """Draw accuracy against saving: all evaluations, their front, and what it is to be compared with.
 
     Args:
         evaluations: all that were made in the search.
         reference: the float32 model.
+        objective: says what the saving is.
         uniform: labelled allocations of one bit-width everywhere.
         tuned: the front's points after fine-tuning.
         title: above the axes.
     """
     evaluations = list(evaluations)
+    saving = partial(objective.saving, reference=reference)
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.scatter(
-        [e.reduction for e in evaluations],
+        [saving(e) for e in evaluations],
         [100 * e.accuracy for e in evaluations],
         s=8,
         color="0.75",
         label=f"evaluated ({len(evaluations)})",
     )
-    front = pareto_front(evaluations)
+    front = pareto_front(evaluations, saving)
     axes.plot(
-        [e.reduction for e in front],
+        [saving(e) for e in front],
         [100 * e.accuracy for e in front],
         drawstyle="steps-pre",
         marker="o",
@@ -50,7 +60,7 @@ def pareto_figure(
     )
     if tuned:
         axes.scatter(
-            [e.reduction for e in tuned],
+            [saving(e) for e in tuned],
             [100 * e.accuracy for e in tuned],
             marker="*",
             s=70,
@@ -60,7 +70,7 @@ def pareto_figure(
         )
     for index, (label, evaluation) in enumerate(uniform):
         axes.scatter(
-            evaluation.reduction,
+            saving(evaluation),
             100 * evaluation.accuracy,
             marker="s",
             color="tab:orange",
@@ -69,7 +79,7 @@ def pareto_figure(
         )
         axes.annotate(
             label,
-            (evaluation.reduction, 100 * evaluation.accuracy),
+            (saving(evaluation), 100 * evaluation.accuracy),
             xytext=(0, -14),
             ha="center",
             textcoords="offset points",
@@ -77,9 +87,12 @@ def pareto_figure(
         )
     axes.axhline(100 * reference.accuracy, color="black", linewidth=1, linestyle="--", label="float32")
     axes.set_xscale("log", base=2)
+    if objective is Objective.LATENCY:
+        # Speed-ups may lie between two powers of 2, where a logarithmic axis has no ticks.
+        axes.xaxis.set_major_locator(MaxNLocator(8))
     axes.margins(x=0.08)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-    axes.set_xlabel("reduction in bit operations against float32 (linear convention)")
+    axes.set_xlabel(_LABELS[objective])
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)

@@ -115,7 +115,7 @@ class PPOAgent:
 
         Args:
             evaluator: gives the components.
-            preference: weight of the reduction, in [0, 1].
+            preference: weight of the saving in the reward it was trained with, in [0, 1].
 
         Raises:
             BitWidthError: if the evaluator offers other bit-widths than the policy was trained with.

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from mixq_rl.agents.finalists import Finalist
+from mixq_rl.objective import Objective
 
 __all__ = ["allocation_table", "final_table", "write_csv"]
 
@@ -15,31 +16,42 @@ _CAPTION = (
     "bits: in the order of the components. ★ best: the integer network of\n"
     "highest reward at preference 0.5, on validation data"
 )
+_TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
 _UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
 
 
-def final_table(finalists: Sequence[Finalist], best: Finalist) -> Table:
-    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns."""
+def final_table(finalists: Sequence[Finalist], best: Finalist, objective: Objective = Objective.BITOPS) -> Table:
+    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns.
+
+    Args:
+        finalists: the first is float32.
+        best: of them.
+        objective: with latency the table also has times and speed-ups.
+    """
+    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     dearest = max(finalist.evaluation.bitops for finalist in finalists)
     scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
     table = Table(
-        title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)",
-        caption=_CAPTION,
+        title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)"
+        + (",\ntime in ms (and speed-up)" if timed else ""),
+        caption=_CAPTION + (_TIMED_CAPTION if timed else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     table.add_column("network", no_wrap=True)
-    for heading in ("val", "test", "BitOPs linear", "BitOPs product"):
+    for heading in ("val", "test", "BitOPs linear", "BitOPs product", *(["time"] if timed else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("bits", overflow="fold")
     for finalist in finalists:
         evaluation = finalist.evaluation
+        time = [f"{1e3 * evaluation.seconds:.3f} ({objective.saving(evaluation, reference):.2f}×)"] if timed else []
         table.add_row(
             f"{finalist.label} ★" if finalist is best else finalist.label,
             f"{100 * evaluation.accuracy:.1f}",
             f"{100 * finalist.test_accuracy:.1f}",
             f"{evaluation.bitops / scale:.3f} ({evaluation.reduction:.1f}×)",
             f"{evaluation.product_bitops / scale:.3f} ({evaluation.product_reduction:.1f}×)",
+            *time,
             _short(evaluation.allocation),
             style="bold green" if finalist is best else None,
         )
@@ -56,8 +68,19 @@ def allocation_table(components: Sequence[str], best: Finalist) -> Table:
     return table
 
 
-def write_csv(path: Path, finalists: Sequence[Finalist], best: Finalist, components: Sequence[str]) -> None:
-    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component."""
+def write_csv(
+    path: Path,
+    finalists: Sequence[Finalist],
+    best: Finalist,
+    components: Sequence[str],
+    objective: Objective = Objective.BITOPS,
+) -> None:
+    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
+
+    With latency as the objective there are seconds and speed-ups before the bits; the first finalist is float32.
+    Without it there are none, so that two runs of one seed write the same file.
+    """
+    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     heading = [
         "network",
         "best",
@@ -67,6 +90,7 @@ def write_csv(path: Path, finalists: Sequence[Finalist], best: Finalist, compone
         "reduction",
         "product_bitops",
         "product_reduction",
+        *(["seconds", "speed_up"] if timed else []),
     ]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -83,6 +107,7 @@ def write_csv(path: Path, finalists: Sequence[Finalist], best: Finalist, compone
                     evaluation.reduction,
                     evaluation.product_bitops,
                     evaluation.product_reduction,
+                    *([evaluation.seconds, objective.saving(evaluation, reference)] if timed else []),
                     *evaluation.allocation,
                 ]
             )

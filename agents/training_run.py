@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.agents.ppo import EPISODES_PER_UPDATE, PPOAgent
 from mixq_rl.agents.tables import write_csv
 from mixq_rl.datasets import load_task
-from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.envs import BitAllocationEnv, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator
 from mixq_rl.nn import build_model, models
+from mixq_rl.objective import Objective
 from mixq_rl.quantization import check_bit_widths
 from mixq_rl.training import Progress, fit
 
@@ -34,13 +36,14 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 
 _MAX_ENVS = 8
 _MAX_FINALISTS = 12
+_TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
 _VERSION = 1
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "numpy")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What makes a run: two runs of one configuration on one machine are equal.
+    """What makes a run: two runs of one configuration on one machine are equal, unless time is the objective.
 
     Attributes:
         dataset: a name of :func:`mixq_rl.load_task`, or a path.
@@ -51,9 +54,10 @@ class RunConfig:
         data_root: folder of the datasets' files.
         hidden_channels: width of the hidden layers.
         num_layers: number of layers.
+        objective: what is saved: bit operations, or measured time.
 
     Raises:
-        InputError: for a value out of bounds or an unknown model.
+        InputError: for a value out of bounds, an unknown model or an unknown objective.
     """
 
     dataset: str = "citation"
@@ -64,6 +68,7 @@ class RunConfig:
     data_root: str = "data"
     hidden_channels: int = 128
     num_layers: int = 2
+    objective: Objective = Objective.BITOPS
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -72,6 +77,7 @@ class RunConfig:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
         models[self.model]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
+        object.__setattr__(self, "objective", Objective(self.objective))
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class RunResult:
     """What a run found.
 
     Attributes:
-        finalists: float32, the uniform allocations, then the other points of the agent's front by ascending reduction.
+        finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
         best: the integer network of highest reward at preference 0.5 on validation data.
         components: names, in the order of the allocations.
         hypervolume: of the search's archive (supernet weights, validation data).
@@ -122,9 +128,17 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     with stage("training in float32", "epochs") as progress:
         fit(model, task, seed=config.seed, progress=progress)
     with stage("training the supernet", "epochs") as progress:
-        evaluator = SupernetEvaluator(model, task, bit_widths=config.bits, seed=config.seed, progress=progress)
+        evaluator = SupernetEvaluator(
+            model,
+            task,
+            bit_widths=config.bits,
+            seed=config.seed,
+            timing_repeats=_TIMING_REPEATS[config.objective],
+            progress=progress,
+        )
     cached = CachedEvaluator(evaluator)
-    archive = ParetoArchive(task.majority_accuracy("validation"))
+    saving = partial(config.objective.saving, reference=cached.reference)
+    archive = ParetoArchive(task.majority_accuracy("validation"), saving)
     logger = configure(str(run_dir), ["tensorboard"])
     with stage("searching", "episodes") as progress:
         _search(config, cached, archive, logger, progress).save(run_dir / "policy")
@@ -133,13 +147,13 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     float32 = Finalist("float32", cached.reference, task.accuracy(model(task.x, task.edge_index), "test"))
     result = RunResult(
         finalists=(float32, *tuned),
-        best=best_finalist(tuned, cached.reference),
+        best=best_finalist(tuned, cached.reference, config.objective),
         components=tuple(component.name for component in cached.components),
         hypervolume=archive.hypervolume,
         evaluations=len(cached.store),
         run_dir=run_dir,
     )
-    _write(result, cached, logger, f"{config.model} on {task.name}", config.episodes)
+    _write(result, cached, logger, f"{config.model} on {task.name}", config)
     return result
 
 
@@ -150,10 +164,10 @@ def _search(
         BitAllocationEnv,
         n_envs=math.gcd(config.episodes, _MAX_ENVS),
         seed=config.seed,
-        env_kwargs={"evaluator": cached},
+        env_kwargs={"evaluator": cached, "reward": TradeOff(config.objective)},
     )
     agent = PPOAgent(envs, seed=config.seed, episodes_per_update=min(config.episodes, EPISODES_PER_UPDATE))
-    monitor = SearchMonitor(cached, archive, config.episodes, progress)
+    monitor = SearchMonitor(cached, archive, config.episodes, objective=config.objective, progress=progress)
     return agent.learn(config.episodes, callbacks=[monitor], logger=logger)
 
 
@@ -162,18 +176,19 @@ def _candidates(config: RunConfig, archive: ParetoArchive) -> list[tuple[str, tu
     count = len(archive.front[0].allocation)
     uniform = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
     mixed = [point for point in archive.front if len(set(point.allocation)) > 1]
-    points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy)
+    points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
     return uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
 
 
-def _write(result: RunResult, cached: CachedEvaluator, logger: Logger, title: str, episodes: int) -> None:
+def _write(result: RunResult, cached: CachedEvaluator, logger: Logger, title: str, config: RunConfig) -> None:
     assert result.best.model is not None
     result.best.model.save(result.run_dir / "model")
-    write_csv(result.run_dir / "allocations.csv", result.finalists, result.best, result.components)
+    write_csv(result.run_dir / "allocations.csv", result.finalists, result.best, result.components, config.objective)
     quantized = [(finalist.label, finalist.evaluation) for finalist in result.finalists if finalist.model is not None]
     figure = pareto_figure(
         cached.store.values(),
         cached.reference,
+        objective=config.objective,
         uniform=[(label, evaluation) for label, evaluation in quantized if len(set(evaluation.allocation)) == 1],
         tuned=[evaluation for _, evaluation in quantized if len(set(evaluation.allocation)) > 1],
         title=f"{title}, {result.evaluations} allocations executed on integers",
@@ -181,8 +196,10 @@ def _write(result: RunResult, cached: CachedEvaluator, logger: Logger, title: st
     figure.savefig(result.run_dir / "pareto.png", dpi=150)
     logger.record("final/pareto", LoggedFigure(figure, close=False))
     logger.record("final/best_reduction", result.best.evaluation.reduction)
+    if config.objective is Objective.LATENCY:
+        logger.record("final/best_speed_up", config.objective.saving(result.best.evaluation, cached.reference))
     logger.record("final/best_test_accuracy", result.best.test_accuracy)
-    logger.dump(episodes * len(result.components))
+    logger.dump(config.episodes * len(result.components))
     logger.close()
 
 

@@ -27,8 +27,8 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     Args:
         evaluator: says what an allocation is worth; wrapped so that none is evaluated twice.
-        preference: weight of the reduction in the reward, in [0, 1]; None: drawn uniformly for each episode.
-        reward: the formula.
+        preference: weight of the saving in the reward, in [0, 1]; None: drawn uniformly for each episode.
+        reward: the formula; None: the trade-off with the reduction in bit operations.
         render_mode: ``"ansi"`` or None.
 
     Raises:
@@ -136,5 +136,7 @@ def _check_evaluator(evaluator: Evaluator) -> None:
 
 def _check_preference(preference: float) -> float:
     if not 0.0 <= float(preference) <= 1.0:
-        raise InputError(f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for reduction alone")
+        raise InputError(
+            f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for the saving alone"
+        )
     return float(preference)

@@ -41,7 +41,7 @@ FEATURES: tuple[str, ...] = tuple(_RANGES)
 magnitude. ``kurtosis``: logarithmic. ``sparsity``: share of zeros. ``sqnr_*``: signal-to-quantization-noise ratio at so
 many bits, 1 for 100 dB. ``previous_bits``, ``mean_bits``: of the last component, and of all so far weighted by their
 multiply-accumulates, 1 for 8 bits. ``macs_left``: share of multiply-accumulates of this component and those to come.
-``preference``: weight of the reduction in the reward.
+``preference``: weight of the saving in the reward.
 """
 
 LOW: NDArray[np.float32] = np.array([low for low, _ in _RANGES.values()], dtype=np.float32)

@@ -13,6 +13,7 @@ from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator, SupernetE
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel, build_model
+from mixq_rl.objective import Objective
 from mixq_rl.training import fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
 
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluator",
     "GraphTask",
     "IntegerModel",
+    "Objective",
     "OpMeter",
     "QuantizableModel",
     "SupernetEvaluator",

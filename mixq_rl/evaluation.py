@@ -1,12 +1,13 @@
 """What an allocation is worth: executed on integers, judged on validation data, remembered."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from mixq_rl.datasets import GraphTask, Split
-from mixq_rl.errors import BitWidthError
+from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel
@@ -16,6 +17,8 @@ from mixq_rl.training import Progress, class_probabilities, fine_tune, fit_super
 __all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "SupernetEvaluator", "check_allocation", "measure_reference"]
 
 _FLOAT_BITS = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Evaluation:
         product_bitops: bit operations, convention ``product``.
         product_reduction: the float32 model's ``product_bitops`` over these.
         bytes: bytes of operands and results of all operations, as they were held.
-        seconds: of all operations, wall clock.
+        seconds: of all operations, wall clock; of repeated executions the median.
     """
 
     allocation: tuple[int, ...]
@@ -83,11 +86,20 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
     return tuple(int(bits) for bits in allocation)
 
 
-def measure_reference(model: QuantizableModel, task: GraphTask) -> Evaluation:
-    """Return the evaluation of ``model`` executed in float32."""
+def measure_reference(model: QuantizableModel, task: GraphTask, *, timing_repeats: int = 1) -> Evaluation:
+    """Return the evaluation of ``model`` executed in float32.
+
+    Args:
+        model: float-trained.
+        task: its validation split gives the accuracy.
+        timing_repeats: as of :class:`SupernetEvaluator`.
+
+    Raises:
+        InputError: for less than one timing repeat.
+    """
     graph = model.prepare_graph(task.edge_index, task.num_nodes)
-    with model.evaluating(), model.allocated(None), OpMeter() as meter:
-        logits = model(task.x, graph)
+    with model.evaluating(), model.allocated(None):
+        logits, meter, seconds = _metered(lambda: model(task.x, graph), timing_repeats)
     return Evaluation(
         allocation=(_FLOAT_BITS,) * len(model.quantizers),
         accuracy=task.accuracy(logits, "validation"),
@@ -96,8 +108,25 @@ def measure_reference(model: QuantizableModel, task: GraphTask) -> Evaluation:
         product_bitops=meter.bitops("product"),
         product_reduction=1.0,
         bytes=meter.bytes,
-        seconds=meter.seconds,
+        seconds=seconds,
     )
+
+
+def _metered(execute: Callable[[], T], timing_repeats: int) -> tuple[T, OpMeter, float]:
+    """Return what one execution gave, its meter, and the seconds: its own, or the median of the warm ones after it."""
+    if timing_repeats < 1:
+        raise InputError(f"{timing_repeats} timing repeats: at least 1 is needed")
+    with OpMeter() as first:
+        result = execute()
+    if timing_repeats == 1:
+        return result, first, first.seconds
+    return result, first, statistics.median(_seconds(execute) for _ in range(timing_repeats))
+
+
+def _seconds(execute: Callable[[], object]) -> float:
+    with OpMeter() as meter:
+        execute()
+    return meter.seconds
 
 
 class SupernetEvaluator:
@@ -109,6 +138,9 @@ class SupernetEvaluator:
         bit_widths: on offer, each within 1...8.
         seed: of the supernet's training.
         epochs: of the supernet's training; None: the default of :func:`~mixq_rl.training.fit_supernet`.
+        timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
+            accuracy and bit operations and is the warm-up, and the seconds are the median of so many after it.
+            The reference is timed alike.
         progress: told after each epoch.
 
     Attributes:
@@ -116,11 +148,13 @@ class SupernetEvaluator:
         task: as given.
         teacher: the float model's class probabilities, ``[nodes, classes]``, from which all others are distilled.
         bit_widths: ascending.
+        timing_repeats: as given.
         components: of the float-trained model.
         reference: evaluation of the float-trained model.
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
+        InputError: for less than one timing repeat.
     """
 
     def __init__(
@@ -131,11 +165,13 @@ class SupernetEvaluator:
         bit_widths: Sequence[int] = (2, 4, 8),
         seed: int = 0,
         epochs: int | None = None,
+        timing_repeats: int = 1,
         progress: Progress | None = None,
     ) -> None:
         self.task = task
         self.bit_widths = check_bit_widths(tuple(bit_widths))
-        self.reference = measure_reference(model, task)
+        self.timing_repeats = timing_repeats
+        self.reference = measure_reference(model, task, timing_repeats=timing_repeats)
         self.model = copy.deepcopy(model)
         self.components = self.model.observe(task.x, task.edge_index)
         self.teacher = class_probabilities(self.model, task)
@@ -201,8 +237,7 @@ class SupernetEvaluator:
 
     def _measure(self, model: IntegerModel, features: QTensor, split: Split) -> Evaluation:
         adjacencies = model.quantize_graph(self._graph)
-        with OpMeter() as meter:
-            output = model.execute(features, adjacencies)
+        output, meter, seconds = _metered(lambda: model.execute(features, adjacencies), self.timing_repeats)
         bitops, product_bitops = meter.bitops("linear"), meter.bitops("product")
         return Evaluation(
             allocation=model.allocation,
@@ -212,7 +247,7 @@ class SupernetEvaluator:
             product_bitops=product_bitops,
             product_reduction=self.reference.product_bitops / product_bitops,
             bytes=meter.bytes,
-            seconds=meter.seconds,
+            seconds=seconds,
         )
 
 

@@ -61,6 +61,7 @@ NOT_FINITE[7, 3] = np.nan
         ),
         (["--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
         (["--model", "gcm"], "unknown model 'gcm': known are gcn"),
+        (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency; did you mean 'latency'?"),
         (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
         (["--bits", ""], "--bits '' is not a list of whole numbers"),
         (["--bits", "2,9"], "bit-width 9 is outside 1...8"),
@@ -115,7 +116,8 @@ def test_help_and_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path, check=True).stdout == f"mixq-rl {mixq_rl.__version__}\n"
     assert "train" in run(cwd=tmp_path, check=True).stdout
     text = run("train", "--help", cwd=tmp_path, check=True).stdout
-    for option in ("--dataset", "--model", "--episodes", "--bits", "--seed", "--data-root", "--run-dir"):
+    names = ("dataset", "model", "episodes", "bits", "objective", "seed", "data-root", "run-dir")
+    for option in (f"--{name}" for name in names):
         assert option in text
 
 
@@ -147,6 +149,7 @@ def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     assert names == {"config.json", "allocations.csv", "policy", "model", "pareto.png"}
     config = json.loads((folder / "one" / "config.json").read_text())
     assert config["config"]["bits"] == [2, 4, 8]
+    assert config["config"]["objective"] == "bitops"
     assert config["packages"]["mixq-rl"] == mixq_rl.__version__
     assert (folder / "one" / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert PPOAgent.load(folder / "one" / "policy").bit_widths == (2, 4, 8)
@@ -211,3 +214,21 @@ def test_tensorboard_holds_the_search(runs: tuple[Path, list[str]]) -> None:
     # Every episode is either a new evaluation or a hit.
     last = {name: events.Scalars(f"search/{name}")[-1].value for name in ("evaluations", "cache_hits")}
     assert last["evaluations"] + last["cache_hits"] == 72
+
+
+def test_latency_is_searched_for_and_shown(runs: tuple[Path, list[str]]) -> None:
+    folder, _ = runs
+    arguments = ["--dataset", "graph.npz", "--episodes", "8", "--bits", "4,8", "--objective", "latency"]
+    text = run("train", *arguments, "--run-dir", "timed", cwd=folder, check=True).stdout
+    assert "time in ms (and speed-up)" in text
+    assert "on this machine under its present load" in text
+    assert "(1.00×)" in text
+    assert json.loads((folder / "timed" / "config.json").read_text())["config"]["objective"] == "latency"
+    with (folder / "timed" / "allocations.csv").open() as file:
+        reference, *rows = csv.DictReader(file)
+    for row in rows:
+        assert float(row["speed_up"]) == pytest.approx(float(reference["seconds"]) / float(row["seconds"]))
+    tags = EventAccumulator(str(folder / "timed")).Reload().Tags()
+    assert {"search/speed_up", "final/best_speed_up"} <= set(tags["scalars"])
+    untimed = EventAccumulator(str(folder / "one")).Reload().Tags()
+    assert not [tag for tag in untimed["scalars"] if "speed_up" in tag]

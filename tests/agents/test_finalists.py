@@ -1,6 +1,8 @@
 from dataclasses import replace
+from functools import partial
 
 import mixq_rl
+from mixq_rl import Objective
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
 from mixq_rl.agents.pareto import hypervolume, pareto_front
 from mixq_rl.datasets import GraphTask
@@ -29,6 +31,27 @@ def test_best_has_the_highest_reward_on_validation_whatever_the_test_says() -> N
     rows = [finalist(4, 0.81, 0.9), finalist(8, 0.79, 0.1), finalist(16, 0.76, 0.9)]
     assert best_finalist(rows, FLOAT) is rows[1]
     assert best_finalist([rows[0], finalist(8, 0.78, 0.9)], FLOAT) is rows[0]
+
+
+def test_best_goes_by_speed_up_where_latency_is_the_objective() -> None:
+    reference = replace(FLOAT, seconds=0.008)
+    fast, slow = (
+        replace(finalist(reduction, 0.79, 0.5), evaluation=replace(FLOAT, reduction=reduction, seconds=seconds))
+        for reduction, seconds in ((4, 0.001), (16, 0.004))
+    )
+    assert best_finalist([fast, slow], reference, Objective.LATENCY) is fast
+    assert best_finalist([fast, slow], reference) is slow
+
+
+def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None:
+    points = [replace(FLOAT, seconds=2.0**k, accuracy=0.5 + 0.05 * k) for k in range(6, 0, -1)]
+    slow, fast = (
+        spread(points, 3, 0.45, partial(Objective.LATENCY.saving, reference=replace(FLOAT, seconds=seconds)))
+        for seconds in (1.0, 2.0**7)
+    )
+    assert slow == fast
+    assert slow == sorted(slow, key=lambda e: -e.seconds)
+    assert points[-1] in slow
 
 
 def test_finalists_are_fine_tuned_and_executed_on_integers(

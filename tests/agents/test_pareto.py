@@ -1,10 +1,13 @@
 import itertools
 import math
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixq_rl import Objective
 from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
 from mixq_rl.evaluation import Evaluation
 
@@ -56,3 +59,21 @@ def test_archive_grows_to_the_same_front(first: list[Evaluation], second: list[E
 
 def test_first_of_equals_is_kept() -> None:
     assert pareto_front([evaluation(4, 0.5, 2), evaluation(4, 0.5, 3)])[0].allocation == (2,)
+
+
+def test_archive_goes_by_speed_up_where_latency_is_the_objective() -> None:
+    reference = replace(evaluation(1, 0.8, 32), seconds=0.008)
+    # The greater the reduction, the slower; the last is slower than float32.
+    seconds = (0.001, 0.002, 0.004, 0.016)
+    accuracies = (0.5, 0.75, 0.7, 0.8)
+    points = [
+        replace(evaluation(4 + index, accuracy, index + 1), seconds=time)
+        for index, (accuracy, time) in enumerate(zip(accuracies, seconds, strict=True))
+    ]
+    archive = ParetoArchive(0.1, partial(Objective.LATENCY.saving, reference=reference))
+    archive.add(points[:2])
+    archive.add(points[2:])
+    assert [e.allocation for e in archive.front] == [(4,), (2,), (1,)]
+    # Two octaves at 0.75, a third at 0.5; nothing for the one that is slower than float32.
+    assert archive.hypervolume == pytest.approx(2 * (0.75 - 0.1) + (0.5 - 0.1))
+    assert [e.allocation for e in pareto_front(points)] == [(4,)]

@@ -1,6 +1,9 @@
 import io
 from dataclasses import replace
 
+import pytest
+
+from mixq_rl import Objective
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.evaluation import Evaluation
 
@@ -15,3 +18,24 @@ def test_draws_what_it_is_given_whatever_the_title() -> None:
     assert axes.get_title() == "a$_$ [b] \\x"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["evaluated (3)", "front, supernet weights", "front, fine-tuned", "uniform, fine-tuned", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "label", "places"),
+    [
+        (Objective.BITOPS, "reduction in bit operations against float32 (linear convention)", [4, 8]),
+        (Objective.LATENCY, "speed-up against float32 (measured)", [1.25, 1.5625]),
+    ],
+)
+def test_places_points_by_what_the_objective_says_is_saved(
+    objective: Objective, label: str, places: list[float]
+) -> None:
+    reference = replace(FLOAT, seconds=0.01)
+    points = [replace(FLOAT, reduction=4, seconds=0.008), replace(FLOAT, reduction=8, accuracy=0.7, seconds=0.0064)]
+    figure = pareto_figure(points, reference, objective=objective)
+    figure.savefig(io.BytesIO(), format="png")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == label
+    assert axes.collections[0].get_offsets()[:, 0].tolist() == pytest.approx(places)
+    left, right = axes.get_xlim()
+    assert any(left <= tick <= right for tick in axes.get_xticks())

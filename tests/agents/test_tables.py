@@ -2,8 +2,10 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from mixq_rl import Objective
 from mixq_rl.agents.finalists import Finalist
 from mixq_rl.agents.tables import final_table, write_csv
 from mixq_rl.evaluation import Evaluation
@@ -13,12 +15,16 @@ MIXED = replace(
     FLOAT, allocation=(2, 4, 4, 2, 2, 4, 8, 8, 8), bitops=1.6e9, reduction=10, product_bitops=4e9, product_reduction=128
 )
 ROWS = [Finalist("float32", FLOAT, 0.81), Finalist("agent 12", MIXED, 0.79)]
+TIMED = [
+    replace(row, evaluation=replace(row.evaluation, seconds=seconds))
+    for row, seconds in zip(ROWS, (0.012, 0.005), strict=True)
+]
 
 
-def printed(rows: list[Finalist], width: int) -> str:
+def printed(rows: list[Finalist], width: int, objective: Objective = Objective.BITOPS) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(final_table(rows, rows[-1]))
+        console.print(final_table(rows, rows[-1], objective))
     return capture.get()
 
 
@@ -44,3 +50,25 @@ def test_csv_has_a_column_for_each_component(tmp_path: Path) -> None:
     assert (first["best"], second["best"]) == ("0", "1")
     assert [int(second[name]) for name in names] == list(MIXED.allocation)
     assert float(second["test_accuracy"]) == 0.79
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_with_latency_the_table_has_times_and_speed_ups(width: int) -> None:
+    text = printed(TIMED, width, Objective.LATENCY)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for part in ("time in ms (and speed-up)", "12.000 (1.00×)", "5.000 (2.40×)", "1.600 (10.0×)", "present load"):
+        assert part in text
+    assert "time" not in printed(TIMED, width)
+
+
+def test_with_latency_the_csv_has_seconds_and_speed_ups(tmp_path: Path) -> None:
+    names = [f"c{index}" for index in range(9)]
+    write_csv(tmp_path / "table.csv", TIMED, TIMED[1], names, Objective.LATENCY)
+    with (tmp_path / "table.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (float(first["seconds"]), float(second["seconds"])) == (0.012, 0.005)
+    assert (float(first["speed_up"]), float(second["speed_up"])) == pytest.approx((1, 2.4))
+    assert list(second)[-9:] == names
+    write_csv(tmp_path / "untimed.csv", TIMED, TIMED[1], names)
+    assert "seconds" not in (tmp_path / "untimed.csv").read_text()

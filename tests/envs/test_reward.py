@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from mixq_rl import Objective
 from mixq_rl.envs import TradeOff
+from mixq_rl.errors import UnknownNameError
 from mixq_rl.evaluation import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
@@ -20,3 +22,26 @@ def test_trade_off_is_the_formula_of_the_design(preference: float, reward: float
 @pytest.mark.parametrize("preference", [0.0, 0.3, 1.0])
 def test_float_itself_is_worth_nothing(preference: float) -> None:
     assert TradeOff()(FLOAT, FLOAT, preference) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "preference", "reward"),
+    [
+        (0.002, 1.0, 2 / 4),  # 4 times as fast: two octaves
+        (0.002, 0.0, -0.5),
+        (0.002, 0.5, 0.5 * -0.5 + 0.5 * 2 / 4),
+        (0.016, 1.0, -1 / 4),  # half as fast
+        (0.008, 0.25, 0.75 * -0.5),
+    ],
+)
+def test_with_latency_the_speed_up_takes_the_place_of_the_reduction(
+    seconds: float, preference: float, reward: float
+) -> None:
+    reference, evaluation = replace(FLOAT, seconds=0.008), replace(QUANTIZED, seconds=seconds)
+    assert TradeOff(Objective.LATENCY)(evaluation, reference, preference) == pytest.approx(reward)
+    assert TradeOff()(evaluation, reference, preference) == TradeOff()(QUANTIZED, FLOAT, preference)
+
+
+def test_unknown_objectives_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="unknown objective 'speed'"):
+        TradeOff("speed")  # type: ignore[arg-type]

@@ -1,11 +1,14 @@
 import copy
+import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.errors import BitWidthError
+from mixq_rl.errors import BitWidthError, InputError
+from mixq_rl.evaluation import measure_reference
 
 
 def test_reference_is_the_float_model(
@@ -78,3 +81,39 @@ def test_cache_evaluates_nothing_twice(evaluator: mixq_rl.SupernetEvaluator) -> 
     assert first[0] is first[2] is again[1]
     assert list(cached.store) == [two, four]
     assert cached.hits == 3
+
+
+def median_of_the_warm(meter: mixq_rl.OpMeter, executions: int) -> float:
+    each = len(meter.records) // executions
+    seconds = [sum(record.seconds for record in meter.records[each * k : each * (k + 1)]) for k in range(executions)]
+    return statistics.median(seconds[1:])
+
+
+def test_repeats_time_allocations_and_reference_warm(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
+    timed = mixq_rl.SupernetEvaluator(float_model, task, seed=0, epochs=1, timing_repeats=3)
+    assert timed.reference.seconds > 0
+    with mixq_rl.OpMeter() as meter:
+        reference = measure_reference(float_model, task, timing_repeats=3)
+    # Two layers of two operations; one execution to warm up and three that count.
+    assert len(meter.records) == 4 * 4
+    assert reference.seconds == median_of_the_warm(meter, 4)
+    with mixq_rl.OpMeter() as meter:
+        (evaluation,) = timed.evaluate([(4,) * 9])
+    assert len(meter.records) == 4 * 4
+    assert evaluation.seconds == median_of_the_warm(meter, 4) > 0
+
+
+def test_repeats_change_nothing_but_the_seconds(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    timed = copy.copy(evaluator)
+    timed.timing_repeats = 3
+    allocations = [(2,) * 9, (2, 4, 8, 2, 4, 8, 2, 4, 8)]
+    once, repeated = ([replace(e, seconds=0) for e in each.evaluate(allocations)] for each in (evaluator, timed))
+    assert once == repeated
+    with mixq_rl.OpMeter() as meter:
+        (evaluation,) = evaluator.evaluate(allocations[:1])
+    assert evaluation.seconds == meter.seconds
+
+
+def test_less_than_one_repeat_is_refused(float_model: mixq_rl.QuantizableModel, task: GraphTask) -> None:
+    with pytest.raises(InputError, match="0 timing repeats: at least 1 is needed"):
+        mixq_rl.SupernetEvaluator(float_model, task, timing_repeats=0)
