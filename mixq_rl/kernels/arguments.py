@@ -1,5 +1,6 @@
 """What the integer operators take, grouped: each group is a run of consecutive arguments of an operator."""
 
+from functools import cache
 from typing import NamedTuple, Self
 
 import torch
@@ -11,6 +12,7 @@ from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantiz
 __all__ = ["Graph", "Matrix", "Rescale"]
 
 _BYTES = (torch.int8, torch.uint8)
+_integer_range = cache(IntegerRange)
 
 
 class Matrix(NamedTuple):
@@ -133,7 +135,7 @@ class Rescale(NamedTuple):
     @property
     def range(self) -> IntegerRange:
         """The integers of the result."""
-        return IntegerRange(self.bits, self.signed)
+        return _integer_range(self.bits, self.signed)
 
     def check(self, rows: int, columns: int) -> None:
         """Check dtypes and shapes against those of the sums.

@@ -35,6 +35,7 @@ class Backend(Protocol):
 _chosen: ContextVar[str | None] = ContextVar("chosen_backend", default=None)
 
 
+@cache
 def backends() -> tuple[str, ...]:
     """Return the names of the backends that can execute tensors of the CPU here, fastest first."""
     return (*cpu.instruction_sets(), "reference")

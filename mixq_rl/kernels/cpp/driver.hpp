@@ -3,8 +3,8 @@
 // Sums wrap around (the build asks for it): terms may leave int32 on the way to a result that does not.
 //
 // `Isa` supplies:
-//   flip(x, weight_signed)      what is added to the bytes that sum_neighbours and tile multiply, to get the codes u
-//   sum_neighbours(...)         the sums of one row's neighbours
+//   flip(x, weight_signed)      what is added to the bytes that are multiplied, to get the codes u
+//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums) writes the sums over edges begin...end
 //   Lane, kLanes, kVector, kTileRows, kTileColumns,
 //   tile(...)                   the product of kTileRows rows of x and a panel of weights
 //   copy(sums, n, out)          past the caches
@@ -84,6 +84,11 @@ inline int64_t chunk_begin(const Graph& graph, int64_t index, int64_t count) {
 }
 
 template <class Isa>
+void sum_row(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end, int32_t* sums) {
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums); });
+}
+
+template <class Isa>
 void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
                     int64_t first, int64_t last, int32_t* scratch, int32_t* plain) {
     // Where weights are all 1 they may pass for either kind: take the one that suits x.
@@ -92,16 +97,19 @@ void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, cons
     const Edges& edges = graph.weight == nullptr ? all_one : weighted;
     const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
     const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
-    for (int64_t row = first; row < last; ++row) {
-        const int64_t begin = graph.rowptr[row], end = graph.rowptr[row + 1];
-        int32_t* sums = sums_of(out, graph.rows, row, scratch);
-        Isa::sum_neighbours(x, offset, edges, begin, end, sums);
-        if (graph.weight != nullptr && graph.weight_zero_point != 0) {
-            Isa::sum_neighbours(x, plain_offset, all_one, begin, end, plain);
-            for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * plain[f];
+    const bool is_centred = graph.weight != nullptr && graph.weight_zero_point != 0;
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) {
+        for (int64_t row = first; row < last; ++row) {
+            const int64_t begin = graph.rowptr[row], end = graph.rowptr[row + 1];
+            int32_t* sums = sums_of(out, graph.rows, row, scratch);
+            sum(begin, end, sums);
+            if (is_centred) {
+                sum_row<Isa>(x, plain_offset, all_one, begin, end, plain);
+                for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * plain[f];
+            }
+            finish_row<Isa>(sums, x.columns, out, rescaling, row);
         }
-        finish_row<Isa>(sums, x.columns, out, rescaling, row);
-    }
+    });
 }
 
 template <class Isa>

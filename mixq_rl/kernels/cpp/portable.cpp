@@ -73,6 +73,11 @@ struct Portable {
         }
     }
 
+    template <class Body>
+    static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
+        body([&](int64_t begin, int64_t end, int32_t* sums) { sum_neighbours(x, offset, edges, begin, end, sums); });
+    }
+
     static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
 
     static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {

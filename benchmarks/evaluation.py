@@ -1,0 +1,84 @@
+"""How many allocations a second are evaluated: frozen, executed on integers, judged; the whole process.
+
+    python benchmarks/evaluation.py --data-root data --dataset Cora
+
+Writes ``results/evaluation.json``. The cost of the checks that make execution safe (no index out of bounds, no sum
+beyond int32) is measured beside it, as a share of an evaluation.
+"""
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from measuring import circumstances, interleaved
+
+import mixq_rl
+from mixq_rl.kernels.indices import check_indices
+from mixq_rl.nn.bounds import check_linear
+from mixq_rl.quantization import IntegerRange
+
+RESULTS = Path(__file__).parent / "results" / "evaluation.json"
+
+
+def main(
+    dataset: Annotated[list[str], typer.Option(help="Repeatable.")],
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
+    allocations: int = 1000,
+) -> None:
+    document = circumstances("evaluation.py") | {"datasets": []}
+    for name in dataset:
+        entry = {"dataset": name, **_measure(name, data_root, allocations)}
+        print(json.dumps(entry), flush=True)
+        document["datasets"].append(entry)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _measure(name: str, data_root: str, count: int) -> dict[str, Any]:
+    task = mixq_rl.load_task(name, data_root)
+    model = mixq_rl.fit(mixq_rl.build_model("gcn", task), task, epochs=5)
+    evaluator = mixq_rl.SupernetEvaluator(model, task, epochs=1)
+    draw = random.Random(0)
+    drawn = [[draw.choice(evaluator.bit_widths) for _ in evaluator.components] for _ in range(count)]
+    evaluator.evaluate(drawn[:20])
+    started = time.perf_counter()
+    evaluator.evaluate(drawn)
+    seconds = (time.perf_counter() - started) / count
+    checks = _seconds_of_checks(evaluator, task)
+    return {
+        "allocations_per_second": 1 / seconds,
+        "milliseconds_of_an_evaluation": 1e3 * seconds,
+        "milliseconds_of_checks": {part: 1e3 * value for part, value in checks.items()},
+        "checks_over_evaluation": sum(value for part, value in checks.items() if part != "once a graph") / seconds,
+    }
+
+
+def _seconds_of_checks(evaluator: mixq_rl.SupernetEvaluator, task: mixq_rl.GraphTask) -> dict[str, float]:
+    graph = evaluator.model.prepare_graph(task.edge_index, task.num_nodes)
+    frozen = evaluator.freeze([8] * len(evaluator.components))
+    values = [layer.weight.values for layer in frozen.layers]
+
+    def weights() -> None:
+        for layer in values:
+            check_linear("conv", layer, IntegerRange(8, False), 0)
+
+    def neighbours() -> None:
+        with evaluator.model.allocated([8] * len(evaluator.components)):
+            evaluator.model.check_sums(graph)
+
+    def known() -> None:
+        for _ in values:
+            check_indices(graph.csr.rowptr, graph.csr.col, task.num_nodes)
+
+    def unknown() -> None:
+        check_indices(graph.csr.rowptr.clone(), graph.csr.col.clone(), task.num_nodes)
+
+    names = {"sums of products": weights, "sums over neighbours": neighbours, "indices": known, "once a graph": unknown}
+    return interleaved(names, seconds=1.0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

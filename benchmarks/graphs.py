@@ -1,0 +1,49 @@
+"""Power-law graphs shaped like those that people measure on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["SHAPES", "Shape", "power_law_graph"]
+
+_EXPONENT = 2.5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Nodes, entries of the adjacency matrix (self-loops included), features of a node, classes."""
+
+    nodes: int
+    entries: int
+    features: int
+    classes: int
+
+
+SHAPES = {
+    "cora": Shape(2_708, 10_556 + 2_708, 1_433, 7),
+    "pubmed": Shape(19_717, 88_648 + 19_717, 500, 3),
+    "arxiv": Shape(169_343, 2_315_598 + 169_343, 128, 40),
+    "products": Shape(1_000_000, 50_000_000, 100, 47),
+}
+
+
+def power_law_graph(shape: Shape, seed: int) -> tuple[Tensor, Tensor]:
+    """Return ``rowptr`` and ``col`` (int32, CSR) of a random graph, columns ascending within a row.
+
+    Both ends of an edge are drawn in proportion to weights that follow a Pareto law, so that degrees fall off with
+    exponent 2.5; nodes are in random order, so that no locality helps. Every node has a self-loop.
+    """
+    draw = np.random.default_rng(seed)
+    weights = (1 - draw.random(shape.nodes)) ** (-1 / (_EXPONENT - 1))
+    edges = np.cumsum(weights / weights.sum())
+    ends = [
+        np.minimum(np.searchsorted(edges, draw.random(shape.entries - shape.nodes)), shape.nodes - 1) for _ in range(2)
+    ]
+    loops = np.arange(shape.nodes)
+    keys = np.concatenate([ends[0], loops]) * shape.nodes + np.concatenate([ends[1], loops])
+    keys.sort()
+    counts = np.bincount(keys // shape.nodes, minlength=shape.nodes)
+    rowptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return torch.from_numpy(rowptr), torch.from_numpy((keys % shape.nodes).astype(np.int32))
