@@ -23,7 +23,7 @@ lint: $(READY)
 	cd build/lint && MYPYPATH=site ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir .mypy_cache -p mixq_rl
 
 # torch comes first: whatever depends on it then takes the build that is there.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard mixq_rl/kernels/cpp/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==$(TORCH)
 	$(BIN)/pip install --quiet --constraint constraints.txt setuptools pybind11

@@ -145,7 +145,7 @@ def _linear(rows: int, inputs: int, outputs: int, seconds: float, device: str) -
                 x, weight, result, row=row
             ),
         }
-    signed, right = left.data.new_zeros(rows, inputs).view(torch.int8), torch.zeros_like(weight, dtype=torch.int8)
+    signed, right = (torch.randint(-128, 128, tensor.shape, device=device).to(torch.int8) for tensor in (x, weight))
     contestants["torch._int_mm"] = lambda: torch._int_mm(signed, right, out=out)
     times = interleaved(contestants, seconds, device)
     return {

@@ -19,7 +19,7 @@ _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "numpy")
 
 
 def interleaved(
-    contestants: Mapping[str, Callable[[], object]], seconds: float, device: str = "cpu", least: int = 5
+    contestants: Mapping[str, Callable[[], object]], seconds: float, device: str = "cpu", least: int = 3
 ) -> dict[str, float]:
     """Return the median seconds of a warm call of each contestant.
 

@@ -21,7 +21,7 @@ from measuring import circumstances
 from mixq_rl.adjacency import Adjacency
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import GCN
-from mixq_rl.quantization import PackedRows, QTensor
+from mixq_rl.quantization import FixedPoint, PackedRows, QTensor
 from mixq_rl.sparse import CSR
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
@@ -102,7 +102,7 @@ def _measure_integer(bits: int) -> dict[str, int]:
         assert chunk.row is not None
         row[first : first + CHUNK] = chunk.row.mantissa
     held = _resident() - before
-    scales = type(chunk.row)(row, chunk.row.exponent)
+    scales = FixedPoint(row, chunk.row.exponent)
     x = QTensor(PackedRows(data, SHAPE.features, offered), chunk.scale, chunk.zero_point, scales)
     nbytes = x.nbytes + frozen.nbytes
     _forget_peak()

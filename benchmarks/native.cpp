@@ -1,18 +1,29 @@
 // What the integer kernels are held against: float32 with the same scheduling, and the fetching of rows by itself.
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 namespace {
 
 constexpr int64_t kAhead = 32;
 constexpr int64_t kChunksPerThread = 16;
+constexpr int64_t kBlock = 128;
 
-int64_t chunk_begin(const int32_t* rowptr, int64_t rows, int64_t index, int64_t count) {
-    const int64_t target = (rows + rowptr[rows]) * index / count;
-    int64_t low = 0, high = rows;
+struct Problem {
+    const int32_t* rowptr;
+    const int32_t* col;
+    const float* weight;
+    const float* x;
+    float* sums;
+    int64_t rows, columns, edges;
+};
+
+int64_t chunk_begin(const Problem& problem, int64_t index, int64_t count) {
+    const int64_t target = (problem.rows + problem.edges) * index / count;
+    int64_t low = 0, high = problem.rows;
     while (low < high) {
         const int64_t middle = (low + high) / 2;
-        rowptr[middle] + middle < target ? low = middle + 1 : high = middle;
+        problem.rowptr[middle] + middle < target ? low = middle + 1 : high = middle;
     }
     return low;
 }
@@ -22,6 +33,22 @@ inline void fetch(const char* row, int64_t bytes) {
     __builtin_prefetch(row + bytes - 1);
 }
 
+// Columns first ... first + kWidth of a row's sums, which live in registers meanwhile.
+template <int kWidth>
+inline void sum_block(const Problem& problem, int64_t row, int64_t first) {
+    float sum[kWidth] = {};
+    for (int64_t e = problem.rowptr[row]; e < problem.rowptr[row + 1]; ++e) {
+        if (e + kAhead < problem.edges) {
+            const float* ahead = problem.x + problem.col[e + kAhead] * problem.columns + first;
+            fetch(reinterpret_cast<const char*>(ahead), 4 * kWidth);
+        }
+        const float* source = problem.x + problem.col[e] * problem.columns + first;
+        const float factor = problem.weight[e];
+        for (int f = 0; f < kWidth; ++f) sum[f] += factor * source[f];
+    }
+    std::copy(sum, sum + kWidth, problem.sums + row * problem.columns + first);
+}
+
 }  // namespace
 
 extern "C" {
@@ -29,19 +56,18 @@ extern "C" {
 // sums[i] = sum over the neighbours j of row i of weight_ij * x[j]
 void float_aggregate(const int32_t* rowptr, const int32_t* col, const float* weight, const float* x, float* sums,
                      int64_t rows, int64_t columns, int threads) {
-    const int64_t chunks = threads * kChunksPerThread, edges = rowptr[rows];
+    const Problem problem{rowptr, col, weight, x, sums, rows, columns, rowptr[rows]};
+    const int64_t chunks = threads * kChunksPerThread;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const int64_t last = chunk_begin(rowptr, rows, chunk + 1, chunks);
-        for (int64_t row = chunk_begin(rowptr, rows, chunk, chunks); row < last; ++row) {
-            float* target = sums + row * columns;
-            std::fill_n(target, columns, 0.0f);
-            for (int64_t e = rowptr[row]; e < rowptr[row + 1]; ++e) {
-                if (e + kAhead < edges) fetch(reinterpret_cast<const char*>(x + col[e + kAhead] * columns), 4 * columns);
-                const float* source = x + col[e] * columns;
-                const float factor = weight[e];
-                for (int64_t f = 0; f < columns; ++f) target[f] += factor * source[f];
-            }
+        const int64_t last = chunk_begin(problem, chunk + 1, chunks);
+        for (int64_t row = chunk_begin(problem, chunk, chunks); row < last; ++row) {
+            int64_t first = 0;
+            for (; first + kBlock <= columns; first += kBlock) sum_block<kBlock>(problem, row, first);
+            for (; first + 64 <= columns; first += 64) sum_block<64>(problem, row, first);
+            for (; first + 16 <= columns; first += 16) sum_block<16>(problem, row, first);
+            for (; first + 4 <= columns; first += 4) sum_block<4>(problem, row, first);
+            for (; first < columns; ++first) sum_block<1>(problem, row, first);
         }
     }
 }
@@ -57,7 +83,7 @@ uint64_t gather(const int32_t* col, const uint8_t* x, int64_t edges, int64_t row
         uint64_t sum = 0;
         for (; b + 8 <= row_bytes; b += 8) {
             uint64_t word;
-            __builtin_memcpy(&word, row + b, 8);
+            std::memcpy(&word, row + b, 8);
             sum ^= word;
         }
         for (; b < row_bytes; ++b) sum ^= row[b];

@@ -32,7 +32,7 @@ class Evaluation:
         reduction: the float32 model's ``bitops`` over these.
         product_bitops: bit operations, convention ``product``.
         product_reduction: the float32 model's ``product_bitops`` over these.
-        bytes: bytes of operands and results of all operations, as they were held.
+        bytes: moved by all operations, as :class:`~mixq_rl.metering.OpRecord` counts them.
         seconds: of all operations, wall clock; of repeated executions the median.
     """
 

@@ -127,7 +127,8 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
     if not meters:
         yield
     elif device.type == "cuda":
-        yield from _timed_on_device(record, meters)
+        with torch.cuda.device(device):
+            yield from _timed_on_device(record, meters)
     else:
         started = time.perf_counter()
         yield

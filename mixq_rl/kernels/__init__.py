@@ -1,11 +1,13 @@
 r"""Integer aggregation and integer linear: one public operation each, and their fused forms.
 
 All take and return integers only. Operands of few bits are read packed (:class:`~mixq_rl.quantization.PackedRows`);
-the fused forms requantize the int32 sums while they are in registers and write them packed. CPU tensors are executed
-by C++ (AVX-512 VNNI, AVX2 or portable, chosen at run time), CUDA tensors by Triton; all give the same integers.
+the fused forms requantize a row's int32 sums before they leave the cache, and write them packed. Tensors of the CPU
+are executed by C++ (AVX-512 VNNI, AVX2 or portable, chosen at run time), those of a GPU by Triton; all give the same
+integers.
 
 That the int32 sums cannot overflow is the caller's to make sure of beforehand (:mod:`mixq_rl.nn.bounds`). Indices are
-checked the first time a graph is seen.
+checked when a graph is first seen, and again when torch has written to it; what numpy or another process writes into
+its memory behind torch's back is not noticed.
 """
 
 import torch
@@ -63,9 +65,9 @@ def linear_requantize(
         TypeError: for other dtypes.
         InputError: for shapes that do not fit.
     """
-    arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight), *Rescale.of(requantization, row))
-    columns = weight.columns if isinstance(weight, PackedRows) else weight.shape[1]
-    return PackedRows(torch.ops.mixq_rl.linear_requantize(*arguments), columns, requantization.range)
+    factor = Matrix.of(weight)
+    arguments = (*Matrix.of(x, x_zero_point), *factor, *Rescale.of(requantization, row))
+    return PackedRows(torch.ops.mixq_rl.linear_requantize(*arguments), factor.columns, requantization.range)
 
 
 def aggregate(

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from mixq_rl.errors import InputError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from mixq_rl.quantization.integer_range import check_zero_point
 
 __all__ = ["Graph", "Matrix", "Rescale"]
 
 _BYTES = (torch.int8, torch.uint8)
+_FARTHEST = 2**10
 _integer_range = cache(IntegerRange)
 
 
@@ -50,12 +52,17 @@ class Matrix(NamedTuple):
             raise TypeError(f"{what} holds int8 or uint8 (uint8 where packed), not {self.data.dtype}")
         if self.bits not in (1, 2, 4, 8):
             raise InputError(f"{what} has {self.bits} bits of storage; kernels read 1, 2, 4 and 8")
+        if self.step != 1 and (self.step, self.bits) != (2, 1):
+            raise InputError(f"{what} has integers {self.step} apart; only single bits can be, by 2")
+        if abs(self.offset) > _FARTHEST:
+            raise InputError(f"{what} has offset {self.offset}, outside {-_FARTHEST}...{_FARTHEST}")
         if self.data.dim() != 2 or self.data.shape[1] != -(-self.columns * self.bits // 8):
             raise InputError(
                 f"{what} of shape {tuple(self.data.shape)} does not hold {self.columns} columns of {self.bits} bits"
             )
 
     def contiguous(self) -> Self:
+        """Return the group with contiguous tensors."""
         return self if self.data.is_contiguous() else self._replace(data=self.data.contiguous())
 
 
@@ -86,10 +93,15 @@ class Graph(NamedTuple):
         weight = self.col if self.weight is None else self.weight
         if self.weight is not None and weight.dtype not in _BYTES:
             raise TypeError(f"aggregate takes int8 or uint8 edge weights, not {weight.dtype}")
+        if abs(self.weight_zero_point) > _FARTHEST:
+            raise InputError(
+                f"zero point {self.weight_zero_point} of the edge weights is outside {-_FARTHEST}...{_FARTHEST}"
+            )
         if self.rowptr.dim() != 1 or self.col.dim() != 1 or self.rowptr.shape[0] < 1 or weight.shape != self.col.shape:
             raise InputError("aggregate takes rowptr [rows + 1], col [edges], weight [edges] or None")
 
     def contiguous(self) -> Self:
+        """Return the group with contiguous tensors."""
         if self.rowptr.is_contiguous() and self.col.is_contiguous() and _is_contiguous(self.weight):
             return self
         weight = None if self.weight is None else self.weight.contiguous()
@@ -121,11 +133,12 @@ class Rescale(NamedTuple):
 
     @classmethod
     def of(cls, requantization: Requantization, row: FixedPoint | None) -> Self:
+        """Return the arguments for a requantization applied with row scales or, with None, without."""
         return cls(
             requantization.multiplier,
             requantization.shift,
             None if row is None else row.mantissa,
-            requantization.row_shift,
+            0 if row is None else requantization.row_shift,
             requantization.bias,
             requantization.zero_point,
             requantization.range.bits,
@@ -144,6 +157,7 @@ class Rescale(NamedTuple):
             TypeError: for other dtypes.
             InputError: for shapes that do not fit.
         """
+        check_zero_point(self.zero_point)
         _check_entries("multiplier", self.multiplier, torch.int64, columns, or_one=True)
         _check_entries("row", self.row, torch.int32, rows)
         _check_entries("bias", self.bias, torch.int64, columns)
@@ -151,6 +165,7 @@ class Rescale(NamedTuple):
             raise InputError(f"shift {self.shift} is outside 1...40, or row shift {self.row_shift} outside 0...63")
 
     def contiguous(self) -> Self:
+        """Return the group with contiguous tensors."""
         if self.multiplier.is_contiguous() and _is_contiguous(self.row) and _is_contiguous(self.bias):
             return self
         return self._replace(

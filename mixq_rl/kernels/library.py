@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -48,8 +49,9 @@ def using(name: str) -> Iterator[None]:
     Raises:
         InputError: for a backend that cannot run here.
     """
-    if name not in (*backends(), "triton"):
-        raise InputError(f"backend {name!r} cannot run here; these can: {', '.join(backends())}")
+    known = backends() if find_spec("triton") is None else (*backends(), "triton")
+    if name not in known:
+        raise InputError(f"backend {name!r} cannot run here; these can: {', '.join(known)}")
     token = _chosen.set(name)
     try:
         yield
@@ -67,7 +69,10 @@ def _backend(name: str) -> Backend:
 
 
 def _backend_for(tensor: Tensor) -> Backend:
-    return _backend(_chosen.get() or ("triton" if tensor.is_cuda else backends()[0]))
+    name = _chosen.get() or ("triton" if tensor.is_cuda else backends()[0])
+    if tensor.is_cuda and name not in ("triton", "reference"):
+        raise InputError(f"backend {name!r} executes tensors of the CPU, not of {tensor.device}")
+    return _backend(name)
 
 
 _MATRIX = "Tensor {0}, int {0}_bits, int {0}_columns, int {0}_step, int {0}_offset"
@@ -93,6 +98,9 @@ def _linear_groups(arguments: tuple[Any, ...]) -> tuple[Matrix, Matrix, tuple[An
     weight.check("weight")
     if weight.data.dtype != torch.int8 and weight.bits == 8:
         raise TypeError(f"weight holds int8 or packed integers, not {weight.data.dtype}")
+    low, high = (-128, 127) if weight.bits == 8 else (0, 2**weight.bits - 1)
+    if low * weight.step + weight.offset < -128 or high * weight.step + weight.offset > 127:
+        raise InputError("the integers of weight must lie within those of int8: it takes no zero point")
     if x.columns != weight.data.shape[0]:
         raise InputError(
             f"linear of shapes {(x.data.shape[0], x.columns)} and {(weight.data.shape[0], weight.columns)}: "
@@ -138,7 +146,7 @@ def _linear(*arguments: Any) -> Tensor:
     _check_device(x.data, weight.data, out, *_tensors(rescale))
     rescale = None if rescale is None else rescale.contiguous()
     _backend_for(x.data).linear(x.contiguous(), weight.contiguous(), rescale, out)
-    return out
+    return _written(out, rest)
 
 
 def _aggregate(*arguments: Any) -> Tensor:
@@ -148,6 +156,12 @@ def _aggregate(*arguments: Any) -> Tensor:
     check_indices(graph.rowptr, graph.col, x.data.shape[0])
     rescale = None if rescale is None else rescale.contiguous()
     _backend_for(x.data).aggregate(graph.contiguous(), x.contiguous(), rescale, out)
+    return _written(out, rest)
+
+
+def _written(out: Tensor, rest: tuple[Any, ...]) -> Tensor:
+    if len(rest) == 1 and not out.is_inference():
+        torch.autograd.graph.increment_version(out)  # torch did not see that it was written to
     return out
 
 

@@ -14,6 +14,9 @@ import mixq_rl
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError, InputError, InvalidGraphError
+from mixq_rl.kernels import reference
+from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.quantization import PackedRows
 from tests.conftest import ALL_BITS, make_task
 
 
@@ -56,6 +59,16 @@ def test_no_floating_point_between_quantized_input_and_logits(
     with NoFloat() as watch:
         output = model.execute(features, graph)
     assert watch.operations == 4  # a product and an aggregation for each layer, fused with what follows them
+    # Inside an operator the mode sees nothing: watch the reference by itself, to which all backends are equal.
+    layer, row = model.layers[0], features.row
+    message = torch.empty(features.shape[0], layer.message.range.row_bytes(16), dtype=layer.message.range.storage_dtype)
+    with NoFloat():
+        left, right = Matrix.of(features.payload, features.zero_point), Matrix.of(layer.weight.payload)
+        reference.linear(left, right, Rescale.of(layer.message, row), message)
+        adjacency = Graph(graph[0].rowptr, graph[0].col, graph[0].weight, layer.adjacency.zero_point)
+        payload = PackedRows(message, 16, layer.message.range)
+        sums = torch.empty(features.shape[0], 16, dtype=torch.int32)
+        reference.aggregate(adjacency, Matrix.of(payload, layer.message.zero_point), None, sums)
     assert output.values.dtype in (torch.int8, torch.uint8)
     assert bool((output.dequantize() == model(task.x.double(), task.edge_index)).all())
 

@@ -3,13 +3,12 @@
 
 #if defined(MIXQ_X86)
 
+// The standard's headers come first: what they define may be shared with code for processors that know less.
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
+#include <cstring>
 #include <new>
-#include <vector>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -22,6 +21,8 @@
 #pragma GCC target("avx2")
 #endif
 
+#include "aggregate.hpp"
+#include "linear.hpp"
 #include "scalar.hpp"
 
 namespace mixq {
@@ -29,6 +30,7 @@ namespace {
 
 struct Avx2 {
     using Rescaling = ScalarRescaling;
+    static constexpr bool kStreams = false;
     using Lane = int16_t;
     static constexpr int kLanes = 2;
     static constexpr int kVector = 8;
@@ -185,8 +187,6 @@ struct Avx2 {
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
         body([&](int64_t begin, int64_t end, int32_t* sums) { sum_neighbours(x, offset, edges, begin, end, sums); });
     }
-
-    static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
 
     static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
         requantize_scalar(sums, n, *rescaling.source, row, codes);

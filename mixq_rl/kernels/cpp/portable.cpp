@@ -1,4 +1,6 @@
 // The operations in plain C++, for every machine.
+#include "aggregate.hpp"
+#include "linear.hpp"
 #include "scalar.hpp"
 
 namespace mixq {
@@ -6,6 +8,7 @@ namespace {
 
 struct Portable {
     using Rescaling = ScalarRescaling;
+    static constexpr bool kStreams = false;
     using Lane = int8_t;
     static constexpr int kLanes = 1;
     static constexpr int kTileRows = 4;
@@ -77,8 +80,6 @@ struct Portable {
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
         body([&](int64_t begin, int64_t end, int32_t* sums) { sum_neighbours(x, offset, edges, begin, end, sums); });
     }
-
-    static void copy(const int32_t* sums, int64_t n, int32_t* out) { std::copy_n(sums, n, out); }
 
     static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
         requantize_scalar(sums, n, *rescaling.source, row, codes);

@@ -1,7 +1,9 @@
 // Requantizing a row, one entry at a time.
 #pragma once
 
-#include "driver.hpp"
+#include <algorithm>
+
+#include "engine.hpp"
 
 namespace mixq {
 namespace {

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mixq_rl.kernels import reference
 from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.kernels.memory import Memory
 from mixq_rl.kernels.triton_backend.launch import at_most, on_device, unit_bytes
-from mixq_rl.kernels.triton_backend.memory import Memory
 from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, write
 
 __all__ = ["linear"]

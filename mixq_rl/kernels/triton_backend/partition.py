@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.triton_backend.memory import Memory
+from mixq_rl.kernels.memory import Memory
 
 __all__ = ["CHUNK", "Partition", "Pieces", "partition"]
 

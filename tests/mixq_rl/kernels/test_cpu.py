@@ -1,5 +1,8 @@
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from mixq_rl.kernels import cpu
 
@@ -25,3 +28,8 @@ def test_the_extension_is_built_and_offers_portable_code() -> None:
 
 def test_without_the_extension_the_package_says_so_once_and_computes_the_same() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_EXTENSION], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards memory by mprotect")
+def test_nothing_is_read_past_the_end_of_an_operand() -> None:
+    subprocess.run([sys.executable, str(Path(__file__).with_name("guarded.py"))], check=True)

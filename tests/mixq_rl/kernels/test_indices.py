@@ -1,3 +1,6 @@
+import copy
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,6 +20,7 @@ def csr(rowptr: list[int], col: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         ([0, 1, 4], [0, 1, 1], "number of edges, 3: it goes from 0 to 4"),
         ([1, 1, 3], [0, 1, 1], "it goes from 1 to 3"),
         ([0, 3, 1, 3], [0, 1, 1], "descends on the way"),
+        ([0, 2**31 - 1, -2, 3], [0, 1, 1], "descends on the way"),  # its differences wrap around to ascending ones
         ([0], [0], "it goes from 0 to 0"),
     ],
 )
@@ -59,3 +63,21 @@ def test_inference_tensors_are_checked_each_time() -> None:
         col[1] = 2
         with pytest.raises(InvalidGraphError, match="node 2"):
             check_indices(rowptr, col, 2)
+
+
+def test_graphs_that_were_checked_can_be_copied_and_stored(tmp_path: Path) -> None:
+    rowptr, col = csr([0, 1, 2], [0, 1])
+    check_indices(rowptr, col, 2)
+    torch.save((rowptr, col), tmp_path / "graph.pt")
+    copied = copy.deepcopy(col)
+    copied[0] = 7
+    with pytest.raises(InvalidGraphError, match="node 7"):
+        check_indices(rowptr, copied, 2)
+
+
+def test_other_memory_is_looked_through() -> None:
+    rowptr, col = csr([0, 1, 2], [0, 1])
+    check_indices(rowptr, col, 2)
+    col.data = torch.tensor([0, 9], dtype=torch.int32)
+    with pytest.raises(InvalidGraphError, match="node 9"):
+        check_indices(rowptr, col, 2)

@@ -1,86 +1,23 @@
 """Every backend against the int64 reference, bit for bit."""
 
-from typing import NamedTuple
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from mixq_rl import kernels
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
-
-RANGES = [IntegerRange(bits, signed) for bits in range(1, 9) for signed in (False, True)]
-BACKENDS = [*kernels.backends()]
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
-
-
-class Draw(NamedTuple):
-    """What hypothesis draws of a problem; the integers come from the seed."""
-
-    rows: int
-    width: int
-    other: int
-    range: IntegerRange
-    weight_range: IntegerRange
-    result: IntegerRange
-    x_zero_point: int
-    weight_zero_point: int
-    extreme: bool
-    row_scales: bool
-    column_scales: bool
-    seed: int
-
-
-draws = st.builds(
+from tests.mixq_rl.kernels.problems import (
     Draw,
-    rows=st.integers(0, 20),
-    width=st.one_of(st.integers(1, 40), st.integers(41, 300)),
-    other=st.one_of(st.integers(0, 40), st.integers(41, 150)),
-    range=st.sampled_from(RANGES),
-    weight_range=st.sampled_from(RANGES),
-    result=st.sampled_from(RANGES),
-    x_zero_point=st.integers(-128, 255),
-    weight_zero_point=st.sampled_from([0, 0, 1, -128, 255]),
-    extreme=st.booleans(),
-    row_scales=st.booleans(),
-    column_scales=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
+    check_requantized,
+    dense_aggregate,
+    draws,
+    graph,
+    integers,
+    requantization,
 )
 
-
-def integers(shape: tuple[int, ...], offered: IntegerRange, generator: torch.Generator, extreme: bool) -> Tensor:
-    """Integers of a range; if extreme, only its ends."""
-    if extreme or offered.is_sign:
-        ends = torch.tensor([offered.minimum, offered.maximum], dtype=offered.dtype)
-        return ends[torch.randint(0, 2, shape, generator=generator)]
-    drawn = torch.randint(offered.minimum, offered.maximum + 1, shape, generator=generator)
-    return drawn.to(offered.dtype)
-
-
-def requantization(draw: Draw, sums: Tensor, generator: torch.Generator) -> tuple[Requantization, FixedPoint | None]:
-    """A requantization that spreads sums over the result's range; powers of two among the scales give ties."""
-    rows, columns = sums.shape
-    spread = max(1.0, float(sums.abs().max()) if sums.numel() else 1.0)
-    scale = torch.tensor(2.0 ** torch.randint(-3, 2, (), generator=generator).item() * draw.result.maximum / spread)
-    scale = 2.0 ** scale.log2().round() if draw.seed % 2 else scale
-    if draw.column_scales:
-        scale = scale * (1 + torch.rand(columns, generator=generator))
-    bias = torch.randn(columns, generator=generator).double() if draw.column_scales and columns else None
-    row = None
-    if draw.row_scales:
-        row = FixedPoint.nearest(torch.rand(rows, 1, generator=generator), 30)
-    exponent = None if row is None else row.exponent
-    scale = scale.double() if scale.numel() else torch.ones((), dtype=torch.float64)
-    return Requantization.from_scales(scale, bias, exponent, draw.result, draw.x_zero_point % 7), row
-
-
-def check_requantized(got: PackedRows, expected_sums: Tensor, how: Requantization, row: FixedPoint | None) -> None:
-    expected = how(expected_sums.to(torch.int32), row)
-    assert got.data.dtype == how.range.storage_dtype
-    assert torch.equal(got.unpack(), expected)
-    assert torch.equal(got.data, PackedRows.pack(expected, how.range).data)  # also the bits past the last column
+each_backend = pytest.mark.parametrize("backend", kernels.backends())
 
 
 @each_backend
@@ -102,26 +39,6 @@ def test_linear_equals_int64(backend: str, draw: Draw) -> None:
     assert torch.equal(bytewise.long(), expected)
     assert torch.equal(bitwise.long(), expected)
     check_requantized(fused, expected, how, row)
-
-
-def graph(rows: int, nodes: int, edges: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A random graph in CSR; about half of its rows have no neighbours."""
-    if not rows or not nodes:
-        edges = 0
-    row = torch.randint(0, max(rows, 1), (edges,), generator=generator) // 2 * 2
-    row = row.clamp(max=max(rows - 1, 0)).sort().values
-    rowptr = torch.zeros(rows + 1, dtype=torch.int32)
-    if rows:
-        rowptr[1:] = torch.bincount(row, minlength=rows).cumsum(0)
-    return rowptr, torch.randint(0, max(nodes, 1), (edges,), generator=generator).to(torch.int32)
-
-
-def dense_aggregate(rowptr: Tensor, col: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-    """By a dense matrix: int64, already centred operands."""
-    rows = torch.repeat_interleave(torch.arange(rowptr.numel() - 1), rowptr.diff())
-    dense = torch.zeros(rowptr.numel() - 1, x.shape[0], dtype=torch.int64)
-    dense.index_put_((rows, col.long()), weight, accumulate=True)
-    return dense @ x
 
 
 @each_backend
@@ -250,9 +167,52 @@ def test_results_too_large_for_the_caches(backend: str) -> None:
         pytest.skip("the reference writes all sizes alike")
     generator = torch.Generator().manual_seed(0)
     for width in (100, 128, 131):
-        rows = 2**23 // (4 * width) + 1000
+        rows = 2**24 // (4 * width) + 1000
         rowptr = torch.arange(rows + 1, dtype=torch.int32)
         col = torch.randint(0, 50, (rows,), generator=generator).to(torch.int32)
         x = integers((50, width), IntegerRange(8, True), generator, False)
         with kernels.using(backend):
             assert torch.equal(kernels.aggregate(rowptr, col, None, x), x[col.long()].to(torch.int32))
+
+
+@each_backend
+def test_a_row_shift_counts_with_row_scales_only(backend: str) -> None:
+    how = Requantization(torch.tensor(2**20), 20, 5, None, IntegerRange(8, True), 0)
+    x, weight = torch.tensor([[3], [-3]], dtype=torch.int8), torch.tensor([[1, 2]], dtype=torch.int8)
+    with kernels.using(backend):
+        plain = kernels.linear_requantize(x, weight, how)
+        scaled = kernels.linear_requantize(x, weight, how, row=FixedPoint(torch.tensor([[32], [64]]).int(), 0))
+    assert plain.unpack().tolist() == [[3, 6], [-3, -6]]
+    assert scaled.unpack().tolist() == [[3, 6], [-6, -12]]
+
+
+@each_backend
+def test_nothing_gives_nothing_and_no_inputs_give_zero(backend: str) -> None:
+    empty, x = torch.zeros(2, 0, dtype=torch.int8), torch.ones(2, 3, dtype=torch.int8)
+    rowptr, col = torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([0, 1], dtype=torch.int32)
+    with kernels.using(backend):
+        assert kernels.linear(empty, torch.zeros(0, 3, dtype=torch.int8)).tolist() == [[0] * 3] * 2
+        assert kernels.linear(x, torch.zeros(3, 0, dtype=torch.int8)).shape == (2, 0)
+        assert kernels.linear(x[:0], torch.zeros(3, 2, dtype=torch.int8)).shape == (0, 2)
+        assert kernels.aggregate(rowptr, col, None, empty).shape == (2, 0)
+        assert kernels.aggregate(rowptr[:1], col[:0], None, x).shape == (0, 3)
+
+
+@each_backend
+def test_threads_change_nothing(backend: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    offered, threads = IntegerRange(4, True), torch.get_num_threads()
+    rowptr, col = graph(5000, 5000, 40_000, generator)
+    x = PackedRows.pack(integers((5000, 100), offered, generator, False), offered)
+    weight = PackedRows.pack(integers((100, 37), offered, generator, False), offered)
+    results = []
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            with kernels.using(backend):
+                results.append((kernels.aggregate(rowptr, col, None, x), kernels.linear(x, weight)))
+    finally:
+        torch.set_num_threads(threads)
+    for aggregated, product in results[1:]:
+        assert torch.equal(aggregated, results[0][0])
+        assert torch.equal(product, results[0][1])

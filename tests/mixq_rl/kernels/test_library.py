@@ -99,6 +99,14 @@ def test_an_exported_network_gives_the_same_integers(network: Network, strict: b
         (TypeError, "edge weights", lambda: kernels.aggregate(ROWPTR, COL, ALPHA.float(), X)),
         (InputError, r"weight \[edges\]", lambda: kernels.aggregate(ROWPTR, COL, ALPHA[:3], X)),
         (InputError, r"rowptr \[rows \+ 1\]", lambda: kernels.aggregate(ROWPTR[:0], COL, ALPHA, X)),
+        (InputError, "int8: it takes no zero point", lambda: torch.ops.mixq_rl.linear(*LINEAR[:5], *LINEAR[5:9], 200)),
+        (InputError, "3 apart", lambda: torch.ops.mixq_rl.linear(*LINEAR[:3], 3, 0, *LINEAR[5:])),
+        (InputError, "has offset", lambda: kernels.linear(X, WEIGHT, x_zero_point=2**31)),
+        (
+            InputError,
+            "of the edge weights is",
+            lambda: kernels.aggregate(ROWPTR, COL, ALPHA, X, weight_zero_point=9999),
+        ),
         (InputError, "3 bits of storage", lambda: torch.ops.mixq_rl.linear(X.data, 3, 9, 1, 0, *Matrix.of(WEIGHT))),
         (InputError, "does not hold 50", lambda: torch.ops.mixq_rl.linear(X.data, 4, 50, 1, 0, *Matrix.of(WEIGHT))),
     ],
@@ -117,6 +125,7 @@ def test_arguments_that_do_not_fit_are_refused(error: type[Exception], message: 
         ({"row": torch.ones(3, dtype=torch.int64)}, TypeError, r"row of a requantization is torch\.int32"),
         ({"bias": torch.ones(1, dtype=torch.int64)}, InputError, "bias of a requantization has 1 entries"),
         ({"shift": 41}, InputError, "shift 41"),
+        ({"zero_point": 2**40}, ValueError, "zero point"),
         ({"row_shift": -1}, InputError, "row shift -1"),
     ],
 )
@@ -130,10 +139,25 @@ def test_requantizations_that_do_not_fit_are_refused(
 
 def test_indices_out_of_bounds_are_refused_by_every_operator() -> None:
     wrong = COL + 1
-    for call in (torch.ops.mixq_rl.aggregate, torch.ops.mixq_rl.aggregate_requantize):
-        extra = rescale(9, ROW) if call is torch.ops.mixq_rl.aggregate_requantize else ()
+    out = torch.empty(3, 9, dtype=torch.int32)
+    operators = torch.ops.mixq_rl
+    calls = (
+        (operators.aggregate, ()),
+        (operators.aggregate_out, (out,)),
+        (operators.aggregate_requantize, rescale(9, ROW)),
+    )
+    for call, extra in calls:
         with pytest.raises(InvalidGraphError, match=r"col names node 4, but there are rows for nodes 0\.\.\.3"):
             call(ROWPTR, wrong, *AGGREGATE[2:], *extra)
+
+
+def test_what_operators_write_to_has_a_new_version() -> None:
+    out = torch.empty(3, 9, dtype=torch.int32)
+    version = out._version
+    kernels.aggregate(ROWPTR, COL, ALPHA, X, out=out)
+    assert out._version > version
+    with torch.inference_mode():
+        kernels.aggregate(ROWPTR, COL, ALPHA, X, out=torch.empty(3, 9, dtype=torch.int32))
 
 
 def test_unknown_backends_are_refused() -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -13,6 +12,15 @@ from torch import Tensor
 
 from mixq_rl import kernels
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from tests.mixq_rl.kernels.problems import (
+    RANGES,
+    Draw,
+    check_requantized,
+    dense_aggregate,
+    draws,
+    integers,
+    requantization,
+)
 
 pytest.importorskip("triton")
 
@@ -22,67 +30,8 @@ with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", "1")
     from mixq_rl.kernels.triton_backend.partition import CHUNK, partition
 
-RANGES = [IntegerRange(bits, signed) for bits in range(1, 9) for signed in (False, True)]
 each_range = pytest.mark.parametrize("offered", RANGES, ids=lambda offered: f"{offered.bits}-{offered.signed}")
 interpreted = settings(deadline=None, max_examples=40)
-
-
-class Draw(NamedTuple):
-    """What hypothesis draws of a problem; the integers come from the seed."""
-
-    rows: int
-    width: int
-    other: int
-    range: IntegerRange
-    weight_range: IntegerRange
-    result: IntegerRange
-    x_zero_point: int
-    weight_zero_point: int
-    extreme: bool
-    row_scales: bool
-    column_scales: bool
-    seed: int
-
-
-draws = st.builds(
-    Draw,
-    rows=st.integers(0, 20),
-    width=st.one_of(st.integers(1, 40), st.integers(41, 300), st.sampled_from([16, 64, 128, 256])),
-    other=st.one_of(st.integers(0, 40), st.integers(41, 150)),
-    range=st.sampled_from(RANGES),
-    weight_range=st.sampled_from(RANGES),
-    result=st.sampled_from(RANGES),
-    x_zero_point=st.integers(-128, 255),
-    weight_zero_point=st.sampled_from([0, 0, 1, -128, 255]),
-    extreme=st.booleans(),
-    row_scales=st.booleans(),
-    column_scales=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
-)
-
-
-def integers(shape: tuple[int, ...], offered: IntegerRange, generator: torch.Generator, extreme: bool) -> Tensor:
-    """Integers of a range; if extreme, only its ends."""
-    if extreme or offered.is_sign:
-        ends = torch.tensor([offered.minimum, offered.maximum], dtype=offered.dtype)
-        return ends[torch.randint(0, 2, shape, generator=generator)]
-    drawn = torch.randint(offered.minimum, offered.maximum + 1, shape, generator=generator)
-    return drawn.to(offered.dtype)
-
-
-def requantization(draw: Draw, sums: Tensor, generator: torch.Generator) -> tuple[Requantization, FixedPoint | None]:
-    """One that spreads sums of this size over the result's range, with ties where scales are powers of 2."""
-    rows, columns = sums.shape
-    spread = max(1.0, float(sums.abs().max()) if sums.numel() else 1.0)
-    scale = torch.tensor(2.0 ** torch.randint(-3, 2, (), generator=generator).item() * draw.result.maximum / spread)
-    scale = 2.0 ** scale.log2().round() if draw.seed % 2 else scale
-    if draw.column_scales:
-        scale = scale * (1 + torch.rand(columns, generator=generator))
-    bias = torch.randn(columns, generator=generator).double() if draw.column_scales and columns else None
-    row = FixedPoint.nearest(torch.rand(rows, 1, generator=generator), 30) if draw.row_scales else None
-    exponent = None if row is None else row.exponent
-    scale = scale.double() if scale.numel() else torch.ones((), dtype=torch.float64)
-    return Requantization.from_scales(scale, bias, exponent, draw.result, draw.x_zero_point % 7), row
 
 
 def on_device(how: Requantization, row: FixedPoint | None) -> tuple[Requantization, FixedPoint | None]:
@@ -100,10 +49,8 @@ def check_sums(got: Tensor, expected: Tensor) -> None:
     assert torch.equal(got.cpu().long(), expected)
 
 
-def check_requantized(got: PackedRows, expected_sums: Tensor, how: Requantization, row: FixedPoint | None) -> None:
-    expected = how(expected_sums.to(torch.int32), row)
-    assert got.data.dtype == how.range.storage_dtype
-    assert torch.equal(got.data.cpu(), PackedRows.pack(expected, how.range).data)  # also the bits past the last column
+def check_fused(got: PackedRows, sums: Tensor, how: Requantization, row: FixedPoint | None) -> None:
+    check_requantized(PackedRows(got.data.cpu(), got.columns, got.range), sums, how, row)
 
 
 def graph(degree: Tensor, nodes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -111,14 +58,6 @@ def graph(degree: Tensor, nodes: int, generator: torch.Generator) -> tuple[Tenso
     rowptr = torch.zeros(degree.numel() + 1, dtype=torch.int32)
     rowptr[1:] = degree.cumsum(0)
     return rowptr, torch.randint(0, max(nodes, 1), (int(rowptr[-1]),), generator=generator).to(torch.int32)
-
-
-def dense_aggregate(rowptr: Tensor, col: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-    """By a dense matrix: int64, already centred operands."""
-    rows = torch.repeat_interleave(torch.arange(rowptr.numel() - 1), rowptr.diff())
-    dense = torch.zeros(rowptr.numel() - 1, x.shape[0], dtype=torch.int64)
-    dense.index_put_((rows, col.long()), weight, accumulate=True)
-    return dense @ x
 
 
 def check_linear(draw: Draw) -> None:
@@ -136,7 +75,7 @@ def check_linear(draw: Draw) -> None:
         fused = kernels.linear_requantize(*operands, there, x_zero_point=draw.x_zero_point, row=row_there)
     check_sums(bytewise, expected)
     check_sums(bitwise, expected)
-    check_requantized(fused, expected, how, row)
+    check_fused(fused, expected, how, row)
 
 
 def check_aggregate(draw: Draw, degree: Tensor, nodes: int) -> None:
@@ -161,7 +100,7 @@ def check_aggregate(draw: Draw, degree: Tensor, nodes: int) -> None:
     check_sums(bytewise, expected)
     check_sums(bitwise, expected)
     check_sums(unweighted, plain)
-    check_requantized(fused, expected, how, row)
+    check_fused(fused, expected, how, row)
 
 
 @interpreted

@@ -1,0 +1,97 @@
+// Aggregation and products as they are for every instruction set: who does which rows, and in what order.
+//
+// Sums wrap around (the build asks for it): terms may leave int32 on the way to a result that does not.
+//
+// `Isa` supplies:
+//   flip(x, weight_signed)      what is added to the bytes that are multiplied, to get the codes u
+//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums) writes the sums over edges begin...end
+//   Lane, kLanes, kVector, kTileRows, kTileColumns,
+//   tile(...)                   the product of kTileRows rows of x and a panel of weights
+//   kStreams, stream(sums, n, out), fence()       whether and how int32 sums are written past the caches
+//   Rescaling, requantize(sums, n, rescaling, row, codes)      a requantization made ready, and applied to a row
+#pragma once
+
+#include "rows.hpp"
+
+namespace mixq {
+namespace {
+
+constexpr int64_t kChunkWork = 1 << 20;   // the least that is worth handing out by itself
+constexpr int64_t kChunksPerThread = 16;  // the most
+
+// The edges that a sum runs over.
+struct Edges {
+    const int32_t* col;
+    const uint8_t* weight;  // null: all 1
+    bool weight_signed;
+    int64_t count;
+};
+
+// Row at which chunk `index` of `count` begins, so that chunks hold equal numbers of rows plus edges.
+inline int64_t chunk_begin(const Graph& graph, int64_t index, int64_t count) {
+    const int64_t target = (graph.rows + graph.edges) * index / count;
+    int64_t low = 0, high = graph.rows;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (graph.rowptr[middle] + middle < target) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+template <class Isa>
+void sum_row(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end, int32_t* sums) {
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums); });
+}
+
+template <class Isa>
+void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
+                    int64_t first, int64_t last, int32_t* scratch, int32_t* plain) {
+    // Where weights are all 1 they may pass for either kind: take the one that suits x.
+    const Edges all_one{graph.col, nullptr, !x.is_signed, graph.edges};
+    const Edges weighted{graph.col, graph.weight, graph.weight_signed, graph.edges};
+    const Edges& edges = graph.weight == nullptr ? all_one : weighted;
+    const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
+    const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
+    const bool is_centred = graph.weight != nullptr && graph.weight_zero_point != 0;
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) {
+        for (int64_t row = first; row < last; ++row) {
+            const int64_t begin = graph.rowptr[row], end = graph.rowptr[row + 1];
+            int32_t* sums = sums_of<Isa>(out, graph.rows, row, scratch);
+            sum(begin, end, sums);
+            if (is_centred) {
+                sum_row<Isa>(x, plain_offset, all_one, begin, end, plain);
+                for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * plain[f];
+            }
+            finish_row<Isa>(sums, x.columns, out, rescaling, row);
+        }
+    });
+}
+
+template <class Isa>
+void aggregate(const Graph& graph, const Matrix& x, const Output& out, int threads) {
+    if (x.columns == 0) return;
+    const int64_t work = (graph.edges + graph.rows) * std::max<int64_t>(x.columns, 16);
+    if (work < kSerialWork) threads = 1;
+    const typename Isa::Rescaling rescaling(out.rescale, x.columns);
+    const int64_t chunks = threads * std::clamp<int64_t>(work / kChunkWork / threads, 1, kChunksPerThread);
+    const Scratch<int32_t> sums(x.columns, threads);
+    const Scratch<int32_t> plain(graph.weight_zero_point != 0 ? x.columns : 0, threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int thread = this_thread();
+#pragma omp for schedule(dynamic, 1) nowait
+        for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+            const int64_t first = chunk_begin(graph, chunk, chunks);
+            const int64_t last = chunk + 1 == chunks ? graph.rows : chunk_begin(graph, chunk + 1, chunks);
+            aggregate_rows<Isa>(graph, x, out, rescaling, first, last, sums.get(thread), plain.get(thread));
+        }
+        if constexpr (Isa::kStreams) Isa::fence();
+    }
+}
+
+}  // namespace
+}  // namespace mixq

@@ -1,0 +1,83 @@
+// Memory for rows in the making, and where finished rows go.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include "engine.hpp"
+
+namespace mixq {
+namespace {
+
+constexpr int64_t kStreamBytes = 16 << 20;  // results larger than this would push everything else out of the caches
+constexpr int64_t kSerialWork = 1 << 15;    // multiply-accumulates below which waking threads costs more
+
+inline int this_thread() {
+#if defined(_OPENMP)
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+// Memory that begins at a cache line, with one to spare behind it; of several owners, each has its own lines. It is
+// made before threads are woken: what is thrown among them ends the process.
+template <class T>
+struct Scratch {
+    explicit Scratch(int64_t entries, int owners = 1)
+        : count(entries),
+          stride((entries * static_cast<int64_t>(sizeof(T)) + 127) / 64 * 64 / static_cast<int64_t>(sizeof(T))),
+          data(static_cast<T*>(::operator new(static_cast<size_t>(stride * owners) * sizeof(T), kLine))) {}
+    ~Scratch() { ::operator delete(data, kLine); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+
+    T* get(int owner = 0) const { return data + owner * stride; }
+
+    static constexpr std::align_val_t kLine{64};
+    const int64_t count, stride;
+    T* const data;
+};
+
+// Word `index` of a row.
+inline int load_word(const uint8_t* row, int64_t index) {
+    int word;
+    std::memcpy(&word, row + 4 * index, 4);
+    return word;
+}
+
+// The word that begins here, zeros where memory that may be read ends before it does.
+inline uint32_t load_word_before(const uint8_t* place, int64_t left) {
+    if (left >= 4) return static_cast<uint32_t>(load_word(place, 0));
+    uint32_t word = 0;
+    for (int64_t i = 0; i < left; ++i) word |= static_cast<uint32_t>(place[i]) << (8 * i);
+    return word;
+}
+
+// Brings finished sums to where they belong, if they are not there yet.
+template <class Isa>
+void finish_row(const int32_t* sums, int64_t columns, const Output& out, const typename Isa::Rescaling& rescaling,
+                int64_t row) {
+    char* target = static_cast<char*>(out.data) + row * out.row_bytes;
+    if (out.rescale != nullptr) {
+        Isa::requantize(sums, columns, rescaling, row, reinterpret_cast<uint8_t*>(target));
+    } else if constexpr (Isa::kStreams) {
+        int32_t* place = reinterpret_cast<int32_t*>(target);
+        if (sums != place) Isa::stream(sums, columns, place);
+    }
+}
+
+// Where the sums of a row are made: in place, or in scratch if they are to be requantized or to pass by the caches.
+template <class Isa>
+int32_t* sums_of(const Output& out, int64_t rows, int64_t row, int32_t* scratch) {
+    if (out.rescale != nullptr || (Isa::kStreams && rows * out.row_bytes > kStreamBytes)) return scratch;
+    return reinterpret_cast<int32_t*>(static_cast<char*>(out.data) + row * out.row_bytes);
+}
+
+}  // namespace
+}  // namespace mixq
