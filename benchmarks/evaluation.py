@@ -17,7 +17,7 @@ from measuring import circumstances, interleaved
 
 import mixq_rl
 from mixq_rl.kernels.indices import check_indices
-from mixq_rl.nn.bounds import check_linear
+from mixq_rl.nn.bounds import check_aggregate, check_linear
 from mixq_rl.quantization import IntegerRange
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
@@ -66,8 +66,8 @@ def _seconds_of_checks(evaluator: mixq_rl.SupernetEvaluator, task: mixq_rl.Graph
             check_linear("conv", layer, IntegerRange(8, False), 0)
 
     def neighbours() -> None:
-        with evaluator.model.allocated([8] * len(evaluator.components)):
-            evaluator.model.check_sums(graph)
+        for _ in values:
+            check_aggregate("conv", graph.csr, IntegerRange(8, False), 0, IntegerRange(8, True), 0)
 
     def known() -> None:
         for _ in values:

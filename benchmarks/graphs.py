@@ -13,19 +13,20 @@ _EXPONENT = 2.5
 
 @dataclass(frozen=True)
 class Shape:
-    """Nodes, entries of the adjacency matrix (self-loops included), features of a node, classes."""
+    """Nodes, entries of the adjacency (self-loops included), features, classes, neighbours of the greatest hub."""
 
     nodes: int
     entries: int
     features: int
     classes: int
+    hub: int
 
 
 SHAPES = {
-    "cora": Shape(2_708, 10_556 + 2_708, 1_433, 7),
-    "pubmed": Shape(19_717, 88_648 + 19_717, 500, 3),
-    "arxiv": Shape(169_343, 2_315_598 + 169_343, 128, 40),
-    "products": Shape(1_000_000, 50_000_000, 100, 47),
+    "cora": Shape(2_708, 10_556 + 2_708, 1_433, 7, 168),
+    "pubmed": Shape(19_717, 88_648 + 19_717, 500, 3, 171),
+    "arxiv": Shape(169_343, 2_315_598 + 169_343, 128, 40, 13_161),
+    "products": Shape(1_000_000, 50_000_000, 100, 47, 17_481),
 }
 
 
@@ -33,10 +34,13 @@ def power_law_graph(shape: Shape, seed: int) -> tuple[Tensor, Tensor]:
     """Return ``rowptr`` and ``col`` (int32, CSR) of a random graph, columns ascending within a row.
 
     Both ends of an edge are drawn in proportion to weights that follow a Pareto law, so that degrees fall off with
-    exponent 2.5; nodes are in random order, so that no locality helps. Every node has a self-loop.
+    exponent 2.5, up to about those of the real graph's greatest hub; nodes are in random order, so that no locality
+    helps. Every node has a self-loop.
     """
     draw = np.random.default_rng(seed)
     weights = (1 - draw.random(shape.nodes)) ** (-1 / (_EXPONENT - 1))
+    for _ in range(20):  # what hubs lose goes to the others, some of which it makes hubs
+        weights = np.minimum(weights, shape.hub / (shape.entries - shape.nodes) * weights.sum())
     edges = np.cumsum(weights / weights.sum())
     ends = [
         np.minimum(np.searchsorted(edges, draw.random(shape.entries - shape.nodes)), shape.nodes - 1) for _ in range(2)

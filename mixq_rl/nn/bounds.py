@@ -9,6 +9,7 @@ from mixq_rl.sparse import CSR
 __all__ = ["check_aggregate", "check_linear"]
 
 _LIMIT = 2**31 - 1
+_LARGEST_WEIGHT = 128
 
 
 def _magnitude(offered: IntegerRange, zero_point: int) -> int:
@@ -27,7 +28,8 @@ def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: i
     Raises:
         SumOverflowError: naming layer and output column.
     """
-    if not weight.numel():
+    rows = weight.shape[0]
+    if not weight.numel() or rows * _LARGEST_WEIGHT * _magnitude(offered, zero_point) <= _LIMIT:
         return
     bound = weight.long().abs().sum(dim=0) * _magnitude(offered, zero_point)
     worst = int(bound.argmax())

@@ -43,6 +43,12 @@ struct Avx512Requantize {
                 const bool own = rescale->per_column && f < columns;
                 multiplier.get()[f] = static_cast<int32_t>(rescale->multiplier[own ? f : 0]);
             }
+            const int64_t zero_point = rescale->is_sign ? 1 : rescale->zero_point;
+            const int64_t first_integer = rescale->storage_bits == 8 || rescale->is_sign ? 0 : rescale->minimum;
+            fraction = _mm512_set1_epi64((int64_t{1} << shift) - 1);
+            lowest = _mm512_set1_epi64(rescale->is_sign ? -1 : rescale->minimum - zero_point);
+            highest = _mm512_set1_epi64(rescale->is_sign ? 0 : rescale->maximum - zero_point);
+            first_code = _mm512_set1_epi32(static_cast<int>(zero_point - first_integer));
         }
 
         static int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16; }
@@ -59,31 +65,29 @@ struct Avx512Requantize {
         Scratch<int64_t> bias;  // half included
         Scratch<int32_t> multiplier;
         int shift = 32, row_shift = 0;
+        __m512i fraction, lowest, highest, first_code;
     };
 
-    // What the entries of a row have in common.
+    // What the entries of a row have in common; a copy, which stays in registers whatever is written meanwhile.
     struct RowRescale {
         RowRescale(const Rescaling& rescaling, int64_t row)
             : bias(rescaling.bias.get()),
               multiplier(rescaling.source->per_column ? rescaling.multiplier.get() : nullptr),
               shift(_mm_cvtsi32_si128(rescaling.shift)),
               row_shift(_mm_cvtsi32_si128(rescaling.row_shift)),
-              fraction(_mm512_set1_epi64((int64_t{1} << rescaling.shift) - 1)) {
-            const Rescale& source = *rescaling.source;
-            const int64_t own = source.row == nullptr ? 1 : source.row[row];
+              fraction(rescaling.fraction),
+              lowest(rescaling.lowest),
+              highest(rescaling.highest),
+              first_code(rescaling.first_code) {
+            const int64_t own = rescaling.source->row == nullptr ? 1 : rescaling.source->row[row];
             row_scale = _mm512_set1_epi64(own);
-            all = _mm512_set1_epi64((own * source.multiplier[0]) >> rescaling.row_shift);
-            const int64_t zero_point = source.is_sign ? 1 : source.zero_point;
-            const int64_t first_integer = source.storage_bits == 8 || source.is_sign ? 0 : source.minimum;
-            lowest = _mm512_set1_epi64(source.is_sign ? -1 : source.minimum - zero_point);
-            highest = _mm512_set1_epi64(source.is_sign ? 0 : source.maximum - zero_point);
-            first_code = _mm512_set1_epi32(static_cast<int>(zero_point - first_integer));
+            all = _mm512_set1_epi64((own * rescaling.source->multiplier[0]) >> rescaling.row_shift);
         }
 
         const int64_t* bias;
         const int32_t* multiplier;  // null: `all` serves every column
         __m128i shift, row_shift;
-        __m512i fraction, row_scale, all, lowest, highest, first_code;
+        __m512i fraction, lowest, highest, first_code, row_scale, all;
     };
 
     // Sixteen sums to sixteen codes, one in the lowest byte of each 32 bits.
@@ -112,26 +116,24 @@ struct Avx512Requantize {
         return _mm512_add_epi32(clamped, rescale.first_code);
     }
 
-    // By value: what is written to `codes` cannot change the rescale, so that it stays in registers.
-    static void requantize_row(const int32_t* sums, int64_t n, RowRescale rescale, int bits, uint8_t* codes) {
-        for (int64_t f = 0; f < n; f += 16) {
+    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
+        if (!rescaling.has_narrow_factors(row)) return requantize_scalar(sums, n, *rescaling.source, row, codes);
+        const RowRescale rescale(rescaling, row);
+        const int bits = rescaling.source->storage_bits;
+        int64_t f = 0;
+        for (; f + 16 <= n; f += 16) {
+            const __m512i sixteen = sixteen_codes(_mm512_loadu_si512(sums + f), f, rescale);
+            store_packed(_mm512_cvtepi32_epi8(sixteen), 16, bits, codes + f * bits / 8);
+        }
+        if (f < n) {
             const __mmask16 valid = valid_of(n - f);
             const __m512i sixteen = sixteen_codes(_mm512_maskz_loadu_epi32(valid, sums + f), f, rescale);
-            const __m128i bytes = _mm512_maskz_cvtepi32_epi8(valid, sixteen);
-            store_packed(bytes, std::min<int64_t>(16, n - f), bits, codes + f * bits / 8);
-        }
-    }
-
-    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
-        if (rescaling.has_narrow_factors(row)) {
-            requantize_row(sums, n, RowRescale(rescaling, row), rescaling.source->storage_bits, codes);
-        } else {
-            requantize_scalar(sums, n, *rescaling.source, row, codes);
+            store_packed(_mm512_maskz_cvtepi32_epi8(valid, sixteen), n - f, bits, codes + f * bits / 8);
         }
     }
 
     // Up to sixteen codes, zeros past the last, to their bytes.
-    static void store_packed(__m128i bytes, int64_t count, int bits, uint8_t* target) {
+    MIXQ_INLINE static inline void store_packed(__m128i bytes, int64_t count, int bits, uint8_t* target) {
         if (bits == 1) {
             bytes = _mm_cvtsi32_si128(_mm_test_epi8_mask(bytes, bytes));
         } else if (bits == 2) {
