@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -15,7 +16,7 @@ __all__ = ["Engine", "instruction_sets"]
 @cache
 def _extension() -> ModuleType | None:
     try:
-        from mixq_rl.kernels import _cpu
+        return import_module("mixq_rl.kernels._cpu")
     except ImportError as error:
         warnings.warn(
             f"mixq_rl's native kernels cannot be imported ({error}): integers are executed by torch, which is "
@@ -24,7 +25,6 @@ def _extension() -> ModuleType | None:
             stacklevel=2,
         )
         return None
-    return _cpu
 
 
 @cache
