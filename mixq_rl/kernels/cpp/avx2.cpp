@@ -28,9 +28,7 @@
 namespace mixq {
 namespace {
 
-struct Avx2 {
-    using Rescaling = ScalarRescaling;
-    static constexpr bool kStreams = false;
+struct Avx2 : RowByRow<Avx2> {
     using Lane = int16_t;
     static constexpr int kLanes = 2;
     static constexpr int kVector = 8;
@@ -181,15 +179,6 @@ struct Avx2 {
             case 4: return tile_with<4>(x, rows, panel, width, vectors, words, sums);
             default: return tile_with<8>(x, rows, panel, width, vectors, words, sums);
         }
-    }
-
-    template <class Body>
-    static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
-        body([&](int64_t begin, int64_t end, int32_t* sums) { sum_neighbours(x, offset, edges, begin, end, sums); });
-    }
-
-    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
-        requantize_scalar(sums, n, *rescaling.source, row, codes);
     }
 };
 

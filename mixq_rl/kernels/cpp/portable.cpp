@@ -6,9 +6,7 @@
 namespace mixq {
 namespace {
 
-struct Portable {
-    using Rescaling = ScalarRescaling;
-    static constexpr bool kStreams = false;
+struct Portable : RowByRow<Portable> {
     using Lane = int8_t;
     static constexpr int kLanes = 1;
     static constexpr int kTileRows = 4;
@@ -74,15 +72,6 @@ struct Portable {
                 }
             }
         }
-    }
-
-    template <class Body>
-    static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
-        body([&](int64_t begin, int64_t end, int32_t* sums) { sum_neighbours(x, offset, edges, begin, end, sums); });
-    }
-
-    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
-        requantize_scalar(sums, n, *rescaling.source, row, codes);
     }
 };
 

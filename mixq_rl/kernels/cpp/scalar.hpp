@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "engine.hpp"
+#include "aggregate.hpp"
 
 namespace mixq {
 namespace {
@@ -32,9 +32,25 @@ inline void requantize_scalar(const int32_t* sums, int64_t n, const Rescale& res
     }
 }
 
-struct ScalarRescaling {
-    ScalarRescaling(const Rescale* rescale, int64_t) : source(rescale) {}
-    const Rescale* source;
+// What instruction sets share that sum one row at a time, by their own sum_neighbours, and requantize entry by entry.
+template <class Isa>
+struct RowByRow {
+    struct Rescaling {
+        Rescaling(const Rescale* rescale, int64_t) : source(rescale) {}
+        const Rescale* source;
+    };
+    static constexpr bool kStreams = false;
+
+    template <class Body>
+    static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
+        body([&](int64_t begin, int64_t end, int32_t* sums) {
+            Isa::sum_neighbours(x, offset, edges, begin, end, sums);
+        });
+    }
+
+    static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
+        requantize_scalar(sums, n, *rescaling.source, row, codes);
+    }
 };
 
 }  // namespace
