@@ -5,16 +5,14 @@ from torch import Tensor
 
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
+from mixq_rl.quantization.packing import unpack_codes
 
 __all__ = ["aggregate", "decode", "linear"]
 
 
 def decode(x: Matrix) -> Tensor:
     """Return the integers ``step * u + offset`` that the codes u stand for, int64 ``[rows, columns]``."""
-    codes = x.data
-    if x.bits < 8:
-        places = [(codes >> shift) & (2**x.bits - 1) for shift in range(0, 8, x.bits)]
-        codes = torch.stack(places, dim=2).flatten(1)[:, : x.columns]
+    codes = x.data if x.bits == 8 else unpack_codes(x.data, x.bits, x.columns)
     return codes.long() * x.step + x.offset
 
 

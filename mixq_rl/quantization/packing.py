@@ -9,7 +9,19 @@ from torch import Tensor
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.serialization import storable
 
-__all__ = ["PackedRows"]
+__all__ = ["PackedRows", "unpack_codes"]
+
+
+def unpack_codes(data: Tensor, bits: int, columns: int) -> Tensor:
+    """Return the codes of packed rows, uint8 ``[rows, columns]``.
+
+    Args:
+        data: uint8, ``[rows, ceil(columns * bits / 8)]``.
+        bits: of storage: 1, 2 or 4.
+        columns: of the matrix.
+    """
+    places = [(data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
+    return torch.stack(places, dim=2).flatten(1)[:, :columns]
 
 
 @storable
@@ -67,9 +79,7 @@ class PackedRows:
         """Return the integers, int8 or uint8, ``[rows, columns]``."""
         if self.range.storage_bits == 8:
             return self.data
-        bits = self.range.storage_bits
-        places = [(self.data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
-        codes = torch.stack(places, dim=2).flatten(1)[:, : self.columns]
+        codes = unpack_codes(self.data, self.range.storage_bits, self.columns)
         return (codes.to(torch.int16) * self.range.step + self.range.offset).to(self.range.dtype)
 
     @property

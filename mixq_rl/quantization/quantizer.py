@@ -59,17 +59,18 @@ class Quantizer:
         Raises:
             ScaleError: if a row's magnitude is too far above those of the calibration data.
         """
+        magnitude = None if self.row_exponent is None else row_magnitude(x)
         row = None
-        magnitude = x.new_ones((x.shape[0], 1)) if self.row_exponent is None else row_magnitude(x)
-        if self.row_exponent is not None:
+        if magnitude is not None and self.row_exponent is not None:
             row = FixedPoint.nearest(magnitude, self.row_exponent)
         columns, offered = x.shape[1], self.range
         data = x.new_empty((x.shape[0], offered.row_bytes(columns)), dtype=offered.storage_dtype)
         # Block by block: in float64 the matrix would take many times what its integers take.
         rows = max(1, _BLOCK_ELEMENTS // max(1, columns))
-        for block, divisor, target in zip(x.split(rows), magnitude.split(rows), data.split(rows), strict=True):
-            entries = block if row is None else block.double() / nonzero(divisor)
-            target.copy_(PackedRows.pack(self.integers(entries), offered).data)
+        for first in range(0, x.shape[0], rows):
+            block = slice(first, first + rows)
+            entries = x[block] if magnitude is None else x[block].double() / nonzero(magnitude[block])
+            data[block] = PackedRows.pack(self.integers(entries), offered).data
         return QTensor(PackedRows(data, columns, offered), self.scale, self.zero_point, row)
 
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -117,12 +118,9 @@ struct Avx2 : RowByRow<Avx2> {
     static void sum_neighbours(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end,
                                int32_t* sums) {
         for (int64_t first = 0; first < x.columns; first += kCodes) {
-            switch (x.bits) {
-                case 1: pass<1>(x, offset, edges, begin, end, first, sums); break;
-                case 2: pass<2>(x, offset, edges, begin, end, first, sums); break;
-                case 4: pass<4>(x, offset, edges, begin, end, first, sums); break;
-                default: pass<8>(x, offset, edges, begin, end, first, sums);
-            }
+            with_bits(x.bits, [&](auto bits) {
+                pass<decltype(bits)::value>(x, offset, edges, begin, end, first, sums);
+            });
         }
     }
 
@@ -173,12 +171,9 @@ struct Avx2 : RowByRow<Avx2> {
 
     static void tile(const Matrix& x, const uint8_t* const* rows, const int16_t* panel, int64_t width, int vectors,
                      int64_t words, int32_t* sums) {
-        switch (x.bits) {
-            case 1: return tile_with<1>(x, rows, panel, width, vectors, words, sums);
-            case 2: return tile_with<2>(x, rows, panel, width, vectors, words, sums);
-            case 4: return tile_with<4>(x, rows, panel, width, vectors, words, sums);
-            default: return tile_with<8>(x, rows, panel, width, vectors, words, sums);
-        }
+        with_bits(x.bits, [&](auto bits) {
+            tile_with<decltype(bits)::value>(x, rows, panel, width, vectors, words, sums);
+        });
     }
 };
 

@@ -170,12 +170,7 @@ struct Avx512Aggregate {
 
     template <class Body>
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
-        switch (x.bits) {
-            case 1: return with_passes<1>(x, offset, edges, body);
-            case 2: return with_passes<2>(x, offset, edges, body);
-            case 4: return with_passes<4>(x, offset, edges, body);
-            default: return with_passes<8>(x, offset, edges, body);
-        }
+        with_bits(x.bits, [&](auto bits) { with_passes<decltype(bits)::value>(x, offset, edges, body); });
     }
 };
 

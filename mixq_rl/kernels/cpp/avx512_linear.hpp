@@ -60,12 +60,9 @@ struct Avx512Linear {
 
     static void tile(const Matrix& x, const uint8_t* const* rows, const int8_t* panel, int64_t width, int vectors,
                      int64_t words, int32_t* sums) {
-        switch (x.bits) {
-            case 1: return tile_with<1>(x, rows, panel, width, vectors, words, sums);
-            case 2: return tile_with<2>(x, rows, panel, width, vectors, words, sums);
-            case 4: return tile_with<4>(x, rows, panel, width, vectors, words, sums);
-            default: return tile_with<8>(x, rows, panel, width, vectors, words, sums);
-        }
+        with_bits(x.bits, [&](auto bits) {
+            tile_with<decltype(bits)::value>(x, rows, panel, width, vectors, words, sums);
+        });
     }
 };
 

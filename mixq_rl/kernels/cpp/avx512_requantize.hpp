@@ -56,7 +56,6 @@ struct Avx512Requantize {
         // Whether the factors of all products of a row have 31 bits, which is what one instruction multiplies.
         bool has_narrow_factors(int64_t row) const {
             constexpr int64_t kLimit = int64_t{1} << 31;
-            if (source->largest_multiplier >= kLimit) return false;
             const int64_t own = source->row == nullptr ? 1 : source->row[row];
             return own >= 0 && (own * source->largest_multiplier) >> row_shift < kLimit;
         }

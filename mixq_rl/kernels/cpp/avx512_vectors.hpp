@@ -4,9 +4,6 @@
 namespace mixq {
 namespace {
 
-template <int kValue>
-using Index = std::integral_constant<int, kValue>;
-
 template <class Body, int... kIndex>
 MIXQ_INLINE inline void unroll(const Body& body, std::integer_sequence<int, kIndex...>) {
     (body(Index<kIndex>{}), ...);

@@ -29,7 +29,7 @@ struct Graph {
 
 // q = clamp(round((sum * M + bias) / 2^shift) + zero_point), half to even; M as in quantization/requantization.py.
 struct Rescale {
-    const int64_t* multiplier;  // none negative
+    const int64_t* multiplier;  // at least 0 and below 2^31
     bool per_column;
     int64_t largest_multiplier;
     int shift;

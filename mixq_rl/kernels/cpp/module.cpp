@@ -59,7 +59,11 @@ Matrix matrix(Address data, int64_t rows, int64_t columns, int bits, bool is_sig
 Rescale rescale(Address multiplier, int64_t multipliers, int shift, Address row, int row_shift, Address bias,
                 int64_t zero_point, int64_t minimum, int64_t maximum, bool is_sign, int storage_bits) {
     const int64_t* first = at<const int64_t>(multiplier);
-    const int64_t largest = multipliers == 0 ? 0 : *std::max_element(first, first + multipliers);
+    const auto bounds = std::minmax_element(first, first + multipliers);
+    const int64_t least = multipliers == 0 ? 0 : *bounds.first, largest = multipliers == 0 ? 0 : *bounds.second;
+    if (least < 0 || largest >= int64_t{1} << 31) {
+        throw std::invalid_argument("multipliers of a requantization are at least 0 and below 2^31");
+    }
     return {first,      multipliers > 1, largest, shift,   at<const int32_t>(row), row_shift, at<const int64_t>(bias),
             zero_point, minimum,         maximum, is_sign, storage_bits};
 }

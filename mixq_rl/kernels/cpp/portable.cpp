@@ -42,14 +42,11 @@ struct Portable : RowByRow<Portable> {
             }
             const uint8_t* row = x.data + edges.col[e] * x.row_bytes;
             total += weight;
-            switch (x.bits) {
-                case 1: add_row<1, false>(row, x.columns, weight, sums); break;
-                case 2: add_row<2, false>(row, x.columns, weight, sums); break;
-                case 4: add_row<4, false>(row, x.columns, weight, sums); break;
-                default:
-                    x.is_signed ? add_row<8, true>(row, x.columns, weight, sums)
-                                : add_row<8, false>(row, x.columns, weight, sums);
-            }
+            with_bits(x.bits, [&](auto bits) {
+                constexpr int kBits = decltype(bits)::value;
+                if (kBits == 8 && x.is_signed) return add_row<8, true>(row, x.columns, weight, sums);
+                add_row<kBits, false>(row, x.columns, weight, sums);
+            });
         }
         for (int64_t f = 0; f < x.columns; ++f) sums[f] = x.step * sums[f] + offset * total;
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -16,6 +17,24 @@ namespace {
 
 constexpr int64_t kStreamBytes = 16 << 20;  // results larger than this would push everything else out of the caches
 constexpr int64_t kSerialWork = 1 << 15;    // multiply-accumulates below which waking threads costs more
+
+#if defined(__BYTE_ORDER__)
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read from packed rows lowest byte first");
+#endif
+
+template <int kValue>
+using Index = std::integral_constant<int, kValue>;
+
+// Calls body with the bits of storage as a constant.
+template <class Body>
+void with_bits(int bits, const Body& body) {
+    switch (bits) {
+        case 1: return body(Index<1>{});
+        case 2: return body(Index<2>{});
+        case 4: return body(Index<4>{});
+        default: return body(Index<8>{});
+    }
+}
 
 inline int this_thread() {
 #if defined(_OPENMP)

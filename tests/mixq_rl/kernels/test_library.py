@@ -137,6 +137,14 @@ def test_requantizations_that_do_not_fit_are_refused(
         torch.ops.mixq_rl.aggregate_requantize(*AGGREGATE, *how)
 
 
+@pytest.mark.parametrize("multiplier", [-1, 2**31])
+@pytest.mark.parametrize("backend", kernels.backends())
+def test_multipliers_out_of_bounds_are_refused(backend: str, multiplier: int) -> None:
+    how = Rescale(*rescale(9, ROW))._replace(multiplier=torch.tensor([multiplier]))
+    with kernels.using(backend), pytest.raises(ValueError, match=r"multipliers of a requantization.*below 2\^31"):
+        torch.ops.mixq_rl.aggregate_requantize(*AGGREGATE, *how)
+
+
 def test_indices_out_of_bounds_are_refused_by_every_operator() -> None:
     wrong = COL + 1
     out = torch.empty(3, 9, dtype=torch.int32)
