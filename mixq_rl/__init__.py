@@ -9,12 +9,14 @@ from types import ModuleType
 
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
-from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator, SupernetEvaluator
+from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
+from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel, build_model
 from mixq_rl.objective import Objective
-from mixq_rl.training import fine_tune, fit, fit_supernet
+from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
 
 __all__ = [
@@ -22,14 +24,19 @@ __all__ = [
     "Component",
     "Evaluation",
     "Evaluator",
+    "FineTuneEvaluator",
+    "Graph",
     "GraphTask",
     "IntegerModel",
     "Objective",
     "OpMeter",
+    "PostTrainingEvaluator",
     "QuantizableModel",
+    "Schedule",
     "SupernetEvaluator",
     "__version__",
     "build_model",
+    "evaluators",
     "fine_tune",
     "fit",
     "fit_supernet",

@@ -1,24 +1,13 @@
-"""What an allocation is worth: executed on integers, judged on validation data, remembered."""
+"""What an allocation is worth, and who can say so."""
 
-import copy
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from mixq_rl.datasets import GraphTask, Split
-from mixq_rl.errors import BitWidthError, InputError
-from mixq_rl.integer_model import IntegerModel
-from mixq_rl.metering import OpMeter
-from mixq_rl.nn import Component, QuantizableModel
-from mixq_rl.quantization import QTensor, check_bit_widths
-from mixq_rl.training import Progress, class_probabilities, fine_tune, fit_supernet
+from mixq_rl.errors import BitWidthError
+from mixq_rl.nn import Component
 
-__all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "SupernetEvaluator", "check_allocation", "measure_reference"]
-
-_FLOAT_BITS = 32
-
-T = TypeVar("T")
+__all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "check_allocation"]
 
 
 @dataclass(frozen=True)
@@ -84,171 +73,6 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
         if bits not in evaluator.bit_widths:
             raise BitWidthError(f"bit-width {bits} of component {component.name!r} is not among {evaluator.bit_widths}")
     return tuple(int(bits) for bits in allocation)
-
-
-def measure_reference(model: QuantizableModel, task: GraphTask, *, timing_repeats: int = 1) -> Evaluation:
-    """Return the evaluation of ``model`` executed in float32.
-
-    Args:
-        model: float-trained.
-        task: its validation split gives the accuracy.
-        timing_repeats: as of :class:`SupernetEvaluator`.
-
-    Raises:
-        InputError: for less than one timing repeat.
-    """
-    graph = model.prepare_graph(task.edge_index, task.num_nodes)
-    with model.evaluating(), model.allocated(None):
-        logits, meter, seconds = _metered(lambda: model(task.x, graph), timing_repeats)
-    return Evaluation(
-        allocation=(_FLOAT_BITS,) * len(model.quantizers),
-        accuracy=task.accuracy(logits, "validation"),
-        bitops=meter.bitops("linear"),
-        reduction=1.0,
-        product_bitops=meter.bitops("product"),
-        product_reduction=1.0,
-        bytes=meter.bytes,
-        seconds=seconds,
-    )
-
-
-def _metered(execute: Callable[[], T], timing_repeats: int) -> tuple[T, OpMeter, float]:
-    """Return what one execution gave, its meter, and the seconds: its own, or the median of the warm ones after it."""
-    if timing_repeats < 1:
-        raise InputError(f"{timing_repeats} timing repeats: at least 1 is needed")
-    with OpMeter() as first:
-        result = execute()
-    if timing_repeats == 1:
-        return result, first, first.seconds
-    return result, first, statistics.median(_seconds(execute) for _ in range(timing_repeats))
-
-
-def _seconds(execute: Callable[[], object]) -> float:
-    with OpMeter() as meter:
-        execute()
-    return meter.seconds
-
-
-class SupernetEvaluator:
-    """Evaluates allocations with one set of weights that works at all of them; each is executed on integers.
-
-    Args:
-        model: float-trained; left as it is.
-        task: its training split trains the supernet, its validation split gives the accuracies.
-        bit_widths: on offer, each within 1...8.
-        seed: of the supernet's training.
-        epochs: of the supernet's training; None: the default of :func:`~mixq_rl.training.fit_supernet`.
-        timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
-            accuracy and bit operations and is the warm-up, and the seconds are the median of so many after it.
-            The reference is timed alike.
-        progress: told after each epoch.
-
-    Attributes:
-        model: the supernet.
-        task: as given.
-        teacher: the float model's class probabilities, ``[nodes, classes]``, from which all others are distilled.
-        bit_widths: ascending.
-        timing_repeats: as given.
-        components: of the float-trained model.
-        reference: evaluation of the float-trained model.
-
-    Raises:
-        BitWidthError: for a bit-width outside 1...8.
-        InputError: for less than one timing repeat.
-    """
-
-    def __init__(
-        self,
-        model: QuantizableModel,
-        task: GraphTask,
-        *,
-        bit_widths: Sequence[int] = (2, 4, 8),
-        seed: int = 0,
-        epochs: int | None = None,
-        timing_repeats: int = 1,
-        progress: Progress | None = None,
-    ) -> None:
-        self.task = task
-        self.bit_widths = check_bit_widths(tuple(bit_widths))
-        self.timing_repeats = timing_repeats
-        self.reference = measure_reference(model, task, timing_repeats=timing_repeats)
-        self.model = copy.deepcopy(model)
-        self.components = self.model.observe(task.x, task.edge_index)
-        self.teacher = class_probabilities(self.model, task)
-        fit_supernet(
-            self.model, task, self.bit_widths, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
-        )
-        self._graph = self.model.prepare_graph(task.edge_index, task.num_nodes)
-        self._features: dict[int, QTensor] = {}
-
-    def freeze(self, allocation: Sequence[int]) -> IntegerModel:
-        """Return the integer model of one allocation, with the supernet's weights.
-
-        Raises:
-            BitWidthError: for bit-widths that are not on offer.
-            SumOverflowError: if an int32 sum might overflow.
-        """
-        return IntegerModel.freeze(self.model, check_allocation(self, allocation))
-
-    def fine_tune(
-        self,
-        allocation: Sequence[int],
-        *,
-        seed: int = 0,
-        epochs: int | None = None,
-        progress: Progress | None = None,
-    ) -> IntegerModel:
-        """Return the integer model of one allocation, with weights fine-tuned for it from the supernet's.
-
-        Args:
-            allocation: the bit-width of each component.
-            seed: of the fine-tuning.
-            epochs: None: the default of :func:`~mixq_rl.training.fine_tune`.
-            progress: told after each epoch.
-
-        Raises:
-            BitWidthError: for bit-widths that are not on offer.
-            SumOverflowError: if an int32 sum might overflow.
-        """
-        checked = check_allocation(self, allocation)
-        tuned = fine_tune(
-            self.model, self.task, checked, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
-        )
-        return IntegerModel.freeze(tuned, checked)
-
-    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Freeze each allocation, execute it on integers, and judge it on the validation split.
-
-        Raises:
-            BitWidthError: for bit-widths that are not on offer.
-            SumOverflowError: if an int32 sum might overflow.
-        """
-        return [self._evaluate(self.freeze(allocation)) for allocation in allocations]
-
-    def _evaluate(self, model: IntegerModel) -> Evaluation:
-        bits = model.input.range.bits
-        if bits not in self._features:
-            self._features[bits] = model.quantize_features(self.task.x)
-        return self._measure(model, self._features[bits], "validation")
-
-    def measure(self, model: IntegerModel, split: Split) -> Evaluation:
-        """Return the evaluation of any integer model of this network on a split: for the final table."""
-        return self._measure(model, model.quantize_features(self.task.x), split)
-
-    def _measure(self, model: IntegerModel, features: QTensor, split: Split) -> Evaluation:
-        adjacencies = model.quantize_graph(self._graph)
-        output, meter, seconds = _metered(lambda: model.execute(features, adjacencies), self.timing_repeats)
-        bitops, product_bitops = meter.bitops("linear"), meter.bitops("product")
-        return Evaluation(
-            allocation=model.allocation,
-            accuracy=self.task.accuracy(output.dequantize(), split),
-            bitops=bitops,
-            reduction=self.reference.bitops / bitops,
-            product_bitops=product_bitops,
-            product_reduction=self.reference.product_bitops / product_bitops,
-            bytes=meter.bytes,
-            seconds=seconds,
-        )
 
 
 class CachedEvaluator:

@@ -2,24 +2,42 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
-from mixq_rl.adjacency import Adjacency
 from mixq_rl.errors import ArtifactError, InputError, SumOverflowError
-from mixq_rl.nn.bounds import check_linear
-from mixq_rl.nn.gcn import IntegerAdjacency, IntegerGCNConv
+from mixq_rl.graph import Graph
+from mixq_rl.nn.activations import IntegerLookup
+from mixq_rl.nn.attention import IntegerAttend
+from mixq_rl.nn.combination import IntegerAdd, IntegerCombine
+from mixq_rl.nn.gat import IntegerScore
+from mixq_rl.nn.linear import IntegerLinear
 from mixq_rl.nn.model import QuantizableModel
+from mixq_rl.nn.operator import Signature
+from mixq_rl.nn.pooling import IntegerMaxPool
+from mixq_rl.nn.propagation import IntegerPropagate
 from mixq_rl.quantization import QTensor, Quantizer
-from mixq_rl.quantization.integer_range import within
 from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, unpack
 
-__all__ = ["IntegerModel"]
+__all__ = ["IntegerModel", "IntegerStep"]
 
-_VERSION = 2
+_VERSION = 3
+
+IntegerStep = (
+    IntegerLinear
+    | IntegerPropagate
+    | IntegerAdd
+    | IntegerCombine
+    | IntegerLookup
+    | IntegerMaxPool
+    | IntegerScore
+    | IntegerAttend
+)
+"""What an integer network may consist of."""
 
 
 @storable
@@ -27,18 +45,53 @@ _VERSION = 2
 class IntegerModel:
     """A network that executes on integers only.
 
-    Features and adjacency are quantized on the way in; between there and the last layer's integers, which are scaled
+    Features and adjacency are quantized on the way in; between there and the last step's integers, which are scaled
     into logits, no floating-point number takes part.
 
     Attributes:
         input: quantizes the node features.
-        layers: in execution order.
+        steps: in execution order; step k (from 1) takes the results of steps before it, or the input, which is 0.
+        components: their names: the input's, then the steps', in the order of the allocation.
         allocation: the bit-width of each component.
+
+    Raises:
+        ValueError: if the steps do not fit each other or the allocation.
+        SumOverflowError: if an int32 sum of a product might overflow.
     """
 
     input: Quantizer
-    layers: tuple[IntegerGCNConv, ...]
+    steps: tuple[IntegerStep, ...]
+    components: tuple[str, ...]
     allocation: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        executed = {self.components[0] if self.components else "input": self.input.range.bits}
+        for step in self.steps:
+            executed |= step.bits
+        if not self.steps or executed != dict(zip(self.components, self.allocation, strict=False)):
+            raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
+        self.signatures  # noqa: B018  made now, so that steps that do not fit are found now
+
+    @cached_property
+    def signatures(self) -> tuple[Signature, ...]:
+        """What is known of each value before execution: the input, then the steps' results."""
+        offered = self.input
+        by_column = offered.scale.dim() > 0
+        columns = offered.scale.numel() if by_column else None
+        values = [Signature(offered.range, offered.zero_point, columns, offered.row_exponent is not None, by_column)]
+        for step in self.steps:
+            if not step.sources or not all(0 <= source < len(values) for source in step.sources):
+                raise ValueError(f"step {step.result!r} takes values {step.sources}, of which there are {len(values)}")
+            values.append(step.infer([values[source] for source in step.sources]))
+        return tuple(values)
+
+    @cached_property
+    def _finished(self) -> tuple[tuple[int, ...], ...]:
+        """Which values no step after each one takes."""
+        last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
+        return tuple(
+            tuple(source for source, place in last.items() if place == index) for index in range(len(self.steps))
+        )
 
     @classmethod
     def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
@@ -49,51 +102,74 @@ class IntegerModel:
             SumOverflowError: if an int32 sum might overflow.
         """
         with model.allocated(allocation):
-            source, layers = model.freeze_layers()
-        return cls(source, layers, tuple(int(bits) for bits in allocation))
+            source, steps = model.freeze()
+        names = tuple(quantizer.name for quantizer in model.quantizers)
+        return cls(source, steps, names, tuple(int(bits) for bits in allocation))  # type: ignore[arg-type]
 
     def quantize_features(self, x: Tensor) -> QTensor:
-        """Quantize node features, ``[nodes, features]``, floating point."""
+        """Quantize node features, ``[nodes, features]``, floating point.
+
+        Raises:
+            InputError: for features that are not floating point, or whose rows are far beyond the calibration data.
+        """
+        if not x.is_floating_point():
+            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
         return self.input.quantize(x)
 
-    def quantize_graph(self, adjacency: Adjacency) -> tuple[IntegerAdjacency, ...]:
-        """Quantize a graph's adjacency for every layer.
+    def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
+        """Return what each step needs of a graph, quantized.
 
         Raises:
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
-        return tuple(layer.quantize_adjacency(adjacency) for layer in self.layers)
+        values = self.signatures
+        return tuple(step.prepare(graph, [values[source] for source in step.sources]) for step in self.steps)
 
-    def execute(self, x: QTensor, adjacencies: Sequence[IntegerAdjacency]) -> QTensor:
-        """Return the last layer's integers, ``[nodes, classes]``; integer tensors only from here to there."""
-        for layer, adjacency in zip(self.layers, adjacencies, strict=True):
-            x = layer(x, adjacency)
-        return x
+    def execute(self, x: QTensor, prepared: Sequence[Any]) -> QTensor:
+        """Return the last step's integers; integer tensors only from here to there.
 
-    def __call__(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        Args:
+            x: features of :meth:`quantize_features`.
+            prepared: what :meth:`quantize_graph` returned.
+
+        Returns:
+            ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools.
+        """
+        values: dict[int, QTensor] = {0: x}
+        steps = zip(self.steps, prepared, self._finished, strict=True)
+        for index, (step, of_graph, finished) in enumerate(steps, start=1):
+            values[index] = step([values[source] for source in step.sources], of_graph)
+            for source in finished:
+                del values[source]
+        return values[len(self.steps)]
+
+    def __call__(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Tensor:
         """Return the logits for a graph, also one never seen before.
 
         Args:
             x: node features, ``[nodes, features]``, floating point.
             edge_index: int64, ``[2, edges]``.
+            edge_weight: floating point, ``[edges]``, or None: all 1.
+            batch: int64 ``[nodes]``: the graph of each node, or None: there is one.
 
         Returns:
-            ``[nodes, classes]`` in the dtype of ``x``.
+            ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools, in the dtype of ``x``.
 
         Raises:
             InputError: for features that are not floating point, or whose rows are far beyond the calibration data.
             InvalidGraphError: for an edge to a node that does not exist.
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
-        if not x.is_floating_point():
-            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
-        adjacency = Adjacency.gcn(edge_index, x.shape[0])
-        return self.execute(self.quantize_features(x), self.quantize_graph(adjacency)).dequantize().to(x.dtype)
+        features = self.quantize_features(x)
+        graph = Graph(edge_index, x.shape[0], edge_weight=edge_weight, batch=batch)
+        return self.execute(features, self.quantize_graph(graph)).dequantize().to(x.dtype)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the weights as they are held."""
-        return sum(layer.weight.nbytes for layer in self.layers)
+        return sum(step.weight.nbytes for step in self.steps if isinstance(step, IntegerLinear | IntegerScore))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
@@ -109,30 +185,8 @@ class IntegerModel:
             ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
         """
         config, tensors = load_artifact(Path(path), "integer_model", _VERSION)
-        model: Self = unpack(config.get("model"), cls, "model", tensors)
-        model._check(path)
+        try:
+            model: Self = unpack(config.get("model"), cls, "model", tensors)
+        except (ArtifactError, SumOverflowError) as error:
+            raise ArtifactError(f"{path}: {error}") from error
         return model
-
-    def _check(self, path: str | PathLike[str]) -> None:
-        offered, zero_point = self.input.range, self.input.zero_point
-        executed, columns = [offered.bits], None
-        for layer in self.layers:
-            weight, values = layer.weight, layer.weight.values
-            if columns not in (None, weight.shape[0]):
-                raise ArtifactError(f"{path}: weights of layer {layer.name!r} do not fit what comes before")
-            columns = weight.shape[1]
-            multipliers = (layer.message.multiplier, layer.aggregate.multiplier, layer.aggregate.bias)
-            if any(entry is not None and entry.shape not in ((), (columns,)) for entry in multipliers):
-                raise ArtifactError(f"{path}: multipliers of layer {layer.name!r} do not fit its {columns} columns")
-            if not weight.range.signed or not within(values, weight.range.minimum, weight.range.maximum):
-                raise ArtifactError(
-                    f"{path}: weights of layer {layer.name!r} are not signed integers of {weight.bits} bits"
-                )
-            executed += [weight.bits, layer.message.range.bits, layer.adjacency.range.bits, layer.aggregate.range.bits]
-            try:
-                check_linear(layer.name, values, offered, zero_point)
-            except SumOverflowError as error:
-                raise ArtifactError(f"{path}: {error}") from error
-            offered, zero_point = layer.aggregate.range, layer.aggregate.zero_point
-        if not self.layers or tuple(executed) != self.allocation:
-            raise ArtifactError(f"{path}: its allocation {self.allocation} is not what its layers have, {executed}")

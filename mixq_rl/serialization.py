@@ -61,7 +61,11 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
     options = typing.get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     if data is None and type(None) in options:
         return None
-    expected = next(option for option in options if option is not type(None))
+    options = tuple(option for option in options if option is not type(None))
+    expected = options[0]
+    if len(options) > 1:  # of several classes the one that the file names
+        kind = data.get("type") if isinstance(data, dict) else None
+        expected = next((option for option in options if option.__name__ == kind), expected)
     if expected is Tensor:
         if not isinstance(data, dict) or str(data.get("tensor")) not in tensors:
             raise ArtifactError(f"{name}: tensor missing")
@@ -69,7 +73,9 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
     if typing.get_origin(expected) is tuple:
         if not isinstance(data, list):
             raise ArtifactError(f"{name}: a list is missing")
-        item = typing.get_args(expected)[0]
+        item, *rest = typing.get_args(expected)
+        if rest != [...] and len(data) != 1 + len(rest):
+            raise ArtifactError(f"{name}: {len(data)} entries where {1 + len(rest)} belong")
         return tuple(unpack(entry, item, f"{name}.{index}", tensors) for index, entry in enumerate(data))
     if dataclasses.is_dataclass(expected):
         return _unpack_object(data, expected, name, tensors)

@@ -54,6 +54,29 @@ class CSR:
         rowptr[1:] = counts.cumsum(0)
         return CSR(rowptr, self.row[order].to(torch.int32), self.num_rows), order
 
+    def repeated(self, heads: int) -> tuple["CSR", Tensor]:
+        """Return the places of ``heads`` matrices of one structure as one, and where its entries come from.
+
+        Row ``i * heads + h`` of it holds row i of matrix h, whose columns are ``j * heads + h``. Its entries are those
+        of ``value.flatten()[order]``, for ``value`` ``[entries, heads]`` and ``order`` int64 ``[entries * heads]``.
+        It is made once.
+        """
+        if heads not in self._repeated:
+            counts = self.rowptr.diff().long().repeat_interleave(heads)
+            rowptr = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=self.rowptr.device)
+            rowptr[1:] = counts.cumsum(0)
+            row = torch.repeat_interleave(torch.arange(counts.numel(), device=self.rowptr.device), counts)
+            within = torch.arange(row.numel(), device=row.device) - rowptr[row]
+            entry, head = self.rowptr.long()[row // heads] + within, row % heads
+            col = self.col.long()[entry] * heads + head
+            csr = CSR(rowptr.to(torch.int32), col.to(torch.int32), self.num_columns * heads)
+            self._repeated[heads] = (csr, entry * heads + head)
+        return self._repeated[heads]
+
+    @cached_property
+    def _repeated(self) -> dict[int, tuple["CSR", Tensor]]:
+        return {}
+
     def matmul(self, value: Tensor, x: Tensor) -> Tensor:
         """Return the product of the matrix with entries ``value`` ``[entries]`` and ``x`` ``[columns, features]``."""
         product: Tensor = _Matmul.apply(self, value, x)

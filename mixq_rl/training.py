@@ -1,41 +1,39 @@
 """Float training, the any-bit-width supernet, and quantization-aware fine-tuning: one loop, three losses."""
 
 import copy
-import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mixq_rl.datasets import GraphTask
-from mixq_rl.errors import InputError
+from mixq_rl.datasets import GraphInputs, GraphTask
+from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.optimization import Progress, Schedule, Score, optimize
 from mixq_rl.quantization import check_bit_widths
 from mixq_rl.randomness import seeded
-from mixq_rl.sparse import as_features
+from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["Progress", "class_probabilities", "fine_tune", "fit", "fit_supernet"]
+__all__ = ["Progress", "Schedule", "calibrate", "calibration_inputs", "class_probabilities", "fine_tune", "fit", "fit_supernet", "schedules"]
 
-Progress = Callable[[int, int], None]
-"""Called with (epochs done, epochs in all)."""
+Purpose = Literal["float", "supernet", "fine-tune"]
 
+schedules: dict[tuple[Purpose, str], Schedule] = {
+    ("float", "node"): Schedule(epochs=200, learning_rate=0.01),
+    ("supernet", "node"): Schedule(epochs=150, learning_rate=5e-3),
+    ("fine-tune", "node"): Schedule(epochs=100, learning_rate=5e-3),
+    ("float", "graph"): Schedule(epochs=100, learning_rate=0.01, weight_decay=1e-4),
+    ("supernet", "graph"): Schedule(epochs=60, learning_rate=3e-3, weight_decay=1e-4, label_weight=1.0),
+    ("fine-tune", "graph"): Schedule(epochs=40, learning_rate=3e-3, weight_decay=1e-4, label_weight=1.0),
+}
+"""What training goes by unless told otherwise: by purpose and kind of task.
 
-@dataclass(frozen=True)
-class _Schedule:
-    epochs: int
-    learning_rate: float
-    scale_learning_rate: float
-    weight_decay: float
+On node tasks the float model answers for all nodes: beside its predictions the few labels mainly overfit.
+"""
 
-
-_FLOAT = _Schedule(epochs=200, learning_rate=0.01, scale_learning_rate=0.0, weight_decay=5e-4)
-_SUPERNET = _Schedule(epochs=150, learning_rate=5e-3, scale_learning_rate=1e-2, weight_decay=5e-4)
-_FINE_TUNE = _Schedule(epochs=100, learning_rate=5e-3, scale_learning_rate=1e-2, weight_decay=5e-4)
-
-# Beside the float model's predictions for all nodes, the few labels mainly overfit.
-_LABEL_WEIGHT = 0.1
+_CALIBRATION_GRAPHS = 128
 
 
 def fit(
@@ -43,35 +41,66 @@ def fit(
     task: GraphTask,
     *,
     seed: int = 0,
+    schedule: Schedule | None = None,
     epochs: int | None = None,
     progress: Progress | None = None,
 ) -> QuantizableModel:
     """Train ``model`` in float32 and leave it at its best epoch by validation.
 
-    Adam, learning rate 0.01, weight decay 5e-4, cosine schedule. The components are measured anew afterwards.
+    The components are measured anew afterwards.
 
     Args:
         model: is changed in place.
-        task: its training nodes give the loss, its validation nodes choose the epoch.
-        seed: of dropout.
-        epochs: 200 unless given.
+        task: its training split gives the loss, its validation split chooses the epoch.
+        seed: of dropout and of the order of graphs.
+        schedule: None: that of :data:`schedules`.
+        epochs: None: those of the schedule.
         progress: told after each epoch.
 
     Returns:
         ``model``.
     """
-    x, graph = as_features(task.x), model.prepare_graph(task.edge_index, task.num_nodes)
-
-    def loss() -> Tensor:
-        return _supervised(model(x, graph), task)
-
-    def validate() -> tuple[float, float]:
-        return _validation(model(x, graph), task)
-
+    schedule = _schedule("float", task, schedule, epochs)
+    forward = _Forward(model, task)
     with seeded(seed), model.allocated(None):
-        _train(model, _schedule(_FLOAT, epochs), loss, validate, progress)
-    model.observe(task.x, graph)
+        optimize(
+            model,
+            schedule,
+            _batches(task, schedule, seed),
+            lambda inputs: _supervised(forward(inputs), inputs),
+            lambda: _validation(forward, task),
+            progress,
+        )
+    inputs = calibration_inputs(task)
+    model.observe(inputs.x, inputs.graph)
     return model
+
+
+def calibrate(model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int]) -> tuple[int, ...]:
+    """Give every component of ``model`` scales for each bit-width, from the float values on training data.
+
+    Args:
+        model: float-trained; changed in place.
+        task: gives the data: the graph, or 128 training graphs.
+        bit_widths: on offer, each within 1...8.
+
+    Returns:
+        the bit-widths, ascending.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+        SumOverflowError: if at the highest bit-width an int32 sum might overflow.
+    """
+    offered = check_bit_widths(tuple(bit_widths))
+    inputs = calibration_inputs(task)
+    model.calibrate(inputs.x, inputs.graph, offered)
+    IntegerModel.freeze(model, [offered[-1]] * len(model.quantizers)).quantize_graph(inputs.graph)
+    return offered
+
+
+def calibration_inputs(task: GraphTask) -> GraphInputs:
+    """Return what components are measured and calibrated on: the graph, or 128 training graphs."""
+    return next(iter(task.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS)))
 
 
 def fit_supernet(
@@ -81,6 +110,7 @@ def fit_supernet(
     *,
     teacher: Tensor | None = None,
     seed: int = 0,
+    schedule: Schedule | None = None,
     epochs: int | None = None,
     progress: Progress | None = None,
 ) -> QuantizableModel:
@@ -93,9 +123,10 @@ def fit_supernet(
         model: float-trained; changed in place.
         task: as in :func:`fit`.
         bit_widths: on offer, each within 1...8.
-        teacher: class probabilities to be distilled from, ``[nodes, classes]``; None: those of ``model`` as it comes.
-        seed: of dropout and of the allocations drawn.
-        epochs: 150 unless given.
+        teacher: what :func:`class_probabilities` gives; None: that of ``model`` as it comes.
+        seed: of dropout, of the order of graphs, and of the allocations drawn.
+        schedule: None: that of :data:`schedules`.
+        epochs: None: those of the schedule.
         progress: told after each epoch.
 
     Returns:
@@ -103,28 +134,24 @@ def fit_supernet(
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
+        SumOverflowError: if at the highest bit-width an int32 sum might overflow.
     """
-    offered = check_bit_widths(tuple(bit_widths))
-    x, graph = as_features(task.x), model.prepare_graph(task.edge_index, task.num_nodes)
+    schedule = _schedule("supernet", task, schedule, epochs)
     target = class_probabilities(model, task) if teacher is None else teacher
-    model.calibrate(task.x, graph, offered)
-    count = len(model.quantizers)
-    with model.allocated([offered[-1]] * count):
-        model.check_sums(graph)
-    draw = random.Random(seed)
+    offered = calibrate(model, task, bit_widths)
+    forward, count, draw = _Forward(model, task), len(model.quantizers), random.Random(seed)
 
-    def loss() -> Tensor:
+    def loss(inputs: GraphInputs) -> Tensor:
         allocations = [[offered[-1]] * count, [offered[0]] * count]
         allocations += [[draw.choice(offered) for _ in range(count)] for _ in range(2)]
         total = torch.zeros(())
         for allocation in allocations:
             with model.allocated(allocation):
-                total = total + _distilled(model(x, graph), task, target)
+                total = total + _distilled(forward(inputs), inputs, target, schedule.label_weight)
         return total / len(allocations)
 
     with seeded(seed):
-        _train(model, _schedule(_SUPERNET, epochs), loss, None, progress)
+        optimize(model, schedule, _batches(task, schedule, seed), loss, None, progress)
     return model
 
 
@@ -134,6 +161,7 @@ def fine_tune(
     allocation: Sequence[int],
     *,
     seed: int = 0,
+    schedule: Schedule | None = None,
     epochs: int | None = None,
     teacher: Tensor | None = None,
     progress: Progress | None = None,
@@ -146,99 +174,81 @@ def fine_tune(
         model: calibrated at the allocation's bit-widths (a supernet); left as it is.
         task: as in :func:`fit`.
         allocation: the bit-width of each component; in force in the model returned.
-        seed: of dropout.
-        epochs: 100 unless given.
-        teacher: class probabilities of the float model, ``[nodes, classes]``, to be distilled from; None: labels only.
+        seed: of dropout and of the order of graphs.
+        schedule: None: that of :data:`schedules`.
+        epochs: None: those of the schedule.
+        teacher: what :func:`class_probabilities` gives for the float model, to be distilled from; None: labels only.
         progress: told after each epoch.
     """
+    schedule = _schedule("fine-tune", task, schedule, epochs)
     model = copy.deepcopy(model)
     model.allocation = tuple(allocation)
-    x, graph = as_features(task.x), model.prepare_graph(task.edge_index, task.num_nodes)
+    forward = _Forward(model, task)
 
-    def loss() -> Tensor:
-        logits = model(x, graph)
-        return _supervised(logits, task) if teacher is None else _distilled(logits, task, teacher)
-
-    def validate() -> tuple[float, float]:
-        return _validation(model(x, graph), task)
+    def loss(inputs: GraphInputs) -> Tensor:
+        logits = forward(inputs)
+        if teacher is None:
+            return _supervised(logits, inputs)
+        return _distilled(logits, inputs, teacher, schedule.label_weight)
 
     with seeded(seed):
-        _train(model, _schedule(_FINE_TUNE, epochs), loss, validate, progress)
+        optimize(
+            model, schedule, _batches(task, schedule, seed), loss, lambda: _validation(forward, task), progress
+        )
     return model
 
 
 def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
-    """Return the float model's predictions for all nodes, ``[nodes, classes]``, from which others are distilled."""
+    """Return the float model's predictions, from which others are distilled.
+
+    Args:
+        model: float-trained.
+        task: of a node task all nodes are answered, of a graph task the training graphs, as training knows no others.
+
+    Returns:
+        ``[nodes, classes]``, or ``[graphs, classes]``, 0 for graphs that are not for training.
+    """
+    inputs = task.inputs("train")
     with model.evaluating(), model.allocated(None):
-        probabilities: Tensor = model(task.x, task.edge_index).softmax(dim=1)
-    return probabilities
+        answers = model(inputs.x, inputs.graph).softmax(dim=1)
+    return answers.new_zeros(task.y.numel(), answers.shape[1]).index_copy(0, inputs.index, answers)
 
 
-def _schedule(default: _Schedule, epochs: int | None) -> _Schedule:
-    if epochs is not None and epochs < 0:
-        raise InputError(f"{epochs} epochs: at least 0 are needed")
-    return default if epochs is None else replace(default, epochs=epochs)
+class _Forward:
+    """Computes a model's logits for parts of a task; the features of a node task are made sparse once."""
+
+    def __init__(self, model: QuantizableModel, task: GraphTask) -> None:
+        self._model = model
+        self._whole = task.x if task.kind == "node" else None
+        self._features: Tensor | SparseMatrix | None = None if self._whole is None else model.features(self._whole)
+
+    def __call__(self, inputs: GraphInputs) -> Tensor:
+        whole = self._whole is not None and inputs.x is self._whole
+        features = self._features if whole and self._features is not None else inputs.x
+        logits: Tensor = self._model(features, inputs.graph)
+        return logits
 
 
-def _train(
-    model: nn.Module,
-    schedule: _Schedule,
-    loss: Callable[[], Tensor],
-    validate: Callable[[], tuple[float, float]] | None,
-    progress: Progress | None,
-) -> None:
-    scales = [p for name, p in model.named_parameters() if "log_scales" in name and p.requires_grad]
-    weights = [p for name, p in model.named_parameters() if "log_scales" not in name]
-    optimizer = torch.optim.Adam(
-        [
-            {"params": weights, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
-            {"params": scales, "lr": schedule.scale_learning_rate},
-        ]
-    )
-    decay = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / max(schedule.epochs, 1)))
-    )
-    best, best_state = (-math.inf, -math.inf), None
-    if validate is not None:
-        best, best_state = _scored(model, validate), copy.deepcopy(model.state_dict())
-    for epoch in range(schedule.epochs):
-        model.train()
-        optimizer.zero_grad()
-        value = loss()
-        if not math.isfinite(value.item()):
-            raise InputError(
-                f"training diverged in epoch {epoch + 1}: the loss is {value.item()}; normalise the features"
-            )
-        value.backward()
-        optimizer.step()
-        decay.step()
-        if validate is not None:
-            score = _scored(model, validate)
-            if score > best:
-                best, best_state = score, copy.deepcopy(model.state_dict())
-        if progress is not None:
-            progress(epoch + 1, schedule.epochs)
-    if best_state is not None:
-        model.load_state_dict(best_state)
-    model.eval()
+def _schedule(purpose: Purpose, task: GraphTask, schedule: Schedule | None, epochs: int | None) -> Schedule:
+    return (schedule or schedules[purpose, task.kind]).lasting(epochs)
 
 
-@torch.no_grad()
-def _scored(model: nn.Module, validate: Callable[[], tuple[float, float]]) -> tuple[float, float]:
-    model.eval()
-    return validate()
+def _batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iterable[GraphInputs]]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: task.training_batches(generator, schedule.batch_size)
 
 
-def _supervised(logits: Tensor, task: GraphTask) -> Tensor:
-    mask = task.masks["train"]
-    return nn.functional.cross_entropy(logits[mask], task.y[mask])
+def _supervised(logits: Tensor, inputs: GraphInputs) -> Tensor:
+    return nn.functional.cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
 
 
-def _distilled(logits: Tensor, task: GraphTask, teacher: Tensor) -> Tensor:
+def _distilled(logits: Tensor, inputs: GraphInputs, teacher: Tensor, label_weight: float) -> Tensor:
     # All nodes' features are there in training; only the labels of validation and test nodes are withheld.
-    return _LABEL_WEIGHT * _supervised(logits, task) + nn.functional.cross_entropy(logits, teacher)
+    taught = nn.functional.cross_entropy(logits, teacher[inputs.index])
+    return label_weight * _supervised(logits, inputs) + taught
 
 
-def _validation(logits: Tensor, task: GraphTask) -> tuple[float, float]:
-    mask = task.masks["validation"]
-    return task.accuracy(logits, "validation"), -float(nn.functional.cross_entropy(logits[mask], task.y[mask]))
+def _validation(forward: _Forward, task: GraphTask) -> Score:
+    inputs = task.inputs("validation")
+    logits = forward(inputs)
+    return task.accuracy(logits, "validation"), -float(_supervised(logits, inputs))

@@ -1,4 +1,4 @@
-"""The user's own graph, from a file of arrays."""
+"""The user's own graph, or graphs, from a file of arrays."""
 
 import warnings
 import zipfile
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixq_rl.datasets.splits import fraction_split
+from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
 
@@ -20,17 +20,27 @@ SUFFIXES = (".npz", ".pt")
 _MASKS: dict[str, Split] = {"train_mask": "train", "val_mask": "validation", "test_mask": "test"}
 _SPLIT_SEED = 0
 _FEWEST_NODES = 5
+_FOLDS = 10
 
 
-def load_file(path: Path) -> GraphTask:
-    """Load a graph from ``.npz``, or from ``.pt`` holding a dictionary of tensors and nothing else.
+def load_file(path: Path, fold: int | None = None) -> GraphTask:
+    """Load a graph, or many, from ``.npz``, or from ``.pt`` holding a dictionary of tensors and nothing else.
 
-    Entries: ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` ``[nodes]`` and, all three or none,
-    ``train_mask``, ``val_mask``, ``test_mask`` ``[nodes]``. Without masks the nodes are split 60/20/20 by a fixed seed.
+    Entries: ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` ``[nodes]``, optionally ``edge_weight``
+    ``[edges]``, and, all three or none, ``train_mask``, ``val_mask``, ``test_mask`` ``[nodes]``. Without masks the
+    nodes are split 60/20/20 by a fixed seed.
+
+    With ``batch`` ``[nodes]``, the graph of each node, ascending, graphs are classified: ``y`` and the masks then have
+    an entry for each graph. Without masks the graphs are split into ten stratified folds.
+
+    Args:
+        path: of the file.
+        fold: 0...9 for graphs without masks, 0 otherwise; None: 0.
 
     Raises:
         DataNotFoundError: if there is no such file.
         InvalidGraphError: if it cannot be read, lacks an entry, or contradicts itself.
+        InputError: for another fold.
     """
     if not path.is_file():
         raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
@@ -40,27 +50,47 @@ def load_file(path: Path) -> GraphTask:
         raise InvalidGraphError(
             f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}"
         )
-    x, edge_index, y = (entries[name] for name in ("x", "edge_index", "y"))
+    x, y = entries["x"], entries["y"]
     if y.is_floating_point():
         raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
-    if not edge_index.is_floating_point():
-        edge_index = edge_index.long()
-    return GraphTask(path.name, x.float(), edge_index, y.long(), _masks(path, entries))
+    edge_weight, batch = entries.get("edge_weight"), entries.get("batch")
+    return GraphTask(
+        path.name,
+        x.float(),
+        _integers(entries["edge_index"]),
+        y.long(),
+        _masks(path, entries, fold),
+        edge_weight=None if edge_weight is None else edge_weight.float(),
+        batch=None if batch is None else _integers(batch),
+    )
 
 
-def _masks(path: Path, entries: dict[str, Tensor]) -> dict[Split, Tensor]:
+def _integers(entry: Tensor) -> Tensor:
+    return entry if entry.is_floating_point() else entry.long()
+
+
+def _masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
     given = [name for name in _MASKS if name in entries]
     if not given:
-        nodes = len(entries["x"]) if entries["x"].dim() else 0
-        if nodes < _FEWEST_NODES:
-            raise InvalidGraphError(f"{path.name}: {nodes} nodes are too few to be split: give {', '.join(_MASKS)}")
-        return fraction_split(nodes, train=0.6, validation=0.2, seed=_SPLIT_SEED)
+        return _drawn_masks(path, entries, fold)
     if len(given) < len(_MASKS):
         raise InvalidGraphError(f"{path.name}: only {', '.join(given)} given; give all of {', '.join(_MASKS)}, or none")
     for name in given:
         if not bool(((entries[name] == 0) | (entries[name] == 1)).all()):
             raise InvalidGraphError(f"{path.name}: {name} holds other values than false and true")
+    check_fold(path.name, fold)
     return {split: entries[name].bool() for name, split in _MASKS.items()}
+
+
+def _drawn_masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
+    noun, rows, fewest = ("graph", "y", _FOLDS) if "batch" in entries else ("node", "x", _FEWEST_NODES)
+    count = len(entries[rows]) if entries[rows].dim() else 0
+    if count < fewest:
+        raise InvalidGraphError(f"{path.name}: {count} {noun}s are too few to be split: give {', '.join(_MASKS)}")
+    if noun == "node":
+        check_fold(path.name, fold)
+        return fraction_split(count, train=0.6, validation=0.2, seed=_SPLIT_SEED)
+    return fold_split(entries["y"].reshape(-1).long(), folds=_FOLDS, fold=check_fold(path.name, fold, _FOLDS))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

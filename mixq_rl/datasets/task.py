@@ -1,34 +1,49 @@
 """A graph problem: data, what is to be predicted, splits and metric."""
 
-import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mixq_rl.adjacency import check_edge_index
+from mixq_rl.datasets.batching import GraphSelection
+from mixq_rl.datasets.consistency import (
+    check_arbitrary_sign,
+    check_batch,
+    check_edges,
+    check_features,
+    check_labels,
+    check_masks,
+)
+from mixq_rl.datasets.inputs import GraphInputs
 from mixq_rl.errors import InvalidGraphError
+from mixq_rl.graph import Graph
 
 __all__ = ["GraphTask", "Split"]
-
-_GREATEST_FEATURE = 1e18
 
 Split = Literal["train", "validation", "test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GraphTask:
-    """Node classification on one graph, checked on construction.
+    """Classification of the nodes of one graph, or of many graphs; checked on construction.
 
     Attributes:
         name: ``"Cora"``.
-        x: features, float32 ``[nodes, features]``, no greater than 1e18.
-        edge_index: int64 ``[2, edges]``, sources and targets.
-        y: classes 0, 1, 2, ..., int64 ``[nodes]``; anything negative where no mask is set.
-        masks: bool ``[nodes]`` for ``"train"``, ``"validation"`` and ``"test"``; no node is in two of them.
-        kind: ``"node"``.
+        x: features, float32 ``[nodes, features]``, no greater than 1e18; those of many graphs one after another.
+        edge_index: int64 ``[2, edges]``, sources and targets, numbered over all graphs.
+        y: classes 0, 1, 2, ..., int64 ``[nodes]``, or ``[graphs]`` where graphs are classified; anything negative
+            where no mask is set.
+        masks: bool ``[nodes]`` or ``[graphs]`` for ``"train"``, ``"validation"`` and ``"test"``; no node (graph) is
+            in two of them.
+        edge_weight: finite float32 ``[edges]``, or None: all 1.
+        batch: int64 ``[nodes]``, ascending: the graph 0, 1, 2, ... of each node, where graphs are classified; or
+            None: nodes are.
         metric: ``"accuracy"``.
+        arbitrary_sign: bool ``[features]``, or None: the columns whose sign means nothing, such as eigenvectors'.
+            ``training_batches`` of graphs draws their signs anew, so that a network learns not to depend on them.
 
     Raises:
         InvalidGraphError: saying what contradicts what.
@@ -39,76 +54,104 @@ class GraphTask:
     edge_index: Tensor
     y: Tensor
     masks: dict[Split, Tensor]
-    kind: Literal["node"] = "node"
+    edge_weight: Tensor | None = None
+    batch: Tensor | None = None
     metric: Literal["accuracy"] = "accuracy"
+    arbitrary_sign: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.x.dim() != 2 or not self.x.numel():
-            raise InvalidGraphError(f"{self.name}: x must be of shape [nodes, features], not {list(self.x.shape)}")
-        if self.x.dtype != torch.float32:
-            raise InvalidGraphError(f"{self.name}: x must be float32, not {self.x.dtype}")
-        if not bool(torch.isfinite(self.x).all()):
-            node = int((~torch.isfinite(self.x)).any(dim=1).nonzero()[0])
-            raise InvalidGraphError(
-                f"{self.name}: the features of node {node} are not finite: replace NaN and infinity"
-            )
-        if float(self.x.abs().max()) > _GREATEST_FEATURE:
-            raise InvalidGraphError(f"{self.name}: features reach {float(self.x.abs().max()):.3g}: normalise them")
-        nodes = self.x.shape[0]
-        if self.y.shape != (nodes,):
-            raise InvalidGraphError(
-                f"{self.name}: y has shape {list(self.y.shape)}, but there are {nodes} nodes: each needs one label"
-            )
-        if self.y.dtype != torch.int64:
-            raise InvalidGraphError(f"{self.name}: y must hold classes 0, 1, 2, ..., as int64, not {self.y.dtype}")
         try:
-            check_edge_index(self.edge_index, nodes)
+            check_features(self.x)
+            if self.arbitrary_sign is not None:
+                check_arbitrary_sign(self.arbitrary_sign, self.num_features)
+            if self.batch is not None:
+                check_batch(self.batch, self.num_nodes)
+            check_labels(self.y, self.num_nodes if self.batch is None else self.num_graphs, self.kind)
+            check_edges(self.edge_index, self.num_nodes, self.edge_weight, self.batch)
+            check_masks(self.masks, self.y, self.kind)
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self.name}: {error}") from error
-        for split, mask in self.masks.items():
-            if mask.dtype != torch.bool or mask.shape != (nodes,):
-                raise InvalidGraphError(
-                    f"{self.name}: the {split} mask must be boolean, one entry for each of {nodes} nodes"
-                )
-            if not bool(mask.any()):
-                raise InvalidGraphError(f"{self.name}: the {split} mask is empty: mark at least one node")
-        self._check_masks()
 
-    def _check_masks(self) -> None:
-        for one, other in itertools.combinations(self.masks, 2):
-            shared = (self.masks[one] & self.masks[other]).nonzero()
-            if shared.numel():
-                raise InvalidGraphError(
-                    f"{self.name}: node {int(shared[0])} is in the {one} and the {other} mask: each node may be in one"
-                )
-        labelled = torch.stack(list(self.masks.values())).any(dim=0)
-        wrong = labelled & ((self.y < 0) | (self.y >= self.num_nodes))
-        if bool(wrong.any()):
-            node = int(wrong.nonzero()[0])
-            raise InvalidGraphError(
-                f"{self.name}: node {node} has class {int(self.y[node])}: the classes of nodes in a mask are "
-                f"0, 1, 2, ..., fewer than there are nodes"
-            )
+    @property
+    def kind(self) -> Literal["node", "graph"]:
+        """What is classified."""
+        return "node" if self.batch is None else "graph"
 
     @property
     def num_nodes(self) -> int:
         return self.x.shape[0]
 
     @property
+    def num_graphs(self) -> int:
+        return 1 if self.batch is None else int(self.batch[-1]) + 1
+
+    @property
     def num_features(self) -> int:
         return self.x.shape[1]
 
-    @property
+    @cached_property
     def num_classes(self) -> int:
         labelled = torch.stack(list(self.masks.values())).any(dim=0)
         return int(self.y[labelled].max()) + 1
 
+    def inputs(self, split: Split) -> GraphInputs:
+        """Return what a network is given to answer for a split; made once.
+
+        Of a node task it is the whole graph, the same for all splits but for ``labelled``; of a graph task it is the
+        split's graphs, in ascending order.
+        """
+        if split not in self._inputs:
+            rows = self.masks[split].nonzero()[:, 0]
+            self._inputs[split] = self._whole(rows) if self.batch is None else self._selection(rows)
+        return self._inputs[split]
+
+    def training_batches(self, generator: torch.Generator, size: int = 32) -> Iterator[GraphInputs]:
+        """Yield what one epoch trains on.
+
+        Of a node task it is the whole graph at once, of a graph task the training graphs, each once, in an order drawn
+        from ``generator`` and ``size`` at a time.
+        """
+        if self.batch is None:
+            yield self.inputs("train")
+            return
+        graphs = self.masks["train"].nonzero()[:, 0]
+        for chosen in graphs[torch.randperm(graphs.numel(), generator=generator)].split(size):
+            yield self._with_drawn_signs(self._selection(chosen), generator)
+
     def accuracy(self, logits: Tensor, split: Split) -> float:
-        """Return the share of nodes of a split whose greatest logit is that of their class, in [0, 1]."""
+        """Return the share of a split's nodes (graphs) whose greatest logit is that of their class, in [0, 1].
+
+        Args:
+            logits: of ``inputs(split)``: ``[nodes, classes]``, or ``[graphs of the split, classes]``.
+            split: which nodes (graphs) count.
+        """
         mask = self.masks[split]
-        return float((logits[mask].argmax(dim=1) == self.y[mask]).double().mean())
+        answers = (logits[mask] if self.batch is None else logits).argmax(dim=1)
+        return float((answers == self.y[mask]).double().mean())
 
     def majority_accuracy(self, split: Split) -> float:
         """Return the accuracy of always answering the split's most frequent class."""
         labels = self.y[self.masks[split]]
         return float(torch.bincount(labels).max()) / labels.numel()
+
+    def _with_drawn_signs(self, inputs: GraphInputs, generator: torch.Generator) -> GraphInputs:
+        if self.arbitrary_sign is None:
+            return inputs
+        signs = 2.0 * torch.randint(2, (self.num_features,), generator=generator) - 1
+        return replace(inputs, x=inputs.x * torch.where(self.arbitrary_sign, signs, 1.0))
+
+    @cached_property
+    def _inputs(self) -> dict[Split, GraphInputs]:
+        return {}
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return Graph(self.edge_index, self.num_nodes, edge_weight=self.edge_weight)
+
+    @cached_property
+    def _selection(self) -> GraphSelection:
+        assert self.batch is not None
+        return GraphSelection(self.x, self.edge_index, self.edge_weight, self.batch, self.y)
+
+    def _whole(self, labelled: Tensor) -> GraphInputs:
+        return GraphInputs(self.x, self._graph, self.y, labelled, torch.arange(self.num_nodes))

@@ -1,21 +1,44 @@
 """Quantizable layers, one file each, and the networks built of them."""
 
-from mixq_rl.adjacency import Adjacency
+from mixq_rl.nn.activations import Activation
+from mixq_rl.nn.combination import Add, Concatenate, Maximum
 from mixq_rl.nn.component import KINDS, PROBE_BITS, STATISTICS, Component
-from mixq_rl.nn.gcn import GCNConv, IntegerGCNConv
-from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.nn.models import GCN, build_model, models
+from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gcn import GCNConv
+from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.linear import Linear
+from mixq_rl.nn.model import INPUT, Node, QuantizableModel
+from mixq_rl.nn.models import build_model, models
+from mixq_rl.nn.operator import Chain, Dropout
+from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
+from mixq_rl.nn.propagation import Propagate
+from mixq_rl.nn.sage import SAGEConv
+from mixq_rl.nn.tag import TAGConv
 
 __all__ = [
-    "GCN",
+    "INPUT",
     "KINDS",
     "PROBE_BITS",
     "STATISTICS",
-    "Adjacency",
+    "Activation",
+    "Add",
+    "Chain",
     "Component",
+    "Concatenate",
+    "Dropout",
+    "GATConv",
     "GCNConv",
-    "IntegerGCNConv",
+    "GINConv",
+    "Linear",
+    "MaxPool",
+    "Maximum",
+    "Node",
+    "Propagate",
     "QuantizableModel",
+    "SAGEConv",
+    "TAGConv",
     "build_model",
+    "mean_pool",
     "models",
+    "sum_pool",
 ]

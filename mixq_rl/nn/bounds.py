@@ -41,7 +41,14 @@ def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: i
 
 
 def check_aggregate(
-    name: str, csr: CSR, weights: IntegerRange, weight_zero_point: int, offered: IntegerRange, zero_point: int
+    name: str,
+    csr: CSR,
+    weights: IntegerRange,
+    weight_zero_point: int,
+    offered: IntegerRange,
+    zero_point: int,
+    *,
+    heads: int = 1,
 ) -> None:
     """Check the sums over each row's neighbours, the theorem's four terms included.
 
@@ -52,12 +59,13 @@ def check_aggregate(
         weight_zero_point: of the adjacency.
         offered: range of the messages.
         zero_point: of the messages.
+        heads: how many such sums are added up.
 
     Raises:
         SumOverflowError: naming layer and node.
     """
     worst, degree = csr.fullest_row
-    bound = degree * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
+    bound = heads * degree * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
     if bound > _LIMIT:
         raise SumOverflowError(
             f"layer {name!r}: the sum over the {degree} neighbours of node {worst} may reach {bound}, "

@@ -1,76 +1,138 @@
-"""What every quantizable network offers, whatever its layers."""
+"""A network whose components can each be quantized, whatever its layers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mixq_rl.adjacency import Adjacency
-from mixq_rl.errors import BitWidthError
+from mixq_rl.errors import BitWidthError, InputError
+from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_statistics
-from mixq_rl.nn.gcn import IntegerGCNConv
-from mixq_rl.quantization import LearnedQuantizer, Quantizer
-from mixq_rl.sparse import SparseMatrix
+from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Step, Symbol, Value
+from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer
+from mixq_rl.sparse import SparseMatrix, as_features
 
-__all__ = ["QuantizableModel"]
+__all__ = ["INPUT", "Node", "QuantizableModel"]
+
+INPUT = "x"
+"""What the nodes of a network call its input."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A place in a network.
+
+    Attributes:
+        name: of its own.
+        layer: an :class:`~mixq_rl.nn.operator.Operator`, or a module that is called like one.
+        sources: names of the nodes whose results it takes, or :data:`INPUT`.
+    """
+
+    name: str
+    layer: nn.Module
+    sources: tuple[str, ...]
 
 
 class QuantizableModel(nn.Module):
     """A network whose components can each be quantized at a bit-width of their own.
 
-    Subclasses build layers that hold :class:`~mixq_rl.quantization.LearnedQuantizer` modules in execution order, and
-    implement the methods that raise NotImplementedError here.
+    Args:
+        nodes: in execution order; the last gives the logits.
+        input_name: of the input's component: ``"conv1.input"``.
 
     Attributes:
         components: one entry for each quantizer, in execution order, as measured by :meth:`observe` last.
+
+    Raises:
+        InputError: if two components have one name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Sequence[Node], *, input_name: str) -> None:
         super().__init__()
         self.components: tuple[Component, ...] = ()
+        self.nodes = tuple(nodes)
+        granularity = self._input_granularity()
+        affine = granularity is Granularity.TENSOR
+        self.input = LearnedQuantizer(input_name, "input", signed=None, affine=affine, granularity=granularity)
+        self.layers = nn.ModuleList(node.layer for node in self.nodes)
+        names = [quantizer.name for quantizer in self.quantizers]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(f"two components are called {repeated[0]!r}: give every layer a name of its own")
 
-    def float_forward(self, x: Tensor | SparseMatrix, adjacency: Adjacency) -> Tensor:
-        raise NotImplementedError
+    def _input_granularity(self) -> Granularity:
+        taken = {getattr(layer, "takes", Granularity.TENSOR) for layer in self._consumers(INPUT)}
+        return taken.pop() if len(taken) == 1 else Granularity.TENSOR
 
-    def fake_quantized_forward(self, x: Tensor | SparseMatrix, adjacency: Adjacency) -> Tensor:
-        raise NotImplementedError
+    def _consumers(self, name: str) -> list[nn.Module]:
+        found: list[nn.Module] = []
+        for node in self.nodes:
+            if name in node.sources:
+                found += self._consumers(node.name) if isinstance(node.layer, Dropout) else [node.layer]
+        return found
 
-    def freeze_layers(self) -> tuple[Quantizer, tuple[IntegerGCNConv, ...]]:
-        """Return the input's quantizer and the integer layers at the allocation in force.
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
+        for module in self.modules():
+            if isinstance(module, Operator) and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
 
-        Raises:
-            BitWidthError: if no allocation is in force.
-            SumOverflowError: if an int32 sum might overflow.
-        """
-        raise NotImplementedError
+    def features(self, x: Tensor) -> Tensor | SparseMatrix:
+        """Return node features as training takes them fastest: sparse where they are and the layers can take that."""
+        return as_features(x) if self.input.granularity is Granularity.ROW else x
 
-    def check_sums(self, graph: Adjacency) -> None:
-        """Check that no sum over neighbours can overflow at the allocation in force.
-
-        Raises:
-            SumOverflowError: naming layer and node.
-        """
-        raise NotImplementedError
-
-    def prepare_graph(self, edge_index: Tensor, num_nodes: int) -> Adjacency:
-        """Return the adjacency that the layers take, made from ``edge_index`` (int64, ``[2, edges]``)."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor | SparseMatrix, graph: Tensor | Adjacency) -> Tensor:
+    def forward(
+        self,
+        x: Tensor | SparseMatrix,
+        graph: Tensor | Graph,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
         """Return the logits: float, or fake-quantized while an allocation is in force.
 
         Args:
-            x: node features, ``[nodes, in_channels]``, dense, or sparse as training has them.
-            graph: ``edge_index`` (int64, ``[2, edges]``) or what :meth:`prepare_graph` made of it.
+            x: node features, ``[nodes, in_channels]``, dense, or sparse as :meth:`features` makes them.
+            graph: the graph, or its ``edge_index`` (int64, ``[2, edges]``), with:
+            edge_weight: floating point, ``[edges]``, or None.
+            batch: int64 ``[nodes]``, the graph of each node, or None.
 
         Returns:
-            ``[nodes, out_channels]``, in the dtype of ``x``.
+            ``[nodes, out_channels]``, or ``[graphs, out_channels]`` of a network that pools, in the dtype of ``x``.
         """
         if isinstance(graph, Tensor):
-            graph = self.prepare_graph(graph, x.shape[0])
-        return self.float_forward(x, graph) if self.allocation is None else self.fake_quantized_forward(x, graph)
+            graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
+        if self.allocation is None:
+            if self.input.observer is not None:
+                self.input.observe(x if isinstance(x, Tensor) else x.to_dense())
+            result = self._compute(Real(x, self.input.name), graph)
+            assert isinstance(result, Real)
+            return result.dense
+        quantized = self._compute(self.input.fake_quantize(x), graph)
+        assert not isinstance(quantized, Real | Symbol)
+        return quantized.to_real()
+
+    def _compute(self, x: Value, graph: Graph | None) -> Value:
+        values: dict[str, Value] = {INPUT: x}
+        result = x
+        for node, layer in zip(self.nodes, self.layers, strict=True):
+            result = layer(*(values[source] for source in node.sources), graph=graph)
+            values[node.name] = result
+        return result
+
+    def freeze(self) -> tuple[Quantizer, tuple[Step, ...]]:
+        """Return the input's quantizer and the integer network at the allocation in force.
+
+        Raises:
+            BitWidthError: if no allocation is in force.
+        """
+        program = Program()
+        quantizer = self.input.quantizer()
+        with torch.no_grad():
+            self._compute(Symbol(program, 0, quantizer, self.input.name), None)
+        return quantizer, tuple(program.steps)
 
     @property
     def quantizers(self) -> tuple[LearnedQuantizer, ...]:
@@ -116,7 +178,7 @@ class QuantizableModel(nn.Module):
         finally:
             self.train(training)
 
-    def capture(self, x: Tensor, graph: Tensor | Adjacency) -> tuple[Mapping[str, Tensor], OpMeter]:
+    def capture(self, x: Tensor, graph: Tensor | Graph) -> tuple[Mapping[str, Tensor], OpMeter]:
         """Run the model in float and return each component's real values by name, and what was executed."""
         values: dict[str, Tensor] = {}
         for quantizer in self.quantizers:
@@ -129,7 +191,7 @@ class QuantizableModel(nn.Module):
                 quantizer.observer = None
         return values, meter
 
-    def observe(self, x: Tensor, graph: Tensor | Adjacency) -> tuple[Component, ...]:
+    def observe(self, x: Tensor, graph: Tensor | Graph) -> tuple[Component, ...]:
         """Measure the components on a graph, keep them as :attr:`components`, and return them."""
         values, meter = self.capture(x, graph)
         layers = list(dict.fromkeys(quantizer.name.rsplit(".", 1)[0] for quantizer in self.quantizers))
@@ -150,7 +212,7 @@ class QuantizableModel(nn.Module):
         )
         return self.components
 
-    def calibrate(self, x: Tensor, graph: Tensor | Adjacency, bit_widths: Sequence[int]) -> None:
+    def calibrate(self, x: Tensor, graph: Tensor | Graph, bit_widths: Sequence[int]) -> None:
         """Give every component a scale and zero point for each bit-width, from the float values on a graph."""
         values, _ = self.capture(x, graph)
         for quantizer in self.quantizers:

@@ -1,109 +1,166 @@
 """The networks that can be built by name."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
-from mixq_rl.adjacency import Adjacency
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
-from mixq_rl.nn.gcn import GCNConv, IntegerGCNConv
-from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.quantization import Quantizer
+from mixq_rl.nn.activations import Activation
+from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gcn import GCNConv
+from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.linear import Linear
+from mixq_rl.nn.model import INPUT, Node, QuantizableModel
+from mixq_rl.nn.operator import Chain, Dropout
+from mixq_rl.nn.pooling import mean_pool, sum_pool
+from mixq_rl.nn.sage import SAGEConv
+from mixq_rl.nn.tag import TAGConv
 from mixq_rl.randomness import seeded
 from mixq_rl.registry import Registry
-from mixq_rl.sparse import SparseMatrix, dropout
 
-__all__ = ["GCN", "build_model", "models"]
-
-models: Registry[type["GCN"]] = Registry("model")
+__all__ = ["Architecture", "build_model", "models"]
 
 
-@models.register("gcn")
-class GCN(QuantizableModel):
-    """Graph convolutions with ReLU between them, dropout before each.
+class _MakeLayer(Protocol):
+    def __call__(self, in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module: ...
 
-    Args:
-        in_channels: node features.
-        hidden_channels: width of the hidden layers.
-        out_channels: classes.
-        num_layers: at least 1.
-        dropout: probability, in training only.
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is particular to a network.
+
+    Attributes:
+        layer: makes its layers; ``last`` says whether the layer gives the logits.
+        pool: makes the pooling of a graph task, from the name of its component.
+        hidden_channels: unless given.
+        dropout: before every layer of a node task, unless given.
+        graph_layers: number of layers on graph tasks, unless given.
+        graph_hidden_channels: on graph tasks, unless given.
     """
 
-    def __init__(
-        self, in_channels: int, hidden_channels: int, out_channels: int, *, num_layers: int = 2, dropout: float = 0.5
-    ) -> None:
-        super().__init__()
-        if num_layers < 1 or hidden_channels < 1:
-            raise InputError(f"a GCN of {num_layers} layers of width {hidden_channels}: both must be at least 1")
-        self.dropout = dropout
-        widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
-        self.convs = nn.ModuleList(
-            GCNConv(
-                width,
-                widths[index + 1],
-                name=f"conv{index + 1}",
-                source=f"conv{index}.aggregate" if index else None,
-                relu=index < num_layers - 1,
-            )
-            for index, width in enumerate(widths[:-1])
-        )
+    layer: _MakeLayer
+    pool: Callable[[str], nn.Module] = mean_pool
+    hidden_channels: int = 128
+    dropout: float = 0.5
+    graph_layers: int = 4
+    graph_hidden_channels: int = 64
 
-    def reset_parameters(self) -> None:
-        for conv in self._layers():
-            conv.reset_parameters()
 
-    def _layers(self) -> list[GCNConv]:
-        return [conv for conv in self.convs if isinstance(conv, GCNConv)]
+def _gcn(in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module:
+    return GCNConv(in_channels, out_channels, name=name, relu=not last)
 
-    def prepare_graph(self, edge_index: Tensor, num_nodes: int) -> Adjacency:
-        return Adjacency.gcn(edge_index, num_nodes)
 
-    def float_forward(self, x: Tensor | SparseMatrix, adjacency: Adjacency) -> Tensor:
-        for conv in self.convs:
-            x = conv(dropout(x, self.dropout, self.training), adjacency)
-        assert isinstance(x, Tensor)
-        return x
+def _sage(in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module:
+    return SAGEConv(in_channels, out_channels, name=name, relu=not last)
 
-    def fake_quantized_forward(self, x: Tensor | SparseMatrix, adjacency: Adjacency) -> Tensor:
-        layers = self._layers()
-        hidden = layers[0].quantizer("input").fake_quantize(x)
-        for conv in layers:
-            hidden = conv.fake_quantized_forward(hidden.dropout(self.dropout, self.training), adjacency)
-        return hidden.to_real()
 
-    def check_sums(self, graph: Adjacency) -> None:
-        for conv in self._layers():
-            conv.check_sums(graph)
+def _tag(in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module:
+    return TAGConv(in_channels, out_channels, name=name, relu=not last)
 
-    def freeze_layers(self) -> tuple[Quantizer, tuple[IntegerGCNConv, ...]]:
-        layers = self._layers()
-        source = layers[0].quantizer("input").quantizer()
-        frozen = []
-        for conv in layers:
-            conv_input, source = source, conv.quantizer("aggregate").quantizer()
-            frozen.append(conv.freeze(conv_input))
-        return layers[0].quantizer("input").quantizer(), tuple(frozen)
+
+def _gin(in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module:
+    hidden = in_channels if last else out_channels
+    first = Linear(
+        in_channels,
+        hidden,
+        names=(f"{name}.weight_1", f"{name}.hidden"),
+        kind="update",
+        norm=nn.BatchNorm1d(hidden),
+        relu=True,
+    )
+    second = Linear(
+        hidden,
+        out_channels,
+        names=(f"{name}.weight_2", f"{name}.update"),
+        kind="update",
+        norm=None if last else nn.BatchNorm1d(out_channels),
+        relu=not last,
+    )
+    return GINConv(Chain(first, second), name=name)
+
+
+_GAT_HEADS = 8
+
+
+def _gat(in_channels: int, out_channels: int, *, name: str, last: bool, dropout: float) -> nn.Module:
+    if last:
+        return GATConv(in_channels, out_channels, name=name, concat=False, dropout=dropout)
+    if out_channels % _GAT_HEADS:
+        raise InputError(f"{out_channels} hidden channels of a gat: they are split among {_GAT_HEADS} heads")
+    conv = GATConv(in_channels, out_channels // _GAT_HEADS, name=name, heads=_GAT_HEADS, dropout=dropout)
+    return Chain(conv, Activation(nn.functional.elu, f"{name}.update"))
+
+
+models: Registry[Architecture] = Registry("model")
+models.register("gcn")(Architecture(_gcn))
+models.register("sage")(Architecture(_sage))
+models.register("gin")(Architecture(_gin, pool=sum_pool, hidden_channels=64, graph_layers=5))
+models.register("gat")(Architecture(_gat, hidden_channels=64, dropout=0.6))
+models.register("tag")(Architecture(_tag))
 
 
 def build_model(
-    name: str, task: GraphTask, *, hidden_channels: int = 128, num_layers: int = 2, seed: int = 0, **options: Any
+    name: str,
+    task: GraphTask,
+    *,
+    hidden_channels: int | None = None,
+    num_layers: int | None = None,
+    dropout: float | None = None,
+    seed: int = 0,
 ) -> QuantizableModel:
     """Build a quantizable network for a task, with fresh weights drawn from ``seed``.
 
+    On a node task: layers with dropout before each. On a graph task: layers, pooling, and two linear layers with
+    dropout between them.
+
     Args:
-        name: ``"gcn"``.
+        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
         task: gives the numbers of features and classes, and the graph on which the components are first measured.
-        hidden_channels: width of the hidden layers.
-        num_layers: at least 1.
+        hidden_channels: width of the hidden layers; None: what is usual for the network.
+        num_layers: at least 1; None: what is usual: 2 on node tasks, 4 or (gin) 5 on graph tasks.
+        dropout: probability, in training only; None: what is usual.
         seed: of the weights.
-        options: further ones of the network, for example ``dropout``.
 
     Raises:
         UnknownNameError: listing the known names.
+        InputError: for sizes that cannot be.
     """
+    architecture, pooled = models[name], task.kind == "graph"
+    if hidden_channels is None:
+        hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
+    if num_layers is None:
+        num_layers = architecture.graph_layers if pooled else 2
+    if num_layers < 1 or hidden_channels < 1:
+        raise InputError(f"a {name} of {num_layers} layers of width {hidden_channels}: both must be at least 1")
+    dropout = architecture.dropout if dropout is None else dropout
     with seeded(seed):
-        model = models[name](task.num_features, hidden_channels, task.num_classes, num_layers=num_layers, **options)
-    model.observe(task.x, task.edge_index)
+        nodes = _layers(architecture, task, hidden_channels, num_layers, dropout)
+        first = next(node.name for node in nodes if not isinstance(node.layer, Dropout))
+        model = QuantizableModel(nodes, input_name=f"{first}.input")
+    inputs = task.inputs("train")
+    model.observe(inputs.x, inputs.graph)
     return model
+
+
+def _layers(architecture: Architecture, task: GraphTask, hidden: int, num_layers: int, dropout: float) -> list[Node]:
+    pooled = task.kind == "graph"
+    widths = [task.num_features, *[hidden] * (num_layers - 1), hidden if pooled else task.num_classes]
+    chain: list[tuple[str, nn.Module]] = []
+    for index, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        last = not pooled and index == num_layers
+        if not pooled:
+            chain.append((f"dropout{index}", Dropout(dropout)))
+        name = f"conv{index}"
+        # On graphs, which are many and small, attention is not thinned out.
+        layer = architecture.layer(before, after, name=name, last=last, dropout=0.0 if pooled else dropout)
+        chain.append((name, layer))
+    if pooled:
+        hidden_layer = Linear(hidden, hidden, names=("lin1.weight", "lin1.output"), relu=True)
+        logits = Linear(hidden, task.num_classes, names=("lin2.weight", "lin2.output"))
+        chain += [("pool", architecture.pool("pool.aggregate")), ("lin1", hidden_layer)]
+        chain += [("dropout", Dropout(dropout)), ("lin2", logits)]
+    sources = [INPUT, *(name for name, _ in chain)]
+    return [Node(name, layer, (source,)) for (name, layer), source in zip(chain, sources, strict=False)]

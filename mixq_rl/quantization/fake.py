@@ -4,18 +4,20 @@ The integers themselves flow through the network, held in float tensors, and the
 sum and product of the integer network is exact, so both agree bit for bit; in float32 the network trains.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mixq_rl.quantization.alignment import Alignment
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.sparse import SparseMatrix, dropout
 
-__all__ = ["FakeQuantized", "fake_requantize", "fake_round"]
+__all__ = ["FakeQuantized", "fake_align", "fake_requantize", "fake_round", "substitute"]
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,27 @@ class FakeQuantized:
     Attributes:
         values: integers in a float tensor or sparse matrix, with gradient.
         scale: float64 scalar or ``[columns]``, with gradient.
+        range: of the integers q.
+        zero_point: z.
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
+        name: of the component.
     """
 
     values: Tensor | SparseMatrix
     scale: Tensor
+    range: IntegerRange
+    zero_point: int
     row: FixedPoint | None = None
+    name: str = ""
 
     @property
     def dense(self) -> Tensor:
         """The integers as a tensor."""
         return self.values.to_dense() if isinstance(self.values, SparseMatrix) else self.values
+
+    @property
+    def shape(self) -> torch.Size | tuple[int, int]:
+        return self.values.shape
 
     def dropout(self, p: float, training: bool) -> "FakeQuantized":
         """Zero entries at random, as in float training; zero is the centred integer 0."""
@@ -81,6 +93,12 @@ class _Substitute(torch.autograd.Function):
         return grad[0], None
 
 
+def substitute(real: Tensor, exact: Tensor) -> Tensor:
+    """Return ``exact``; the gradient goes to ``real``, of the same shape, which it approximates."""
+    result: Tensor = _Substitute.apply(real, exact)
+    return result
+
+
 def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int) -> Tensor:
     """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, zero where clamped."""
     if offered.is_sign:
@@ -105,8 +123,31 @@ def fake_requantize(
     """
     real = scale if row is None else row.to_real() * scale
     unit = 2.0**-requantization.shift
-    multiplier = _Substitute.apply(real, requantization.multipliers(row).double() * unit)
+    multiplier = substitute(real, requantization.multipliers(row).double() * unit)
     steps = sums * multiplier.to(sums.dtype)
     if bias is not None and requantization.bias is not None:
-        steps = steps + _Substitute.apply(bias, requantization.bias.double() * unit).to(sums.dtype)
+        steps = steps + substitute(bias, requantization.bias.double() * unit).to(sums.dtype)
     return fake_round(steps, requantization.range, requantization.zero_point)
+
+
+def fake_align(
+    values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None, alignment: Alignment
+) -> Tensor:
+    """Add up float-held centred integers with the very multipliers of ``alignment``.
+
+    Args:
+        values: one tensor for each source, ``[rows, columns]``.
+        scales: float64 ``[]`` or ``[columns]`` each, which ``alignment`` approximates; get the gradient.
+        bias: float64 ``[columns]`` in steps of the result, or None; gets the gradient.
+        alignment: the fixed-point form.
+
+    Returns:
+        centred integers in the dtype of ``values``.
+    """
+    unit = 2.0**-alignment.shift
+    steps = values[0].new_zeros(())
+    for centred, scale, multiplier in zip(values, scales, alignment.multipliers, strict=True):
+        steps = steps + centred * substitute(scale, multiplier.double() * unit).to(centred.dtype)
+    if bias is not None and alignment.bias is not None:
+        steps = steps + substitute(bias, alignment.bias.double() * unit).to(steps.dtype)
+    return fake_round(steps, alignment.range, alignment.zero_point)

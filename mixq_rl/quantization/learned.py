@@ -1,12 +1,13 @@
 """The quantizer of one component of a network, with one learned scale for each bit-width."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.quantization.fake import FakeQuantized, fake_requantize, fake_round
+from mixq_rl.quantization.alignment import Alignment
+from mixq_rl.quantization.fake import FakeQuantized, fake_align, fake_requantize, fake_round
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
@@ -133,7 +134,8 @@ class LearnedQuantizer(nn.Module):
             divisor = magnitude[x.csr.row, 0] if isinstance(x, SparseMatrix) else magnitude
             entries = entries / nonzero(divisor).to(x.dtype)
         rounded = fake_round(entries / self.scale.to(x.dtype), self.range, self.zero_point)
-        return FakeQuantized(x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded, self.scale, row)
+        values = x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded
+        return FakeQuantized(values, self.scale, self.range, self.zero_point, row, self.name)
 
     def requantization(self, scale: Tensor, bias: Tensor | None, row_exponent: int | None) -> Requantization:
         """Return the fixed-point map from sums of real scale ``scale`` to this component's integers.
@@ -154,4 +156,23 @@ class LearnedQuantizer(nn.Module):
         requantization = self.requantization(scale, bias, None if row is None else row.exponent)
         steps = None if bias is None else bias.double() / self.scale
         values = fake_requantize(sums, scale / self.scale, steps, row, requantization)
-        return FakeQuantized(values, self.scale)
+        return FakeQuantized(values, self.scale, self.range, self.zero_point, name=self.name)
+
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> Alignment:
+        """Return the fixed-point map from centred integers of real scales ``scales`` to this component's integers.
+
+        Args:
+            scales: float64 ``[]`` or ``[columns]``, one for each source.
+            bias: ``[columns]``, real, or None.
+        """
+        own = self.scale.detach()
+        steps = None if bias is None else bias.detach().double() / own
+        return Alignment.from_scales([scale.detach() / own for scale in scales], steps, self.range, self.zero_point)
+
+    def fake_align(
+        self, values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None = None
+    ) -> FakeQuantized:
+        """Add up float-held centred integers of real scales ``scales`` to this component's integers."""
+        steps = None if bias is None else bias.double() / self.scale
+        aligned = fake_align(values, [scale / self.scale for scale in scales], steps, self.alignment(scales, bias))
+        return FakeQuantized(aligned, self.scale, self.range, self.zero_point, name=self.name)

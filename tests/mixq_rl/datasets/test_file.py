@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mixq_rl
-from mixq_rl.errors import DataNotFoundError, InvalidGraphError
+from mixq_rl.errors import DataNotFoundError, InputError, InvalidGraphError
 
 RNG = np.random.default_rng(0)
 
@@ -88,6 +88,60 @@ def test_graphs_that_contradict_themselves_are_refused(tmp_path: Path, changes: 
 def test_unlabelled_nodes_may_have_any_negative_class(tmp_path: Path) -> None:
     task = load(tmp_path, y=np.array([0, 1, 2, -1, 0, 1, 2, 0, 1, 2]), train_mask=np.arange(10) < 3)
     assert task.num_classes == 3
+
+
+def test_edge_weights_are_read(tmp_path: Path) -> None:
+    assert load(tmp_path).edge_weight is None
+    assert load(tmp_path, edge_weight=np.array([1, 2, 3])).edge_weight.tolist() == [1, 2, 3]  # type: ignore[union-attr]
+    with pytest.raises(
+        InvalidGraphError, match=r"graph\.npz: edge_weight must be float32 with one weight for each of 3"
+    ):
+        load(tmp_path, edge_weight=np.ones(4))
+    with pytest.raises(InvalidGraphError, match="the weight of edge 1 is not finite"):
+        load(tmp_path, edge_weight=np.array([1, np.inf, 1]))
+
+
+def many_graphs(**changes: Any) -> dict[str, Any]:
+    nodes = np.arange(24)
+    masks = dict.fromkeys(("train_mask", "val_mask", "test_mask"))
+    graphs = {"x": np.ones((24, 2)), "batch": nodes // 2, "y": np.arange(12) % 2, **masks}
+    return {**graphs, "edge_index": np.array([[0, 2], [1, 3]]), **changes}
+
+
+def test_graphs_without_masks_are_split_into_ten_folds(tmp_path: Path) -> None:
+    task = load(tmp_path, **many_graphs())
+    assert (task.kind, task.num_graphs) == ("graph", 12)
+    assert [int(task.masks[split].sum()) for split in ("train", "validation", "test")] == [8, 2, 2]
+    other = mixq_rl.load_task(str(tmp_path / "graph.npz"), fold=9)
+    assert torch.equal(other.masks["validation"], task.masks["test"])
+    with pytest.raises(InputError, match=r"graph\.npz has no fold 10"):
+        mixq_rl.load_task(str(tmp_path / "graph.npz"), fold=10)
+
+
+def test_masks_of_graphs(tmp_path: Path) -> None:
+    place = np.arange(12)
+    masks = {"train_mask": place < 4, "val_mask": (place >= 4) & (place < 8), "test_mask": place >= 8}
+    task = load(tmp_path, **many_graphs(**masks))
+    assert task.masks["train"].nonzero()[:, 0].tolist() == [0, 1, 2, 3]
+    with pytest.raises(InputError, match=r"graph\.npz has no fold 1: it has one split"):
+        mixq_rl.load_task(str(tmp_path / "graph.npz"), fold=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": np.arange(24)[::-1] // 2}, "batch starts with graph 11"),
+        ({"batch": np.arange(24) / 2}, r"batch must be int64 .* not torch\.float64"),
+        ({"batch": np.arange(24)}, r"y has shape \[12\], but there are 24 graphs"),
+        ({"edge_index": np.array([[1], [2]])}, "edge 0 joins node 1 of graph 0 and node 2 of graph 1"),
+        ({"y": np.arange(9) % 2}, "9 graphs are too few to be split: give train_mask"),
+        ({"y": np.arange(12).reshape(2, 6)}, "2 graphs are too few to be split"),
+        ({"y": np.zeros((12, 2), dtype=int)}, r"y has shape \[12, 2\], but there are 12 graphs"),
+    ],
+)
+def test_graphs_that_contradict_each_other_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidGraphError, match=message):
+        load(tmp_path, **many_graphs(**changes))
 
 
 def test_too_few_nodes_to_split(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Some of many graphs, side by side as one."""
+
+import torch
+from torch import Tensor
+
+from mixq_rl.datasets.inputs import GraphInputs
+from mixq_rl.graph import Graph
+
+__all__ = ["GraphSelection"]
+
+
+class GraphSelection:
+    """Selects graphs out of a graph classification problem, with no loop over them.
+
+    Args:
+        x: float32 ``[nodes, features]``.
+        edge_index: int64 ``[2, edges]``, within graphs.
+        edge_weight: float32 ``[edges]`` or None.
+        batch: int64 ``[nodes]``, ascending: the graph of each node.
+        y: int64 ``[graphs]``.
+    """
+
+    def __init__(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, batch: Tensor, y: Tensor) -> None:
+        graph_of_edge = batch[edge_index[0]]
+        if not bool((graph_of_edge[1:] >= graph_of_edge[:-1]).all()):
+            order = torch.argsort(graph_of_edge, stable=True)
+            edge_index = edge_index[:, order]
+            edge_weight = None if edge_weight is None else edge_weight[order]
+        self._x, self._y = x, y
+        self._edge_index, self._edge_weight = edge_index, edge_weight
+        self._num_nodes = torch.bincount(batch, minlength=y.numel())
+        self._num_edges = torch.bincount(graph_of_edge, minlength=y.numel())
+        self._first_node = _starts(self._num_nodes)
+        self._first_edge = _starts(self._num_edges)
+
+    def __call__(self, graphs: Tensor) -> GraphInputs:
+        """Return the disjoint union of ``graphs``, int64 ``[selected]``, in their order; all may be learned from."""
+        num_nodes, num_edges = self._num_nodes[graphs], self._num_edges[graphs]
+        rows = torch.arange(graphs.numel())
+        nodes = _ranges(self._first_node[graphs], num_nodes)
+        edges = _ranges(self._first_edge[graphs], num_edges)
+        shift = _starts(num_nodes) - self._first_node[graphs]
+        graph = Graph(
+            self._edge_index[:, edges] + shift.repeat_interleave(num_edges),
+            nodes.numel(),
+            edge_weight=None if self._edge_weight is None else self._edge_weight[edges],
+            batch=rows.repeat_interleave(num_nodes),
+            num_graphs=graphs.numel(),
+        )
+        return GraphInputs(self._x[nodes], graph, self._y[graphs], rows, graphs)
+
+
+def _starts(counts: Tensor) -> Tensor:
+    return counts.cumsum(0) - counts
+
+
+def _ranges(first: Tensor, count: Tensor) -> Tensor:
+    """Return first[0], first[0] + 1, ... (count[0] of them), first[1], ..."""
+    return torch.arange(int(count.sum())) + (first - _starts(count)).repeat_interleave(count)

@@ -1,0 +1,108 @@
+"""Graph problems by name."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+
+from mixq_rl.datasets.citation import load_citation
+from mixq_rl.datasets.csl import load_csl
+from mixq_rl.datasets.file import SUFFIXES, load_file
+from mixq_rl.datasets.splits import check_fold
+from mixq_rl.datasets.task import GraphTask
+from mixq_rl.errors import UnknownNameError
+from mixq_rl.registry import Registry
+
+__all__ = ["datasets", "load_task"]
+
+_TU_PREFIX = "tu:"
+_TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+# By module and function: PyTorch Geometric takes seconds to import, and only those who ask for its graphs wait for it.
+_LOADERS = {
+    ("planetoid", "load_planetoid"): ("Cora", "CiteSeer", "PubMed"),
+    ("node_graphs", "load_amazon"): ("Computers", "Photo"),
+    ("node_graphs", "load_coauthor"): ("CS", "Physics"),
+    ("node_graphs", "load_twitch"): ("DE", "EN", "ES", "FR", "PT", "RU"),
+    ("node_graphs", "load_facebook"): ("Facebook",),
+    ("node_graphs", "load_wikipedia"): ("Chameleon", "Squirrel"),
+    ("node_graphs", "load_flickr"): ("Flickr",),
+    ("node_graphs", "load_reddit"): ("Reddit",),
+    ("ogbn", "load_ogbn"): ("ogbn-arxiv", "ogbn-products"),
+    ("superpixels", "load_superpixels"): ("MNIST", "CIFAR10"),
+    ("tudataset", "load_tudataset"): (
+        *("MUTAG", "PROTEINS", "ENZYMES", "DD", "NCI1", "NCI109", "PTC_MR", "AIDS", "Mutagenicity", "BZR", "COX2"),
+        *("DHFR", "FRANKENSTEIN", "COLLAB", "IMDB-BINARY", "IMDB-MULTI"),
+        *("REDDIT-BINARY", "REDDIT-MULTI-5K", "REDDIT-MULTI-12K"),
+    ),
+}
+
+Loader = Callable[[Path, int | None], GraphTask]
+
+
+def _load_from(module: str, function: str, name: str, root: Path, fold: int | None) -> GraphTask:
+    task: GraphTask = getattr(import_module(f"mixq_rl.datasets.{module}"), function)(name, root, fold)
+    return task
+
+
+datasets: Registry[Loader] = Registry("dataset")
+
+
+@datasets.register("citation")
+def _citation(root: Path, fold: int | None) -> GraphTask:
+    check_fold("citation", fold)
+    return load_citation()
+
+
+@datasets.register("CSL")
+def _csl(root: Path, fold: int | None) -> GraphTask:
+    return load_csl(fold)
+
+
+for (_module, _function), _names in _LOADERS.items():
+    for _name in _names:
+        datasets.register(_name)(partial(_load_from, _module, _function, _name))
+
+
+def load_task(name: str, root: str | PathLike[str] = "data", *, fold: int | None = None) -> GraphTask:
+    """Load a graph problem.
+
+    Args:
+        name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
+            ``"tu:NAME"`` for any other of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
+        root: folder of the datasets' files.
+        fold: which of several splits, from 0, where a dataset has them (TUDataset, Chameleon and Squirrel: 10,
+            CSL: 5). None: the first.
+
+    Raises:
+        UnknownNameError: listing the known names and the nearest.
+        DataNotFoundError: saying what was looked for and how to get it.
+        InvalidGraphError: if a graph contradicts itself.
+        InputError: for a fold that the dataset does not have.
+
+    Example:
+        >>> task = load_task("citation")
+        >>> task.num_nodes, task.num_classes
+        (2708, 7)
+    """
+    if Path(name).suffix.lower() in SUFFIXES:
+        return load_file(Path(name), fold)
+    return _loader(name)(Path(root), fold)
+
+
+def _loader(name: str) -> Loader:
+    if name.lower().startswith(_TU_PREFIX):
+        wanted = name[len(_TU_PREFIX) :]
+        if not _TU_NAME.fullmatch(wanted):
+            raise UnknownNameError(f"{wanted!r} in {name!r} cannot be a dataset's name: write it as in tu:PROTEINS")
+        listed = {known.lower(): known for known in _LOADERS["tudataset", "load_tudataset"]}
+        return partial(_load_from, "tudataset", "load_tudataset", listed.get(wanted.lower(), wanted))
+    try:
+        return datasets[name]
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"{error}; or write {_TU_PREFIX}NAME for another dataset of TUDataset, or give the path of a file "
+            f"ending in {' or '.join(SUFFIXES)}"
+        ) from error

@@ -1,0 +1,51 @@
+"""Node classification of the Open Graph Benchmark (Hu et al., 2020), through its own package ``ogb``."""
+
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch.serialization import safe_globals
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.utils import to_undirected
+
+from mixq_rl.datasets.pyg import untouched
+from mixq_rl.datasets.splits import check_fold
+from mixq_rl.datasets.task import GraphTask, Split
+from mixq_rl.errors import DataNotFoundError
+
+__all__ = ["load_ogbn"]
+
+_SPLITS: dict[str, Split] = {"train": "train", "valid": "validation", "test": "test"}
+
+
+def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
+    """Load ``<root>/ogb/<name with underscores>``, with its own split; citations are made mutual.
+
+    Args:
+        name: ``"ogbn-arxiv"`` or ``"ogbn-products"``.
+        root: the data root; must exist.
+        fold: 0 or None.
+
+    Raises:
+        DataNotFoundError: if ``ogb`` cannot be imported, or the files are neither there nor can be fetched.
+        InputError: for another fold.
+    """
+    check_fold(name, fold)
+    try:
+        dataset_class = import_module("ogb.nodeproppred").PygNodePropPredDataset
+    except ImportError as error:
+        raise DataNotFoundError(
+            f"{name} is read by the package ogb, which cannot be imported ({error}): pip install ogb"
+        ) from error
+    # ogb saves and loads whole Data objects, which torch.load refuses unless their parts are named.
+    parts = safe_globals([DataEdgeAttr, DataTensorAttr, GlobalStorage])
+    with parts, untouched(name, root, f"ogb/{name.replace('-', '_')}/raw") as open_dataset:
+        dataset = open_dataset(dataset_class, root=str(root / "ogb"), name=name)
+        data, index = dataset[0], dataset.get_idx_split()
+    masks: dict[Split, torch.Tensor] = {}
+    for theirs, split in _SPLITS.items():
+        masks[split] = torch.zeros(data.num_nodes, dtype=torch.bool)
+        masks[split][index[theirs]] = True
+    edge_index = to_undirected(data.edge_index.long(), num_nodes=data.num_nodes)
+    return GraphTask(name, data.x.float(), edge_index, data.y.reshape(-1).long(), masks)

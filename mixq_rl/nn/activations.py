@@ -1,0 +1,149 @@
+"""Activations by lookup table: float, fake-quantized and integer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl.graph import Graph
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.quantization import (
+    FakeQuantized,
+    Granularity,
+    IntegerRange,
+    LearnedQuantizer,
+    PackedRows,
+    QTensor,
+    Quantizer,
+    substitute,
+)
+from mixq_rl.serialization import storable
+
+__all__ = ["Activation", "IntegerLookup", "lookup_table", "table_entries"]
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Activation(Operator):
+    r"""Any function of single entries: :math:`X' = f(X)`.
+
+    On integers a table of at most :math:`2^b` entries, one for each integer that X may have at its b bits.
+
+    Components: the result.
+
+    Args:
+        function: f, also of float64 tensors.
+        result: name of its component.
+
+    Shapes:
+        ``[rows, columns]`` to ``[rows, columns]``.
+    """
+
+    def __init__(self, function: Function, result: str) -> None:
+        super().__init__()
+        self.function = function
+        self.result_quantizer = LearnedQuantizer(result, "update", signed=None, affine=True)
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        (x,) = inputs
+        return Real(self.result_quantizer.observe(self.function(x.dense)), self.result_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        (x,) = inputs
+        source = Quantizer(x.range, x.scale.detach(), x.zero_point)
+        own = self.result_quantizer
+        table = lookup_table(source, self.function, own.quantizer())
+        exact = table.to(x.values.dtype)[table_entries(x.dense.detach() + x.zero_point, x.range)] - own.zero_point
+        real = self.function(x.to_real()) / own.scale.to(x.values.dtype)
+        low, high = own.range.minimum - own.zero_point, own.range.maximum - own.zero_point
+        return FakeQuantized(
+            substitute(real.clamp(low, high), exact), own.scale, own.range, own.zero_point, name=own.name
+        )
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        (x,) = inputs
+        own = self.result_quantizer.quantizer()
+        step = IntegerLookup(
+            result=self.result_quantizer.name,
+            sources=(x.index,),
+            table=lookup_table(x.quantizer, self.function, own),
+            source_range=x.quantizer.range,
+            range=own.range,
+            zero_point=own.zero_point,
+            scale=own.scale,
+        )
+        return x.program.append(step, own, self.result_quantizer.name)
+
+    def extra_repr(self) -> str:
+        return repr(self.function) if isinstance(self.function, nn.Module) else self.function.__name__
+
+
+def lookup_table(source: Quantizer, function: Function, result: Quantizer) -> Tensor:
+    """Return the integers of ``function`` at every integer of ``source``, from its minimum up, int8 or uint8.
+
+    Args:
+        source: with one scale.
+        function: of single entries.
+        result: quantizes what it gives.
+    """
+    integers = torch.arange(
+        source.range.minimum, source.range.maximum + 1, source.range.step, device=source.scale.device
+    )
+    with torch.no_grad():
+        return result.integers(function((integers.double() - source.zero_point) * source.scale))
+
+
+def table_entries(integers: Tensor, offered: IntegerRange) -> Tensor:
+    """Return where each integer of a range (held in any dtype) stands in a table from its minimum up, int64."""
+    places = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
+    return places if offered.step == 1 else places // offered.step
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerLookup:
+    """:class:`Activation` frozen at one allocation: integers only.
+
+    Attributes:
+        result: name of its component.
+        sources: where its argument comes from.
+        table: int8 or uint8: the result for each integer of the source, from its minimum up.
+        source_range: the integers of the source.
+        range: the integers of the result.
+        zero_point: of the result.
+        scale: float64 scalar, to read it.
+    """
+
+    result: str
+    sources: tuple[int, ...]
+    table: Tensor
+    source_range: IntegerRange
+    range: IntegerRange
+    zero_point: int
+    scale: Tensor
+
+    def __post_init__(self) -> None:
+        entries = 2**self.source_range.bits
+        if self.table.shape != (entries,) or self.table.dtype != self.range.dtype:
+            raise ValueError(f"the table of {self.result!r} must have {entries} entries of {self.range.dtype}")
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        return {self.result: self.range.bits}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        (x,) = inputs
+        x.require(self.result, Granularity.TENSOR)
+        if x.range != self.source_range:
+            raise ValueError(f"the table of step {self.result!r} is for {self.source_range}")
+        return Signature(self.range, self.zero_point, x.columns, pooled=x.pooled)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        return None
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
+        (x,) = inputs
+        integers = self.table[table_entries(x.values.to(torch.int16), self.source_range)]
+        return QTensor(PackedRows.pack(integers, self.range), self.scale, self.zero_point)

@@ -1,0 +1,268 @@
+"""Attention over neighbours: float, fake-quantized and integer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl import kernels
+from mixq_rl.graph import Graph, Propagation
+from mixq_rl.metering import operation
+from mixq_rl.nn import records
+from mixq_rl.nn.activations import lookup_table, table_entries
+from mixq_rl.nn.bounds import check_aggregate
+from mixq_rl.nn.combination import centred
+from mixq_rl.nn.linear import check_columns
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
+from mixq_rl.quantization import (
+    Alignment,
+    FakeQuantized,
+    Granularity,
+    LearnedQuantizer,
+    PackedRows,
+    QTensor,
+    Requantization,
+    substitute,
+)
+from mixq_rl.serialization import storable
+from mixq_rl.sparse import CSR
+
+__all__ = ["Attend", "IntegerAttend"]
+
+_SELF_LOOPS = Propagation(self_loops="replace")
+
+
+class Attend(Operator):
+    r"""A sum over neighbours, weighted by the softmax of scores, for several heads.
+
+    .. math::
+        l_{ij}^h &= \mathrm{LeakyReLU}(s_j^h + t_i^h), \qquad
+        \alpha_{ij}^h = \frac{\exp l_{ij}^h}{\sum_{k \in N(i) \cup \{i\}} \exp l_{ik}^h}
+
+        X_i' &= \sigma\left(\mathop{\Vert}_h \sum_j \alpha_{ij}^h X_j^h + b\right),
+        \text{ or the mean over heads in place of } \Vert
+
+    On integers: the scores are added and requantized to the logits' b bits; LeakyReLU is a table of :math:`2^b`
+    entries; so is the exponential, of how far a logit lies below the greatest of its row, in 15 bits behind the point;
+    the softmax's division is one of integers, rounded half to even (:class:`~mixq_rl.nn.softmax.IntegerSoftmax`). The
+    coefficients' integers are the edge weights of an integer aggregation.
+
+    Components: the logits, the coefficients, the aggregate.
+
+    Args:
+        heads: their number.
+        concat: whether the heads' results stand side by side, or are averaged.
+        names: of the three components.
+        bias_channels: length of b, or None for none.
+        negative_slope: of LeakyReLU.
+        dropout: of the coefficients, in training only.
+        relu: whether :math:`\sigma` is ReLU or the identity.
+
+    Shapes:
+        messages ``[nodes, heads * channels]`` and scores ``[nodes, 2 * heads]`` (s of all heads, then t) to
+        ``[nodes, heads * channels]``, or ``[nodes, channels]``.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        *,
+        concat: bool,
+        names: tuple[str, str, str],
+        bias_channels: int | None = None,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.concat = concat
+        self.relu = relu
+        self.leaky = nn.LeakyReLU(negative_slope)
+        self.dropout = nn.Dropout(dropout)
+        self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
+        logit, attention, aggregate = names
+        self.logit_quantizer = LearnedQuantizer(logit, "attention", signed=True, affine=True)
+        self.attention_quantizer = LearnedQuantizer(attention, "attention", signed=False)
+        self.aggregate_quantizer = LearnedQuantizer(aggregate, "aggregate", signed=not relu, affine=not relu)
+
+    def reset_parameters(self) -> None:
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        (message, score), csr = inputs, _places(graph)
+        names = (self.attention_quantizer.name, message.name, self.aggregate_quantizer.name)
+        logit = self.logit_quantizer.observe(_on_edges(score.dense, csr, self.heads))
+        attention = self.dropout(self.attention_quantizer.observe(neighbour_softmax(self.leaky(logit), csr)))
+        with operation(lambda: records.float_aggregate(names, csr, message.dense), attention.device):
+            aggregate = self._joined(_weighted_sum(attention, message.dense, csr))
+            aggregate = aggregate if self.concat else aggregate / self.heads
+            aggregate = aggregate if self.bias is None else aggregate + self.bias
+            aggregate = aggregate.relu() if self.relu else aggregate
+        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        (message, score), csr = inputs, _places(graph)
+        dtype = score.values.dtype
+        own, logit_quantizer = self.attention_quantizer, self.logit_quantizer.quantizer()
+        logit = self.logit_quantizer.fake_align([_on_edges(score.dense, csr, self.heads)], [score.scale])
+        table = lookup_table(logit_quantizer, self.leaky, logit_quantizer)
+        codes = (logit.dense.detach() + logit.zero_point).round()
+        activated = table[table_entries(codes, logit.range)]
+        exact_logit = (activated.to(dtype) - logit.zero_point) * logit.scale.detach().to(dtype)
+        real = neighbour_softmax(substitute(self.leaky(logit.to_real()), exact_logit), csr) / own.scale.to(dtype)
+        softmax = IntegerSoftmax.from_quantizers(logit_quantizer, own.quantizer())
+        exact = softmax(activated, csr).to(dtype)
+        attention = FakeQuantized(substitute(real.clamp(0, own.range.maximum), exact), own.scale, own.range, 0)
+        weights = self.dropout(attention.dense)
+        scale = own.scale * message.scale / (1 if self.concat else self.heads)
+        sums = self._joined(_weighted_sum(weights, message.dense, csr))
+        return self.aggregate_quantizer.fake_requantize(sums, scale, bias=self.bias)
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        message, score = inputs
+        logit, attention = self.logit_quantizer.quantizer(), self.attention_quantizer.quantizer()
+        scale = attention.scale * message.quantizer.scale / (1 if self.concat else self.heads)
+        aggregate = self.aggregate_quantizer
+        step = IntegerAttend(
+            names=(self.logit_quantizer.name, self.attention_quantizer.name, message.name, aggregate.name),
+            sources=(message.index, score.index),
+            heads=self.heads,
+            concat=self.concat,
+            logit=self.logit_quantizer.alignment([score.quantizer.scale], None),
+            leaky=lookup_table(logit, self.leaky, logit),
+            softmax=IntegerSoftmax.from_quantizers(logit, attention),
+            requantization=aggregate.requantization(scale, self.bias, None),
+            scale=aggregate.scale.detach(),
+        )
+        return message.program.append(step, aggregate.quantizer(), aggregate.name)
+
+    def _joined(self, sums: Tensor) -> Tensor:
+        return _joined(sums, self.heads, self.concat)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
+
+
+def _places(graph: Graph | None) -> CSR:
+    assert graph is not None
+    return graph.adjacency(_SELF_LOOPS).csr
+
+
+def _on_edges(score: Tensor, csr: CSR, heads: int) -> Tensor:
+    """Return s of each edge's source plus t of its target, ``[edges, heads]``."""
+    return score[:, :heads].index_select(0, csr.col.long()) + score[:, heads:].index_select(0, csr.row)
+
+
+def _weighted_sum(attention: Tensor, message: Tensor, csr: CSR) -> Tensor:
+    """Return the sums of each node and head, ``[nodes * heads, channels]``."""
+    heads = attention.shape[1]
+    repeated, order = csr.repeated(heads)
+    return repeated.matmul(attention.flatten()[order], message.reshape(message.shape[0] * heads, -1))
+
+
+def _joined(sums: Tensor, heads: int, concat: bool) -> Tensor:
+    """Return ``[nodes, heads * channels]``, or the heads' sum ``[nodes, channels]``."""
+    by_head = sums.view(-1, heads, sums.shape[1])
+    return by_head.flatten(1) if concat else by_head.sum(dim=1, dtype=sums.dtype)
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerAttend:
+    """:class:`Attend` frozen at one allocation: integers only.
+
+    Attributes:
+        names: of the components: logits, coefficients, messages, aggregate.
+        sources: where messages and scores come from.
+        heads: their number.
+        concat: whether the heads' results stand side by side, or are averaged.
+        logit: from the sums of two scores to the logits' integers.
+        leaky: int8: LeakyReLU of each logit, from the least up.
+        softmax: from the logits to the coefficients' integers.
+        requantization: from the sums over neighbours to the aggregate's integers.
+        scale: float64 scalar, to read them.
+    """
+
+    names: tuple[str, str, str, str]
+    sources: tuple[int, ...]
+    heads: int
+    concat: bool
+    logit: Alignment
+    leaky: Tensor
+    softmax: IntegerSoftmax
+    requantization: Requantization
+    scale: Tensor
+
+    @property
+    def result(self) -> str:
+        return self.names[3]
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        logit, attention, _, aggregate = self.names
+        ranges = (self.logit.range, self.softmax.range, self.requantization.range)
+        return {name: offered.bits for name, offered in zip((logit, attention, aggregate), ranges, strict=True)}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        message, score = inputs
+        score.require(self.result, Granularity.TENSOR, columns=2 * self.heads)
+        message.require(self.result, Granularity.TENSOR)
+        if message.pooled or score.pooled:
+            raise ValueError(f"step {self.result!r} takes values of nodes, not of graphs")
+        if message.columns is None or self.heads < 1 or message.columns % self.heads:
+            raise ValueError(f"step {self.result!r} splits {message.columns} columns among {self.heads} heads")
+        if self.leaky.shape != (2**self.logit.range.bits,) or self.leaky.dtype != self.logit.range.dtype:
+            raise ValueError(f"the table of step {self.result!r} is not one of {self.logit.range}")
+        if self.softmax.logit_range != self.logit.range:
+            raise ValueError(f"the softmax of step {self.result!r} takes other logits than {self.logit.range}")
+        columns = message.columns if self.concat else message.columns // self.heads
+        check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
+        return Signature(self.requantization.range, self.requantization.zero_point, columns)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+        message, csr = inputs[0], _places(graph)
+        heads = 1 if self.concat else self.heads
+        check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)
+        csr.repeated(self.heads)
+        return csr
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: CSR) -> QTensor:
+        message, score = inputs
+        logit = self.logit([_on_edges(centred(score), prepared, self.heads)])
+        attention = self.softmax(self.leaky[table_entries(logit.to(torch.int16), self.logit.range)], prepared)
+        with operation(lambda: self._record(prepared, attention, message), attention.device):
+            repeated, order = prepared.repeated(self.heads)
+            sums = kernels.aggregate(
+                repeated.rowptr,
+                repeated.col,
+                attention.flatten()[order],
+                _by_head(message.payload, self.heads),
+                x_zero_point=message.zero_point,
+            )
+            integers = self.requantization(_joined(sums, self.heads, self.concat))
+            aggregate = PackedRows.pack(integers, self.requantization.range)
+        return QTensor(aggregate, self.scale, self.requantization.zero_point)
+
+    def _record(self, csr: CSR, attention: Tensor, message: QTensor) -> Any:
+        _, coefficient, source, aggregate = self.names
+        return records.integer_aggregate(
+            (coefficient, source, aggregate),
+            csr.rowptr,
+            attention,
+            self.softmax.range.bits,
+            message.payload,
+            self.requantization,
+        )
+
+
+def _by_head(message: PackedRows, heads: int) -> PackedRows:
+    """Return rows ``[nodes, heads * channels]`` as ``[nodes * heads, channels]``."""
+    channels, rows = message.columns // heads, message.shape[0] * heads
+    if channels * message.range.storage_bits % 8 == 0:
+        return PackedRows(message.data.view(rows, -1), channels, message.range)
+    return PackedRows.pack(message.unpack().reshape(rows, channels), message.range)

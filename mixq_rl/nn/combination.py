@@ -1,0 +1,278 @@
+"""Values of different scales brought together: sums, concatenations, maxima; float, fake-quantized and integer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl.graph import Graph
+from mixq_rl.nn.linear import check_columns, folded_norm
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.quantization import (
+    Alignment,
+    ComponentKind,
+    FakeQuantized,
+    Granularity,
+    LearnedQuantizer,
+    PackedRows,
+    QTensor,
+)
+from mixq_rl.serialization import storable
+
+__all__ = ["Add", "Concatenate", "IntegerAdd", "IntegerCombine", "Maximum"]
+
+
+class Add(Operator):
+    r"""A sum of values of different scales, with batch normalisation and bias.
+
+    .. math::
+        X' = \sigma\left(\mathrm{norm}\left(\sum_k X_k\right) + b\right)
+
+    On integers each :math:`q_k - z_k` is multiplied by a fixed-point number that brings it to the result's scale, the
+    norm's factor included; the 64-bit sums are rounded once.
+
+    Components: the result.
+
+    Args:
+        result: name of its component.
+        kind: of the component.
+        bias_channels: length of b, or None for none.
+        norm: batch normalisation, or None.
+        relu: whether :math:`\sigma` is ReLU or the identity.
+
+    Shapes:
+        any number of ``[rows, columns]`` to ``[rows, columns]``.
+    """
+
+    takes = Granularity.COLUMN
+
+    def __init__(
+        self,
+        result: str,
+        *,
+        kind: ComponentKind = "update",
+        bias_channels: int | None = None,
+        norm: nn.BatchNorm1d | None = None,
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.relu = relu
+        self.norm = norm
+        self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
+        self.result_quantizer = LearnedQuantizer(result, kind, signed=not relu, affine=not relu)
+
+    def reset_parameters(self) -> None:
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.norm is not None:
+            self.norm.reset_parameters()
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        result = inputs[0].dense
+        for other in inputs[1:]:
+            result = result + other.dense
+        result = result if self.norm is None else self.norm(result)
+        result = result if self.bias is None else result + self.bias
+        result = result.relu() if self.relu else result
+        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        factor, bias = self._affine()
+        scales = [x.scale if factor is None else x.scale * factor.double() for x in inputs]
+        return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias)
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        factor, bias = self._affine()
+        scales = [x.quantizer.scale if factor is None else x.quantizer.scale * factor.double() for x in inputs]
+        step = IntegerAdd(
+            result=self.result_quantizer.name,
+            sources=tuple(x.index for x in inputs),
+            alignment=self.result_quantizer.alignment(scales, bias),
+            scale=self.result_quantizer.scale.detach(),
+        )
+        return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
+
+    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
+        if self.norm is None:
+            return None, self.bias
+        factor, shift = folded_norm(self.norm)
+        return factor, shift if self.bias is None else shift + self.bias
+
+    def extra_repr(self) -> str:
+        return f"bias={self.bias is not None}, relu={self.relu}"
+
+
+class _Combine(Operator):
+    """What concatenation and maximum share: every source is brought to the result's scale, then they are joined.
+
+    Args:
+        result: name of its component.
+    """
+
+    takes = Granularity.COLUMN
+    join: str
+
+    def __init__(self, result: str) -> None:
+        super().__init__()
+        self.result_quantizer = LearnedQuantizer(result, "update", signed=None, affine=True)
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        joined = _JOINS[self.join]([x.dense for x in inputs])
+        return Real(self.result_quantizer.observe(joined), self.result_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        aligned = [self.result_quantizer.fake_align([x.dense], [x.scale]) for x in inputs]
+        joined = _JOINS[self.join]([part.dense for part in aligned])
+        first = aligned[0]
+        return FakeQuantized(joined, first.scale, first.range, first.zero_point, name=first.name)
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        step = IntegerCombine(
+            result=self.result_quantizer.name,
+            sources=tuple(x.index for x in inputs),
+            join=self.join,
+            alignments=tuple(self.result_quantizer.alignment([x.quantizer.scale], None) for x in inputs),
+            scale=self.result_quantizer.scale.detach(),
+        )
+        return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
+
+
+class Concatenate(_Combine):
+    r"""Values side by side: :math:`X' = [X_1, X_2, \ldots]`, all brought to one scale.
+
+    Components: the result.
+
+    Shapes:
+        ``[rows, columns_k]`` each to ``[rows, sum of columns_k]``.
+    """
+
+    join = "concatenate"
+
+
+class Maximum(_Combine):
+    r"""The greatest of several values, entry by entry: :math:`X' = \max_k X_k`, all brought to one scale.
+
+    Components: the result.
+
+    Shapes:
+        any number of ``[rows, columns]`` to ``[rows, columns]``.
+    """
+
+    join = "maximum"
+
+
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts), dim=1)
+
+
+def _maximum(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).amax(dim=0)
+
+
+_JOINS = {"concatenate": _concatenate, "maximum": _maximum}
+
+
+def centred(x: QTensor) -> Tensor:
+    """Return q - z, int16 ``[rows, columns]``."""
+    return x.values.to(torch.int16) - x.zero_point
+
+
+def _check_alignment(step: str, alignment: Alignment, inputs: Sequence[Signature], columns: int | None) -> None:
+    if len(alignment.multipliers) != len(inputs):
+        raise ValueError(f"step {step!r} has {len(alignment.multipliers)} multipliers for {len(inputs)} sources")
+    check_columns(step, columns, *alignment.multipliers, alignment.bias)
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerAdd:
+    """:class:`Add` frozen at one allocation: integers only.
+
+    Attributes:
+        result: name of its component.
+        sources: where the addends come from.
+        alignment: from the addends' centred integers to the result's integers.
+        scale: float64 scalar, to read them.
+    """
+
+    result: str
+    sources: tuple[int, ...]
+    alignment: Alignment
+    scale: Tensor
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        return {self.result: self.alignment.range.bits}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        columns = inputs[0].columns
+        for x in inputs:
+            x.require(self.result, Granularity.COLUMN, columns=columns)
+            if x.pooled != inputs[0].pooled:
+                raise ValueError(f"step {self.result!r} adds up rows for nodes and rows for graphs")
+        _check_alignment(self.result, self.alignment, inputs, columns)
+        return Signature(self.alignment.range, self.alignment.zero_point, columns, pooled=inputs[0].pooled)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        return None
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
+        integers = self.alignment([centred(x) for x in inputs])
+        return QTensor(PackedRows.pack(integers, self.alignment.range), self.scale, self.alignment.zero_point)
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerCombine:
+    """:class:`Concatenate` or :class:`Maximum` frozen at one allocation: integers only.
+
+    Attributes:
+        result: name of its component.
+        sources: where the parts come from.
+        join: ``"concatenate"`` or ``"maximum"``.
+        alignments: from each part's centred integers to the result's integers.
+        scale: float64 scalar, to read them.
+    """
+
+    result: str
+    sources: tuple[int, ...]
+    join: str
+    alignments: tuple[Alignment, ...]
+    scale: Tensor
+
+    def __post_init__(self) -> None:
+        if self.join not in _JOINS:
+            raise ValueError(f"unknown join {self.join!r}: known are {', '.join(_JOINS)}")
+        if not self.alignments or len({(a.range, a.zero_point) for a in self.alignments}) > 1:
+            raise ValueError(f"the parts of {self.result!r} are not brought to the same integers")
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        return {self.result: self.alignments[0].range.bits}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        widths = [x.columns for x in inputs]
+        if len(inputs) != len(self.alignments):
+            raise ValueError(f"step {self.result!r} has {len(self.alignments)} alignments for {len(inputs)} sources")
+        for x, alignment in zip(inputs, self.alignments, strict=True):
+            columns = widths[0] if self.join == "maximum" else None
+            x.require(self.result, Granularity.COLUMN, columns=columns)
+            _check_alignment(self.result, alignment, [x], x.columns)
+            if x.pooled != inputs[0].pooled:
+                raise ValueError(f"step {self.result!r} joins rows for nodes and rows for graphs")
+        width = widths[0]
+        if self.join == "concatenate":
+            width = None if None in widths else sum(columns for columns in widths if columns is not None)
+        alignment = self.alignments[0]
+        return Signature(alignment.range, alignment.zero_point, width, pooled=inputs[0].pooled)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        return None
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
+        parts = [alignment([centred(x)]) for x, alignment in zip(inputs, self.alignments, strict=True)]
+        offered = self.alignments[0].range
+        joined = PackedRows.pack(_JOINS[self.join](parts), offered)
+        return QTensor(joined, self.scale, self.alignments[0].zero_point)

@@ -1,0 +1,52 @@
+"""Graph isomorphism network."""
+
+from typing import Any
+
+from torch import nn
+
+from mixq_rl.graph import Graph, Propagation
+from mixq_rl.nn.operator import Value
+from mixq_rl.nn.propagation import Propagate
+from mixq_rl.quantization import Granularity
+
+__all__ = ["GINConv"]
+
+
+class GINConv(nn.Module):
+    r"""The layer of Xu et al. (2019), with a bit-width for each of its parts.
+
+    .. math::
+        X'_i = h\left((1 + \epsilon) X_i + \sum_{j \in N(i)} X_j\right)
+
+    The sum is one integer aggregation: :math:`1 + \epsilon` is the weight of a self-loop. Where :math:`\epsilon` is 0
+    and stays so, the adjacency has no weights.
+
+    Components: ``adjacency`` (unless :math:`\epsilon` is fixed at 0), ``aggregate``, and those of h.
+
+    Args:
+        mlp: h; takes a value and ``graph=`` as operators do.
+        name: of the layer; its components are called ``name.aggregate`` and so on.
+        epsilon: where :math:`\epsilon` begins.
+        train_epsilon: whether it is learned.
+
+    Shapes:
+        x ``[nodes, features]`` to what h makes of that.
+    """
+
+    takes = Granularity.COLUMN
+
+    def __init__(self, mlp: nn.Module, *, name: str, epsilon: float = 0.0, train_epsilon: bool = True) -> None:
+        super().__init__()
+        weighted = train_epsilon or epsilon != 0
+        self.propagate = Propagate(
+            Propagation(self_loops="add"),
+            adjacency=f"{name}.adjacency" if weighted else None,
+            aggregate=f"{name}.aggregate",
+            epsilon=epsilon if weighted else None,
+            train_epsilon=train_epsilon,
+        )
+        self.mlp = mlp
+
+    def forward(self, x: Value, graph: Graph | None = None) -> Any:
+        """Compute in the arithmetic of ``x``."""
+        return self.mlp(self.propagate(x, graph=graph), graph=graph)

@@ -1,0 +1,201 @@
+"""Linear layers: float, fake-quantized and integer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl import kernels
+from mixq_rl.graph import Graph
+from mixq_rl.metering import operation
+from mixq_rl.nn import records
+from mixq_rl.nn.bounds import check_linear
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.quantization import (
+    ComponentKind,
+    FakeQuantized,
+    Granularity,
+    LearnedQuantizer,
+    QTensor,
+    Requantization,
+)
+from mixq_rl.quantization.integer_range import within
+from mixq_rl.serialization import storable
+
+__all__ = ["IntegerLinear", "Linear"]
+
+
+class Linear(Operator):
+    r"""A product with a weight, batch normalisation folded into it.
+
+    .. math::
+        X' = \sigma\left(\mathrm{norm}(X W + b)\right)
+
+    On integers, with :math:`x \approx s_{x,i} s_x (q - z)` and :math:`w \approx s_{w,j} \omega`: :math:`\sum (q - z)
+    \omega`, requantized; row scales, column scales and bias are folded into the requantization, and :math:`\sigma`
+    (ReLU) is the lower end of an unsigned range. Quantized networks normalise by the running statistics, folded into
+    weight and bias; float training by those of the batch.
+
+    Components: the weight (a scale for each column), the result.
+
+    Args:
+        in_channels: columns of X.
+        out_channels: columns of the result.
+        names: of the two components.
+        kind: of the result.
+        bias: whether there is one.
+        norm: batch normalisation of the result, or None.
+        relu: whether :math:`\sigma` is ReLU or the identity.
+
+    Shapes:
+        x ``[rows, in_channels]`` to ``[rows, out_channels]``.
+    """
+
+    takes = Granularity.ROW
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        names: tuple[str, str],
+        kind: ComponentKind = "output",
+        bias: bool = True,
+        norm: nn.BatchNorm1d | None = None,
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.relu = relu
+        self.weight = nn.Parameter(torch.empty(in_channels, out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.norm = norm
+        self.weight_quantizer = LearnedQuantizer(names[0], "weight", signed=True, granularity=Granularity.COLUMN)
+        self.result_quantizer = LearnedQuantizer(names[1], kind, signed=not relu, affine=not relu)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.norm is not None:
+            self.norm.reset_parameters()
+
+    def folded(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias, the norm's running statistics folded in."""
+        if self.norm is None:
+            return self.weight, self.bias
+        factor, shift = folded_norm(self.norm)
+        return self.weight * factor, shift if self.bias is None else self.bias * factor + shift
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        (x,) = inputs
+        self.weight_quantizer.observe(self.folded()[0])
+        with operation(lambda: records.float_linear(self._names(x.name), x.values, self.weight), self.weight.device):
+            result = x.values @ self.weight
+            result = result if self.bias is None else result + self.bias
+            result = result if self.norm is None else self.norm(result)
+            result = result.relu() if self.relu else result
+        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        (x,) = inputs
+        real_weight, bias = self.folded()
+        weight = self.weight_quantizer.fake_quantize(real_weight)
+        return self.result_quantizer.fake_requantize(
+            x.values @ weight.dense, x.scale * weight.scale, bias=bias, row=x.row
+        )
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        (x,) = inputs
+        real_weight, bias = self.folded()
+        weight = self.weight_quantizer.quantizer().quantize(real_weight.detach())
+        step = IntegerLinear(
+            names=self._names(x.name),
+            sources=(x.index,),
+            weight=weight,
+            requantization=self.result_quantizer.requantization(
+                x.quantizer.scale * weight.scale, bias, x.quantizer.row_exponent
+            ),
+            scale=self.result_quantizer.scale.detach(),
+        )
+        return x.program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
+
+    def _names(self, source: str) -> records.Names:
+        return source, self.weight_quantizer.name, self.result_quantizer.name
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, {self.weight.shape[1]}, bias={self.bias is not None}, relu={self.relu}"
+
+
+def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Return factor and shift, ``[columns]``, by which batch normalisation acts with its running statistics."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = (norm.running_var + norm.eps).rsqrt()
+    factor = factor if norm.weight is None else factor * norm.weight
+    shift = -norm.running_mean * factor
+    return factor, shift if norm.bias is None else shift + norm.bias
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerLinear:
+    """:class:`Linear` frozen at one allocation: integers only.
+
+    Attributes:
+        names: of the components: x, weight, result.
+        sources: where x comes from.
+        weight: ``[in_channels, out_channels]``, signed, a scale for each column.
+        requantization: from the sums of the product to the result's integers.
+        scale: float64 scalar, to read them.
+    """
+
+    names: tuple[str, str, str]
+    sources: tuple[int, ...]
+    weight: QTensor
+    requantization: Requantization
+    scale: Tensor
+
+    @property
+    def result(self) -> str:
+        return self.names[2]
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        return {self.names[1]: self.weight.bits, self.names[2]: self.requantization.range.bits}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        (x,) = inputs
+        rows, columns = self.weight.shape
+        x.require(self.result, Granularity.ROW, columns=rows)
+        weight = self.weight.values
+        if not self.weight.range.signed or not within(weight, self.weight.range.minimum, self.weight.range.maximum):
+            raise ValueError(f"{self.names[1]!r} holds other integers than signed ones of {self.weight.bits} bits")
+        check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
+        check_linear(self.result, weight, x.range, x.zero_point)
+        return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        return None
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
+        (x,) = inputs
+        with operation(
+            lambda: records.integer_linear(self.names, x, self.weight, self.requantization), x.payload.data.device
+        ):
+            result = kernels.linear_requantize(
+                x.payload, self.weight.payload, self.requantization, x_zero_point=x.zero_point, row=x.row
+            )
+        return QTensor(result, self.scale, self.requantization.zero_point)
+
+
+def check_columns(step: str, columns: int | None, *entries: Tensor | None) -> None:
+    """Check that multipliers and biases are single or one a column.
+
+    Raises:
+        ValueError: naming the step.
+    """
+    if any(entry is not None and entry.shape not in ((), (columns,)) for entry in entries):
+        raise ValueError(f"multipliers or bias of step {step!r} do not fit its {columns} columns")

@@ -1,0 +1,231 @@
+"""What every operator of a network is: one computation in three arithmetics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from mixq_rl.errors import InputError
+from mixq_rl.graph import Graph
+from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, QTensor, Quantizer
+from mixq_rl.sparse import SparseMatrix, dropout
+
+__all__ = ["Chain", "Dropout", "Operator", "Program", "Real", "Signature", "Step", "Symbol", "Value"]
+
+
+@dataclass(frozen=True)
+class Real:
+    """A value of the float network.
+
+    Attributes:
+        values: ``[rows, columns]``.
+        name: of the component that it belongs to.
+    """
+
+    values: Tensor | SparseMatrix
+    name: str
+
+    @property
+    def dense(self) -> Tensor:
+        """The value as a tensor."""
+        return self.values.to_dense() if isinstance(self.values, SparseMatrix) else self.values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape)
+
+    def dropout(self, p: float, training: bool) -> "Real":
+        """Zero entries at random."""
+        return replace(self, values=dropout(self.values, p, training))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What is known of an integer value before execution.
+
+    Attributes:
+        range: of the integers.
+        zero_point: the integer that stands for 0.
+        columns: their number; None where any will do: the input's.
+        has_row: whether each row has a scale of its own.
+        by_column: whether each column has.
+        pooled: whether the rows are graphs rather than nodes.
+    """
+
+    range: IntegerRange
+    zero_point: int
+    columns: int | None
+    has_row: bool = False
+    by_column: bool = False
+    pooled: bool = False
+
+    def require(self, step: str, granularity: Granularity, *, columns: int | None = None) -> None:
+        """Check that a step can take the value.
+
+        Args:
+            step: its name, for the message.
+            granularity: of scale that the step can take beside one for all.
+            columns: that the step can take; None: any number.
+
+        Raises:
+            ValueError: naming the step.
+        """
+        if self.has_row and granularity is not Granularity.ROW:
+            raise ValueError(f"step {step!r} takes no values whose rows have scales of their own")
+        if self.by_column and granularity is not Granularity.COLUMN:
+            raise ValueError(f"step {step!r} takes no values whose columns have scales of their own")
+        if columns is not None and self.columns not in (None, columns):
+            raise ValueError(f"step {step!r} takes {columns} columns, but what comes before has {self.columns}")
+
+
+class Step(Protocol):
+    """One operation of an integer network: a frozen dataclass of integers, storable.
+
+    Attributes:
+        result: name of the component that the result belongs to.
+        sources: which values it takes: 0 is the network's input, k the result of step k.
+    """
+
+    @property
+    def result(self) -> str: ...
+
+    @property
+    def sources(self) -> tuple[int, ...]: ...
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        """The bit-widths of the components that the step holds, by name."""
+        ...
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        """Return what the step makes of such inputs.
+
+        Raises:
+            ValueError: if the step cannot take them, or contradicts itself.
+            SumOverflowError: if an int32 sum over inputs might overflow.
+        """
+        ...
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> Any:
+        """Return what the step needs of a graph, quantized.
+
+        Raises:
+            SumOverflowError: if an int32 sum over neighbours might overflow.
+        """
+        ...
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
+        """Execute on integers."""
+        ...
+
+
+@dataclass
+class Program:
+    """An integer network in the making.
+
+    Attributes:
+        steps: in execution order.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+
+    def append(self, step: Step, quantizer: Quantizer, name: str) -> "Symbol":
+        """Add a step, and return what stands for its result."""
+        self.steps.append(step)
+        return Symbol(self, len(self.steps), quantizer, name)
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A value of an integer network in the making.
+
+    Attributes:
+        program: that it is part of.
+        index: 0: the input; k: the result of step k.
+        quantizer: how its integers are read.
+        name: of the component that it belongs to.
+    """
+
+    program: Program
+    index: int
+    quantizer: Quantizer
+    name: str
+
+    def dropout(self, p: float, training: bool) -> "Symbol":
+        """Nothing: a frozen network does not train."""
+        return self
+
+
+Value = Real | FakeQuantized | Symbol
+
+
+class Operator(nn.Module):
+    """A computation in float, fake-quantized and integer arithmetic, chosen by what it is called with.
+
+    Subclasses implement the three side by side. All operands of a call are of one kind.
+
+    Attributes:
+        takes: the granularity of scale that it can take of its operands, beside one for all.
+    """
+
+    takes = Granularity.TENSOR
+
+    def forward(self, *inputs: Value, graph: Graph | None = None) -> Any:
+        """Compute in float (:class:`Real`), in fake quantization, or add the integer step to a program."""
+        first = inputs[0]
+        if isinstance(first, Real):
+            return self.real(inputs, graph)
+        if isinstance(first, FakeQuantized):
+            return self.fake_quantized(inputs, graph)
+        return self.freeze(inputs)
+
+    def real(self, inputs: Sequence[Any], graph: Graph | None) -> Real:
+        """The float computation; shows every component's values to its observer."""
+        raise NotImplementedError
+
+    def fake_quantized(self, inputs: Sequence[Any], graph: Graph | None) -> FakeQuantized:
+        """The integer computation in floating point, with gradients."""
+        raise NotImplementedError
+
+    def freeze(self, inputs: Sequence[Any]) -> Symbol:
+        """Add the integer computation at the bit-widths in force to the inputs' program."""
+        raise NotImplementedError
+
+
+class Dropout(Operator):
+    """Zeroes entries at random in training; integer networks know nothing of it.
+
+    Args:
+        p: probability.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise InputError(f"dropout of {p} is outside 0 <= p < 1")
+        self.p = p
+
+    def forward(self, *inputs: Value, graph: Graph | None = None) -> Any:
+        return inputs[0].dropout(self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Chain(nn.Module):
+    """Operators and layers one after another.
+
+    Args:
+        parts: what each takes is what the one before gives.
+    """
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Value, graph: Graph | None = None) -> Any:
+        """Compute in the arithmetic of ``x``."""
+        for part in self.parts:
+            x = part(x, graph=graph)
+        return x

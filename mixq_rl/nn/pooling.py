@@ -1,0 +1,94 @@
+"""Pooling of a graph's nodes: sums and means are propagations; the maximum is here, in all three arithmetics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mixq_rl.graph import Graph, Propagation
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.propagation import Propagate
+from mixq_rl.quantization import FakeQuantized, Granularity, PackedRows, QTensor
+from mixq_rl.serialization import storable
+from mixq_rl.sparse import CSR
+
+__all__ = ["IntegerMaxPool", "MaxPool", "mean_pool", "sum_pool"]
+
+_POOL = Propagation(pooled=True)
+
+
+def sum_pool(aggregate: str) -> Propagate:
+    """Return the sum over each graph's nodes; ``aggregate`` is the name of its component."""
+    return Propagate(_POOL, adjacency=None, aggregate=aggregate)
+
+
+def mean_pool(aggregate: str) -> Propagate:
+    """Return the mean over each graph's nodes; ``aggregate`` is the name of its component."""
+    return Propagate(replace(_POOL, normalization="mean"), adjacency=None, aggregate=aggregate)
+
+
+class MaxPool(Operator):
+    r"""The maximum over each graph's nodes: :math:`X'_g = \max_{i \in g} X_i`; 0 for a graph without nodes.
+
+    Integers of one scale are compared as they are: the result has the bits of its source and is no component.
+
+    Shapes:
+        ``[nodes, features]`` to ``[graphs, features]``.
+    """
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        (x,) = inputs
+        return Real(_maximum(x.dense, _places(graph), 0), x.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        (x,) = inputs
+        return replace(x, values=_maximum(x.dense, _places(graph), 0))
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        (x,) = inputs
+        return x.program.append(IntegerMaxPool(x.name, (x.index,)), x.quantizer, x.name)
+
+
+def _places(graph: Graph | None) -> CSR:
+    assert graph is not None
+    return graph.adjacency(_POOL).csr
+
+
+def _maximum(x: Tensor, places: CSR, empty: int) -> Tensor:
+    index = places.row.unsqueeze(1).expand(-1, x.shape[1])
+    result = torch.full((places.num_rows, x.shape[1]), empty, dtype=x.dtype, device=x.device)
+    return result.scatter_reduce(0, index, x[places.col.long()], "amax", include_self=False)
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerMaxPool:
+    """:class:`MaxPool` frozen: integers only.
+
+    Attributes:
+        result: name of the component whose integers are compared.
+        sources: where they come from.
+    """
+
+    result: str
+    sources: tuple[int, ...]
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        return {}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        (x,) = inputs
+        x.require(self.result, Granularity.TENSOR)
+        if x.pooled:
+            raise ValueError(f"step {self.result!r} pools nodes, but what comes before is pooled")
+        return replace(x, pooled=True)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+        return graph.adjacency(_POOL).csr
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: CSR) -> QTensor:
+        (x,) = inputs
+        pooled = _maximum(x.values, prepared, x.zero_point)
+        return QTensor(PackedRows.pack(pooled, x.payload.range), x.scale, x.zero_point)

@@ -1,0 +1,252 @@
+"""Sums over neighbours and over the nodes of a graph: float, fake-quantized and integer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl import kernels
+from mixq_rl.graph import Adjacency, Graph, Propagation
+from mixq_rl.metering import operation
+from mixq_rl.nn import records
+from mixq_rl.nn.bounds import check_aggregate
+from mixq_rl.nn.linear import check_columns
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.quantization import (
+    FakeQuantized,
+    FixedPoint,
+    Granularity,
+    IntegerRange,
+    LearnedQuantizer,
+    QTensor,
+    Quantizer,
+    Requantization,
+)
+from mixq_rl.serialization import storable
+
+__all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate"]
+
+# Row scales 1/d and d^(-1/2) never exceed 1.
+_ROW_EXPONENT = 30
+_UNWEIGHTED = IntegerRange(1, signed=False)
+
+
+class Propagate(Operator):
+    r"""A sum over each row's neighbours.
+
+    .. math::
+        X'_i = \sigma\left(r_i \sum_{j \in N(i)} v_{ij} X_j + b\right)
+
+    On integers, with :math:`x \approx s_x (q - z)` and :math:`v_{ij} \approx s_a (\alpha_{ij} - z_a)`:
+    :math:`\sum (\alpha - z_a)(q - z)`, requantized; r, the scales and the bias are folded into the requantization, and
+    :math:`\sigma` (ReLU) is the lower end of an unsigned range.
+
+    Components: the adjacency v, unless all its entries are 1 by definition; the aggregate.
+
+    Args:
+        propagation: what is summed over and how it is normalised.
+        adjacency: name of the adjacency's component, or None where all v are 1.
+        aggregate: name of the result's component.
+        bias_channels: length of b, or None for none.
+        relu: whether :math:`\sigma` is ReLU or the identity.
+        epsilon: 1 + epsilon is the weight of the self-loops that the propagation puts in; None: as it says.
+        train_epsilon: whether epsilon is learned.
+
+    Shapes:
+        x ``[nodes, features]`` to ``[rows, features]``.
+    """
+
+    takes = Granularity.COLUMN
+
+    def __init__(
+        self,
+        propagation: Propagation,
+        *,
+        adjacency: str | None,
+        aggregate: str,
+        bias_channels: int | None = None,
+        relu: bool = False,
+        epsilon: float | None = None,
+        train_epsilon: bool = False,
+    ) -> None:
+        super().__init__()
+        self.propagation = propagation
+        self.relu = relu
+        self.adjacency_quantizer = None if adjacency is None else LearnedQuantizer(adjacency, "adjacency", signed=None)
+        self.aggregate_quantizer = LearnedQuantizer(aggregate, "aggregate", signed=not relu, affine=not relu)
+        self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
+        self.epsilon: Tensor | None
+        self._initial_epsilon = epsilon
+        self.register_parameter("epsilon", None)
+        if epsilon is not None:
+            self.epsilon = nn.Parameter(torch.tensor([float(epsilon)]), requires_grad=train_epsilon)
+
+    def reset_parameters(self) -> None:
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.epsilon is not None and self._initial_epsilon is not None:
+            nn.init.constant_(self.epsilon, self._initial_epsilon)
+
+    def value(self, adjacency: Adjacency) -> Tensor:
+        """Return the entries v, float64 ``[edges]``, with gradient to epsilon."""
+        if self.epsilon is None:
+            return adjacency.value
+        step = self.epsilon.double().expand(adjacency.loops.numel())
+        return adjacency.value.index_add(0, adjacency.loops, step)
+
+    def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
+        (x,), adjacency = inputs, self._adjacency(graph)
+        message = x.dense
+        value = self.value(adjacency)
+        if self.adjacency_quantizer is not None:
+            self.adjacency_quantizer.observe(value)
+        names = self._names(x.name)
+        with operation(lambda: records.float_aggregate(names, adjacency.csr, message), message.device):
+            aggregate = adjacency.csr.matmul(value.to(message.dtype), message)
+            if adjacency.row_scale is not None:
+                aggregate = aggregate * adjacency.row_scale.to(message.dtype)
+            aggregate = aggregate if self.bias is None else aggregate + self.bias
+            aggregate = aggregate.relu() if self.relu else aggregate
+        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+
+    def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
+        (x,), adjacency = inputs, self._adjacency(graph)
+        message, value, scale = x.dense, self.value(adjacency).to(x.values.dtype), x.scale
+        if self.adjacency_quantizer is not None:
+            alpha = self.adjacency_quantizer.fake_quantize(value)
+            value, scale = alpha.dense, alpha.scale * scale
+        return self.aggregate_quantizer.fake_requantize(
+            adjacency.csr.matmul(value, message), scale, bias=self.bias, row=_row(adjacency)
+        )
+
+    def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        (x,) = inputs
+        quantizer = None if self.adjacency_quantizer is None else self.adjacency_quantizer.quantizer()
+        scale = x.quantizer.scale if quantizer is None else quantizer.scale * x.quantizer.scale
+        row_exponent = None if self.propagation.normalization == "none" else _ROW_EXPONENT
+        step = IntegerPropagate(
+            names=self._names(x.name),
+            sources=(x.index,),
+            propagation=self.propagation,
+            epsilon=None if self.epsilon is None else self.epsilon.detach().double(),
+            adjacency=quantizer,
+            requantization=self.aggregate_quantizer.requantization(scale, self.bias, row_exponent),
+            scale=self.aggregate_quantizer.scale.detach(),
+        )
+        return x.program.append(step, self.aggregate_quantizer.quantizer(), self.aggregate_quantizer.name)
+
+    def _adjacency(self, graph: Graph | None) -> Adjacency:
+        assert graph is not None
+        return graph.adjacency(self.propagation)
+
+    def _names(self, source: str) -> records.Names:
+        adjacency = records.EDGES if self.adjacency_quantizer is None else self.adjacency_quantizer.name
+        return adjacency, source, self.aggregate_quantizer.name
+
+    def extra_repr(self) -> str:
+        return f"{self.propagation}, bias={self.bias is not None}, relu={self.relu}"
+
+
+def _row(adjacency: Adjacency) -> FixedPoint | None:
+    return None if adjacency.row_scale is None else FixedPoint.nearest(adjacency.row_scale, _ROW_EXPONENT)
+
+
+@dataclass(frozen=True)
+class IntegerAdjacency:
+    """A step's quantized adjacency.
+
+    Attributes:
+        rowptr, col: the structure, int32 (CSR).
+        weight: the integers alpha of the edges, int8 or uint8 ``[edges]``: a byte each at any bit-width, since beside
+            each lies an index of four bytes, and the row that it fetches. None: all 1.
+        row: fixed-point scales of the rows, or None.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    weight: Tensor | None
+    row: FixedPoint | None
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerPropagate:
+    """:class:`Propagate` frozen at one allocation: integers only.
+
+    Attributes:
+        names: of the components: adjacency, messages, aggregate.
+        sources: where the messages come from.
+        propagation: what is summed over and how it is normalised.
+        epsilon: float64 ``[1]``, added to the weight of the self-loops that the propagation puts in, or None.
+        adjacency: quantizes the adjacency of a graph on the way in; None: all its entries are 1.
+        requantization: from the sums over neighbours to the aggregate's integers.
+        scale: float64 scalar, to read them.
+    """
+
+    names: tuple[str, str, str]
+    sources: tuple[int, ...]
+    propagation: Propagation
+    epsilon: Tensor | None
+    adjacency: Quantizer | None
+    requantization: Requantization
+    scale: Tensor
+
+    @property
+    def result(self) -> str:
+        return self.names[2]
+
+    @property
+    def bits(self) -> Mapping[str, int]:
+        adjacency = {} if self.adjacency is None else {self.names[0]: self.adjacency.range.bits}
+        return {**adjacency, self.names[2]: self.requantization.range.bits}
+
+    def infer(self, inputs: Sequence[Signature]) -> Signature:
+        (x,) = inputs
+        x.require(self.result, Granularity.COLUMN)
+        if x.pooled:
+            raise ValueError(f"step {self.result!r} sums over nodes, but what comes before is pooled")
+        check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)
+        if self.epsilon is not None and self.epsilon.shape != (1,):
+            raise ValueError(f"epsilon of step {self.result!r} is not a single number")
+        offered, zero_point = self.requantization.range, self.requantization.zero_point
+        return Signature(offered, zero_point, x.columns, pooled=self.propagation.pooled)
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
+        (x,), adjacency = inputs, graph.adjacency(self.propagation)
+        weights, zero_point = _UNWEIGHTED, 0
+        if self.adjacency is not None:
+            weights, zero_point = self.adjacency.range, self.adjacency.zero_point
+        check_aggregate(self.result, adjacency.csr, weights, zero_point, x.range, x.zero_point)
+        return IntegerAdjacency(
+            adjacency.csr.rowptr, adjacency.csr.col, self._weight(adjacency), _row(adjacency)
+        )
+
+    def _weight(self, adjacency: Adjacency) -> Tensor | None:
+        if self.adjacency is None:
+            return None
+        value = adjacency.value
+        if self.epsilon is not None:
+            value = value.index_add(0, adjacency.loops, self.epsilon.expand(adjacency.loops.numel()))
+        return self.adjacency.integers(value)
+
+    def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
+        (x,) = inputs
+        bits = _UNWEIGHTED.bits if self.adjacency is None else self.adjacency.range.bits
+        with operation(
+            lambda: records.integer_aggregate(
+                self.names, prepared.rowptr, prepared.weight, bits, x.payload, self.requantization
+            ),
+            x.payload.data.device,
+        ):
+            aggregate = kernels.aggregate_requantize(
+                prepared.rowptr,
+                prepared.col,
+                prepared.weight,
+                x.payload,
+                self.requantization,
+                weight_zero_point=0 if self.adjacency is None else self.adjacency.zero_point,
+                x_zero_point=x.zero_point,
+                row=prepared.row,
+            )
+        return QTensor(aggregate, self.scale, self.requantization.zero_point)

@@ -1,0 +1,153 @@
+"""The one training loop: what float training, the supernet and fine-tuning have in common."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import InputError
+from mixq_rl.nn import QuantizableModel
+
+__all__ = ["Progress", "Schedule", "Score", "optimize"]
+
+Progress = Callable[[int, int], None]
+"""Called with (epochs done, epochs in all)."""
+
+Score = tuple[float, float]
+"""Validation accuracy, and minus the validation loss, which decides between equals."""
+
+T = TypeVar("T")
+
+_PLATEAU_PATIENCE = 10
+_PLATEAU_FACTOR = 0.5
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network is trained.
+
+    Attributes:
+        epochs: at least 0.
+        learning_rate: of the weights, with Adam.
+        weight_decay: of the weights.
+        scale_learning_rate: of the quantizers' scales, which do not decay.
+        decay: of both rates: ``"cosine"`` down to 0; ``"plateau"``: halved after 10 epochs without a better validation
+            score (constant where there is no validation).
+        batch_size: graphs in a step of a graph task.
+        label_weight: of the labels' cross-entropy beside the distillation's, where a teacher is given.
+
+    Raises:
+        InputError: for a value out of bounds.
+    """
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 5e-4
+    scale_learning_rate: float = 1e-2
+    decay: Literal["cosine", "plateau"] = "cosine"
+    batch_size: int = 64
+    label_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise InputError(f"{self.epochs} epochs: at least 0 are needed")
+        if self.batch_size < 1:
+            raise InputError(f"a batch of {self.batch_size} graphs: at least 1 is needed")
+        if not (self.learning_rate >= 0 and self.scale_learning_rate >= 0 and self.weight_decay >= 0):
+            raise InputError("learning rates and weight decay must not be negative")
+        if self.label_weight < 0:
+            raise InputError(f"label weight {self.label_weight} is negative")
+        if self.decay not in ("cosine", "plateau"):
+            raise InputError(f"unknown decay {self.decay!r}: known are 'cosine' and 'plateau'")
+
+    def lasting(self, epochs: int | None) -> Self:
+        """Return the schedule over so many epochs; None: as it is."""
+        return self if epochs is None else replace(self, epochs=epochs)
+
+
+def optimize(
+    model: QuantizableModel,
+    schedule: Schedule,
+    batches: Callable[[], Iterable[T]],
+    loss: Callable[[T], Tensor],
+    validate: Callable[[], Score] | None,
+    progress: Progress | None,
+) -> None:
+    """Train ``model`` in place, and leave it at its best epoch by validation: at its last where there is none.
+
+    Args:
+        model: in the arithmetic that ``loss`` puts it in.
+        schedule: how long and how fast.
+        batches: gives an epoch's batches, one step each.
+        loss: of a batch.
+        validate: scores the model, in evaluation mode and without gradients; None: never.
+        progress: told after each epoch.
+
+    Raises:
+        InputError: if the loss is no longer a number.
+    """
+    optimizer = _optimizer(model, schedule)
+    decay = _decay(optimizer, schedule)
+    best, best_state = None, None
+    if validate is not None:
+        best, best_state = _scored(model, validate), copy.deepcopy(model.state_dict())
+    for epoch in range(schedule.epochs):
+        model.train()
+        for batch in batches():
+            optimizer.zero_grad()
+            value = loss(batch)
+            if not math.isfinite(value.item()):
+                raise InputError(
+                    f"training diverged in epoch {epoch + 1}: the loss is {value.item()}; normalise the features"
+                )
+            value.backward()
+            optimizer.step()
+        score = None
+        if validate is not None:
+            score = _scored(model, validate)
+            if best is None or score > best:
+                best, best_state = score, copy.deepcopy(model.state_dict())
+        if isinstance(decay, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            if score is not None:
+                decay.step(score[1])
+        else:
+            decay.step()
+        if progress is not None:
+            progress(epoch + 1, schedule.epochs)
+    if best_state is not None:
+        model.load_state_dict(best_state)
+    model.eval()
+
+
+def _optimizer(model: QuantizableModel, schedule: Schedule) -> torch.optim.Adam:
+    of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in trainable if id(parameter) not in of_quantizers]
+    scales = [parameter for parameter in trainable if id(parameter) in of_quantizers]
+    return torch.optim.Adam(
+        [
+            {"params": weights, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
+            {"params": scales, "lr": schedule.scale_learning_rate},
+        ]
+    )
+
+
+def _decay(
+    optimizer: torch.optim.Optimizer, schedule: Schedule
+) -> torch.optim.lr_scheduler.LambdaLR | torch.optim.lr_scheduler.ReduceLROnPlateau:
+    if schedule.decay == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode="max", factor=_PLATEAU_FACTOR, patience=_PLATEAU_PATIENCE
+        )
+    epochs = max(schedule.epochs, 1)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))
+
+
+@torch.no_grad()
+def _scored(model: QuantizableModel, validate: Callable[[], Score]) -> Score:
+    model.eval()
+    return validate()

@@ -1,0 +1,97 @@
+"""Differently quantized values brought to one scale and added up, without floating point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import ScaleError
+from mixq_rl.quantization.fixed_point import FixedPoint
+from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
+from mixq_rl.quantization.requantization import rounding_shift
+from mixq_rl.serialization import storable
+
+__all__ = ["Alignment"]
+
+_MAX_SHIFT = 40
+_MULTIPLIER_LIMIT = 2**31
+_BIAS_LIMIT = 2**12
+
+
+@storable
+@dataclass(frozen=True)
+class Alignment:
+    """q = clamp(round((sum_k v_k * M_k + B) / 2^shift) + z): centred integers v_k = q_k - z_k of k sources to one result.
+
+    In-range results stay exact in float64 as well: centred integers of at most 8 bits and a zero point take 10 bits,
+    multipliers 31.
+
+    Attributes:
+        multipliers: int64 mantissas, one tensor for each source, ``[]`` or ``[columns]``, of either sign.
+        shift: bits behind the point, 1...40.
+        bias: int64 ``[columns]`` at ``shift`` bits behind the point, or None.
+        range: the integers of the result.
+        zero_point: added after rounding.
+
+    Raises:
+        TypeError: for multipliers or a bias of another dtype.
+        ValueError: for entries out of bounds.
+    """
+
+    multipliers: tuple[Tensor, ...]
+    shift: int
+    bias: Tensor | None
+    range: IntegerRange
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        for mantissas in (*self.multipliers, *([] if self.bias is None else [self.bias])):
+            if mantissas.dtype != torch.int64 or mantissas.dim() > 1:
+                raise TypeError("multipliers and bias of an alignment are int64, one or one a column")
+        if not 1 <= self.shift <= _MAX_SHIFT:
+            raise ValueError(f"shift {self.shift} is outside 1...{_MAX_SHIFT}")
+        limit = _MULTIPLIER_LIMIT - 1
+        if not self.multipliers or not all(within(mantissas, -limit, limit) for mantissas in self.multipliers):
+            raise ValueError("multipliers of an alignment, one for each source, are below 2^31 in magnitude")
+        bound = _BIAS_LIMIT << self.shift
+        if self.bias is not None and not within(self.bias, -bound, bound):
+            raise ValueError(f"a bias of an alignment is beyond {_BIAS_LIMIT} steps")
+        check_zero_point(self.zero_point)
+
+    @classmethod
+    def from_scales(
+        cls, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange, zero_point: int
+    ) -> Self:
+        """Build the fixed-point form.
+
+        Args:
+            scales: float64, ``[]`` or ``[columns]`` each, of either sign: a source's scale over the result's.
+            bias: float64 ``[columns]`` in steps of the result, or None.
+            offered: the integers of the result.
+            zero_point: of the result.
+
+        Raises:
+            ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
+        """
+        greatest = max(float(scale.abs().max()) for scale in scales)
+        shift = min(FixedPoint.exponent_for(greatest or 1.0), _MAX_SHIFT)
+        if shift < 1:
+            raise ScaleError(f"scale {greatest:.4g} of a value over that of the sum is too large for fixed point")
+        if bias is not None and not bool((bias.abs() < _BIAS_LIMIT).all()):
+            raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
+        mantissas = tuple(torch.round(scale.double() * 2.0**shift).to(torch.int64) for scale in scales)
+        fixed_bias = None if bias is None else torch.round(bias.double() * 2.0**shift).to(torch.int64)
+        return cls(mantissas, shift, fixed_bias, offered, zero_point)
+
+    def __call__(self, centred: Sequence[Tensor]) -> Tensor:
+        """Align and add: integers of any dtype, ``[rows, columns]``, one tensor for each source, to int8 or uint8."""
+        terms = zip(centred, self.multipliers, strict=True)
+        value = torch.stack([values.to(torch.int64) * multiplier for values, multiplier in terms]).sum(dim=0)
+        if self.bias is not None:
+            value = value + self.bias
+        if self.range.is_sign:
+            return torch.where(value >= 0, 1, -1).to(self.range.dtype)
+        rounded = rounding_shift(value, self.shift) + self.zero_point
+        return rounded.clamp(self.range.minimum, self.range.maximum).to(self.range.dtype)

@@ -1,0 +1,74 @@
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch_geometric.data import Data, InMemoryDataset
+
+import mixq_rl
+from mixq_rl.errors import DataNotFoundError
+
+
+class FakeNodePropPredDataset(InMemoryDataset):
+    """What ogb's class shows of itself, over a graph of six nodes."""
+
+    def __init__(self, name: str, root: str) -> None:
+        super().__init__(str(Path(root) / name.replace("-", "_")))
+        self.data, self.slices = torch.load(self.processed_paths[0])
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        return ["edge.csv.gz"]
+
+    @property
+    def processed_file_names(self) -> str:
+        return "geometric_data_processed.pt"
+
+    def download(self) -> None:
+        raise OSError("no network")
+
+    def process(self) -> None:
+        y = (torch.arange(6) % 2).unsqueeze(1)
+        data = Data(x=torch.ones(6, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=y)
+        torch.save(self.collate([data]), self.processed_paths[0])
+
+    def get_idx_split(self) -> dict[str, torch.Tensor]:
+        return {"train": torch.tensor([0, 5]), "valid": torch.tensor([1, 2]), "test": torch.tensor([3, 4])}
+
+
+@pytest.fixture
+def _ogb(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("ogb.nodeproppred")
+    module.PygNodePropPredDataset = FakeNodePropPredDataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ogb", ModuleType("ogb"))
+    monkeypatch.setitem(sys.modules, "ogb.nodeproppred", module)
+
+
+@pytest.mark.usefixtures("_ogb")
+def test_takes_its_split_and_makes_edges_mutual(tmp_path: Path) -> None:
+    raw = tmp_path / "ogb" / "ogbn_arxiv" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "edge.csv.gz").touch()
+    task = mixq_rl.load_task("ogbn-arxiv", tmp_path)
+    assert task.edge_index.tolist() == [[0, 1, 1, 2], [1, 0, 2, 1]]
+    assert task.y.tolist() == [0, 1] * 3
+    places = [task.masks[split].nonzero()[:, 0].tolist() for split in ("train", "validation", "test")]
+    assert places == [[0, 5], [1, 2], [3, 4]]
+    assert not list(tmp_path.rglob("processed"))
+
+
+@pytest.mark.usefixtures("_ogb")
+def test_failed_download_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"no files of ogbn-products in .*ogbn_products"):
+        mixq_rl.load_task("ogbn-products", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ogb") is not None, reason="ogb is installed")
+def test_without_ogb_it_says_what_to_install() -> None:
+    with pytest.raises(
+        DataNotFoundError, match=r"ogbn-arxiv is read by the package ogb, which cannot be imported .*: pip install ogb"
+    ):
+        mixq_rl.load_task("ogbn-arxiv")
