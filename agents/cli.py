@@ -1,23 +1,20 @@
 """The command ``mixq-rl``."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 from typer.exceptions import TyperException
 
-from mixq_rl import training
+from mixq_rl.agents.stages import Stages
 from mixq_rl.agents.tables import allocation_table, final_table
 from mixq_rl.agents.training_run import RunConfig, train
 from mixq_rl.datasets import datasets
 from mixq_rl.errors import BitWidthError, InputError
+from mixq_rl.evaluators import evaluators
 from mixq_rl.nn import models
 from mixq_rl.objective import Objective
 from mixq_rl.version import __version__
@@ -48,9 +45,31 @@ def _root(
 @app.command("train")
 def _train(
     dataset: Annotated[
-        str, typer.Option(help=f"{', '.join(datasets)}, or a path to your own graph (.npz, or .pt holding tensors).")
+        str,
+        typer.Option(
+            help=f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs "
+            "(.npz, or .pt holding tensors)."
+        ),
     ] = RunConfig.dataset,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            help="Which of a dataset's splits, from 0, where it has several: of TUDataset, Chameleon, Squirrel and "
+            "your own graphs 10, of CSL 5.",
+            show_default="the first",
+        ),
+    ] = RunConfig.fold,
     model: Annotated[str, typer.Option(help=f"{', '.join(models)}.")] = RunConfig.model,
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of graph layers.", show_default="2 to classify nodes; 4, of a gin 5, to classify graphs"
+        ),
+    ] = RunConfig.num_layers,
+    hidden_channels: Annotated[
+        int | None,
+        typer.Option(help="Width of the hidden layers.", show_default="64 or 128, as is usual for the model"),
+    ] = RunConfig.hidden_channels,
     episodes: Annotated[
         int, typer.Option(help="Episodes of the search; each proposes one allocation.")
     ] = RunConfig.episodes,
@@ -65,6 +84,14 @@ def _train(
             "load, so that two runs of one seed differ.",
         ),
     ] = RunConfig.objective.value,
+    evaluator: Annotated[
+        str,
+        typer.Option(
+            metavar=f"<{'|'.join(evaluators)}>",
+            help="Whose weights the search judges an allocation by. supernet: one network's, trained once for all of "
+            "them. fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32.",
+        ),
+    ] = RunConfig.evaluator,
     seed: Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")] = RunConfig.seed,
     data_root: Annotated[
         str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")
@@ -76,15 +103,27 @@ def _train(
         ),
     ] = None,
 ) -> None:
-    """Train an agent on one graph, and execute, fine-tune and measure what it finds.
+    """Train an agent on one dataset, and execute, fine-tune and measure what it finds.
 
     Example: mixq-rl train --dataset Cora --data-root data --episodes 1000 --bits 2,4,8 --seed 0
     """
     console = _console()
-    config = RunConfig(dataset, model, episodes, _parse_bits(bits), seed, data_root, objective=Objective(objective))
+    config = RunConfig(
+        dataset=dataset,
+        fold=fold,
+        model=model,
+        num_layers=layers,
+        hidden_channels=hidden_channels,
+        episodes=episodes,
+        bits=_parse_bits(bits),
+        objective=Objective(objective),
+        evaluator=evaluator,
+        seed=seed,
+        data_root=data_root,
+    )
     folder = run_dir or _default_run_dir(config)
     where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
-    result = train(config, folder, _Stages(console, where))
+    result = train(config, folder, Stages(console, where))
     console.print(final_table(result.finalists, result.best, config.objective))
     console.print(allocation_table(result.components, result.best))
     console.print(
@@ -126,7 +165,8 @@ def _parse_bits(text: str) -> tuple[int, ...]:
 
 
 def _default_run_dir(config: RunConfig) -> Path:
-    name = f"{Path(config.dataset).stem}-{config.model}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    dataset = Path(config.dataset).stem.replace(":", "-")  # of tu:NAME, which not every file system takes
+    name = f"{dataset}-{config.model}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("runs") / name
 
 
@@ -140,44 +180,3 @@ def _tensorboard() -> str:
 def _console() -> Console:
     # A pipe or a log file has no width of its own: the table must not be cut to 80 columns there.
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
-
-
-class _CountColumn(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        total = "?" if task.total is None else f"{task.total:.0f}"
-        return Text(f"{task.completed:.0f}/{total} {self._unit}", style="progress.download")
-
-
-class _SpeedColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f}/s" if speed else "", style="progress.data.speed")
-
-
-class _Stages:
-    """A progress bar for each stage, after a word on where the run can be watched."""
-
-    def __init__(self, console: Console, where: str) -> None:
-        self._console = console
-        self._where: str | None = where
-
-    @contextmanager
-    def __call__(self, what: str, unit: str) -> Iterator[training.Progress]:
-        if self._where is not None:
-            self._console.print(self._where, soft_wrap=True, highlight=False, markup=False)
-            self._where = None
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            _CountColumn(unit),
-            _SpeedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        with Progress(*columns, console=self._console) as bars:
-            bar = bars.add_task(what, total=None)
-            yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -1,15 +1,18 @@
 """The last leg: the front's points are fine-tuned, chosen on validation data, and measured on the test split."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixq_rl.agents.pareto import Saving, hypervolume, reduction
 from mixq_rl.envs import TradeOff
-from mixq_rl.evaluation import Evaluation, SupernetEvaluator
+from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluators import IntegerEvaluator, measure_reference
 from mixq_rl.integer_model import IntegerModel
+from mixq_rl.nn import QuantizableModel
 from mixq_rl.objective import Objective
+from mixq_rl.training import Progress
 
-__all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "spread"]
+__all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "measure_finalists", "spread"]
 
 _PREFERENCE = 0.5
 
@@ -52,33 +55,59 @@ def spread(
 
 
 def fine_tune_finalists(
-    evaluator: SupernetEvaluator,
+    evaluator: IntegerEvaluator,
     allocations: Sequence[tuple[str, tuple[int, ...]]],
     *,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Finalist]:
-    """Fine-tune, freeze and execute each labelled allocation.
+    progress: Progress | None = None,
+) -> list[tuple[str, IntegerModel]]:
+    """Fine-tune and freeze each labelled allocation.
 
     Args:
-        evaluator: gives the supernet, which is where each fine-tuning starts.
+        evaluator: gives the network from which each fine-tuning starts.
         allocations: labels and bit-widths.
         seed: of the fine-tuning.
         progress: told (epochs done, epochs in all).
     """
     models = []
-    for index, (_, allocation) in enumerate(allocations):
+    for index, (label, allocation) in enumerate(allocations):
 
         def report(epoch: int, epochs: int, before: int = index) -> None:
             if progress is not None:
                 progress(before * epochs + epoch, len(allocations) * epochs)
 
-        models.append(evaluator.fine_tune(allocation, seed=seed, progress=report))
-    # Measured in one go, so that their times are taken under one load.
-    return [
-        Finalist(label, evaluator.measure(model, "validation"), evaluator.measure(model, "test").accuracy, model)
-        for (label, _), model in zip(allocations, models, strict=True)
-    ]
+        models.append((label, evaluator.fine_tune(allocation, seed=seed, progress=report)))
+    return models
+
+
+def measure_finalists(
+    evaluator: IntegerEvaluator,
+    float_model: QuantizableModel,
+    models: Sequence[tuple[str, IntegerModel]],
+    *,
+    progress: Progress | None = None,
+) -> list[Finalist]:
+    """Execute the float32 model and each labelled integer model, on validation and test split.
+
+    All are measured here in one go, so that their times are taken under one load.
+
+    Args:
+        evaluator: says on what, and how often.
+        float_model: becomes the first finalist.
+        models: what :func:`fine_tune_finalists` returned.
+        progress: told (networks measured, networks in all).
+    """
+    task, repeats = evaluator.task, evaluator.timing_repeats
+    reference = measure_reference(float_model, task, timing_repeats=repeats)
+    finalists = [Finalist("float32", reference, measure_reference(float_model, task, split="test").accuracy)]
+    for label, model in models:
+        if progress is not None:
+            progress(len(finalists), len(models) + 1)
+        evaluation = evaluator.measure(model, "validation")
+        finalists.append(Finalist(label, evaluation, evaluator.measure(model, "test").accuracy, model))
+    if progress is not None:
+        progress(len(finalists), len(finalists))
+    return finalists
 
 
 def best_finalist(

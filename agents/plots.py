@@ -56,7 +56,7 @@ def pareto_figure(
         marker="o",
         markersize=4,
         color="tab:blue",
-        label="front, supernet weights",
+        label="front, as searched",
     )
     if tuned:
         axes.scatter(

@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Figure as LoggedFigure
 from stable_baselines3.common.logger import Logger, configure
 
 from mixq_rl.agents.callbacks import SearchMonitor
-from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
+from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import ParetoArchive
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.agents.ppo import EPISODES_PER_UPDATE, PPOAgent
@@ -23,7 +23,8 @@ from mixq_rl.agents.tables import write_csv
 from mixq_rl.datasets import load_task
 from mixq_rl.envs import BitAllocationEnv, TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import CachedEvaluator, SupernetEvaluator, measure_reference
+from mixq_rl.evaluation import CachedEvaluator
+from mixq_rl.evaluators import evaluators
 from mixq_rl.nn import build_model, models
 from mixq_rl.objective import Objective
 from mixq_rl.quantization import check_bit_widths
@@ -32,12 +33,12 @@ from mixq_rl.training import Progress, fit
 __all__ = ["RunConfig", "RunResult", "Stage", "train"]
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
-"""Called with what a stage does and the unit it counts; gives what is to be told of its progress."""
+"""Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
 
 _MAX_ENVS = 8
 _MAX_FINALISTS = 12
 _TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
-_VERSION = 1
+_VERSION = 2
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -52,12 +53,14 @@ class RunConfig:
         bits: the bit-widths on offer, each within 1...8.
         seed: of weights, training, search and fine-tuning.
         data_root: folder of the datasets' files.
-        hidden_channels: width of the hidden layers.
-        num_layers: number of layers.
+        hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
+        num_layers: number of layers; None: what is usual.
         objective: what is saved: bit operations, or measured time.
+        fold: which of the dataset's splits, from 0, where it has several; None: the first.
+        evaluator: a name of :data:`mixq_rl.evaluators`: whose weights the search judges an allocation by.
 
     Raises:
-        InputError: for a value out of bounds, an unknown model or an unknown objective.
+        InputError: for a value out of bounds, or an unknown model, objective or evaluator.
     """
 
     dataset: str = "citation"
@@ -66,16 +69,18 @@ class RunConfig:
     bits: tuple[int, ...] = (2, 4, 8)
     seed: int = 0
     data_root: str = "data"
-    hidden_channels: int = 128
-    num_layers: int = 2
+    hidden_channels: int | None = None
+    num_layers: int | None = None
     objective: Objective = Objective.BITOPS
+    fold: int | None = None
+    evaluator: str = "supernet"
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
-        models[self.model]
+        models[self.model], evaluators[self.evaluator]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "objective", Objective(self.objective))
 
@@ -88,7 +93,7 @@ class RunResult:
         finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
         best: the integer network of highest reward at preference 0.5 on validation data.
         components: names, in the order of the allocations.
-        hypervolume: of the search's archive (supernet weights, validation data).
+        hypervolume: of the search's archive: the evaluator's weights, validation data.
         evaluations: distinct allocations evaluated.
         run_dir: the run folder.
     """
@@ -120,15 +125,17 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
     Raises:
         InputError: if the run folder is in use, or the data are not what they should be.
     """
-    task = load_task(config.dataset, config.data_root)
-    _claim(run_dir, config)
-    model = build_model(
-        config.model, task, hidden_channels=config.hidden_channels, num_layers=config.num_layers, seed=config.seed
-    )
+    with stage("loading the dataset", ""):
+        task = load_task(config.dataset, config.data_root, fold=config.fold)
+        model = build_model(
+            config.model, task, hidden_channels=config.hidden_channels, num_layers=config.num_layers, seed=config.seed
+        )
+        _claim(run_dir, config)
     with stage("training in float32", "epochs") as progress:
         fit(model, task, seed=config.seed, progress=progress)
-    with stage("training the supernet", "epochs") as progress:
-        evaluator = SupernetEvaluator(
+    kind = evaluators[config.evaluator]
+    with stage(kind.preparation, "epochs") as progress:
+        evaluator = kind(
             model,
             task,
             bit_widths=config.bits,
@@ -144,12 +151,12 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
         _search(config, cached, archive, logger, progress).save(run_dir / "policy")
     with stage("fine-tuning", "epochs") as progress:
         tuned = fine_tune_finalists(evaluator, _candidates(config, archive), seed=config.seed, progress=progress)
-    # Timed again beside the finalists: the load may have changed since the search began.
-    reference = measure_reference(model, task, timing_repeats=evaluator.timing_repeats)
-    float32 = Finalist("float32", reference, task.accuracy(model(task.x, task.edge_index), "test"))
+    with stage("measuring", "networks") as progress:
+        finalists = measure_finalists(evaluator, model, tuned, progress=progress)
+    float32, *quantized = finalists
     result = RunResult(
-        finalists=(float32, *tuned),
-        best=best_finalist(tuned, reference, config.objective),
+        finalists=tuple(finalists),
+        best=best_finalist(quantized, float32.evaluation, config.objective),
         components=tuple(component.name for component in cached.components),
         hypervolume=archive.hypervolume,
         evaluations=len(cached.store),

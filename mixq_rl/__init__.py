@@ -14,7 +14,7 @@ from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, Superne
 from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
-from mixq_rl.nn import Component, QuantizableModel, build_model
+from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
 from mixq_rl.objective import Objective
 from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
@@ -42,6 +42,7 @@ __all__ = [
     "fit_supernet",
     "kernels",
     "load_task",
+    "prepare",
 ]
 
 _SUBPACKAGES = ("envs", "agents")

@@ -9,6 +9,7 @@ __all__ = [
     "ScaleError",
     "SumOverflowError",
     "UnknownNameError",
+    "UnsupportedLayerError",
 ]
 
 
@@ -38,6 +39,10 @@ class ScaleError(InputError):
 
 class SumOverflowError(InputError, OverflowError):
     """A sum that int32 might not hold."""
+
+
+class UnsupportedLayerError(InputError):
+    """A layer, function or option of a float model that cannot be executed on integers."""
 
 
 class ArtifactError(InputError):

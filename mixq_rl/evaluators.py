@@ -11,7 +11,7 @@ from mixq_rl.evaluation import Evaluation, check_allocation
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.quantization import QTensor, check_bit_widths
+from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
 from mixq_rl.registry import Registry
 from mixq_rl.training import Progress, calibrate, calibration_inputs, class_probabilities, fine_tune, fit_supernet
 
@@ -85,6 +85,7 @@ class IntegerEvaluator:
         model: float-trained; left as it is.
         task: its training split trains what is trained, its validation split gives the accuracies.
         bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
         seed: of what is trained.
         epochs: of what is trained; None: the default.
         timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
@@ -93,10 +94,12 @@ class IntegerEvaluator:
         progress: told after each epoch of the preparation.
 
     Attributes:
+        preparation: what :meth:`_prepare` does, for who waits for it.
         model: a copy, calibrated at every bit-width on offer, from which fine-tuning starts.
         task: as given.
         teacher: the float model's class probabilities, from which all others are distilled.
         bit_widths: ascending.
+        scheme: as given.
         timing_repeats: as given.
         components: of the float-trained model.
         reference: evaluation of the float-trained model.
@@ -106,12 +109,15 @@ class IntegerEvaluator:
         InputError: for less than one timing repeat.
     """
 
+    preparation = "calibrating"
+
     def __init__(
         self,
         model: QuantizableModel,
         task: GraphTask,
         *,
         bit_widths: Sequence[int] = (2, 4, 8),
+        scheme: Scheme = schemes["lsq"],
         seed: int = 0,
         epochs: int | None = None,
         timing_repeats: int = 1,
@@ -119,6 +125,7 @@ class IntegerEvaluator:
     ) -> None:
         self.task = task
         self.bit_widths = check_bit_widths(tuple(bit_widths))
+        self.scheme = scheme
         self.timing_repeats = timing_repeats
         self.seed = seed
         self.epochs = epochs
@@ -134,7 +141,7 @@ class IntegerEvaluator:
 
     def _prepare(self, progress: Progress | None) -> None:
         """Bring the copy of the float-trained model to where allocations are evaluated from."""
-        calibrate(self.model, self.task, self.bit_widths)
+        calibrate(self.model, self.task, self.bit_widths, self.scheme)
 
     def freeze(self, allocation: Sequence[int]) -> IntegerModel:
         """Return the integer model of one allocation, as :meth:`evaluate` executes it.
@@ -223,11 +230,14 @@ class SupernetEvaluator(IntegerEvaluator):
     The supernet is trained once, by :func:`~mixq_rl.training.fit_supernet`. See :class:`IntegerEvaluator`.
     """
 
+    preparation = "training the supernet"
+
     def _prepare(self, progress: Progress | None) -> None:
         fit_supernet(
             self.model,
             self.task,
             self.bit_widths,
+            scheme=self.scheme,
             teacher=self.teacher,
             seed=self.seed,
             epochs=self.epochs,

@@ -1,5 +1,6 @@
 """Graphs as layers take them: for each way of summing over neighbours, an adjacency, made once."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,12 +28,13 @@ class Propagation:
             or adds up its edge weights, self-loops included.
         self_loops: ``"keep"``: those of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one at
             every node; ``"remaining"``: the graph's own, and one at every node that has none.
-        loop_weight: of the self-loops put in.
+        loop_weight: of the self-loops put in, where edges have weights; 1 where they have none (as PyTorch Geometric
+            has it).
         weighted: whether the graph's edge weights take part, if it has any.
         pooled: whether the rows are graphs, which sum over their nodes, in place of nodes that sum over neighbours.
 
     Raises:
-        ValueError: for another normalization or another treatment of self-loops.
+        ValueError: for another normalization or treatment of self-loops, or a loop weight that is not finite.
     """
 
     normalization: str = "none"
@@ -42,6 +44,8 @@ class Propagation:
     pooled: bool = False
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.loop_weight):
+            raise ValueError(f"a loop weight of {self.loop_weight} is not a number")
         if self.normalization not in NORMALIZATIONS or self.self_loops not in SELF_LOOPS:
             raise ValueError(
                 f"propagation {self.normalization!r} with self-loops {self.self_loops!r}: "
@@ -98,10 +102,14 @@ class Graph:
         if edge_weight is not None:
             _check_edge_weight(edge_weight, edge_index)
         if batch is not None and (batch.shape != (num_nodes,) or batch.dtype != torch.int64):
-            raise InvalidGraphError(f"batch must be int64 of shape [{num_nodes}], not {batch.dtype} {tuple(batch.shape)}")
+            raise InvalidGraphError(
+                f"batch must be int64 of shape [{num_nodes}], not {batch.dtype} {tuple(batch.shape)}"
+            )
         named = 1 if batch is None else int(batch.max()) + 1 if batch.numel() else 0
         if batch is not None and batch.numel() and (int(batch.min()) < 0 or named > (num_graphs or named)):
-            raise InvalidGraphError(f"batch names graphs {int(batch.min())}...{named - 1}; there are {num_graphs or named}")
+            raise InvalidGraphError(
+                f"batch names graphs {int(batch.min())}...{named - 1}; there are {num_graphs or named}"
+            )
         self.edge_index = edge_index
         self.num_nodes = num_nodes
         self.edge_weight = edge_weight
@@ -131,7 +139,9 @@ class Graph:
         weights = self.edge_weight if propagation.weighted else None
         source, target = self.edge_index.long()
         weight = source.new_ones(source.shape, dtype=torch.float64) if weights is None else weights.double()
-        source, target, weight, is_loop = _with_loops(source, target, weight, self.num_nodes, propagation)
+        loop_weight = 1.0 if weights is None else propagation.loop_weight
+        edges = _with_loops(source, target, weight, self.num_nodes, propagation.self_loops, loop_weight)
+        source, target, weight, is_loop = edges
         # Keys of a stable sort: nodes are fewer than 2^31, so that their products fit.
         order = torch.argsort(target * self.num_nodes + source, stable=True)
         source, target, weight, is_loop = source[order], target[order], weight[order], is_loop[order]
@@ -170,20 +180,20 @@ def _reciprocal(csr: CSR) -> Tensor:
 
 
 def _with_loops(
-    source: Tensor, target: Tensor, weight: Tensor, num_nodes: int, propagation: Propagation
+    source: Tensor, target: Tensor, weight: Tensor, num_nodes: int, self_loops: str, loop_weight: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return sources, targets, weights and whether the edge is a self-loop put in."""
-    if propagation.self_loops == "keep":
+    if self_loops == "keep":
         return source, target, weight, torch.zeros_like(source, dtype=torch.bool)
     nodes = torch.arange(num_nodes, device=source.device)
-    loop_weight = torch.full((num_nodes,), propagation.loop_weight, dtype=torch.float64, device=source.device)
-    if propagation.self_loops != "add":
+    loops = torch.full((num_nodes,), loop_weight, dtype=torch.float64, device=source.device)
+    if self_loops != "add":
         own = source == target
-        if propagation.self_loops == "remaining":
-            loop_weight[source[own]] = weight[own]
+        if self_loops == "remaining":
+            loops[source[own]] = weight[own]
         source, target, weight = source[~own], target[~own], weight[~own]
     is_loop = torch.cat([torch.zeros_like(source, dtype=torch.bool), torch.ones_like(nodes, dtype=torch.bool)])
-    return torch.cat([source, nodes]), torch.cat([target, nodes]), torch.cat([weight, loop_weight]), is_loop
+    return torch.cat([source, nodes]), torch.cat([target, nodes]), torch.cat([weight, loops]), is_loop
 
 
 def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:

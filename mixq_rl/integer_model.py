@@ -26,6 +26,7 @@ from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, 
 __all__ = ["IntegerModel", "IntegerStep"]
 
 _VERSION = 3
+_LARGEST_EXPONENT = 512
 
 IntegerStep = (
     IntegerLinear
@@ -68,7 +69,8 @@ class IntegerModel:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
         for step in self.steps:
             executed |= step.bits
-        if not self.steps or executed != dict(zip(self.components, self.allocation, strict=False)):
+        fits = len(self.components) == len(self.allocation)
+        if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
         self.signatures  # noqa: B018  made now, so that steps that do not fit are found now
 
@@ -77,6 +79,8 @@ class IntegerModel:
         """What is known of each value before execution: the input, then the steps' results."""
         offered = self.input
         by_column = offered.scale.dim() > 0
+        if offered.scale.dim() > 1 or abs(offered.row_exponent or 0) > _LARGEST_EXPONENT:
+            raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
         columns = offered.scale.numel() if by_column else None
         values = [Signature(offered.range, offered.zero_point, columns, offered.row_exponent is not None, by_column)]
         for step in self.steps:
@@ -110,10 +114,14 @@ class IntegerModel:
         """Quantize node features, ``[nodes, features]``, floating point.
 
         Raises:
-            InputError: for features that are not floating point, or whose rows are far beyond the calibration data.
+            InputError: for features that are not floating point, or of a wrong number, or whose rows are far beyond
+                the calibration data.
         """
         if not x.is_floating_point():
             raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
+        columns = self.signatures[0].columns
+        if columns is not None and x.shape[1] != columns:
+            raise InputError(f"{x.shape[1]} features a node where the model takes {columns}")
         return self.input.quantize(x)
 
     def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:

@@ -12,26 +12,46 @@ from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.optimization import Progress, Schedule, Score, optimize
-from mixq_rl.quantization import check_bit_widths
+from mixq_rl.quantization import Scheme, check_bit_widths, schemes
 from mixq_rl.randomness import seeded
 from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["Progress", "Schedule", "calibrate", "calibration_inputs", "class_probabilities", "fine_tune", "fit", "fit_supernet", "schedules"]
+__all__ = [
+    "Progress",
+    "Schedule",
+    "calibrate",
+    "calibration_inputs",
+    "class_probabilities",
+    "default_schedule",
+    "fine_tune",
+    "fit",
+    "fit_supernet",
+]
 
 Purpose = Literal["float", "supernet", "fine-tune"]
 
-schedules: dict[tuple[Purpose, str], Schedule] = {
-    ("float", "node"): Schedule(epochs=200, learning_rate=0.01),
-    ("supernet", "node"): Schedule(epochs=150, learning_rate=5e-3),
-    ("fine-tune", "node"): Schedule(epochs=100, learning_rate=5e-3),
-    ("float", "graph"): Schedule(epochs=100, learning_rate=0.01, weight_decay=1e-4),
-    ("supernet", "graph"): Schedule(epochs=60, learning_rate=3e-3, weight_decay=1e-4, label_weight=1.0),
-    ("fine-tune", "graph"): Schedule(epochs=40, learning_rate=3e-3, weight_decay=1e-4, label_weight=1.0),
+_NODE_SCHEDULES: dict[Purpose, Schedule] = {
+    "float": Schedule(epochs=200, learning_rate=0.01),
+    "supernet": Schedule(epochs=150, learning_rate=5e-3),
+    "fine-tune": Schedule(epochs=100, learning_rate=5e-3),
 }
-"""What training goes by unless told otherwise: by purpose and kind of task.
+# On node tasks the float model answers for all nodes: beside its predictions the few labels mainly overfit.
+_GRAPH_SCHEDULE = Schedule(epochs=200, learning_rate=3e-3, weight_decay=1e-4, batch_size=32, label_weight=1.0)
+_GRAPH_STEPS: dict[Purpose, int] = {"float": 2000, "supernet": 1200, "fine-tune": 600}
 
-On node tasks the float model answers for all nodes: beside its predictions the few labels mainly overfit.
-"""
+
+def default_schedule(purpose: Purpose, task: GraphTask) -> Schedule:
+    """Return what training goes by unless told otherwise.
+
+    Args:
+        purpose: ``"float"``, ``"supernet"`` or ``"fine-tune"``.
+        task: on graph tasks the epochs are as many as give 2000, 1200 or 600 steps, at most 200.
+    """
+    if task.kind == "node":
+        return _NODE_SCHEDULES[purpose]
+    steps = -(-int(task.masks["train"].sum()) // _GRAPH_SCHEDULE.batch_size)
+    return _GRAPH_SCHEDULE.lasting(min(_GRAPH_SCHEDULE.epochs, -(-_GRAPH_STEPS[purpose] // steps)))
+
 
 _CALIBRATION_GRAPHS = 128
 
@@ -53,7 +73,7 @@ def fit(
         model: is changed in place.
         task: its training split gives the loss, its validation split chooses the epoch.
         seed: of dropout and of the order of graphs.
-        schedule: None: that of :data:`schedules`.
+        schedule: None: that of :func:`default_schedule`.
         epochs: None: those of the schedule.
         progress: told after each epoch.
 
@@ -76,13 +96,16 @@ def fit(
     return model
 
 
-def calibrate(model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int]) -> tuple[int, ...]:
+def calibrate(
+    model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int], scheme: Scheme = schemes["lsq"]
+) -> tuple[int, ...]:
     """Give every component of ``model`` scales for each bit-width, from the float values on training data.
 
     Args:
         model: float-trained; changed in place.
         task: gives the data: the graph, or 128 training graphs.
         bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
 
     Returns:
         the bit-widths, ascending.
@@ -93,7 +116,7 @@ def calibrate(model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int
     """
     offered = check_bit_widths(tuple(bit_widths))
     inputs = calibration_inputs(task)
-    model.calibrate(inputs.x, inputs.graph, offered)
+    model.calibrate(inputs.x, inputs.graph, offered, scheme)
     IntegerModel.freeze(model, [offered[-1]] * len(model.quantizers)).quantize_graph(inputs.graph)
     return offered
 
@@ -108,6 +131,7 @@ def fit_supernet(
     task: GraphTask,
     bit_widths: Sequence[int],
     *,
+    scheme: Scheme = schemes["lsq"],
     teacher: Tensor | None = None,
     seed: int = 0,
     schedule: Schedule | None = None,
@@ -123,9 +147,10 @@ def fit_supernet(
         model: float-trained; changed in place.
         task: as in :func:`fit`.
         bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
         teacher: what :func:`class_probabilities` gives; None: that of ``model`` as it comes.
         seed: of dropout, of the order of graphs, and of the allocations drawn.
-        schedule: None: that of :data:`schedules`.
+        schedule: None: that of :func:`default_schedule`.
         epochs: None: those of the schedule.
         progress: told after each epoch.
 
@@ -138,7 +163,7 @@ def fit_supernet(
     """
     schedule = _schedule("supernet", task, schedule, epochs)
     target = class_probabilities(model, task) if teacher is None else teacher
-    offered = calibrate(model, task, bit_widths)
+    offered = calibrate(model, task, bit_widths, scheme)
     forward, count, draw = _Forward(model, task), len(model.quantizers), random.Random(seed)
 
     def loss(inputs: GraphInputs) -> Tensor:
@@ -175,7 +200,7 @@ def fine_tune(
         task: as in :func:`fit`.
         allocation: the bit-width of each component; in force in the model returned.
         seed: of dropout and of the order of graphs.
-        schedule: None: that of :data:`schedules`.
+        schedule: None: that of :func:`default_schedule`.
         epochs: None: those of the schedule.
         teacher: what :func:`class_probabilities` gives for the float model, to be distilled from; None: labels only.
         progress: told after each epoch.
@@ -230,7 +255,7 @@ class _Forward:
 
 
 def _schedule(purpose: Purpose, task: GraphTask, schedule: Schedule | None, epochs: int | None) -> Schedule:
-    return (schedule or schedules[purpose, task.kind]).lasting(epochs)
+    return (schedule or default_schedule(purpose, task)).lasting(epochs)
 
 
 def _batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iterable[GraphInputs]]:

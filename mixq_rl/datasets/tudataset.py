@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch_geometric.datasets import TUDataset
 
@@ -21,8 +20,9 @@ _HINT = "; the names are listed at https://chrsmrrs.github.io/datasets, spelt as
 def load_tudataset(name: str, root: Path, fold: int | None = None) -> GraphTask:
     """Load ``<root>/tudataset/<name>/raw``, split into ten stratified folds (Xu et al., 2019).
 
-    Features are the nodes' attributes, standardised by the training graphs, and their labels, one-hot; where there
-    are neither, one-hot degrees. Edge labels and attributes are not read.
+    Features are the nodes' labels, one-hot, as in the literature and in PyTorch Geometric unless told otherwise; where
+    there are none, their attributes, standardised by the training graphs; where there are neither, one-hot degrees.
+    Edge labels and attributes are not read.
 
     Args:
         name: ``"PROTEINS"``.
@@ -52,4 +52,4 @@ def _features(graphs: Graphs, num_attributes: int, training: Tensor) -> Tensor:
     if not num_attributes:
         return graphs.x
     attributes, labels = graphs.x[:, :num_attributes], graphs.x[:, num_attributes:]
-    return torch.cat([standardised(attributes, training[graphs.batch]), labels], dim=1)
+    return labels if labels.shape[1] else standardised(attributes, training[graphs.batch])

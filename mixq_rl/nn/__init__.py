@@ -11,6 +11,7 @@ from mixq_rl.nn.model import INPUT, Node, QuantizableModel
 from mixq_rl.nn.models import build_model, models
 from mixq_rl.nn.operator import Chain, Dropout
 from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
+from mixq_rl.nn.prepare import prepare
 from mixq_rl.nn.propagation import Propagate
 from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
@@ -40,5 +41,6 @@ __all__ = [
     "build_model",
     "mean_pool",
     "models",
+    "prepare",
     "sum_pool",
 ]

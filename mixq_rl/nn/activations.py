@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_scale
 from mixq_rl.quantization import (
     FakeQuantized,
     Granularity,
@@ -19,6 +19,7 @@ from mixq_rl.quantization import (
     Quantizer,
     substitute,
 )
+from mixq_rl.quantization.integer_range import check_zero_point, within
 from mixq_rl.serialization import storable
 
 __all__ = ["Activation", "IntegerLookup", "lookup_table", "table_entries"]
@@ -53,14 +54,16 @@ class Activation(Operator):
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
         source = Quantizer(x.range, x.scale.detach(), x.zero_point)
-        own = self.result_quantizer
+        own, result = self.result_quantizer, self.function(x.to_real())
+        own.follow(lambda: result, x.protected)
         table = lookup_table(source, self.function, own.quantizer())
         exact = table.to(x.values.dtype)[table_entries(x.dense.detach() + x.zero_point, x.range)] - own.zero_point
-        real = self.function(x.to_real()) / own.scale.to(x.values.dtype)
+        real = result / own.scale.to(x.values.dtype)
         low, high = own.range.minimum - own.zero_point, own.range.maximum - own.zero_point
-        return FakeQuantized(
-            substitute(real.clamp(low, high), exact), own.scale, own.range, own.zero_point, name=own.name
-        )
+        values = substitute(real.clamp(low, high), exact)
+        if x.protected is not None:
+            values = torch.where(x.protected, real, values)
+        return FakeQuantized(values, own.scale, own.range, own.zero_point, name=own.name, protected=x.protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
@@ -101,6 +104,18 @@ def table_entries(integers: Tensor, offered: IntegerRange) -> Tensor:
     return places if offered.step == 1 else places // offered.step
 
 
+def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerRange) -> None:
+    """Check that a table holds an integer of range ``result`` for each of ``source``.
+
+    Raises:
+        ValueError: naming the step.
+    """
+    entries = 2**source.bits
+    fits = table.shape == (entries,) and table.dtype == result.dtype
+    if not fits or not within(table, result.minimum, result.maximum):
+        raise ValueError(f"the table of step {step!r} must have {entries} entries of {result}, held as {result.dtype}")
+
+
 @storable
 @dataclass(frozen=True)
 class IntegerLookup:
@@ -125,9 +140,9 @@ class IntegerLookup:
     scale: Tensor
 
     def __post_init__(self) -> None:
-        entries = 2**self.source_range.bits
-        if self.table.shape != (entries,) or self.table.dtype != self.range.dtype:
-            raise ValueError(f"the table of {self.result!r} must have {entries} entries of {self.range.dtype}")
+        check_table(self.result, self.table, self.source_range, self.range)
+        check_zero_point(self.zero_point)
+        check_scale(self.result, self.scale)
 
     @property
     def bits(self) -> Mapping[str, int]:

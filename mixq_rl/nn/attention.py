@@ -11,14 +11,14 @@ from mixq_rl import kernels
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
-from mixq_rl.nn.activations import lookup_table, table_entries
+from mixq_rl.nn.activations import check_table, lookup_table, table_entries
 from mixq_rl.nn.bounds import check_aggregate
-from mixq_rl.nn.combination import centred
-from mixq_rl.nn.linear import check_columns
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.combination import centred, single_alignment
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
 from mixq_rl.quantization import (
     Alignment,
+    BankRequantization,
     FakeQuantized,
     Granularity,
     LearnedQuantizer,
@@ -66,6 +66,8 @@ class Attend(Operator):
         ``[nodes, heads * channels]``, or ``[nodes, channels]``.
     """
 
+    gives = Granularity.ROW
+
     def __init__(
         self,
         heads: int,
@@ -108,20 +110,23 @@ class Attend(Operator):
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (message, score), csr = inputs, _places(graph)
         dtype = score.values.dtype
-        own, logit_quantizer = self.attention_quantizer, self.logit_quantizer.quantizer()
+        own = self.attention_quantizer
         logit = self.logit_quantizer.fake_align([_on_edges(score.dense, csr, self.heads)], [score.scale])
+        logit_quantizer = self.logit_quantizer.quantizer()
         table = lookup_table(logit_quantizer, self.leaky, logit_quantizer)
         codes = (logit.dense.detach() + logit.zero_point).round()
         activated = table[table_entries(codes, logit.range)]
         exact_logit = (activated.to(dtype) - logit.zero_point) * logit.scale.detach().to(dtype)
-        real = neighbour_softmax(substitute(self.leaky(logit.to_real()), exact_logit), csr) / own.scale.to(dtype)
+        coefficients = neighbour_softmax(substitute(self.leaky(logit.to_real()), exact_logit), csr)
+        own.follow(lambda: coefficients)
+        real = coefficients / own.scale.to(dtype)
         softmax = IntegerSoftmax.from_quantizers(logit_quantizer, own.quantizer())
         exact = softmax(activated, csr).to(dtype)
         attention = FakeQuantized(substitute(real.clamp(0, own.range.maximum), exact), own.scale, own.range, 0)
         weights = self.dropout(attention.dense)
         scale = own.scale * message.scale / (1 if self.concat else self.heads)
         sums = self._joined(_weighted_sum(weights, message.dense, csr))
-        return self.aggregate_quantizer.fake_requantize(sums, scale, bias=self.bias)
+        return self.aggregate_quantizer.fake_requantize(sums, scale, bias=self.bias, protected=message.protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         message, score = inputs
@@ -133,7 +138,7 @@ class Attend(Operator):
             sources=(message.index, score.index),
             heads=self.heads,
             concat=self.concat,
-            logit=self.logit_quantizer.alignment([score.quantizer.scale], None),
+            logit=single_alignment(self.logit_quantizer, score),
             leaky=lookup_table(logit, self.leaky, logit),
             softmax=IntegerSoftmax.from_quantizers(logit, attention),
             requantization=aggregate.requantization(scale, self.bias, None),
@@ -195,7 +200,7 @@ class IntegerAttend:
     logit: Alignment
     leaky: Tensor
     softmax: IntegerSoftmax
-    requantization: Requantization
+    requantization: Requantization | BankRequantization
     scale: Tensor
 
     @property
@@ -216,13 +221,15 @@ class IntegerAttend:
             raise ValueError(f"step {self.result!r} takes values of nodes, not of graphs")
         if message.columns is None or self.heads < 1 or message.columns % self.heads:
             raise ValueError(f"step {self.result!r} splits {message.columns} columns among {self.heads} heads")
-        if self.leaky.shape != (2**self.logit.range.bits,) or self.leaky.dtype != self.logit.range.dtype:
-            raise ValueError(f"the table of step {self.result!r} is not one of {self.logit.range}")
+        check_table(self.result, self.leaky, self.logit.range, self.logit.range)
+        check_columns(self.result, self.heads, *self.logit.multipliers, self.logit.bias)
         if self.softmax.logit_range != self.logit.range:
             raise ValueError(f"the softmax of step {self.result!r} takes other logits than {self.logit.range}")
         columns = message.columns if self.concat else message.columns // self.heads
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns)
+        check_scale(self.result, self.scale)
+        has_row = isinstance(self.requantization, BankRequantization)
+        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
         message, csr = inputs[0], _places(graph)
@@ -244,7 +251,11 @@ class IntegerAttend:
                 _by_head(message.payload, self.heads),
                 x_zero_point=message.zero_point,
             )
-            integers = self.requantization(_joined(sums, self.heads, self.concat))
+            joined = _joined(sums, self.heads, self.concat)
+            if isinstance(self.requantization, BankRequantization):
+                integers, row = self.requantization(joined)
+                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
+            integers = self.requantization(joined)
             aggregate = PackedRows.pack(integers, self.requantization.range)
         return QTensor(aggregate, self.scale, self.requantization.zero_point)
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
-from mixq_rl.nn.linear import check_columns, folded_norm
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.linear import folded_norm
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
     Alignment,
+    BankAlignment,
     ComponentKind,
     FakeQuantized,
     Granularity,
@@ -47,6 +48,7 @@ class Add(Operator):
     """
 
     takes = Granularity.COLUMN
+    gives = Granularity.ROW
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Add(Operator):
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         factor, bias = self._affine()
         scales = [x.scale if factor is None else x.scale * factor.double() for x in inputs]
-        return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias)
+        return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias, inputs[0].protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         factor, bias = self._affine()
@@ -104,6 +106,13 @@ class Add(Operator):
         return f"bias={self.bias is not None}, relu={self.relu}"
 
 
+def single_alignment(quantizer: LearnedQuantizer, x: Symbol) -> Alignment:
+    """Return how one value is brought to the one scale of a component."""
+    alignment = quantizer.alignment([x.quantizer.scale], None)
+    assert isinstance(alignment, Alignment)
+    return alignment
+
+
 class _Combine(Operator):
     """What concatenation and maximum share: every source is brought to the result's scale, then they are joined.
 
@@ -123,20 +132,19 @@ class _Combine(Operator):
         return Real(self.result_quantizer.observe(joined), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        aligned = [self.result_quantizer.fake_align([x.dense], [x.scale]) for x in inputs]
-        joined = _JOINS[self.join]([part.dense for part in aligned])
-        first = aligned[0]
-        return FakeQuantized(joined, first.scale, first.range, first.zero_point, name=first.name)
+        values, scales = [x.dense for x in inputs], [x.scale for x in inputs]
+        return self.result_quantizer.fake_join(values, scales, _JOINS[self.join], inputs[0].protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
+        own = self.result_quantizer
         step = IntegerCombine(
             result=self.result_quantizer.name,
             sources=tuple(x.index for x in inputs),
             join=self.join,
-            alignments=tuple(self.result_quantizer.alignment([x.quantizer.scale], None) for x in inputs),
-            scale=self.result_quantizer.scale.detach(),
+            alignments=tuple(single_alignment(own, x) for x in inputs),
+            scale=own.scale.detach(),
         )
-        return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
+        return inputs[0].program.append(step, own.quantizer(), own.name)
 
 
 class Concatenate(_Combine):
@@ -179,10 +187,16 @@ def centred(x: QTensor) -> Tensor:
     return x.values.to(torch.int16) - x.zero_point
 
 
-def _check_alignment(step: str, alignment: Alignment, inputs: Sequence[Signature], columns: int | None) -> None:
+def _common_columns(inputs: Sequence[Signature]) -> int | None:
+    return next((x.columns for x in inputs if x.columns is not None), None)
+
+
+def _check_alignment(
+    step: str, alignment: Alignment | BankAlignment, inputs: Sequence[Signature], columns: int | None
+) -> int | None:
     if len(alignment.multipliers) != len(inputs):
         raise ValueError(f"step {step!r} has {len(alignment.multipliers)} multipliers for {len(inputs)} sources")
-    check_columns(step, columns, *alignment.multipliers, alignment.bias)
+    return check_columns(step, columns, *alignment.multipliers, alignment.bias)
 
 
 @storable
@@ -199,7 +213,7 @@ class IntegerAdd:
 
     result: str
     sources: tuple[int, ...]
-    alignment: Alignment
+    alignment: Alignment | BankAlignment
     scale: Tensor
 
     @property
@@ -207,20 +221,25 @@ class IntegerAdd:
         return {self.result: self.alignment.range.bits}
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
-        columns = inputs[0].columns
+        columns = _common_columns(inputs)
         for x in inputs:
             x.require(self.result, Granularity.COLUMN, columns=columns)
             if x.pooled != inputs[0].pooled:
                 raise ValueError(f"step {self.result!r} adds up rows for nodes and rows for graphs")
-        _check_alignment(self.result, self.alignment, inputs, columns)
-        return Signature(self.alignment.range, self.alignment.zero_point, columns, pooled=inputs[0].pooled)
+        columns = _check_alignment(self.result, self.alignment, inputs, columns)
+        check_scale(self.result, self.scale)
+        has_row = isinstance(self.alignment, BankAlignment)
+        return Signature(self.alignment.range, self.alignment.zero_point, columns, has_row, pooled=inputs[0].pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        integers = self.alignment([centred(x) for x in inputs])
-        return QTensor(PackedRows.pack(integers, self.alignment.range), self.scale, self.alignment.zero_point)
+        addends = [centred(x) for x in inputs]
+        if isinstance(self.alignment, BankAlignment):
+            integers, row = self.alignment(addends)
+            return QTensor.pack(integers, self.alignment.range, self.scale, row=row)
+        return QTensor.pack(self.alignment(addends), self.alignment.range, self.scale, self.alignment.zero_point)
 
 
 @storable
@@ -253,16 +272,16 @@ class IntegerCombine:
         return {self.result: self.alignments[0].range.bits}
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
-        widths = [x.columns for x in inputs]
         if len(inputs) != len(self.alignments):
             raise ValueError(f"step {self.result!r} has {len(self.alignments)} alignments for {len(inputs)} sources")
+        width = _common_columns(inputs)
+        widths = []
         for x, alignment in zip(inputs, self.alignments, strict=True):
-            columns = widths[0] if self.join == "maximum" else None
-            x.require(self.result, Granularity.COLUMN, columns=columns)
-            _check_alignment(self.result, alignment, [x], x.columns)
+            x.require(self.result, Granularity.COLUMN, columns=width if self.join == "maximum" else None)
+            widths.append(_check_alignment(self.result, alignment, [x], x.columns))
             if x.pooled != inputs[0].pooled:
                 raise ValueError(f"step {self.result!r} joins rows for nodes and rows for graphs")
-        width = widths[0]
+        check_scale(self.result, self.scale)
         if self.join == "concatenate":
             width = None if None in widths else sum(columns for columns in widths if columns is not None)
         alignment = self.alignments[0]

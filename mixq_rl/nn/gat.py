@@ -12,8 +12,8 @@ from mixq_rl.metering import OpRecord, operation
 from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.combination import centred
-from mixq_rl.nn.linear import Linear, check_columns
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, Value
+from mixq_rl.nn.linear import Linear, check_weight
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, Value, check_columns, check_scale
 from mixq_rl.quantization import (
     FakeQuantized,
     Granularity,
@@ -134,16 +134,19 @@ class Score(Operator):
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
         weight = self.weight_quantizer.fake_quantize(self.weight)
-        return self.result_quantizer.fake_requantize(_scores(x.dense, weight.dense), x.scale * weight.scale)
+        scores = _scores(x.dense, weight.dense)
+        return self.result_quantizer.fake_requantize(scores, x.scale * weight.scale, protected=x.protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
         weight = self.weight_quantizer.quantizer().quantize(self.weight.detach())
+        requantization = self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None)
+        assert isinstance(requantization, Requantization)
         step = IntegerScore(
             names=self._names(x.name),
             sources=(x.index,),
             weight=weight,
-            requantization=self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None),
+            requantization=requantization,
             scale=self.result_quantizer.scale.detach(),
         )
         return x.program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
@@ -201,7 +204,9 @@ class IntegerScore:
         if columns % 2:
             raise ValueError(f"step {self.result!r} has {columns} vectors, which is not two for each head")
         x.require(self.result, Granularity.TENSOR, columns=channels * columns // 2)
+        check_weight(self.names[1], self.weight)
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
+        check_scale(self.result, self.scale)
         check_linear(self.result, self.weight.values, x.range, x.zero_point)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
 

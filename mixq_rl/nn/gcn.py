@@ -7,7 +7,7 @@ from torch import nn
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Value
-from mixq_rl.nn.propagation import Propagate
+from mixq_rl.nn.propagation import Propagate, has_entries
 from mixq_rl.quantization import Granularity
 
 __all__ = ["GCNConv"]
@@ -24,7 +24,8 @@ class GCNConv(nn.Module):
     :class:`~mixq_rl.nn.propagation.Propagate`, where :math:`\alpha` are the integers of
     :math:`w_{ij} \hat{d}_j^{-1/2}` and :math:`\hat{d}_i^{-1/2}` is folded into the requantization.
 
-    Components: ``weight``, ``message`` (XW), ``adjacency``, ``aggregate``.
+    Components: ``weight``, ``message`` (XW), ``adjacency`` (unless the propagation neither normalises nor has weights:
+    all its entries are 1), ``aggregate``.
 
     Args:
         in_channels: features of a node.
@@ -54,9 +55,10 @@ class GCNConv(nn.Module):
         self.linear = Linear(
             in_channels, out_channels, names=(f"{name}.weight", f"{name}.message"), kind="message", bias=False
         )
+        propagation = propagation or Propagation("symmetric", "remaining", weighted=True)
         self.propagate = Propagate(
-            propagation or Propagation("symmetric", "remaining", weighted=True),
-            adjacency=f"{name}.adjacency",
+            propagation,
+            adjacency=f"{name}.adjacency" if has_entries(propagation) else None,
             aggregate=f"{name}.aggregate",
             bias_channels=out_channels if bias else None,
             relu=relu,

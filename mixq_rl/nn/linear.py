@@ -12,8 +12,9 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_linear
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
+    BankRequantization,
     ComponentKind,
     FakeQuantized,
     Granularity,
@@ -54,6 +55,7 @@ class Linear(Operator):
     """
 
     takes = Granularity.ROW
+    gives = Granularity.ROW
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class Linear(Operator):
         real_weight, bias = self.folded()
         weight = self.weight_quantizer.fake_quantize(real_weight)
         return self.result_quantizer.fake_requantize(
-            x.values @ weight.dense, x.scale * weight.scale, bias=bias, row=x.row
+            x.values @ weight.dense, x.scale * weight.scale, bias=bias, row=x.row, protected=x.protected
         )
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
@@ -155,7 +157,7 @@ class IntegerLinear:
     names: tuple[str, str, str]
     sources: tuple[int, ...]
     weight: QTensor
-    requantization: Requantization
+    requantization: Requantization | BankRequantization
     scale: Tensor
 
     @property
@@ -170,12 +172,12 @@ class IntegerLinear:
         (x,) = inputs
         rows, columns = self.weight.shape
         x.require(self.result, Granularity.ROW, columns=rows)
-        weight = self.weight.values
-        if not self.weight.range.signed or not within(weight, self.weight.range.minimum, self.weight.range.maximum):
-            raise ValueError(f"{self.names[1]!r} holds other integers than signed ones of {self.weight.bits} bits")
+        check_weight(self.names[1], self.weight)
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
-        check_linear(self.result, weight, x.range, x.zero_point)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
+        check_scale(self.result, self.scale)
+        check_linear(self.result, self.weight.values, x.range, x.zero_point)
+        has_row = isinstance(self.requantization, BankRequantization)
+        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row, pooled=x.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         return None
@@ -185,17 +187,21 @@ class IntegerLinear:
         with operation(
             lambda: records.integer_linear(self.names, x, self.weight, self.requantization), x.payload.data.device
         ):
+            if isinstance(self.requantization, BankRequantization):
+                sums = kernels.linear(x.payload, self.weight.payload, x_zero_point=x.zero_point)
+                integers, row = self.requantization(sums, x.row)
+                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
             result = kernels.linear_requantize(
                 x.payload, self.weight.payload, self.requantization, x_zero_point=x.zero_point, row=x.row
             )
         return QTensor(result, self.scale, self.requantization.zero_point)
 
 
-def check_columns(step: str, columns: int | None, *entries: Tensor | None) -> None:
-    """Check that multipliers and biases are single or one a column.
+def check_weight(name: str, weight: QTensor) -> None:
+    """Check that a weight holds signed integers of its bit-width.
 
     Raises:
-        ValueError: naming the step.
+        ValueError: naming the component.
     """
-    if any(entry is not None and entry.shape not in ((), (columns,)) for entry in entries):
-        raise ValueError(f"multipliers or bias of step {step!r} do not fit its {columns} columns")
+    if not weight.range.signed or not within(weight.values, weight.range.minimum, weight.range.maximum):
+        raise ValueError(f"{name!r} holds other integers than signed ones of {weight.bits} bits")

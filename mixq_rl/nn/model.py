@@ -11,8 +11,9 @@ from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_statistics
+from mixq_rl.nn.flow import recorded_flow
 from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Step, Symbol, Value
-from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer
+from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
 from mixq_rl.sparse import SparseMatrix, as_features
 
 __all__ = ["INPUT", "Node", "QuantizableModel"]
@@ -45,6 +46,7 @@ class QuantizableModel(nn.Module):
 
     Attributes:
         components: one entry for each quantizer, in execution order, as measured by :meth:`observe` last.
+        scheme: of the last calibration: where scales come from, and which nodes are protected in training.
 
     Raises:
         InputError: if two components have one name.
@@ -53,6 +55,7 @@ class QuantizableModel(nn.Module):
     def __init__(self, nodes: Sequence[Node], *, input_name: str) -> None:
         super().__init__()
         self.components: tuple[Component, ...] = ()
+        self.scheme = schemes["lsq"]
         self.nodes = tuple(nodes)
         granularity = self._input_granularity()
         affine = granularity is Granularity.TENSOR
@@ -110,9 +113,15 @@ class QuantizableModel(nn.Module):
             result = self._compute(Real(x, self.input.name), graph)
             assert isinstance(result, Real)
             return result.dense
-        quantized = self._compute(self.input.fake_quantize(x), graph)
+        quantized = self._compute(self.input.fake_quantize(x, self._protected(graph)), graph)
         assert not isinstance(quantized, Real | Symbol)
         return quantized.to_real()
+
+    def _protected(self, graph: Graph) -> Tensor | None:
+        protection = self.scheme.protection
+        if not self.training or protection is None:
+            return None
+        return protection.draw(graph.edge_index, graph.num_nodes, graph.batch)
 
     def _compute(self, x: Value, graph: Graph | None) -> Value:
         values: dict[str, Value] = {INPUT: x}
@@ -212,8 +221,20 @@ class QuantizableModel(nn.Module):
         )
         return self.components
 
-    def calibrate(self, x: Tensor, graph: Tensor | Graph, bit_widths: Sequence[int]) -> None:
-        """Give every component a scale and zero point for each bit-width, from the float values on a graph."""
-        values, _ = self.capture(x, graph)
+    def calibrate(
+        self, x: Tensor, graph: Tensor | Graph, bit_widths: Sequence[int], scheme: Scheme = schemes["lsq"]
+    ) -> None:
+        """Give every component a scale and zero point for each bit-width, from the float values on a graph.
+
+        Args:
+            x: node features, ``[nodes, in_channels]``.
+            graph: as of :meth:`forward`.
+            bit_widths: on offer, each within 1...8.
+            scheme: where scales come from, and which nodes are protected in training.
+        """
+        with recorded_flow(self) as flow:
+            values, _ = self.capture(x, graph)
         for quantizer in self.quantizers:
-            quantizer.calibrate(values[quantizer.name], bit_widths)
+            name = quantizer.name
+            quantizer.calibrate(values[name], bit_widths, scheme, node_scales=flow.carries_rows(name))
+        self.scheme = scheme

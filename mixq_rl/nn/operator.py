@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from mixq_rl.errors import InputError
@@ -77,6 +78,33 @@ class Signature:
             raise ValueError(f"step {step!r} takes no values whose columns have scales of their own")
         if columns is not None and self.columns not in (None, columns):
             raise ValueError(f"step {step!r} takes {columns} columns, but what comes before has {self.columns}")
+
+
+def check_columns(step: str, columns: int | None, *entries: Tensor | None) -> int | None:
+    """Check that multipliers and biases are single or one a column, and return the columns' number, where it is known.
+
+    Args:
+        step: its name, for the message.
+        columns: None: any number, that of the entries if they have one.
+        entries: ``[]`` or ``[columns]``.
+
+    Raises:
+        ValueError: naming the step.
+    """
+    shapes = {tuple(entry.shape) for entry in entries if entry is not None} - {()}
+    if len(shapes | ({(columns,)} if columns is not None else set())) > 1 or any(len(shape) > 1 for shape in shapes):
+        raise ValueError(f"multipliers or bias of step {step!r} do not fit its {columns} columns")
+    return shapes.pop()[0] if shapes else columns
+
+
+def check_scale(step: str, scale: Tensor) -> None:
+    """Check that a step's integers can be read.
+
+    Raises:
+        ValueError: naming the step.
+    """
+    if scale.dim() or scale.dtype != torch.float64 or not (scale.isfinite() and scale > 0):
+        raise ValueError(f"the scale of step {step!r} is not one positive number in float64")
 
 
 class Step(Protocol):
@@ -167,9 +195,11 @@ class Operator(nn.Module):
 
     Attributes:
         takes: the granularity of scale that it can take of its operands, beside one for all.
+        gives: the granularity of scale that its result can have, beside one for all.
     """
 
     takes = Granularity.TENSOR
+    gives = Granularity.TENSOR
 
     def forward(self, *inputs: Value, graph: Graph | None = None) -> Any:
         """Compute in float (:class:`Real`), in fake quantization, or add the integer step to a program."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
 from mixq_rl.nn.propagation import Propagate
-from mixq_rl.quantization import FakeQuantized, Granularity, PackedRows, QTensor
+from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, PackedRows, QTensor
 from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR
 
@@ -43,7 +43,8 @@ class MaxPool(Operator):
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
-        return replace(x, values=_maximum(x.dense, _places(graph), 0))
+        empty = _zero(x.range, x.zero_point) - x.zero_point
+        return replace(x, values=_maximum(x.dense, _places(graph), empty), protected=None)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
@@ -53,6 +54,11 @@ class MaxPool(Operator):
 def _places(graph: Graph | None) -> CSR:
     assert graph is not None
     return graph.adjacency(_POOL).csr
+
+
+def _zero(offered: IntegerRange, zero_point: int) -> int:
+    """Return the integer that stands for 0, or the nearest that there is."""
+    return 1 if offered.is_sign else max(offered.minimum, min(offered.maximum, zero_point))
 
 
 def _maximum(x: Tensor, places: CSR, empty: int) -> Tensor:
@@ -90,5 +96,5 @@ class IntegerMaxPool:
 
     def __call__(self, inputs: Sequence[QTensor], prepared: CSR) -> QTensor:
         (x,) = inputs
-        pooled = _maximum(x.values, prepared, x.zero_point)
+        pooled = _maximum(x.values, prepared, _zero(x.range, x.zero_point))
         return QTensor(PackedRows.pack(pooled, x.payload.range), x.scale, x.zero_point)

@@ -11,9 +11,9 @@ from mixq_rl.graph import Adjacency, Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate
-from mixq_rl.nn.linear import check_columns
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
+    BankRequantization,
     FakeQuantized,
     FixedPoint,
     Granularity,
@@ -25,11 +25,16 @@ from mixq_rl.quantization import (
 )
 from mixq_rl.serialization import storable
 
-__all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate"]
+__all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate", "has_entries"]
 
 # Row scales 1/d and d^(-1/2) never exceed 1.
 _ROW_EXPONENT = 30
 _UNWEIGHTED = IntegerRange(1, signed=False)
+
+
+def has_entries(propagation: Propagation) -> bool:
+    """Return whether the entries of a propagation's adjacency may differ from 1."""
+    return propagation.normalization == "symmetric" or propagation.weighted
 
 
 class Propagate(Operator):
@@ -58,6 +63,7 @@ class Propagate(Operator):
     """
 
     takes = Granularity.COLUMN
+    gives = Granularity.ROW
 
     def __init__(
         self,
@@ -116,8 +122,9 @@ class Propagate(Operator):
         if self.adjacency_quantizer is not None:
             alpha = self.adjacency_quantizer.fake_quantize(value)
             value, scale = alpha.dense, alpha.scale * scale
+        protected = None if self.propagation.pooled else x.protected
         return self.aggregate_quantizer.fake_requantize(
-            adjacency.csr.matmul(value, message), scale, bias=self.bias, row=_row(adjacency)
+            adjacency.csr.matmul(value, message), scale, bias=self.bias, row=_row(adjacency), protected=protected
         )
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
@@ -146,6 +153,10 @@ class Propagate(Operator):
 
     def extra_repr(self) -> str:
         return f"{self.propagation}, bias={self.bias is not None}, relu={self.relu}"
+
+
+def _is_one_number(epsilon: Tensor) -> bool:
+    return epsilon.shape == (1,) and epsilon.dtype == torch.float64 and bool(epsilon.isfinite())
 
 
 def _row(adjacency: Adjacency) -> FixedPoint | None:
@@ -189,7 +200,7 @@ class IntegerPropagate:
     propagation: Propagation
     epsilon: Tensor | None
     adjacency: Quantizer | None
-    requantization: Requantization
+    requantization: Requantization | BankRequantization
     scale: Tensor
 
     @property
@@ -206,11 +217,15 @@ class IntegerPropagate:
         x.require(self.result, Granularity.COLUMN)
         if x.pooled:
             raise ValueError(f"step {self.result!r} sums over nodes, but what comes before is pooled")
-        check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)
-        if self.epsilon is not None and self.epsilon.shape != (1,):
-            raise ValueError(f"epsilon of step {self.result!r} is not a single number")
+        columns = check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)
+        check_scale(self.result, self.scale)
+        if self.adjacency is not None:
+            check_scale(self.names[0], self.adjacency.scale)
+        if self.epsilon is not None and not _is_one_number(self.epsilon):
+            raise ValueError(f"epsilon of step {self.result!r} is not a single number in float64")
         offered, zero_point = self.requantization.range, self.requantization.zero_point
-        return Signature(offered, zero_point, x.columns, pooled=self.propagation.pooled)
+        has_row = isinstance(self.requantization, BankRequantization)
+        return Signature(offered, zero_point, columns, has_row, pooled=self.propagation.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
         (x,), adjacency = inputs, graph.adjacency(self.propagation)
@@ -218,9 +233,7 @@ class IntegerPropagate:
         if self.adjacency is not None:
             weights, zero_point = self.adjacency.range, self.adjacency.zero_point
         check_aggregate(self.result, adjacency.csr, weights, zero_point, x.range, x.zero_point)
-        return IntegerAdjacency(
-            adjacency.csr.rowptr, adjacency.csr.col, self._weight(adjacency), _row(adjacency)
-        )
+        return IntegerAdjacency(adjacency.csr.rowptr, adjacency.csr.col, self._weight(adjacency), _row(adjacency))
 
     def _weight(self, adjacency: Adjacency) -> Tensor | None:
         if self.adjacency is None:
@@ -232,20 +245,24 @@ class IntegerPropagate:
 
     def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
         (x,) = inputs
-        bits = _UNWEIGHTED.bits if self.adjacency is None else self.adjacency.range.bits
+        bits, zero_point = _UNWEIGHTED.bits, 0
+        if self.adjacency is not None:
+            bits, zero_point = self.adjacency.range.bits, self.adjacency.zero_point
+        edges = (prepared.rowptr, prepared.col, prepared.weight, x.payload)
         with operation(
             lambda: records.integer_aggregate(
                 self.names, prepared.rowptr, prepared.weight, bits, x.payload, self.requantization
             ),
             x.payload.data.device,
         ):
+            if isinstance(self.requantization, BankRequantization):
+                sums = kernels.aggregate(*edges, weight_zero_point=zero_point, x_zero_point=x.zero_point)
+                integers, row = self.requantization(sums, prepared.row)
+                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
             aggregate = kernels.aggregate_requantize(
-                prepared.rowptr,
-                prepared.col,
-                prepared.weight,
-                x.payload,
+                *edges,
                 self.requantization,
-                weight_zero_point=0 if self.adjacency is None else self.adjacency.zero_point,
+                weight_zero_point=zero_point,
                 x_zero_point=x.zero_point,
                 row=prepared.row,
             )

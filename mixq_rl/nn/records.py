@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mixq_rl.metering import OpRecord
-from mixq_rl.quantization import PackedRows, QTensor, Requantization
+from mixq_rl.quantization import BankRequantization, PackedRows, QTensor, Requantization
 from mixq_rl.sparse import CSR, SparseMatrix
 
 __all__ = ["EDGES", "Names", "float_aggregate", "float_linear", "integer_aggregate", "integer_linear"]
@@ -31,7 +31,7 @@ def float_linear(names: Names, x: Tensor | SparseMatrix, weight: Tensor) -> OpRe
     return OpRecord("linear", *names, (rows, inputs, outputs), *(_FLOAT_BITS,) * 3, bytes=size)
 
 
-def integer_linear(names: Names, x: QTensor, weight: QTensor, result: Requantization) -> OpRecord:
+def integer_linear(names: Names, x: QTensor, weight: QTensor, result: Requantization | BankRequantization) -> OpRecord:
     """A product of integers, requantized.
 
     Args:
@@ -61,7 +61,12 @@ def float_aggregate(names: Names, csr: CSR, message: Tensor) -> OpRecord:
 
 
 def integer_aggregate(
-    names: Names, rowptr: Tensor, weight: Tensor | None, weight_bits: int, message: PackedRows, result: Requantization
+    names: Names,
+    rowptr: Tensor,
+    weight: Tensor | None,
+    weight_bits: int,
+    message: PackedRows,
+    result: Requantization | BankRequantization,
 ) -> OpRecord:
     """A sum of integers over neighbours, requantized.
 

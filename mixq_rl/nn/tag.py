@@ -9,7 +9,7 @@ from mixq_rl.graph import Graph, Propagation
 from mixq_rl.nn.combination import Add
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Value
-from mixq_rl.nn.propagation import Propagate
+from mixq_rl.nn.propagation import Propagate, has_entries
 from mixq_rl.quantization import Granularity
 
 __all__ = ["TAGConv"]
@@ -24,8 +24,9 @@ class TAGConv(nn.Module):
     Computed from the highest power down, :math:`H_k = X W_k + \hat{A} H_{k+1}`, so that what is gathered has
     ``out_channels`` columns and every product takes X itself.
 
-    Components, for k from K down: ``weight_k``, ``message_k`` (X W_k) and, for k < K, ``adjacency_k`` and
-    ``aggregate_k`` (of :math:`H_{k+1}`), ``update_k`` (:math:`H_k`).
+    Components, for k from K down: ``weight_k``, ``message_k`` (X W_k) and, for k < K, ``adjacency_k`` (unless the
+    propagation neither normalises nor has weights: all its entries are 1), ``aggregate_k`` (of :math:`H_{k+1}`) and
+    ``update_k`` (:math:`H_k`).
 
     Args:
         in_channels: features of a node.
@@ -63,14 +64,12 @@ class TAGConv(nn.Module):
             linears.append(Linear(in_channels, out_channels, names=names, kind="message", bias=False))
             if hop == hops:
                 continue
-            parts = (f"{name}.adjacency_{hop}", f"{name}.aggregate_{hop}")
-            propagations.append(Propagate(propagation, adjacency=parts[0], aggregate=parts[1]))
+            adjacency = f"{name}.adjacency_{hop}" if has_entries(propagation) else None
+            propagations.append(Propagate(propagation, adjacency=adjacency, aggregate=f"{name}.aggregate_{hop}"))
             channels = out_channels if bias and not hop else None
             sums.append(Add(f"{name}.update_{hop}", bias_channels=channels, relu=relu and not hop))
         self.highest = linears[0]
-        self.hops = nn.ModuleList(
-            nn.ModuleList(parts) for parts in zip(propagations, linears[1:], sums, strict=True)
-        )
+        self.hops = nn.ModuleList(nn.ModuleList(parts) for parts in zip(propagations, linears[1:], sums, strict=True))
 
     def reset_parameters(self) -> None:
         for module in self.modules():
@@ -80,6 +79,7 @@ class TAGConv(nn.Module):
     def forward(self, x: Value, graph: Graph | None = None) -> Any:
         """Compute in the arithmetic of ``x``."""
         hidden = self.highest(x)
-        for propagate, linear, add in self.hops:  # type: ignore[misc]
+        hops: Any = self.hops
+        for propagate, linear, add in hops:
             hidden = add(propagate(hidden, graph=graph), linear(x))
         return hidden

@@ -1,35 +1,51 @@
-"""Quantizers as value objects, fake quantization, fixed-point requantization, tensors of integers."""
+"""Quantizers as value objects, schemes of training them, fake quantization, fixed point, tensors of integers."""
 
 from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.fake import FakeQuantized, fake_align, fake_requantize, fake_round, substitute
+from mixq_rl.quantization.bank import BankAlignment, BankRequantization, ScaleBank
+from mixq_rl.quantization.fake import FakeQuantized, LearnedFixedPoint, fake_map, fake_round, fake_sum, substitute
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import MAX_BITS, IntegerRange, check_bit_widths
 from mixq_rl.quantization.learned import ComponentKind, LearnedQuantizer
+from mixq_rl.quantization.observers import MeanSquaredError, MinMax, MovingAverage, Observer, Percentile
 from mixq_rl.quantization.packing import PackedRows
+from mixq_rl.quantization.protection import Protection
 from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, row_magnitude
 from mixq_rl.quantization.requantization import Requantization, rounding_shift
+from mixq_rl.quantization.scheme import Scheme, schemes
 
 __all__ = [
     "MAX_BITS",
     "Alignment",
+    "BankAlignment",
+    "BankRequantization",
     "ComponentKind",
     "FakeQuantized",
     "FixedPoint",
     "Granularity",
     "IntegerRange",
+    "LearnedFixedPoint",
     "LearnedQuantizer",
+    "MeanSquaredError",
+    "MinMax",
+    "MovingAverage",
+    "Observer",
     "PackedRows",
+    "Percentile",
+    "Protection",
     "QTensor",
     "Quantizer",
     "Requantization",
+    "ScaleBank",
+    "Scheme",
     "check_bit_widths",
-    "fake_align",
-    "fake_requantize",
+    "fake_map",
     "fake_round",
+    "fake_sum",
     "fit_quantizer",
     "rounding_shift",
     "row_magnitude",
+    "schemes",
     "substitute",
 ]

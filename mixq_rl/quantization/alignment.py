@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -13,27 +13,19 @@ from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, w
 from mixq_rl.quantization.requantization import rounding_shift
 from mixq_rl.serialization import storable
 
-__all__ = ["Alignment"]
+__all__ = ["Alignment", "FixedPointSum"]
 
-_MAX_SHIFT = 40
 _MULTIPLIER_LIMIT = 2**31
-_BIAS_LIMIT = 2**12
 
 
-@storable
 @dataclass(frozen=True)
-class Alignment:
-    """q = clamp(round((sum_k v_k * M_k + B) / 2^shift) + z): centred integers v_k = q_k - z_k of k sources to one result.
-
-    In-range results stay exact in float64 as well: centred integers of at most 8 bits and a zero point take 10 bits,
-    multipliers 31.
+class FixedPointSum:
+    """(sum_k v_k * M_k + B) / 2^shift of centred integers v_k = q_k - z_k of k sources, before it is rounded.
 
     Attributes:
         multipliers: int64 mantissas, one tensor for each source, ``[]`` or ``[columns]``, of either sign.
-        shift: bits behind the point, 1...40.
-        bias: int64 ``[columns]`` at ``shift`` bits behind the point, or None.
-        range: the integers of the result.
-        zero_point: added after rounding.
+        shift: bits behind the point, from 1 to ``max_shift``.
+        bias: int64 ``[columns]`` at ``shift`` bits behind the point, at most ``bias_limit`` steps, or None.
 
     Raises:
         TypeError: for multipliers or a bias of another dtype.
@@ -43,27 +35,73 @@ class Alignment:
     multipliers: tuple[Tensor, ...]
     shift: int
     bias: Tensor | None
-    range: IntegerRange
-    zero_point: int
+
+    max_shift: ClassVar[int] = 40
+    bias_limit: ClassVar[int] = 2**12
 
     def __post_init__(self) -> None:
         for mantissas in (*self.multipliers, *([] if self.bias is None else [self.bias])):
             if mantissas.dtype != torch.int64 or mantissas.dim() > 1:
                 raise TypeError("multipliers and bias of an alignment are int64, one or one a column")
-        if not 1 <= self.shift <= _MAX_SHIFT:
-            raise ValueError(f"shift {self.shift} is outside 1...{_MAX_SHIFT}")
+        if not 1 <= self.shift <= self.max_shift:
+            raise ValueError(f"shift {self.shift} is outside 1...{self.max_shift}")
         limit = _MULTIPLIER_LIMIT - 1
         if not self.multipliers or not all(within(mantissas, -limit, limit) for mantissas in self.multipliers):
             raise ValueError("multipliers of an alignment, one for each source, are below 2^31 in magnitude")
-        bound = _BIAS_LIMIT << self.shift
+        bound = self.bias_limit << self.shift
         if self.bias is not None and not within(self.bias, -bound, bound):
-            raise ValueError(f"a bias of an alignment is beyond {_BIAS_LIMIT} steps")
+            raise ValueError(f"a bias of an alignment is beyond {self.bias_limit} steps")
+
+    @classmethod
+    def fixed(cls, scales: Sequence[Tensor], bias: Tensor | None) -> tuple[tuple[Tensor, ...], int, Tensor | None]:
+        """Return the three attributes; arguments as of :meth:`Alignment.from_scales`.
+
+        Raises:
+            ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
+        """
+        greatest = max(float(scale.abs().max()) for scale in scales)
+        shift = min(FixedPoint.exponent_for(greatest or 1.0), cls.max_shift)
+        if shift < 1:
+            raise ScaleError(f"scale {greatest:.4g} of a value over that of the sum is too large for fixed point")
+        if bias is not None and not bool((bias.abs() < cls.bias_limit).all()):
+            raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
+        mantissas = tuple(torch.round(scale.double() * 2.0**shift).to(torch.int64) for scale in scales)
+        fixed_bias = None if bias is None else torch.round(bias.double() * 2.0**shift).to(torch.int64)
+        return mantissas, shift, fixed_bias
+
+    def total(self, centred: Sequence[Tensor]) -> Tensor:
+        """Return the sum of all v_k * M_k and B, int64 ``[rows, columns]``."""
+        terms = zip(centred, self.multipliers, strict=True)
+        value = torch.stack([values.to(torch.int64) * multiplier for values, multiplier in terms]).sum(dim=0)
+        return value if self.bias is None else value + self.bias
+
+
+@storable
+@dataclass(frozen=True)
+class Alignment(FixedPointSum):
+    """q = clamp(round((sum_k v_k * M_k + B) / 2^shift) + z): centred integers of k sources to one result.
+
+    In-range results stay exact in float64 as well: centred integers of at most 8 bits and a zero point take 10 bits,
+    multipliers 31.
+
+    Attributes:
+        range: the integers of the result.
+        zero_point: added after rounding.
+
+    Raises:
+        TypeError: for multipliers or a bias of another dtype.
+        ValueError: for entries out of bounds.
+    """
+
+    range: IntegerRange
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_zero_point(self.zero_point)
 
     @classmethod
-    def from_scales(
-        cls, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange, zero_point: int
-    ) -> Self:
+    def from_scales(cls, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange, zero_point: int) -> Self:
         """Build the fixed-point form.
 
         Args:
@@ -75,22 +113,11 @@ class Alignment:
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
         """
-        greatest = max(float(scale.abs().max()) for scale in scales)
-        shift = min(FixedPoint.exponent_for(greatest or 1.0), _MAX_SHIFT)
-        if shift < 1:
-            raise ScaleError(f"scale {greatest:.4g} of a value over that of the sum is too large for fixed point")
-        if bias is not None and not bool((bias.abs() < _BIAS_LIMIT).all()):
-            raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
-        mantissas = tuple(torch.round(scale.double() * 2.0**shift).to(torch.int64) for scale in scales)
-        fixed_bias = None if bias is None else torch.round(bias.double() * 2.0**shift).to(torch.int64)
-        return cls(mantissas, shift, fixed_bias, offered, zero_point)
+        return cls(*cls.fixed(scales, bias), offered, zero_point)
 
     def __call__(self, centred: Sequence[Tensor]) -> Tensor:
         """Align and add: integers of any dtype, ``[rows, columns]``, one tensor for each source, to int8 or uint8."""
-        terms = zip(centred, self.multipliers, strict=True)
-        value = torch.stack([values.to(torch.int64) * multiplier for values, multiplier in terms]).sum(dim=0)
-        if self.bias is not None:
-            value = value + self.bias
+        value = self.total(centred)
         if self.range.is_sign:
             return torch.where(value >= 0, 1, -1).to(self.range.dtype)
         rounded = rounding_shift(value, self.shift) + self.zero_point

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixq_rl.quantization.alignment import Alignment
+from mixq_rl.quantization.alignment import FixedPointSum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange
-from mixq_rl.quantization.requantization import Requantization
+from mixq_rl.quantization.requantization import FixedPointMap
 from mixq_rl.sparse import SparseMatrix, dropout
 
-__all__ = ["FakeQuantized", "fake_align", "fake_requantize", "fake_round", "substitute"]
+__all__ = ["FakeQuantized", "LearnedFixedPoint", "fake_map", "fake_round", "fake_sum", "straight_round", "substitute"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class FakeQuantized:
         zero_point: z.
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
         name: of the component.
+        protected: bool ``[rows, 1]``: rows left unquantized in training, whose ``values`` are no integers; None: none.
     """
 
     values: Tensor | SparseMatrix
@@ -39,6 +40,7 @@ class FakeQuantized:
     zero_point: int
     row: FixedPoint | None = None
     name: str = ""
+    protected: Tensor | None = None
 
     @property
     def dense(self) -> Tensor:
@@ -99,17 +101,50 @@ def substitute(real: Tensor, exact: Tensor) -> Tensor:
     return result
 
 
-def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int) -> Tensor:
-    """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, zero where clamped."""
+@dataclass(frozen=True)
+class LearnedFixedPoint(FixedPoint):
+    """Fixed-point numbers that stand for learned ones.
+
+    Attributes:
+        learned: float64, of the shape of ``mantissa``, with gradient.
+    """
+
+    learned: Tensor
+
+    def to_real(self) -> Tensor:
+        """Return the fixed-point numbers as float64; the gradient goes to the learned ones."""
+        return substitute(self.learned, super().to_real())
+
+
+def straight_round(steps: Tensor) -> Tensor:
+    """Round half to even; the gradient is straight-through."""
+    rounded: Tensor = _Round.apply(steps)
+    return rounded
+
+
+def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected: Tensor | None = None) -> Tensor:
+    """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, zero where clamped.
+
+    Args:
+        steps: floating point.
+        offered: the integers.
+        zero_point: of the integers.
+        protected: bool, broadcastable to ``steps``: what is neither rounded nor clamped (but for the lower end of
+            unsigned integers, which is ReLU); None: nothing.
+    """
     if offered.is_sign:
-        return _Sign.apply(steps)
-    return (_Round.apply(steps) + zero_point).clamp(offered.minimum, offered.maximum) - zero_point
+        rounded: Tensor = _Sign.apply(steps)
+    else:
+        rounded = (straight_round(steps) + zero_point).clamp(offered.minimum, offered.maximum) - zero_point
+    if protected is None:
+        return rounded
+    return torch.where(protected, steps if offered.signed else steps.clamp(min=0), rounded)
 
 
-def fake_requantize(
-    sums: Tensor, scale: Tensor, bias: Tensor | None, row: FixedPoint | None, requantization: Requantization
+def fake_map(
+    sums: Tensor, scale: Tensor, bias: Tensor | None, row: FixedPoint | None, requantization: FixedPointMap
 ) -> Tensor:
-    """Requantize float-held integer ``sums`` with the very multipliers of ``requantization``.
+    """Map float-held integer ``sums`` to steps of the result with the very multipliers of ``requantization``.
 
     Args:
         sums: integers in a float tensor, ``[rows, columns]``.
@@ -119,7 +154,7 @@ def fake_requantize(
         requantization: the fixed-point form.
 
     Returns:
-        centred integers in the dtype of ``sums``.
+        what is still to be rounded, in the dtype of ``sums``.
     """
     real = scale if row is None else row.to_real() * scale
     unit = 2.0**-requantization.shift
@@ -127,13 +162,13 @@ def fake_requantize(
     steps = sums * multiplier.to(sums.dtype)
     if bias is not None and requantization.bias is not None:
         steps = steps + substitute(bias, requantization.bias.double() * unit).to(sums.dtype)
-    return fake_round(steps, requantization.range, requantization.zero_point)
+    return steps
 
 
-def fake_align(
-    values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None, alignment: Alignment
+def fake_sum(
+    values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None, alignment: FixedPointSum
 ) -> Tensor:
-    """Add up float-held centred integers with the very multipliers of ``alignment``.
+    """Add up float-held centred integers, in steps of the result, with the very multipliers of ``alignment``.
 
     Args:
         values: one tensor for each source, ``[rows, columns]``.
@@ -142,7 +177,7 @@ def fake_align(
         alignment: the fixed-point form.
 
     Returns:
-        centred integers in the dtype of ``values``.
+        what is still to be rounded, in the dtype of ``values``.
     """
     unit = 2.0**-alignment.shift
     steps = values[0].new_zeros(())
@@ -150,4 +185,4 @@ def fake_align(
         steps = steps + centred * substitute(scale, multiplier.double() * unit).to(centred.dtype)
     if bias is not None and alignment.bias is not None:
         steps = steps + substitute(bias, alignment.bias.double() * unit).to(steps.dtype)
-    return fake_round(steps, alignment.range, alignment.zero_point)
+    return steps

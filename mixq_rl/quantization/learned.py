@@ -1,18 +1,23 @@
-"""The quantizer of one component of a network, with one learned scale for each bit-width."""
+"""The quantizer of one component of a network, at any of several bit-widths."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from mixq_rl.errors import BitWidthError
 from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.fake import FakeQuantized, fake_align, fake_requantize, fake_round
+from mixq_rl.quantization.bank import BankAlignment, BankRequantization
+from mixq_rl.quantization.calibration import fitted_scales
+from mixq_rl.quantization.fake import FakeQuantized, fake_map, fake_round, fake_sum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, nonzero, row_magnitude
 from mixq_rl.quantization.requantization import Requantization
+from mixq_rl.quantization.scales import Scales
+from mixq_rl.quantization.scheme import Scheme, schemes
 from mixq_rl.sparse import SparseMatrix
 
 __all__ = ["ComponentKind", "LearnedQuantizer"]
@@ -23,18 +28,19 @@ _ROW_MANTISSA_BITS = 26
 
 
 class LearnedQuantizer(nn.Module):
-    """Quantizes one component at any of several bit-widths.
-
-    Scales are kept positive by learning their logarithm (LSQ, Esser et al. 2020, with a logarithmic parametrisation);
-    zero points are integers chosen from data and never learned. A scale that represents the calibration data without
-    error is not learned either: one bit per node stays exact for row-normalised binary features.
+    """Quantizes one component at any of several bit-widths, with scales as a :class:`Scheme` has them.
 
     Args:
         name: of the component: ``"conv1.weight"``.
         kind: of the component: ``"weight"``.
         signed: whether its integers may be negative; None: as the calibration data say.
         affine: whether its zero point may differ from 0 (granularity ``TENSOR`` only).
-        granularity: which entries share a scale. ``ROW``: the learned scale times each row's own magnitude.
+        granularity: which entries share a scale. ``ROW``: one scale, times each row's own magnitude.
+
+    Attributes:
+        bits: the bit-width in force, or None.
+        scales: for each bit-width; none before calibration.
+        row_exponent: with granularity ``ROW``, exponent of the rows' fixed-point magnitudes.
     """
 
     def __init__(
@@ -54,8 +60,7 @@ class LearnedQuantizer(nn.Module):
         self.granularity = granularity
         self.bits: int | None = None
         self.observer: Callable[[Tensor], None] | None = None
-        self.log_scales = nn.ParameterDict()
-        self.zero_points: dict[int, int] = {}
+        self.scales = Scales()
         self.row_exponent: int | None = None
 
     def extra_repr(self) -> str:
@@ -75,17 +80,32 @@ class LearnedQuantizer(nn.Module):
         """Return the quantizer of least squared error for ``x`` and its relative error; nothing is kept."""
         return fit_quantizer(x, bits, signed=self.is_signed(x), affine=self.affine, granularity=self.granularity)
 
-    def calibrate(self, x: Tensor, bit_widths: Iterable[int]) -> None:
-        """Set a scale and zero point for each bit-width from the component's real values."""
+    def calibrate(
+        self, x: Tensor, bit_widths: Iterable[int], scheme: Scheme = schemes["lsq"], *, node_scales: bool = False
+    ) -> None:
+        """Set a scale and zero point for each bit-width from the component's real values.
+
+        Args:
+            x: ``[rows, columns]`` or ``[entries]``.
+            bit_widths: each within 1...8.
+            scheme: where scales come from.
+            node_scales: whether nodes may have scales of their own, if the scheme has any.
+        """
         self.signed = self.is_signed(x)
         if self.granularity is Granularity.ROW:
             greatest = float(row_magnitude(x).max()) if x.numel() else 0.0
             self.row_exponent = FixedPoint.exponent_for(greatest or 1.0, _ROW_MANTISSA_BITS)
-        for bits in bit_widths:
-            quantizer, error = self.fit(x, bits)
-            learned = nn.Parameter(quantizer.scale.log().float().to(x.device), requires_grad=error > 0)
-            self.log_scales[str(bits)] = learned
-            self.zero_points[bits] = quantizer.zero_point
+        ranges = [IntegerRange(bits, self.signed) for bits in bit_widths]
+        self.scales = fitted_scales(
+            x.detach(),
+            ranges,
+            scheme,
+            affine=self.affine,
+            granularity=self.granularity,
+            node_scales=node_scales,
+            running=self.kind != "weight",
+        )
+        self.scales.train(self.training)
 
     def check_bits(self, bits: int | None) -> None:
         """Check that a bit-width was calibrated.
@@ -93,8 +113,8 @@ class LearnedQuantizer(nn.Module):
         Raises:
             BitWidthError: naming component and choice.
         """
-        if bits not in self.zero_points:
-            known = tuple(sorted(self.zero_points))
+        if bits not in self.scales.bit_widths:
+            known = tuple(sorted(self.scales.bit_widths))
             raise BitWidthError(f"bit-width {bits} of component {self.name!r} is not among {known}: calibrate it first")
 
     @property
@@ -111,33 +131,50 @@ class LearnedQuantizer(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The learned scale at the bit-width in force, float64, with gradient."""
-        scale: Tensor = self.log_scales[str(self.range.bits)].double().exp()
-        return scale
+        """The scale at the bit-width in force, float64, with gradient if it is learned."""
+        return self.scales.scale(self.range)
 
     @property
     def zero_point(self) -> int:
-        return self.zero_points[self.range.bits]
+        return self.scales.zero_point(self.range)
 
     def quantizer(self) -> Quantizer:
         """Return the quantizer at the bit-width in force."""
-        return Quantizer(self.range, self.scale.detach(), self.zero_point, self.row_exponent)
+        row_exponent = self.scales.row_exponent(self.range) if self.row_exponent is None else self.row_exponent
+        return Quantizer(self.range, self.scale.detach(), self.zero_point, row_exponent)
 
-    def fake_quantize(self, x: Tensor | SparseMatrix) -> FakeQuantized:
-        """Quantize real values, with gradients to them and to the scale."""
+    def follow(self, real: Callable[[], Tensor], protected: Tensor | None = None) -> None:
+        """Let the scales follow the component's real values in training, if they do; see :meth:`Scales.follow`."""
+        self.scales.follow(real, self.range, protected)
+
+    def fake_quantize(self, x: Tensor | SparseMatrix, protected: Tensor | None = None) -> FakeQuantized:
+        """Quantize real values, with gradients to them and to the scale.
+
+        Args:
+            x: ``[rows, columns]`` or ``[entries]``.
+            protected: bool ``[rows, 1]``: rows left unquantized, or None.
+        """
         if isinstance(x, SparseMatrix) and self.range.is_sign:
             x = x.to_dense()  # its zeros become +1
-        row, entries = None, x.value if isinstance(x, SparseMatrix) else x
+        row, entries, kept = None, x, protected
+        if isinstance(x, SparseMatrix):
+            entries, kept = x.value, None if protected is None else protected[x.csr.row]
+        assert isinstance(entries, Tensor)
         if self.row_exponent is not None:
             magnitude = row_magnitude(x)
             row = FixedPoint.nearest(magnitude, self.row_exponent)
             divisor = magnitude[x.csr.row, 0] if isinstance(x, SparseMatrix) else magnitude
             entries = entries / nonzero(divisor).to(x.dtype)
-        rounded = fake_round(entries / self.scale.to(x.dtype), self.range, self.zero_point)
+        self.follow(lambda: entries, kept)
+        if kept is not None and isinstance(x, SparseMatrix):
+            kept = kept[:, 0]
+        rounded = fake_round(entries / self.scale.to(x.dtype), self.range, self.zero_point, kept)
         values = x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded
-        return FakeQuantized(values, self.scale, self.range, self.zero_point, row, self.name)
+        return FakeQuantized(values, self.scale, self.range, self.zero_point, row, self.name, protected)
 
-    def requantization(self, scale: Tensor, bias: Tensor | None, row_exponent: int | None) -> Requantization:
+    def requantization(
+        self, scale: Tensor, bias: Tensor | None, row_exponent: int | None
+    ) -> Requantization | BankRequantization:
         """Return the fixed-point map from sums of real scale ``scale`` to this component's integers.
 
         Args:
@@ -145,34 +182,69 @@ class LearnedQuantizer(nn.Module):
             bias: ``[columns]``, real, or None.
             row_exponent: exponent of the fixed-point row scales that multiply the sums, or None.
         """
-        own = self.scale.detach()
-        steps = None if bias is None else bias.detach().double() / own
-        return Requantization.from_scales(scale.detach() / own, steps, row_exponent, self.range, self.zero_point)
+        unit = self.scales.unit(self.range).detach()
+        steps = None if bias is None else bias.detach().double() / unit
+        return self.scales.requantization(scale.detach() / unit, steps, row_exponent, self.range)
 
     def fake_requantize(
-        self, sums: Tensor, scale: Tensor, bias: Tensor | None = None, row: FixedPoint | None = None
+        self,
+        sums: Tensor,
+        scale: Tensor,
+        bias: Tensor | None = None,
+        row: FixedPoint | None = None,
+        protected: Tensor | None = None,
     ) -> FakeQuantized:
         """Map float-held integer sums of real scale ``scale`` (times ``row``) to this component's integers."""
+        self.follow(lambda: _real(sums, scale if row is None else scale * row.to_real(), bias), protected)
         requantization = self.requantization(scale, bias, None if row is None else row.exponent)
-        steps = None if bias is None else bias.double() / self.scale
-        values = fake_requantize(sums, scale / self.scale, steps, row, requantization)
-        return FakeQuantized(values, self.scale, self.range, self.zero_point, name=self.name)
+        unit = self.scales.unit(self.range)
+        steps = fake_map(sums, scale / unit, None if bias is None else bias.double() / unit, row, requantization)
+        return self.scales.fake_quantized(steps, self.range, self.name, protected)
 
-    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> Alignment:
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> Alignment | BankAlignment:
         """Return the fixed-point map from centred integers of real scales ``scales`` to this component's integers.
 
         Args:
             scales: float64 ``[]`` or ``[columns]``, one for each source.
             bias: ``[columns]``, real, or None.
         """
-        own = self.scale.detach()
-        steps = None if bias is None else bias.detach().double() / own
-        return Alignment.from_scales([scale.detach() / own for scale in scales], steps, self.range, self.zero_point)
+        unit = self.scales.unit(self.range).detach()
+        steps = None if bias is None else bias.detach().double() / unit
+        return self.scales.alignment([scale.detach() / unit for scale in scales], steps, self.range)
 
     def fake_align(
-        self, values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None = None
+        self,
+        values: Sequence[Tensor],
+        scales: Sequence[Tensor],
+        bias: Tensor | None = None,
+        protected: Tensor | None = None,
     ) -> FakeQuantized:
         """Add up float-held centred integers of real scales ``scales`` to this component's integers."""
-        steps = None if bias is None else bias.double() / self.scale
-        aligned = fake_align(values, [scale / self.scale for scale in scales], steps, self.alignment(scales, bias))
-        return FakeQuantized(aligned, self.scale, self.range, self.zero_point, name=self.name)
+        self.follow(lambda: _real(sum(map(_real, values, scales), values[0].new_zeros(())), None, bias), protected)
+        return self._aligned(values, scales, bias, protected)
+
+    def fake_join(
+        self,
+        values: Sequence[Tensor],
+        scales: Sequence[Tensor],
+        join: Callable[[Sequence[Tensor]], Tensor],
+        protected: Tensor | None = None,
+    ) -> FakeQuantized:
+        """Bring float-held centred integers of real scales ``scales`` to this component's integers, and join those."""
+        self.follow(lambda: join(list(map(_real, values, scales))), protected)
+        pairs = zip(values, scales, strict=True)
+        parts = [self._aligned([centred], [scale], None, protected) for centred, scale in pairs]
+        return replace(parts[0], values=join([part.dense for part in parts]))
+
+    def _aligned(
+        self, values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None, protected: Tensor | None
+    ) -> FakeQuantized:
+        unit = self.scales.unit(self.range)
+        steps = None if bias is None else bias.double() / unit
+        total = fake_sum(values, [scale / unit for scale in scales], steps, self.alignment(scales, bias))
+        return self.scales.fake_quantized(total, self.range, self.name, protected)
+
+
+def _real(values: Tensor, scale: Tensor | None, bias: Tensor | None = None) -> Tensor:
+    values = values if scale is None else values * scale.to(values.dtype)
+    return values if bias is None else values + bias.to(values.dtype)

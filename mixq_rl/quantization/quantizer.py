@@ -13,7 +13,16 @@ from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.serialization import storable
 from mixq_rl.sparse import SparseMatrix
 
-__all__ = ["Quantizer", "fit_quantizer", "nonzero", "row_magnitude"]
+__all__ = [
+    "Quantizer",
+    "affine_quantizer",
+    "fit_quantizer",
+    "nonzero",
+    "normalised",
+    "relative_error",
+    "row_magnitude",
+    "sample",
+]
 
 _SEARCH_STEPS = 40
 _SAMPLE_ELEMENTS = 2**18
@@ -107,79 +116,89 @@ def fit_quantizer(
     Returns:
         the quantizer and its mean squared error relative to the mean square of ``x`` (0 where ``x`` is zero).
     """
-    offered = IntegerRange(bits, signed)
-    sample = _sample(x.detach())
-    quantizer, error = _search(sample, offered, affine, granularity)
-    if error == 0 and len(sample) < len(x):
-        # What is exact on a sample need not be exact.
-        values, weight = _normalise(x.detach().double(), granularity)
-        error = _relative_error(values, weight, quantizer.range, quantizer.scale, quantizer.zero_point)
-    return quantizer, error
+    quantizer = _search(sample(x.detach()), IntegerRange(bits, signed), affine, granularity)
+    return quantizer, relative_error(x.detach(), quantizer, granularity)
 
 
-def _search(x: Tensor, offered: IntegerRange, affine: bool, granularity: Granularity) -> tuple[Quantizer, float]:
-    values, weight = _normalise(x.double(), granularity)
+def _search(x: Tensor, offered: IntegerRange, affine: bool, granularity: Granularity) -> Quantizer:
+    values, weight = normalised(x.double(), granularity)
     dims = (0,) if granularity is Granularity.COLUMN else tuple(range(x.dim()))
     if values.numel() == 0:
-        return Quantizer(offered, values.new_ones(values.shape[1:] if dims == (0,) else ())), 0.0
+        return Quantizer(offered, values.new_ones(values.shape[1:] if dims == (0,) else ()))
     if affine and not offered.is_sign:
         candidates = _affine_candidates(values, offered)
     else:
         candidates = _symmetric_candidates(values, offered, dims)
-    best_scale, best_zero_point = candidates[0]
+    best = candidates[0]
     best_error: Tensor | None = None
-    for scale, zero_point in candidates:
-        error = _residual(values, offered, scale, zero_point).mul(weight).square().mean(dim=dims)
+    for candidate in candidates:
+        error = _residual(values, candidate).mul(weight).square().mean(dim=dims)
         better = error < best_error if best_error is not None else torch.ones_like(error, dtype=torch.bool)
         if better.any():
-            best_scale, best_zero_point = torch.where(better, scale, best_scale), zero_point
+            best = Quantizer(offered, torch.where(better, candidate.scale, best.scale), candidate.zero_point)
             best_error = error if best_error is None else torch.where(better, error, best_error)
-    return (
-        Quantizer(offered, best_scale, best_zero_point),
-        _relative_error(values, weight, offered, best_scale, best_zero_point),
-    )
+    return best
 
 
-def _normalise(x: Tensor, granularity: Granularity) -> tuple[Tensor, Tensor]:
-    """Return what is searched on, and what its errors are multiplied by to be those of ``x``."""
+def normalised(x: Tensor, granularity: Granularity) -> tuple[Tensor, Tensor]:
+    """Return what a scale is chosen for, and what its errors are multiplied by to be those of ``x``.
+
+    With granularity ``ROW`` rows are divided by their magnitude; otherwise ``x`` is as it comes.
+    """
     if granularity is not Granularity.ROW:
         return x, x.new_ones(())
     magnitude = row_magnitude(x)
-    return x / nonzero(magnitude), magnitude
+    return (x / nonzero(magnitude)).to(x.dtype), magnitude
 
 
-def _residual(x: Tensor, offered: IntegerRange, scale: Tensor, zero_point: int) -> Tensor:
-    return (offered.nearest(x / scale, zero_point) - zero_point) * scale - x
+def relative_error(x: Tensor, quantizer: Quantizer, granularity: Granularity) -> float:
+    """Return the mean squared error relative to the mean square of ``x``, judged by evenly spaced rows.
+
+    What is exact on those need not be exact: then all rows are judged.
+    """
+    part = sample(x)
+    error = _relative_error(part, quantizer, granularity)
+    return error if error or len(part) == len(x) else _relative_error(x, quantizer, granularity)
 
 
-def _relative_error(x: Tensor, weight: Tensor, offered: IntegerRange, scale: Tensor, zero_point: int) -> float:
-    power = float((x * weight).square().mean())
-    error = float(_residual(x, offered, scale, zero_point).mul(weight).square().mean())
+def _relative_error(x: Tensor, quantizer: Quantizer, granularity: Granularity) -> float:
+    values, weight = normalised(x.double(), granularity)
+    if values.numel() == 0:
+        return 0.0
+    power = float((values * weight).square().mean())
+    error = float(_residual(values, quantizer).mul(weight).square().mean())
     return error / power if power > 0 else 0.0
 
 
-def _sample(x: Tensor) -> Tensor:
+def _residual(x: Tensor, quantizer: Quantizer) -> Tensor:
+    integers = quantizer.range.nearest(x / quantizer.scale, quantizer.zero_point)
+    return (integers - quantizer.zero_point) * quantizer.scale - x
+
+
+def sample(x: Tensor) -> Tensor:
+    """Return evenly spaced rows of ``x``: all, or as many as hold some hundred thousand entries."""
     stride = -(-x.numel() // _SAMPLE_ELEMENTS)
     return x[::stride] if stride > 1 else x
+
+
+def affine_quantizer(low: float, high: float, offered: IntegerRange, device: torch.device) -> Quantizer:
+    """Return the quantizer whose outermost integers stand for ``low`` (at most 0) and ``high`` (at least 0)."""
+    span = high - low if high > low else 1.0
+    scale = span / (offered.maximum - offered.minimum)
+    zero_point = max(offered.minimum, min(offered.maximum, offered.minimum - round(low / scale)))
+    return Quantizer(offered, torch.tensor(scale, dtype=torch.float64, device=device), zero_point)
 
 
 def _fractions() -> list[float]:
     return [1.0 - step / _SEARCH_STEPS for step in range(_SEARCH_STEPS)]
 
 
-def _symmetric_candidates(x: Tensor, offered: IntegerRange, dims: tuple[int, ...]) -> list[tuple[Tensor, int]]:
-    magnitude = x.abs().amax(dim=dims)
-    step = nonzero(magnitude) / offered.maximum
-    return [(step * fraction, 0) for fraction in _fractions()]
+def _symmetric_candidates(x: Tensor, offered: IntegerRange, dims: tuple[int, ...]) -> list[Quantizer]:
+    step = nonzero(x.abs().amax(dim=dims)) / offered.maximum
+    return [Quantizer(offered, step * fraction) for fraction in _fractions()]
 
 
-def _affine_candidates(x: Tensor, offered: IntegerRange) -> list[tuple[Tensor, int]]:
+def _affine_candidates(x: Tensor, offered: IntegerRange) -> list[Quantizer]:
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
-    span = high - low if high > low else 1.0
-    steps = offered.maximum - offered.minimum
-    candidates = []
-    for fraction in _fractions():
-        scale = torch.tensor(fraction * span / steps, dtype=torch.float64)
-        zero_point = offered.minimum - round(fraction * low / float(scale))
-        candidates.append((scale, max(offered.minimum, min(offered.maximum, zero_point))))
-    return candidates
+    # Their zero points differ: each fraction moves both ends.
+    return [affine_quantizer(fraction * low, fraction * high, offered, x.device) for fraction in _fractions()]

@@ -1,6 +1,7 @@
 """From int32 sums to the next component's bits, without floating point."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,11 +11,9 @@ from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
 from mixq_rl.serialization import storable
 
-__all__ = ["Requantization", "rounding_shift"]
+__all__ = ["FixedPointMap", "Requantization", "rounding_shift"]
 
-_MAX_SHIFT = 40
 _ROW_SHIFT = 30
-_BIAS_LIMIT = 2**12
 _MULTIPLIER_LIMIT = 2**31
 
 
@@ -24,48 +23,106 @@ def rounding_shift(value: Tensor, shift: int) -> Tensor:
     return (value + (2 ** (shift - 1) - 1) + odd) >> shift
 
 
-@storable
 @dataclass(frozen=True)
-class Requantization:
-    """q = clamp(round((S * M + B) / 2^shift) + z): int32 sums S to integers of few bits.
+class FixedPointMap:
+    """(S * M + B) / 2^shift of int32 sums S, before it is rounded: what all ways of requantizing begin with.
 
-    M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``. The product is
-    64 bits wide and cannot overflow: |S| <= 2^31, M < 2^31, |B| <= 2^52. In-range results stay exact in float64
-    arithmetic as well, because ``shift`` is at most 40 and the bias at most 2^12 steps: products that can lead there
-    stay below 2^53. That lets the fake-quantized network agree to the last bit.
+    M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``.
 
     Attributes:
         multiplier: int64 mantissas, ``[]`` or ``[columns]``, below 2^31.
-        shift: bits behind the point of the product, 1...40.
+        shift: bits behind the point of the product, from 1 to ``max_shift``.
         row_shift: how far the product with a row's mantissa is shifted back; 0 where rows have no scale.
-        bias: int64 ``[columns]`` at ``shift`` bits behind the point, or None.
-        range: the integers of the result.
-        zero_point: added after rounding.
+        bias: int64 ``[columns]`` at ``shift`` bits behind the point, at most ``bias_limit`` steps, or None.
 
     Raises:
         TypeError: for multiplier or bias of another dtype.
-        ValueError: for a multiplier or shift out of bounds.
+        ValueError: for a multiplier, shift or bias out of bounds.
     """
 
     multiplier: Tensor
     shift: int
     row_shift: int
     bias: Tensor | None
-    range: IntegerRange
-    zero_point: int
+
+    max_shift: ClassVar[int] = 40
+    bias_limit: ClassVar[int] = 2**12
 
     def __post_init__(self) -> None:
         if self.multiplier.dtype != torch.int64 or (self.bias is not None and self.bias.dtype != torch.int64):
             raise TypeError("multiplier and bias of a requantization are int64")
-        if not 1 <= self.shift <= _MAX_SHIFT or not 0 <= self.row_shift < 64:
+        if not 1 <= self.shift <= self.max_shift or not 0 <= self.row_shift < 64:
             raise ValueError(
-                f"shift {self.shift} is outside 1...{_MAX_SHIFT}, or row shift {self.row_shift} outside 0...63"
+                f"shift {self.shift} is outside 1...{self.max_shift}, or row shift {self.row_shift} outside 0...63"
             )
         if not within(self.multiplier, 0, _MULTIPLIER_LIMIT - 1) or self.multiplier.dim() > 1:
             raise ValueError("multipliers of a requantization are one or one a column, each at least 0 and below 2^31")
-        bound = _BIAS_LIMIT << self.shift
+        bound = self.bias_limit << self.shift
         if self.bias is not None and not within(self.bias, -bound, bound):
-            raise ValueError(f"a bias of a requantization is beyond {_BIAS_LIMIT} steps")
+            raise ValueError(f"a bias of a requantization is beyond {self.bias_limit} steps")
+
+    @classmethod
+    def fixed(
+        cls, scale: Tensor, bias: Tensor | None, row_exponent: int | None
+    ) -> tuple[Tensor, int, int, Tensor | None]:
+        """Return the four attributes for ``S * scale + bias``; arguments as of :meth:`Requantization.from_scales`.
+
+        Raises:
+            ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
+        """
+        exponent = FixedPoint.exponent_for(float(scale.max()))
+        row_shift = 0
+        if row_exponent is None:
+            shift = exponent = min(exponent, cls.max_shift)
+        else:
+            shift = row_exponent + exponent - _ROW_SHIFT
+            row_shift = _ROW_SHIFT + max(0, shift - cls.max_shift)
+            shift = min(shift, cls.max_shift)
+        if shift < 1:
+            raise ScaleError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
+        mantissas = FixedPoint.nearest(scale, exponent).mantissa.to(torch.int64)
+        fixed_bias = None
+        if bias is not None:
+            if not bool((bias.abs() < cls.bias_limit).all()):
+                raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
+            fixed_bias = torch.round(bias.double() * 2.0**shift).to(torch.int64)
+        return mantissas, shift, row_shift, fixed_bias
+
+    def multipliers(self, row: FixedPoint | None) -> Tensor:
+        """Return the integer multipliers M, of the shape of ``multiplier`` or, with row scales, ``[rows, columns]``."""
+        if row is None:
+            return self.multiplier
+        return (row.mantissa.to(torch.int64) * self.multiplier) >> self.row_shift
+
+    def products(self, sums: Tensor, row: FixedPoint | None) -> Tensor:
+        """Return S * M + B, int64 ``[rows, columns]``."""
+        value = sums.to(torch.int64) * self.multipliers(row)
+        return value if self.bias is None else value + self.bias
+
+
+@storable
+@dataclass(frozen=True)
+class Requantization(FixedPointMap):
+    """q = clamp(round((S * M + B) / 2^shift) + z): int32 sums S to integers of few bits.
+
+    The product is 64 bits wide and cannot overflow: |S| <= 2^31, M < 2^31, |B| <= 2^52. In-range results stay exact in
+    float64 arithmetic as well, because ``shift`` is at most 40 and the bias at most 2^12 steps: products that can lead
+    there stay below 2^53. That lets the fake-quantized network agree to the last bit.
+
+    Attributes:
+        range: the integers of the result.
+        zero_point: added after rounding.
+
+    Raises:
+        TypeError: for multiplier or bias of another dtype.
+        ValueError: for a multiplier, shift, bias or zero point out of bounds.
+    """
+
+    range: IntegerRange
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_zero_point(self.zero_point)
 
     @classmethod
@@ -89,35 +146,11 @@ class Requantization:
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
         """
-        exponent = FixedPoint.exponent_for(float(scale.max()))
-        row_shift = 0
-        if row_exponent is None:
-            shift = exponent = min(exponent, _MAX_SHIFT)
-        else:
-            shift = row_exponent + exponent - _ROW_SHIFT
-            row_shift = _ROW_SHIFT + max(0, shift - _MAX_SHIFT)
-            shift = min(shift, _MAX_SHIFT)
-        if shift < 1:
-            raise ScaleError(f"scale {float(scale.max()):.4g} of a sum over its result's is too large for fixed point")
-        mantissas = FixedPoint.nearest(scale, exponent).mantissa.to(torch.int64)
-        fixed_bias = None
-        if bias is not None:
-            if not bool((bias.abs() < _BIAS_LIMIT).all()):
-                raise ScaleError(f"bias of {float(bias.abs().max()):.4g} steps is too large for fixed point")
-            fixed_bias = torch.round(bias.double() * 2.0**shift).to(torch.int64)
-        return cls(mantissas, shift, row_shift, fixed_bias, offered, zero_point)
-
-    def multipliers(self, row: FixedPoint | None) -> Tensor:
-        """Return the integer multipliers M, of the shape of ``multiplier`` or, with row scales, ``[rows, columns]``."""
-        if row is None:
-            return self.multiplier
-        return (row.mantissa.to(torch.int64) * self.multiplier) >> self.row_shift
+        return cls(*cls.fixed(scale, bias, row_exponent), offered, zero_point)
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> Tensor:
         """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 (signed) or uint8 (unsigned)."""
-        value = sums.to(torch.int64) * self.multipliers(row)
-        if self.bias is not None:
-            value = value + self.bias
+        value = self.products(sums, row)
         if self.range.is_sign:
             return torch.where(value >= 0, 1, -1).to(self.range.dtype)
         rounded = rounding_shift(value, self.shift) + self.zero_point

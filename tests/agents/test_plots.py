@@ -17,7 +17,7 @@ def test_draws_what_it_is_given_whatever_the_title() -> None:
     (axes,) = figure.axes
     assert axes.get_title() == "a$_$ [b] \\x"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["evaluated (3)", "front, supernet weights", "front, fine-tuned", "uniform, fine-tuned", "float32"]
+    assert labels == ["evaluated (3)", "front, as searched", "front, fine-tuned", "uniform, fine-tuned", "float32"]
 
 
 @pytest.mark.parametrize(

@@ -7,36 +7,19 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch import nn
 
 import mixq_rl
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError, InputError, InvalidGraphError
-from mixq_rl.kernels import reference
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.graph import Graph
+from mixq_rl.kernels import arguments, reference
+from mixq_rl.nn import INPUT, Activation, Add, Concatenate, GATConv, GINConv, Linear, MaxPool, Node, QuantizableModel
 from mixq_rl.quantization import PackedRows
 from tests.conftest import ALL_BITS, make_task
-
-
-class NoFloat(TorchDispatchMode):
-    """Fails on any tensor operation that takes or gives floating-point numbers; counts the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = 0
-
-    def __torch_dispatch__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        leaves, _ = tree_flatten((args, kwargs, result))
-        for leaf in leaves:
-            if isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex()):
-                raise AssertionError(f"{func} touches {leaf.dtype}")
-            if isinstance(leaf, torch.dtype) and leaf.is_floating_point:
-                raise AssertionError(f"{func} converts to {leaf}")
-        self.operations += 1
-        return result
+from tests.mixq_rl.nn.networks import FEATURES, calibrated, features, make_graph, star
+from tests.mixq_rl.no_float import NoFloat
 
 
 def random_allocations(count: int, seed: int = 0) -> list[tuple[int, ...]]:
@@ -55,20 +38,23 @@ def test_no_floating_point_between_quantized_input_and_logits(
 ) -> None:
     model = any_bit_evaluator.freeze(allocation)
     features = model.quantize_features(task.x)
-    graph = model.quantize_graph(any_bit_evaluator.model.prepare_graph(task.edge_index, task.num_nodes))
+    prepared = model.quantize_graph(Graph(task.edge_index, task.num_nodes))
     with NoFloat() as watch:
-        output = model.execute(features, graph)
+        output = model.execute(features, prepared)
     assert watch.operations == 4  # a product and an aggregation for each layer, fused with what follows them
     # Inside an operator the mode sees nothing: watch the reference by itself, to which all backends are equal.
-    layer, row = model.layers[0], features.row
-    message = torch.empty(features.shape[0], layer.message.range.row_bytes(16), dtype=layer.message.range.storage_dtype)
+    linear, propagate, row = model.steps[0], model.steps[1], features.row
+    offered = linear.requantization.range
+    message = torch.empty(features.shape[0], offered.row_bytes(16), dtype=offered.storage_dtype)
     with NoFloat():
-        left, right = Matrix.of(features.payload, features.zero_point), Matrix.of(layer.weight.payload)
-        reference.linear(left, right, Rescale.of(layer.message, row), message)
-        adjacency = Graph(graph[0].rowptr, graph[0].col, graph[0].weight, layer.adjacency.zero_point)
-        payload = PackedRows(message, 16, layer.message.range)
+        left = arguments.Matrix.of(features.payload, features.zero_point)
+        right = arguments.Matrix.of(linear.weight.payload)
+        reference.linear(left, right, arguments.Rescale.of(linear.requantization, row), message)
+        of_graph = prepared[1]
+        adjacency = arguments.Graph(of_graph.rowptr, of_graph.col, of_graph.weight, propagate.adjacency.zero_point)
+        payload = PackedRows(message, 16, offered)
         sums = torch.empty(features.shape[0], 16, dtype=torch.int32)
-        reference.aggregate(adjacency, Matrix.of(payload, layer.message.zero_point), None, sums)
+        reference.aggregate(adjacency, arguments.Matrix.of(payload, linear.requantization.zero_point), None, sums)
     assert output.values.dtype in (torch.int8, torch.uint8)
     assert bool((output.dequantize() == model(task.x.double(), task.edge_index)).all())
 
@@ -85,12 +71,15 @@ def test_every_backend_gives_the_same_integers(
 
 
 def agrees_with_fake_quantization(
-    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, allocation: tuple[int, ...]
+    evaluator: mixq_rl.SupernetEvaluator,
+    x: torch.Tensor,
+    edge_index: torch.Tensor,
+    allocation: tuple[int, ...],
 ) -> None:
     fake = copy.deepcopy(evaluator.model).double()
     with fake.allocated(allocation), torch.no_grad():
-        expected = fake(task.x.double(), task.edge_index)
-    got = evaluator.freeze(allocation)(task.x.double(), task.edge_index)
+        expected = fake(x.double(), edge_index)
+    got = evaluator.freeze(allocation)(x.double(), edge_index)
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)
     assert torch.equal(got.argmax(dim=1), expected.argmax(dim=1))
 
@@ -99,7 +88,7 @@ def agrees_with_fake_quantization(
 def test_equals_the_fake_quantized_model(
     any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, allocation: tuple[int, ...]
 ) -> None:
-    agrees_with_fake_quantization(any_bit_evaluator, task, allocation)
+    agrees_with_fake_quantization(any_bit_evaluator, task.x, task.edge_index, allocation)
 
 
 @pytest.mark.parametrize("name", ["citation", "Cora"])
@@ -111,7 +100,7 @@ def test_equals_the_fake_quantized_model_on_100_allocations_of_a_whole_graph(
     model = mixq_rl.fit(mixq_rl.build_model("gcn", task), task, epochs=20)
     evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=ALL_BITS, epochs=3)
     for allocation in random_allocations(100, seed=2):
-        agrees_with_fake_quantization(evaluator, task, allocation)
+        agrees_with_fake_quantization(evaluator, task.x, task.edge_index, allocation)
 
 
 def test_equals_the_fake_quantized_model_with_real_valued_signed_features() -> None:
@@ -122,7 +111,8 @@ def test_equals_the_fake_quantized_model_with_real_valued_signed_features() -> N
     evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=ALL_BITS, epochs=5)
     draw = random.Random(0)
     for _ in range(30):
-        agrees_with_fake_quantization(evaluator, task, tuple(draw.choice(ALL_BITS) for _ in range(13)))
+        allocation = tuple(draw.choice(ALL_BITS) for _ in range(13))
+        agrees_with_fake_quantization(evaluator, task.x, task.edge_index, allocation)
 
 
 def test_bitops_of_uniform_8_bits_on_cora_equal_the_hand_count(data_root: Path) -> None:
@@ -167,7 +157,7 @@ def test_executes_on_a_graph_it_has_never_seen(evaluator: mixq_rl.SupernetEvalua
     logits = evaluator.freeze((8,) * 9)(other.x, other.edge_index)
     assert logits.shape == (37, 3)
     assert logits.dtype == torch.float32
-    agrees_with_fake_quantization(evaluator, other, (8,) * 9)
+    agrees_with_fake_quantization(evaluator, other.x, other.edge_index, (8,) * 9)
 
 
 @pytest.mark.parametrize("nodes", [1, 5])
@@ -175,8 +165,7 @@ def test_executes_on_a_graph_without_edges(evaluator: mixq_rl.SupernetEvaluator,
     x = torch.rand(nodes, 40, generator=torch.Generator().manual_seed(0))
     x[0] = 0
     no_edges = torch.zeros(2, 0, dtype=torch.int64)
-    y, masks = torch.zeros(nodes, dtype=torch.int64), {"train": torch.ones(nodes, dtype=torch.bool)}
-    agrees_with_fake_quantization(evaluator, mixq_rl.GraphTask("lone", x, no_edges, y, masks), (4,) * 9)
+    agrees_with_fake_quantization(evaluator, x, no_edges, (4,) * 9)
 
 
 def test_a_node_s_result_depends_on_its_neighbourhood_alone(
@@ -197,10 +186,8 @@ def test_bad_graphs_are_refused_before_execution(evaluator: mixq_rl.SupernetEval
 
 def test_hub_that_could_overflow_is_refused_by_layer_and_node(evaluator: mixq_rl.SupernetEvaluator) -> None:
     model = evaluator.freeze((8,) * 9)
-    adjacency = evaluator.model.prepare_graph(torch.zeros(2, 0, dtype=torch.int64), 2)
-    adjacency.csr.rowptr[1:] = torch.tensor([100_000, 100_001], dtype=torch.int32)
-    with pytest.raises(OverflowError, match=r"layer 'conv1': the sum over the 100000 neighbours of node 0 may reach"):
-        model.quantize_graph(adjacency)
+    with pytest.raises(OverflowError, match=r"layer 'conv1\.aggregate': the sum over the 100001 neighbours of node 0"):
+        model.quantize_graph(star(100_000))
 
 
 def test_saved_and_loaded_gives_the_same_integers(

@@ -2,23 +2,51 @@ import pytest
 import torch
 import torch_geometric.nn
 
-from mixq_rl.adjacency import Adjacency
 from mixq_rl.datasets import GraphTask
+from mixq_rl.graph import Propagation
 from mixq_rl.metering import OpMeter
-from mixq_rl.nn import GCN, GCNConv, build_model
+from mixq_rl.nn import GCNConv, build_model
+from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, make_graph, network, real
 
 
 @pytest.mark.parametrize("relu", [True, False])
-def test_float_forward_equals_pytorch_geometric(task: GraphTask, relu: bool) -> None:
-    conv = GCNConv(task.num_features, 8, name="conv1", relu=relu)
-    torch.nn.init.normal_(conv.bias)
-    theirs = torch_geometric.nn.GCNConv(task.num_features, 8)
-    theirs.lin.weight.data = conv.weight.detach().t().clone()
-    theirs.bias.data = conv.bias.detach().clone()
-    # PyTorch Geometric keeps one self-loop where the graph has some; so do we.
-    expected = theirs(task.x, task.edge_index)
-    got = conv(task.x, Adjacency.gcn(task.edge_index, task.num_nodes))
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize(
+    ("options", "propagation"),
+    [
+        ({}, None),
+        ({"improved": True}, Propagation("symmetric", "remaining", 2.0, weighted=True)),
+        ({"add_self_loops": False}, Propagation("symmetric", "keep", weighted=True)),
+        ({"normalize": False}, Propagation("none", "keep", weighted=True)),
+    ],
+)
+def test_float_forward_equals_pytorch_geometric(
+    relu: bool, weighted: bool, options: dict[str, bool], propagation: Propagation | None
+) -> None:
+    conv = GCNConv(FEATURES, 8, name="conv1", relu=relu, propagation=propagation)
+    torch.nn.init.normal_(conv.propagate.bias)
+    theirs = torch_geometric.nn.GCNConv(FEATURES, 8, **options)
+    theirs.lin.weight.data = conv.linear.weight.detach().t().clone()
+    theirs.bias.data = conv.propagate.bias.detach().clone()
+    graph = make_graph(weighted=weighted)
+    # Without any weights PyTorch Geometric forgets what self-loops weigh in an improved convolution.
+    weight = torch.ones(graph.edge_index.shape[1]) if graph.edge_weight is None else graph.edge_weight
+    expected = theirs(features(graph), graph.edge_index, weight)
+    got = real(conv, features(graph), graph)
     torch.testing.assert_close(got, expected.relu() if relu else expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_integers_equal_fake_quantization(kind: str, weighted: bool, relu: bool) -> None:
+    check_layer(GCNConv(FEATURES, 5, name="conv1", relu=relu), kind, weighted=weighted)
+
+
+def test_layer_without_bias(task: GraphTask) -> None:
+    conv = GCNConv(FEATURES, 5, name="conv1", bias=False)
+    assert not any(name.endswith("bias") for name, _ in conv.named_parameters())
+    check_layer(conv, "node", count=10)
 
 
 def test_two_layers_have_the_nine_components_of_the_design(task: GraphTask) -> None:
@@ -41,7 +69,8 @@ def test_components_count_the_multiply_accumulates_they_take_part_in(task: Graph
     model = build_model("gcn", task, hidden_channels=16)
     macs = {component.name: component.macs for component in model.components}
     nodes, features, classes = task.num_nodes, task.num_features, task.num_classes
-    edges = model.prepare_graph(task.edge_index, nodes).csr.col.numel()
+    loops = int((task.edge_index[0] == task.edge_index[1]).sum())
+    edges = task.edge_index.shape[1] - loops + nodes
     product, second = nodes * features * 16, nodes * 16 * classes
     assert macs["conv1.input"] == macs["conv1.weight"] == product
     assert macs["conv1.message"] == product + edges * 16
@@ -66,7 +95,14 @@ def test_float_execution_is_metered_at_32_bits(task: GraphTask) -> None:
     assert len(meter.records) == 4
 
 
-@pytest.mark.parametrize(("hidden", "layers"), [(0, 2), (8, 0)])
-def test_empty_networks_are_refused(hidden: int, layers: int) -> None:
-    with pytest.raises(ValueError, match="both must be at least 1"):
-        GCN(4, hidden, 3, num_layers=layers)
+def test_weights_are_drawn_anew() -> None:
+    model = network(GCNConv(FEATURES, 5, name="conv1"))
+    before = [parameter.clone() for parameter in model.parameters()]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7)
+    torch.manual_seed(0)
+    model.reset_parameters()
+    for parameter, was in zip(model.parameters(), before, strict=True):
+        assert parameter.shape == was.shape
+        assert bool((parameter.abs() < 7).all())

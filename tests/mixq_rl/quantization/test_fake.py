@@ -1,8 +1,9 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixq_rl.quantization import FixedPoint, IntegerRange, Requantization, fake_requantize, fake_round
+from mixq_rl.quantization import FixedPoint, IntegerRange, Requantization, fake_map, fake_round
 
 
 def test_gradient_passes_inside_the_range_and_stops_outside() -> None:
@@ -52,5 +53,17 @@ def test_float64_agrees_with_integer_requantization(
     row = FixedPoint.nearest(torch.rand(7, 1, generator=generator, dtype=torch.float64), 26) if with_row else None
     requantization = Requantization.from_scales(column, bias, 26 if with_row else None, offered, zero_point)
     integers = requantization(sums, row).double() - zero_point
-    fake = fake_requantize(sums.double(), column, bias, row, requantization)
+    fake = fake_round(fake_map(sums.double(), column, bias, row, requantization), offered, zero_point)
     assert torch.equal(integers, fake)
+
+
+def test_protected_rows_are_neither_rounded_nor_clamped() -> None:
+    steps = torch.tensor([[-9.0, 0.4], [-9.0, 0.4]], requires_grad=True)
+    protected = torch.tensor([[True], [False]])
+    assert fake_round(steps, IntegerRange(3, True), 0, protected).tolist() == [[-9, pytest.approx(0.4)], [-4, 0]]
+    # The lower end of unsigned integers is ReLU, which protection leaves in force.
+    values = fake_round(steps, IntegerRange(3, False), 0, protected)
+    assert values.tolist() == [[0, pytest.approx(0.4)], [0, 0]]
+    values.sum().backward()
+    assert steps.grad is not None
+    assert steps.grad.tolist() == [[0, 1], [0, 1]]

@@ -1,0 +1,142 @@
+"""A call of a layer or function in a traced model, as its converter sees it."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+from torch_geometric.nn import BatchNorm
+
+from mixq_rl.errors import UnsupportedLayerError
+
+__all__ = ["RELU", "Call", "Made", "batch_norm", "describe"]
+
+Made = tuple[nn.Module, tuple[fx.Node, ...]]
+"""A quantizable layer, and whose results it takes."""
+
+_RELU_FUNCTIONS = (torch.relu, torch.relu_, functional.relu, functional.relu_)
+RELU: tuple[Callable[..., Any] | str, ...] = (*_RELU_FUNCTIONS, "relu", "relu_")
+_GRAPH = ("edge_index", "edge_weight", "batch")
+
+
+class Call:
+    """A call of a layer or function in a traced model.
+
+    Args:
+        node: the call.
+        model: that was traced.
+        name: that components of it begin with.
+
+    Attributes:
+        merged: this call and those that were made one with it, in order; the last gives the result.
+    """
+
+    def __init__(self, node: fx.Node, model: nn.Module, name: str) -> None:
+        self.node = node
+        self.model = model
+        self.name = name
+        self.merged = [node]
+
+    def refusal(self, reason: str, remedy: str) -> UnsupportedLayerError:
+        """Return the error that names the call, what is wrong with it (a verb comes first), and what could mend it."""
+        return UnsupportedLayerError(f"{describe(self.node, self.model)} {reason}: {remedy}")
+
+    def require(self, option: str, value: Any, supported: Collection[Any], remedy: str) -> None:
+        """Check an option of the layer.
+
+        Raises:
+            UnsupportedLayerError: naming it.
+        """
+        if value not in supported:
+            raise self.refusal(f"has {option}={value!r}, which is not supported", remedy)
+
+    def value(self, argument: Any) -> fx.Node:
+        """Return an argument that is a matrix computed by the model, or its input.
+
+        Raises:
+            UnsupportedLayerError: if it is anything else.
+        """
+        if not isinstance(argument, fx.Node) or (argument.op == "placeholder" and argument.target in _GRAPH):
+            what = "a constant" if not isinstance(argument, fx.Node) else str(argument.target)
+            raise self.refusal(f"takes {what} where features are expected", "give it x, or what a layer made of x")
+        return argument
+
+    def check_graph(self, edge_index: Any) -> None:
+        """Check that a layer sums over the edges that the model is given.
+
+        Raises:
+            UnsupportedLayerError: if it does not.
+        """
+        self._check_role(edge_index, "edge_index")
+
+    def is_weighted(self, edge_weight: Any) -> bool:
+        """Return whether a layer is given the model's edge weights, and check that it is given no others.
+
+        Raises:
+            UnsupportedLayerError: if it is.
+        """
+        if edge_weight is not None:
+            self._check_role(edge_weight, "edge_weight")
+        return edge_weight is not None
+
+    def check_batch(self, batch: Any) -> None:
+        """Check that the model's batch vector says what is pooled.
+
+        Raises:
+            UnsupportedLayerError: if it does not.
+        """
+        self._check_role(batch, "batch")
+
+    def _check_role(self, argument: Any, role: str) -> None:
+        if not isinstance(argument, fx.Node) or argument.op != "placeholder" or argument.target != role:
+            raise self.refusal(
+                f"takes another {role} than the model is given", f"let the model's forward take {role}, and hand it on"
+            )
+
+    def following_norm(self) -> nn.BatchNorm1d | None:
+        """Return the batch normalisation that nothing but this call's result goes through, and make it one with it."""
+        follower = self._follower()
+        norm = None if follower is None or follower.op != "call_module" else self._module(follower)
+        found = None if norm is None else batch_norm(norm)
+        if found is not None and follower is not None:
+            self.merged.append(follower)
+        return found
+
+    def following_relu(self) -> bool:
+        """Return whether this call's result goes through ReLU and nowhere else, and make it one with it."""
+        follower = self._follower()
+        if follower is None:
+            return False
+        called = follower.op == "call_module" and type(self._module(follower)) is nn.ReLU
+        if called or follower.target in RELU:
+            self.merged.append(follower)
+            return True
+        return False
+
+    def _follower(self) -> fx.Node | None:
+        users = list(self.merged[-1].users)
+        return users[0] if len(users) == 1 else None
+
+    def _module(self, node: fx.Node) -> nn.Module:
+        return self.model.get_submodule(str(node.target))
+
+
+def batch_norm(module: nn.Module) -> nn.BatchNorm1d | None:
+    """Return the batch normalisation that a module stands for, if one can be executed on integers."""
+    norm: Any = module.module if type(module) is BatchNorm and not module.allow_single_element else module
+    return norm if type(norm) is nn.BatchNorm1d and norm.running_mean is not None else None
+
+
+def describe(node: fx.Node, model: nn.Module) -> str:
+    """Return what a call calls, and where in the model."""
+    if node.op == "call_module":
+        path = str(node.target)
+        kind = type(model.get_submodule(path)).__name__
+        return f"layer {path!r} ({kind})" if path else f"the model ({kind})"
+    if node.op == "get_attr":
+        return f"tensor {str(node.target).removeprefix('model.')!r}"
+    stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+    where = f"the forward of layer {stack[-1]!r}" if stack else "the model's forward"
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    return f"function {name!r} in {where}"

@@ -1,0 +1,100 @@
+"""The layers of torch and PyTorch Geometric that can be converted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch_geometric.nn as pyg
+from torch import nn
+
+from mixq_rl.nn.combination import Add
+from mixq_rl.nn.conversion import convs
+from mixq_rl.nn.conversion.activations import ACTIVATIONS, convert_activation
+from mixq_rl.nn.conversion.call import Call, Made, batch_norm
+from mixq_rl.nn.conversion.functions import LOGITS, concatenation, dropout, maximum, pooling
+from mixq_rl.nn.conversion.parameters import carry_over, carry_over_weight
+from mixq_rl.nn.linear import Linear
+
+__all__ = ["MODULES", "REPLACEMENTS"]
+
+
+def _linear(call: Call, module: Any, x: Any) -> Made:
+    out_channels, in_channels = module.weight.shape
+    norm = call.following_norm()
+    layer = Linear(
+        in_channels,
+        out_channels,
+        names=(f"{call.name}.weight", f"{call.name}.output"),
+        bias=module.bias is not None,
+        relu=call.following_relu(),
+    )
+    layer.norm = norm  # not by the constructor, which draws all parameters anew
+    carry_over_weight(layer, module.weight)
+    carry_over(layer, "bias", module.bias)
+    return layer, (call.value(x),)
+
+
+def _batch_norm(call: Call, module: Any, x: Any) -> Made:
+    norm = batch_norm(module)
+    if norm is None and getattr(module, "allow_single_element", False):
+        raise call.refusal("has allow_single_element=True, which is not supported", "leave it out")
+    if norm is None:
+        raise call.refusal(
+            "has track_running_stats=False, which is not supported", "integers need statistics: let it track them"
+        )
+    return Add(f"{call.name}.update", norm=norm, relu=call.following_relu()), (call.value(x),)
+
+
+def _dropout(call: Call, module: Any, x: Any) -> Made:
+    return dropout(call, x, module.p)
+
+
+def _jumping_knowledge(call: Call, module: Any, xs: Any) -> Made:
+    call.require("mode", module.mode, ("cat", "max"), "use 'cat' or 'max'")
+    return concatenation(call, xs) if module.mode == "cat" else maximum(call, *xs)
+
+
+def _pool(reduce: str) -> Callable[..., Made]:
+    def convert(call: Call, module: Any, x: Any, index: Any = None) -> Made:
+        return pooling(call, x, index, reduce)
+
+    return convert
+
+
+MODULES: dict[type[nn.Module], Callable[..., Made]] = {
+    pyg.GCNConv: convs.convert_gcn,
+    pyg.SAGEConv: convs.convert_sage,
+    pyg.GINConv: convs.convert_gin,
+    pyg.GATConv: convs.convert_gat,
+    pyg.TAGConv: convs.convert_tag,
+    nn.Linear: _linear,
+    pyg.Linear: _linear,
+    nn.BatchNorm1d: _batch_norm,
+    pyg.BatchNorm: _batch_norm,
+    nn.Dropout: _dropout,
+    pyg.JumpingKnowledge: _jumping_knowledge,
+    pyg.SumAggregation: _pool("sum"),
+    pyg.MeanAggregation: _pool("mean"),
+    pyg.MaxAggregation: _pool("max"),
+    **dict.fromkeys(ACTIVATIONS, convert_activation),
+}
+"""Converters by the type of the layer. A subclass may compute something else, and has none."""
+
+_NORM = "use BatchNorm, whose statistics are known before execution"
+REPLACEMENTS: dict[str, str] = {
+    **dict.fromkeys(
+        ("LayerNorm", "GraphNorm", "InstanceNorm", "InstanceNorm1d", "PairNorm", "GraphSizeNorm", "MessageNorm"), _NORM
+    ),
+    **dict.fromkeys(("DiffGroupNorm", "MeanSubtractionNorm", "GroupNorm", "RMSNorm", "SyncBatchNorm"), _NORM),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), LOGITS),
+    **dict.fromkeys(("PReLU", "RReLU"), "use LeakyReLU"),
+    **dict.fromkeys(("Dropout1d", "AlphaDropout", "FeatureAlphaDropout"), "use Dropout"),
+    **dict.fromkeys(("GATv2Conv", "TransformerConv", "SuperGATConv", "AGNNConv"), "use GATConv"),
+    **dict.fromkeys(("GINEConv", "EdgeConv", "PNAConv"), "use GINConv"),
+    **dict.fromkeys(("GraphConv", "ClusterGCNConv", "LEConv", "MFConv"), "use SAGEConv"),
+    **dict.fromkeys(("SGConv", "SSGConv", "ChebConv", "ARMAConv", "APPNP", "MixHopConv"), "use TAGConv or GCNConv"),
+    **dict.fromkeys(("LSTM", "GRU"), "use jumping knowledge of mode 'cat' or 'max'"),
+    **dict.fromkeys(
+        ("SoftmaxAggregation", "AttentionalAggregation", "SortAggregation"), "use mean, sum or max pooling"
+    ),
+}
+"""What could replace layers that cannot be converted, by their names."""

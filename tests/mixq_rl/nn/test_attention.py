@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mixq_rl import IntegerModel
+from mixq_rl.errors import SumOverflowError
+from mixq_rl.graph import Propagation
+from mixq_rl.nn import GATConv
+from mixq_rl.nn.attention import Attend
+from mixq_rl.nn.operator import Real
+from mixq_rl.nn.softmax import neighbour_softmax
+from tests.mixq_rl.nn.networks import FEATURES, calibrated, check_equal, features, make_graph, network, star
+
+NAMES = ("conv.logit", "conv.attention", "conv.aggregate")
+
+
+def operands(nodes: int, heads: int, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(nodes, heads * channels, generator=generator),
+        torch.randn(nodes, 2 * heads, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("concat", [True, False])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_float_forward_sums_by_the_softmax_of_scores(heads: int, concat: bool) -> None:
+    graph = make_graph()
+    message, score = operands(graph.num_nodes, heads, 4)
+    csr = graph.adjacency(Propagation(self_loops="replace")).csr
+    logit = score[:, :heads][csr.col.long()] + score[:, heads:][csr.row]
+    attention = neighbour_softmax(torch.nn.functional.leaky_relu(logit, 0.2), csr)
+    by_head = message.view(-1, heads, 4)[csr.col.long()] * attention.unsqueeze(2)
+    expected = torch.zeros(graph.num_nodes, heads, 4).index_add(0, csr.row, by_head)
+    layer = Attend(heads, concat=concat, names=NAMES)
+    got = layer(Real(message, "message"), Real(score, "score"), graph=graph).dense
+    torch.testing.assert_close(got, expected.flatten(1) if concat else expected.mean(dim=1))
+
+
+def test_coefficients_are_shown_to_the_observer_as_they_are() -> None:
+    graph = make_graph()
+    layer = Attend(2, concat=True, names=NAMES, dropout=0.9)
+    seen: dict[str, torch.Tensor] = {}
+    for quantizer in (layer.logit_quantizer, layer.attention_quantizer, layer.aggregate_quantizer):
+        quantizer.observer = lambda x, name=quantizer.name: seen.__setitem__(name, x)
+    message, score = operands(graph.num_nodes, 2, 3)
+    layer(Real(message, "message"), Real(score, "score"), graph=graph)
+    csr = graph.adjacency(Propagation(self_loops="replace")).csr
+    sums = torch.zeros(graph.num_nodes, 2).index_add(0, csr.row, seen["conv.attention"])
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+    assert seen["conv.logit"].shape == (csr.col.numel(), 2)
+
+
+@pytest.mark.parametrize("logit_bits", range(1, 9))
+def test_integers_equal_fake_quantization_at_all_bits_of_logits_and_coefficients(logit_bits: int) -> None:
+    graph = make_graph()
+    model = calibrated(network(GATConv(FEATURES, 3, name="conv", heads=2)), features(graph), graph)
+    allocations = [(8, 8, 8, 8, 8, logit_bits, bits, 8) for bits in range(1, 9)]
+    check_equal(model, features(graph), graph, allocations)
+
+
+def test_equal_scores_share_the_coefficient_among_all_neighbours() -> None:
+    graph = star(3)
+    layer = GATConv(FEATURES, 2, name="conv", bias=False)
+    torch.nn.init.zeros_(layer.score.weight)
+    x = torch.ones(4, FEATURES)
+    model = calibrated(network(layer), x, graph)
+    frozen = IntegerModel.freeze(model, [8] * len(model.quantizers))
+    logits = frozen(x.double(), graph.edge_index)
+    with model.evaluating():
+        torch.testing.assert_close(logits, model(x.double(), graph), rtol=0.02, atol=0.02)
+
+
+def test_mean_over_heads_counts_all_of_them_where_sums_could_overflow() -> None:
+    graph = make_graph()
+    frozen = {}
+    for concat in (True, False):
+        layer = GATConv(FEATURES, 2, name="conv", heads=8, concat=concat)
+        model = calibrated(network(layer), features(graph), graph)
+        frozen[concat] = IntegerModel.freeze(model, [8] * len(model.quantizers))
+    hub = star(10_000)
+    frozen[True].quantize_graph(hub)
+    with pytest.raises(SumOverflowError, match=r"'conv\.aggregate': the sum over the 10001 neighbours of node 0"):
+        frozen[False].quantize_graph(hub)
+
+
+def test_rows_of_heads_that_do_not_begin_at_a_byte_are_told_apart() -> None:
+    # 3 columns of 2 bits take 6 bits: the second head begins inside a byte.
+    graph = make_graph()
+    model = calibrated(network(GATConv(FEATURES, 3, name="conv", heads=2)), features(graph), graph)
+    check_equal(model, features(graph), graph, [(8, 8, bits, 8, 8, 8, 8, 8) for bits in range(1, 9)])
+
+
+def test_frozen_step_takes_messages_and_scores_of_nodes_that_fit_its_heads() -> None:
+    graph = make_graph()
+    model = calibrated(network(GATConv(FEATURES, 3, name="conv", heads=2)), features(graph), graph)
+    frozen = IntegerModel.freeze(model, [4] * len(model.quantizers))
+    message, score = frozen.signatures[1], frozen.signatures[2]
+    attend = frozen.steps[-1]
+    assert attend.infer([message, score]).columns == 6
+    with pytest.raises(ValueError, match="takes 4 columns, but what comes before has 6"):
+        attend.infer([message, message])
+    with pytest.raises(ValueError, match=r"multipliers or bias .* do not fit its 4 columns"):
+        attend.infer([score, score])
+    with pytest.raises(ValueError, match="takes values of nodes, not of graphs"):
+        attend.infer([replace(message, pooled=True), score])
+    with pytest.raises(ValueError, match="splits 7 columns among 2 heads"):
+        attend.infer([replace(message, columns=7), score])

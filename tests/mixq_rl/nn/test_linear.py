@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from mixq_rl.nn import INPUT, Linear, Node, QuantizableModel
+from mixq_rl.nn.linear import folded_norm
+from mixq_rl.sparse import SparseMatrix
+from tests.mixq_rl.nn.networks import (
+    FEATURES,
+    KINDS,
+    calibrated,
+    check_equal,
+    check_layer,
+    features,
+    make_graph,
+    network,
+    random_allocations,
+    real,
+)
+
+
+def make_layer(*, bias: bool = True, normed: bool = False, relu: bool = False, outputs: int = 5) -> Linear:
+    norm = nn.BatchNorm1d(outputs) if normed else None
+    return Linear(FEATURES, outputs, names=("lin.weight", "lin.output"), bias=bias, norm=norm, relu=relu)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_float_forward_is_that_of_torch(bias: bool, normed: bool, relu: bool, training: bool) -> None:
+    layer, graph = make_layer(bias=bias, normed=normed, relu=relu), make_graph()
+    calibrated(network(layer), features(graph), graph).float()
+    layer.train(training)
+    parts: list[nn.Module] = [nn.Linear(FEATURES, 5, bias=bias)]
+    parts[0].load_state_dict({"weight": layer.weight.t(), **({"bias": layer.bias} if bias else {})})
+    if layer.norm is not None:
+        parts.append(nn.BatchNorm1d(5))
+        parts[1].load_state_dict(layer.norm.state_dict())
+    parts += [nn.ReLU()] if relu else []
+    theirs = nn.Sequential(*parts).train(training)
+    got, expected = real(layer, features(graph)), theirs(features(graph))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    if layer.norm is not None:
+        torch.testing.assert_close(layer.norm.running_mean, theirs[1].running_mean)
+        torch.testing.assert_close(layer.norm.running_var, theirs[1].running_var)
+
+
+def test_sparse_features_give_the_same() -> None:
+    layer, x = make_layer(), features(make_graph()).relu()
+    torch.testing.assert_close(real(layer, SparseMatrix.from_dense(x)), real(layer, x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_integers_equal_fake_quantization(kind: str, bias: bool, normed: bool, relu: bool) -> None:
+    check_layer(make_layer(bias=bias, normed=normed, relu=relu), kind)
+
+
+def test_integers_equal_fake_quantization_of_a_deep_network() -> None:
+    graph, nodes, source = make_graph(), [], INPUT
+    for index in range(4):
+        norm = nn.BatchNorm1d(FEATURES) if index % 2 else None
+        names = (f"lin{index}.weight", f"lin{index}.output")
+        layer = Linear(FEATURES, FEATURES, names=names, norm=norm, relu=index < 3)
+        nodes.append(Node(f"lin{index}", layer, (source,)))
+        source = f"lin{index}"
+    model = calibrated(QuantizableModel(nodes, input_name="lin0.input"), features(graph), graph)
+    check_equal(model, features(graph), graph, random_allocations(model, 50))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_folded_norm_acts_as_the_norm_does(affine: bool) -> None:
+    norm = nn.BatchNorm1d(4, affine=affine).eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    factor, shift = folded_norm(norm)
+    x = torch.randn(7, 4)
+    torch.testing.assert_close(x * factor + shift, norm(x))
+
+
+def test_quantized_training_leaves_the_running_statistics_alone() -> None:
+    layer, graph = make_layer(normed=True), make_graph()
+    model = calibrated(network(layer), features(graph), graph).float()
+    before = layer.norm.running_mean.clone()
+    model.train()
+    with model.allocated([4] * 3):
+        model(features(graph), graph).sum().backward()
+    assert torch.equal(layer.norm.running_mean, before)
+    assert bool(layer.norm.weight.grad.any())
+    assert bool(layer.norm.bias.grad.any())
