@@ -41,7 +41,7 @@ class Stages:
             _SpeedColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=self._console) as bars:
+        with _Bars(*columns, console=self._console) as bars:
             bar = bars.add_task(what, total=None, counted=False, open=True)
             try:
                 yield lambda done, total: bars.update(bar, completed=done, total=total, counted=True)
@@ -54,6 +54,15 @@ class Stages:
         if self._where is not None:
             self._console.print(self._where, soft_wrap=True, highlight=False, markup=False)
             self._where = None
+
+
+class _Bars(Progress):
+    def stop(self) -> None:
+        """End without the empty line that follows bars on other screens than a terminal, where none are to be left."""
+        if self.live.transient:
+            self.live.stop()
+        else:
+            super().stop()
 
 
 class _SpinnerColumn(SpinnerColumn):

@@ -41,8 +41,10 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
     seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 5,
     scheme: Annotated[str, typer.Option(help=f"{', '.join(schemes)}.")] = "lsq",
+    labels_only: Annotated[bool, typer.Option("--labels-only", help="Train without distillation.")] = False,
     data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
 ) -> None:
+    scheme = f"{scheme}, labels only" if labels_only else scheme
     for seed in range(seeds):
         for name in dataset or []:
             for network in model or []:
@@ -53,7 +55,7 @@ def main(
                 print(json.dumps(result), flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps({**result, **circumstances("accuracy.py")}) + "\n")
-    for known in schemes:
+    for known in dict.fromkeys(run["scheme"] for run in _runs()):
         _print_table(known, [run for run in _runs() if run["scheme"] == known])
 
 
@@ -67,8 +69,9 @@ def _run(dataset: str, name: str, seed: int, scheme: str, data_root: str) -> dic
     model = mixq_rl.build_model(name, task, seed=seed)
     fit(model, task, seed=seed)
     accuracy = {"float32": 100 * measure_reference(model, task, split="test").accuracy}
-    teacher = class_probabilities(model, task)
-    calibrate(model, task, BITS, schemes[scheme])
+    known, *labels_only = scheme.split(", ")
+    teacher = None if labels_only else class_probabilities(model, task)
+    calibrate(model, task, BITS, schemes[known])
     for bits in BITS:
         allocation = [bits] * len(model.quantizers)
         tuned = fine_tune(model, task, allocation, teacher=teacher, seed=seed)

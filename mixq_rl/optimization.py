@@ -141,7 +141,11 @@ def _decay(
 ) -> torch.optim.lr_scheduler.LambdaLR | torch.optim.lr_scheduler.ReduceLROnPlateau:
     if schedule.decay == "plateau":
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, mode="max", factor=_PLATEAU_FACTOR, patience=_PLATEAU_PATIENCE
+            optimizer,
+            mode="max",
+            factor=_PLATEAU_FACTOR,
+            patience=_PLATEAU_PATIENCE,
+            threshold=0,  # relative to scores below 0, any other would take equals for better ones
         )
     epochs = max(schedule.epochs, 1)
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))

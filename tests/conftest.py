@@ -32,6 +32,34 @@ def make_task(nodes: int = 150, words: int = 40, classes: int = 3, seed: int = 0
     )
 
 
+def make_classified_graphs(graphs: int = 60, seed: int = 0) -> GraphTask:
+    """Rings and stars with noisy features, to be told apart; features say how many neighbours a node has."""
+    rng = np.random.default_rng(seed)
+    sizes, y = rng.integers(4, 9, size=graphs), np.arange(graphs) % 2
+    edges, first = [], 0
+    for size, label in zip(sizes, y, strict=True):
+        nodes = np.arange(size)
+        ends = np.stack([nodes, (nodes + 1) % size] if label else [nodes[1:], np.zeros(size - 1, dtype=int)]) + first
+        edges += [ends, ends[::-1]]
+        first += size
+    edge_index = np.concatenate(edges, axis=1)
+    degree = np.bincount(edge_index[1], minlength=first)
+    x = np.stack([degree == count for count in (1, 2, 3)], axis=1) + rng.normal(scale=0.3, size=(first, 3))
+    return GraphTask(
+        "rings and stars",
+        torch.from_numpy(x).float(),
+        torch.from_numpy(edge_index),
+        torch.from_numpy(y),
+        fraction_split(graphs, train=0.4, validation=0.3, seed=seed),
+        batch=torch.from_numpy(np.repeat(np.arange(graphs), sizes)),
+    )
+
+
+@pytest.fixture(scope="session")
+def graph_task() -> GraphTask:
+    return make_classified_graphs()
+
+
 @pytest.fixture(scope="session")
 def task() -> GraphTask:
     return make_task()

@@ -222,6 +222,8 @@ class IntegerAttend:
         if message.columns is None or self.heads < 1 or message.columns % self.heads:
             raise ValueError(f"step {self.result!r} splits {message.columns} columns among {self.heads} heads")
         check_table(self.result, self.leaky, self.logit.range, self.logit.range)
+        if len(self.logit.multipliers) != 1:
+            raise ValueError(f"step {self.result!r} has {len(self.logit.multipliers)} multipliers of its scores")
         check_columns(self.result, self.heads, *self.logit.multipliers, self.logit.bias)
         if self.softmax.logit_range != self.logit.range:
             raise ValueError(f"the softmax of step {self.result!r} takes other logits than {self.logit.range}")

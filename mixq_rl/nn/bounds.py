@@ -1,41 +1,39 @@
 """Proof, before execution, that no int32 sum can overflow."""
 
-from torch import Tensor
-
 from mixq_rl.errors import SumOverflowError
-from mixq_rl.quantization import IntegerRange
+from mixq_rl.quantization import IntegerRange, PackedRows
 from mixq_rl.sparse import CSR
 
 __all__ = ["check_aggregate", "check_linear"]
 
 _LIMIT = 2**31 - 1
-_LARGEST_WEIGHT = 128
 
 
 def _magnitude(offered: IntegerRange, zero_point: int) -> int:
     return max(abs(offered.minimum), abs(offered.maximum)) + abs(zero_point)
 
 
-def check_linear(name: str, weight: Tensor, offered: IntegerRange, zero_point: int) -> None:
+def check_linear(name: str, weight: PackedRows, offered: IntegerRange, zero_point: int) -> None:
     """Check the sums of ``x @ weight`` for every x within ``offered``.
 
     Args:
         name: of the layer, for the message.
-        weight: int8, ``[inputs, outputs]``.
+        weight: ``[inputs, outputs]``; unpacked only where its size alone does not prove it.
         offered: range of x.
         zero_point: of x.
 
     Raises:
         SumOverflowError: naming layer and output column.
     """
-    rows = weight.shape[0]
-    if not weight.numel() or rows * _LARGEST_WEIGHT * _magnitude(offered, zero_point) <= _LIMIT:
+    rows, columns = weight.shape
+    largest = _magnitude(weight.range, 0)
+    if not columns or rows * largest * _magnitude(offered, zero_point) <= _LIMIT:
         return
-    bound = weight.long().abs().sum(dim=0) * _magnitude(offered, zero_point)
+    bound = weight.unpack().long().abs().sum(dim=0) * _magnitude(offered, zero_point)
     worst = int(bound.argmax())
     if int(bound[worst]) > _LIMIT:
         raise SumOverflowError(
-            f"layer {name!r}: the sum over {weight.shape[0]} inputs in column {worst} may reach {int(bound[worst])}, "
+            f"layer {name!r}: the sum over {rows} inputs in column {worst} may reach {int(bound[worst])}, "
             f"beyond int32; offer it fewer bits (--bits)"
         )
 

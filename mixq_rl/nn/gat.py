@@ -207,7 +207,7 @@ class IntegerScore:
         check_weight(self.names[1], self.weight)
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
-        check_linear(self.result, self.weight.values, x.range, x.zero_point)
+        check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:

@@ -175,7 +175,7 @@ class IntegerLinear:
         check_weight(self.names[1], self.weight)
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
-        check_linear(self.result, self.weight.values, x.range, x.zero_point)
+        check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         has_row = isinstance(self.requantization, BankRequantization)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row, pooled=x.pooled)
 
@@ -198,10 +198,15 @@ class IntegerLinear:
 
 
 def check_weight(name: str, weight: QTensor) -> None:
-    """Check that a weight holds signed integers of its bit-width.
+    """Check that a weight holds signed integers of its bit-width, and that 0 stands for 0.
 
     Raises:
         ValueError: naming the component.
     """
-    if not weight.range.signed or not within(weight.values, weight.range.minimum, weight.range.maximum):
+    offered = weight.range
+    # Codes of fewer bits than they are held in might be any of the storage's.
+    held = offered.bits == offered.storage_bits or within(weight.values, offered.minimum, offered.maximum)
+    if not offered.signed or not held:
         raise ValueError(f"{name!r} holds other integers than signed ones of {weight.bits} bits")
+    if weight.zero_point or weight.row is not None:
+        raise ValueError(f"{name!r} has a zero point or scales of its rows, which a weight cannot have")

@@ -80,8 +80,9 @@ class QuantizableModel(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all weights anew."""
         for module in self.modules():
-            if isinstance(module, Operator) and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if isinstance(module, Operator) and callable(reset):
+                reset()
 
     def features(self, x: Tensor) -> Tensor | SparseMatrix:
         """Return node features as training takes them fastest: sparse where they are and the layers can take that."""

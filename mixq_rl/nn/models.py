@@ -1,5 +1,6 @@
 """The networks that can be built by name."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -155,7 +156,7 @@ def _layers(architecture: Architecture, task: GraphTask, hidden: int, num_layers
     pooled = task.kind == "graph"
     widths = [task.num_features, *[hidden] * (num_layers - 1), hidden if pooled else task.num_classes]
     chain: list[tuple[str, nn.Module]] = []
-    for index, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for index, (before, after) in enumerate(itertools.pairwise(widths), start=1):
         last = not pooled and index == num_layers
         if not pooled:
             chain.append((f"dropout{index}", Dropout(dropout)))

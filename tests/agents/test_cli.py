@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import mixq_rl
 from mixq_rl.agents import PPOAgent
-from tests.conftest import make_task
+from tests.conftest import make_classified_graphs, make_task
 
 
 def run(*arguments: str, cwd: Path, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -53,14 +53,24 @@ NOT_FINITE[7, 3] = np.nan
     [
         (
             ["--dataset", "Coraa"],
-            "known are citation, Cora, CiteSeer; did you mean 'Cora'?; or give the path of a file",
+            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, or give the path of a file",
         ),
         (
             ["--dataset", "Cora"],
             "data folder 'data' does not exist: looked for the files of Cora in 'data/planetoid/Cora/raw'",
         ),
         (["--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
-        (["--model", "gcm"], "unknown model 'gcm': known are gcn"),
+        (["--dataset", "CSL", "--fold", "5"], "CSL has no fold 5: it has folds 0...4"),
+        (["--dataset", "citation", "--fold", "0x"], "Invalid value for '--fold'"),
+        (["--dataset", "citation", "--fold", "1"], "citation has no fold 1: it has one split: leave the fold out"),
+        (["--model", "gcm"], "unknown model 'gcm': known are gcn, sage, gin, gat, tag; did you mean 'gcn'?"),
+        (["--model", "gat", "--hidden-channels", "12"], "12 hidden channels of a gat: they are split among 8 heads"),
+        (["--layers", "0"], "a gcn of 0 layers of width 128: both must be at least 1"),
+        (["--hidden-channels", "-3"], "a gcn of 2 layers of width -3: both must be at least 1"),
+        (
+            ["--evaluator", "supernett"],
+            "unknown evaluator 'supernett': known are supernet, fine-tune, post-training; did you mean 'supernet'?",
+        ),
         (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency; did you mean 'latency'?"),
         (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
         (["--bits", ""], "--bits '' is not a list of whole numbers"),
@@ -116,7 +126,8 @@ def test_help_and_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path, check=True).stdout == f"mixq-rl {mixq_rl.__version__}\n"
     assert "train" in run(cwd=tmp_path, check=True).stdout
     text = run("train", "--help", cwd=tmp_path, check=True).stdout
-    names = ("dataset", "model", "episodes", "bits", "objective", "seed", "data-root", "run-dir")
+    names = ("dataset", "fold", "model", "layers", "hidden-channels", "episodes", "bits", "objective", "evaluator")
+    names += ("seed", "data-root", "run-dir")
     for option in (f"--{name}" for name in names):
         assert option in text
 
@@ -137,7 +148,8 @@ def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> 
     _, (text, _) = runs
     for label in ("float32", "uniform 8", "uniform 4", "uniform 2", "agent 1", "★", "conv1.weight"):
         assert label in text
-    for stage in ("training in float32", "training the supernet", "searching", "fine-tuning"):
+    stages = ("loading the dataset", "training in float32", "training the supernet")
+    for stage in (*stages, "searching", "fine-tuning", "measuring"):
         assert stage in text
     assert "run folder: one" in text
     assert "tensorboard --logdir one" in text
@@ -150,6 +162,8 @@ def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     config = json.loads((folder / "one" / "config.json").read_text())
     assert config["config"]["bits"] == [2, 4, 8]
     assert config["config"]["objective"] == "bitops"
+    assert config["config"]["evaluator"] == "supernet"
+    assert [config["config"][name] for name in ("num_layers", "hidden_channels", "fold")] == [None] * 3
     assert config["packages"]["mixq-rl"] == mixq_rl.__version__
     assert (folder / "one" / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert PPOAgent.load(folder / "one" / "policy").bit_widths == (2, 4, 8)
@@ -232,3 +246,48 @@ def test_latency_is_searched_for_and_shown(runs: tuple[Path, list[str]]) -> None
     assert {"search/speed_up", "final/best_speed_up"} <= set(tags["scalars"])
     untimed = EventAccumulator(str(folder / "one")).Reload().Tags()
     assert not [tag for tag in untimed["scalars"] if "speed_up" in tag]
+
+
+@pytest.fixture(scope="module")
+def graph_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run on a user's own graphs, and what it printed."""
+    folder, task = tmp_path_factory.mktemp("graphs"), make_classified_graphs()
+    assert task.batch is not None
+    arrays = {"x": task.x, "edge_index": task.edge_index, "y": task.y, "batch": task.batch}
+    np.savez(folder / "graphs.npz", **{name: entry.numpy() for name, entry in arrays.items()})
+    options = ["--model", "gin", "--layers", "1", "--hidden-channels", "8", "--fold", "3", "--bits", "4,8"]
+    arguments = ["--dataset", "graphs.npz", *options, "--evaluator", "post-training", "--episodes", "6"]
+    return folder, run("train", *arguments, "--run-dir", "run", cwd=folder, check=True).stdout
+
+
+def test_graphs_are_classified(graph_run: tuple[Path, str]) -> None:
+    folder, text = graph_run
+    for part in ("calibrating", "float32", "uniform 8", "★", "conv1.aggregate", "pool.aggregate", "lin2.output"):
+        assert part in text
+    assert "supernet" not in text
+    config = json.loads((folder / "run" / "config.json").read_text())["config"]
+    given = {"model": "gin", "num_layers": 1, "hidden_channels": 8, "fold": 3, "evaluator": "post-training"}
+    assert given.items() <= config.items()
+
+
+def test_table_of_graphs_agrees_with_the_model_that_was_saved(graph_run: tuple[Path, str]) -> None:
+    folder, _ = graph_run
+    with (folder / "run" / "allocations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    (best,) = [row for row in rows if row["best"] == "1"]
+    model = mixq_rl.IntegerModel.load(folder / "run" / "model")
+    task = mixq_rl.load_task(str(folder / "graphs.npz"), fold=3)
+    for split, column in (("validation", "validation_accuracy"), ("test", "test_accuracy")):
+        inputs = task.inputs(split)
+        logits = model(inputs.x, inputs.graph.edge_index, batch=inputs.graph.batch)
+        assert float(best[column]) == task.accuracy(logits, split)
+    assert [int(best[name]) for name in model.components] == list(model.allocation)
+
+
+def test_real_graphs_are_searched(data_root: Path, tmp_path: Path) -> None:
+    options = ["--model", "gin", "--layers", "1", "--episodes", "2", "--evaluator", "post-training", "--bits", "8"]
+    arguments = ["--dataset", "MUTAG", "--data-root", str(data_root), *options]
+    text = run("train", *arguments, cwd=tmp_path, check=True).stdout
+    assert "uniform 8 ★" in text
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("MUTAG-gin-seed0-")

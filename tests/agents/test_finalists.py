@@ -3,10 +3,11 @@ from functools import partial
 
 import mixq_rl
 from mixq_rl import Objective
-from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, spread
+from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import hypervolume, pareto_front
 from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluators import measure_reference
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 
@@ -55,14 +56,18 @@ def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None
 
 
 def test_finalists_are_fine_tuned_and_executed_on_integers(
-    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask
+    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel, task: GraphTask
 ) -> None:
-    told: list[tuple[int, int]] = []
-    rows = fine_tune_finalists(
+    tuned: list[tuple[int, int]] = []
+    measured: list[tuple[int, int]] = []
+    models = fine_tune_finalists(
         evaluator,
         [("a", (2,) * 9), ("b", (8,) * 9)],
         seed=0,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: tuned.append((done, total)),
+    )
+    float32, *rows = measure_finalists(
+        evaluator, float_model, models, progress=lambda done, total: measured.append((done, total))
     )
     assert [row.label for row in rows] == ["a", "b"]
     for row in rows:
@@ -70,7 +75,25 @@ def test_finalists_are_fine_tuned_and_executed_on_integers(
         logits = row.model(task.x, task.edge_index)
         assert row.evaluation.accuracy == task.accuracy(logits, "validation")
         assert row.test_accuracy == task.accuracy(logits, "test")
+    logits = float_model(task.x, task.edge_index)
+    assert (float32.label, float32.model) == ("float32", None)
+    assert float32.evaluation.accuracy == task.accuracy(logits, "validation")
+    assert float32.test_accuracy == task.accuracy(logits, "test")
     (before,) = evaluator.evaluate([(2,) * 9])
     assert rows[0].evaluation.accuracy >= before.accuracy
-    assert told[-1][0] == told[-1][1] == len(told)
+    assert tuned[-1][0] == tuned[-1][1] == len(tuned)
+    assert measured == [(1, 3), (2, 3), (3, 3)]
     assert pareto_front(row.evaluation for row in rows)
+
+
+def test_finalists_of_a_graph_task_are_measured_on_the_graphs_of_each_split(graph_task: GraphTask) -> None:
+    model = mixq_rl.build_model("gcn", graph_task, hidden_channels=8, num_layers=2)
+    evaluator = mixq_rl.PostTrainingEvaluator(model, graph_task, bit_widths=(8,))
+    frozen = evaluator.freeze((8,) * len(evaluator.components))
+    float32, row = measure_finalists(evaluator, model, [("uniform 8", frozen)])
+    for split, accuracy in (("validation", row.evaluation.accuracy), ("test", row.test_accuracy)):
+        inputs = graph_task.inputs(split)
+        logits = frozen(inputs.x, inputs.graph.edge_index, batch=inputs.graph.batch)
+        assert accuracy == graph_task.accuracy(logits, split)
+    assert float32.test_accuracy == measure_reference(model, graph_task, split="test").accuracy
+    assert row.evaluation.reduction == float32.evaluation.bitops / row.evaluation.bitops

@@ -36,6 +36,17 @@ def test_fits_80_columns_with_nothing_cut() -> None:
         assert part in text
 
 
+def test_many_components_fold_within_the_width() -> None:
+    allocation = tuple(2 + index % 7 for index in range(57))
+    wide = [ROWS[0], replace(ROWS[1], evaluation=replace(MIXED, allocation=allocation))]
+    text = printed(wide, 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    rows = text[text.index("agent 12") : text.index("bits: in the order")]
+    bits = " ".join(line.rpartition("×)")[2] for line in rows.splitlines())
+    assert [int(word) for word in bits.split()] == list(allocation)
+
+
 def test_unit_follows_the_size() -> None:
     small = [Finalist("float32", replace(FLOAT, bitops=2e6, product_bitops=6e6), 0.5)]
     assert "BitOPs in 10⁶" in printed(small, 80)

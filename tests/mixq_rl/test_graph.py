@@ -29,9 +29,9 @@ def test_symmetric_equals_the_normalisation_of_pytorch_geometric(
     seed: int, weighted: bool, improved: bool, add_self_loops: bool
 ) -> None:
     graph = make_graph(20, seed=seed, weighted=weighted)
-    weight = torch.ones(graph.edge_index.shape[1]) if graph.edge_weight is None else graph.edge_weight
+    weight = None if graph.edge_weight is None else graph.edge_weight.double()
     index, expected = gcn_norm(
-        graph.edge_index, weight.double(), 20, improved=improved, add_self_loops=add_self_loops, dtype=torch.float64
+        graph.edge_index, weight, 20, improved=improved, add_self_loops=add_self_loops, dtype=torch.float64
     )
     propagation = Propagation(
         "symmetric", "remaining" if add_self_loops else "keep", 2.0 if improved else 1.0, weighted=True
@@ -41,12 +41,13 @@ def test_symmetric_equals_the_normalisation_of_pytorch_geometric(
 
 
 def test_loops_lighter_than_edges_are_normalised_too() -> None:
-    graph = make_graph(20)
-    ones = torch.ones(graph.edge_index.shape[1], dtype=torch.float64)
+    graph = make_graph(20, weighted=True)
+    assert graph.edge_weight is not None
+    own = graph.edge_index[0] == graph.edge_index[1]
+    edges = matrix_of(graph.edge_index[:, ~own], graph.edge_weight[~own], 20)
     for loop_weight in (1e-6, 0.5):
-        adjacency = graph.adjacency(Propagation("symmetric", "replace", loop_weight))
-        own = graph.edge_index[0] == graph.edge_index[1]
-        matrix = matrix_of(graph.edge_index[:, ~own], ones[~own], 20) + loop_weight * torch.eye(20, dtype=torch.float64)
+        adjacency = graph.adjacency(Propagation("symmetric", "replace", loop_weight, weighted=True))
+        matrix = edges + loop_weight * torch.eye(20, dtype=torch.float64)
         factor = matrix.sum(dim=1).rsqrt()
         torch.testing.assert_close(dense(adjacency), factor.unsqueeze(1) * matrix * factor, rtol=1e-12, atol=0)
         assert adjacency.row_scale is None or float(adjacency.row_scale.max()) <= 1
@@ -83,6 +84,13 @@ def test_treatments_of_self_loops() -> None:
     replaced = graph.adjacency(Propagation("symmetric", "replace"))
     assert replaced.csr.rowptr.tolist() == [0, 2, 3]
     assert replaced.csr.col.tolist() == [0, 1, 1]
+
+
+def test_loops_among_edges_without_weights_weigh_what_these_do() -> None:
+    graph = make_graph()
+    assert bool((graph.adjacency(Propagation("none", "replace", 2.0, weighted=True)).value == 1).all())
+    weighted = make_graph(weighted=True)
+    assert bool((weighted.adjacency(Propagation("none", "replace", 2.0)).value == 1).all())
 
 
 def test_added_loops_are_named_beside_those_of_the_graph() -> None:
@@ -199,9 +207,7 @@ def test_batches_that_do_not_fit_are_refused(batch: torch.Tensor, num_graphs: in
         Graph(NO_EDGES, 2, batch=batch, num_graphs=num_graphs)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"normalization": "max"}, {"self_loops": "none"}, {"loop_weight": float("nan")}]
-)
+@pytest.mark.parametrize("arguments", [{"normalization": "max"}, {"self_loops": "none"}, {"loop_weight": float("nan")}])
 def test_unknown_propagations_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"known are|not a number"):
         Propagation(**arguments)  # type: ignore[arg-type]

@@ -24,6 +24,20 @@ class Outer:
     parts: tuple[Inner, ...]
 
 
+@storable
+@dataclass(frozen=True)
+class Other:
+    flag: bool
+
+
+@storable
+@dataclass(frozen=True)
+class Choosing:
+    parts: tuple[Inner | Other, ...]
+    names: tuple[str, str]
+    last: Inner | Other | None
+
+
 @dataclass(frozen=True)
 class Foreign:
     name: str
@@ -46,6 +60,33 @@ def test_only_known_classes_are_stored_and_built() -> None:
         unpack({"type": "Foreign", "name": "a"}, Outer, "model", {})
     with pytest.raises(ArtifactError, match="'Inner' is not Outer"):
         unpack({"type": "Inner"}, Outer, "model", {})
+
+
+def test_of_several_classes_the_one_that_was_stored_is_built() -> None:
+    tensors: dict[str, Tensor] = {}
+    value = Choosing((Other(True), Inner(torch.ones(1), None)), ("a", "b"), Other(False))
+    again = unpack(pack(value, "model", tensors), Choosing, "model", tensors)
+    assert [type(part) for part in again.parts] == [Other, Inner]
+    assert again.last == Other(False)
+    assert again.names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"last": {"type": "Outer", "name": "a", "count": 1, "parts": []}}, "'Outer' is not Inner"),
+        ({"last": 3}, "None is not Inner"),
+        ({"last": {"type": ["Inner"]}}, "is not Inner"),
+        ({"names": ["a"]}, "names: 1 entries where 2 belong"),
+        ({"names": ["a", "b", "c"]}, "names: 3 entries where 2 belong"),
+        ({"names": ["a", 2]}, "2 is not of type str"),
+        ({"parts": [{"type": "Other", "flag": 1}]}, r"parts\.0\.flag: 1 is not of type bool"),
+    ],
+)
+def test_wrong_choices_and_lengths_are_refused(change: dict[str, object], message: str) -> None:
+    data = {"type": "Choosing", "parts": [], "names": ["a", "b"], "last": None, **change}
+    with pytest.raises(ArtifactError, match=message):
+        unpack(data, Choosing, "model", {})
 
 
 @pytest.mark.parametrize(

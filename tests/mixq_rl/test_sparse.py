@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixq_rl.sparse import SparseMatrix, as_features, dropout
+from mixq_rl.sparse import CSR, SparseMatrix, as_features, dropout
 
 
 @settings(deadline=None, max_examples=30)
@@ -48,3 +48,34 @@ def test_dropout_scales_what_it_keeps_and_rests_outside_training(sparse: bool) -
     assert set(values.unique().tolist()) == {0.0, 2.0}
     kept = dropout(x, 0.5, training=False)
     assert torch.equal(kept.to_dense(), dense)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(0, 6), columns=st.integers(1, 6), heads=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_repeated_is_one_matrix_for_each_head(rows: int, columns: int, heads: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    csr = SparseMatrix.from_dense((torch.rand(rows, columns, generator=generator) < 0.4).double()).csr
+    value = torch.rand(csr.col.numel(), heads, generator=generator, dtype=torch.float64)
+    repeated, order = csr.repeated(heads)
+    assert repeated.rowptr.dtype == repeated.col.dtype == torch.int32
+    got = SparseMatrix(repeated, value.flatten()[order]).to_dense().view(rows, heads, columns, heads)
+    for head in range(heads):
+        for other in range(heads):
+            expected = SparseMatrix(csr, value[:, head]).to_dense() if head == other else torch.zeros(rows, columns)
+            assert torch.equal(got[:, head, :, other], expected.double())
+    assert csr.repeated(heads)[0] is repeated
+
+
+def test_fullest_row() -> None:
+    csr = CSR(torch.tensor([0, 1, 4, 4, 6], dtype=torch.int32), torch.zeros(6, dtype=torch.int32), 3)
+    assert csr.fullest_row == (1, 3)
+    assert CSR(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), 3).fullest_row == (0, 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(0, 6), columns=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_transposed_brings_every_entry_along(rows: int, columns: int, seed: int) -> None:
+    dense = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    matrix = SparseMatrix.from_dense(dense * (dense < 0.4))
+    transposed, order = matrix.csr.transposed
+    assert torch.equal(SparseMatrix(transposed, matrix.value[order]).to_dense(), matrix.to_dense().t())

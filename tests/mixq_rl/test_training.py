@@ -5,27 +5,59 @@ import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.errors import InputError, SumOverflowError
-from mixq_rl.training import class_probabilities
-from tests.conftest import make_task
+from mixq_rl.errors import BitWidthError, InputError, SumOverflowError
+from mixq_rl.training import calibrate, calibration_inputs, class_probabilities, default_schedule
+from tests.conftest import make_classified_graphs, make_task
 
 
 def accuracy(model: mixq_rl.QuantizableModel, task: GraphTask) -> float:
-    return task.accuracy(model(task.x, task.edge_index), "validation")
+    inputs = task.inputs("validation")
+    with model.evaluating():
+        return task.accuracy(model(inputs.x, inputs.graph), "validation")
+
+
+@pytest.fixture(scope="module")
+def graph_model(graph_task: GraphTask) -> mixq_rl.QuantizableModel:
+    model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=2)
+    return mixq_rl.fit(model, graph_task, epochs=20)
 
 
 def test_fit_learns(float_model: mixq_rl.QuantizableModel, task: GraphTask) -> None:
     assert accuracy(float_model, task) > task.majority_accuracy("validation") + 0.2
 
 
-def test_same_seed_same_weights(task: GraphTask) -> None:
-    def trained() -> mixq_rl.QuantizableModel:
-        model = mixq_rl.build_model("gcn", task, hidden_channels=8, seed=3)
-        mixq_rl.fit(model, task, seed=3, epochs=5)
-        return mixq_rl.fit_supernet(model, task, (2, 8), seed=3, epochs=3)
+def test_fit_learns_to_tell_graphs_apart(graph_model: mixq_rl.QuantizableModel, graph_task: GraphTask) -> None:
+    assert accuracy(graph_model, graph_task) > graph_task.majority_accuracy("validation") + 0.2
 
-    for one, other in zip(trained().parameters(), trained().parameters(), strict=True):
-        assert torch.equal(one, other)
+
+@pytest.mark.parametrize("kind", ["node", "graph"])
+def test_same_seed_same_weights(task: GraphTask, graph_task: GraphTask, kind: str) -> None:
+    problem = task if kind == "node" else graph_task
+
+    def trained(seed: int) -> list[torch.Tensor]:
+        model = mixq_rl.build_model("gcn", problem, hidden_channels=8, num_layers=2, seed=3)
+        mixq_rl.fit(model, problem, seed=seed, epochs=4)
+        mixq_rl.fit_supernet(model, problem, (2, 8), seed=seed, epochs=3)
+        return [parameter.detach() for parameter in model.parameters()]
+
+    first, second, other = trained(3), trained(3), trained(4)
+    assert all(torch.equal(one, same) for one, same in zip(first, second, strict=True))
+    assert not all(torch.equal(one, another) for one, another in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["node", "graph"])
+def test_components_are_measured_anew_after_training(task: GraphTask, graph_task: GraphTask, kind: str) -> None:
+    problem = task if kind == "node" else graph_task
+    model = mixq_rl.build_model("gcn", problem, hidden_channels=8, num_layers=2)
+    before = {component.name: component.statistics for component in model.components}
+    mixq_rl.fit(model, problem, epochs=3)
+    inputs = calibration_inputs(problem)
+    for component in model.components:
+        if component.kind == "weight":
+            assert component.statistics != before[component.name]
+        if component.kind == "input":
+            assert component.shape == tuple(inputs.x.shape)
+            assert component.statistics["mean"] == pytest.approx(float(inputs.x.double().mean()))
 
 
 def test_supernet_works_at_any_allocation_better_than_calibration_alone(
@@ -64,6 +96,75 @@ def test_fine_tune_improves_a_copy_and_reports_progress(
     assert told == [(epoch, 30) for epoch in range(1, 31)]
 
 
+def test_supernet_of_a_graph_task_works_at_any_allocation(
+    graph_model: mixq_rl.QuantizableModel, graph_task: GraphTask
+) -> None:
+    calibrated = copy.deepcopy(graph_model)
+    calibrate(calibrated, graph_task, (2, 4))
+    supernet = mixq_rl.fit_supernet(copy.deepcopy(graph_model), graph_task, (2, 4), epochs=20)
+    inputs = graph_task.inputs("train")
+
+    def loss(model: mixq_rl.QuantizableModel) -> float:
+        with model.allocated([2] * len(model.quantizers)), model.evaluating():
+            return float(torch.nn.functional.cross_entropy(model(inputs.x, inputs.graph), inputs.y))
+
+    assert loss(supernet) < loss(calibrated)
+
+
+def test_fine_tuning_of_a_graph_task_improves_a_copy(
+    graph_model: mixq_rl.QuantizableModel, graph_task: GraphTask
+) -> None:
+    calibrated = copy.deepcopy(graph_model)
+    calibrate(calibrated, graph_task, (2,))
+    allocation = (2,) * len(calibrated.quantizers)
+    teacher = class_probabilities(graph_model, graph_task)
+    tuned = mixq_rl.fine_tune(calibrated, graph_task, allocation, epochs=10, teacher=teacher)
+    with calibrated.allocated(allocation):
+        assert accuracy(tuned, graph_task) >= accuracy(calibrated, graph_task)
+    assert tuned.allocation == allocation
+
+
+def test_predictions_to_distil_are_those_of_the_float_model(
+    float_model: mixq_rl.QuantizableModel,
+    task: GraphTask,
+    graph_model: mixq_rl.QuantizableModel,
+    graph_task: GraphTask,
+) -> None:
+    with float_model.evaluating():
+        expected = float_model(task.x, task.edge_index).softmax(dim=1)
+    assert torch.equal(class_probabilities(float_model, task), expected)
+    answers, train = class_probabilities(graph_model, graph_task), graph_task.masks["train"]
+    inputs = graph_task.inputs("train")
+    with graph_model.evaluating():
+        assert torch.equal(answers[train], graph_model(inputs.x, inputs.graph).softmax(dim=1))
+    assert not answers[~train].any()
+
+
+def test_calibration_gives_every_component_every_bit_width(
+    float_model: mixq_rl.QuantizableModel, task: GraphTask
+) -> None:
+    model = copy.deepcopy(float_model)
+    assert calibrate(model, task, [8, 2, 2, 4]) == (2, 4, 8)
+    for bits in (2, 4, 8):
+        mixq_rl.IntegerModel.freeze(model, [bits] * 9)
+    with pytest.raises(BitWidthError, match="bit-width 9 is outside"):
+        calibrate(model, task, (2, 9))
+
+
+def test_calibration_sees_training_graphs_alone(graph_task: GraphTask) -> None:
+    assert graph_task.masks["train"][calibration_inputs(graph_task).index].all()
+
+
+def test_small_graph_tasks_are_trained_for_more_epochs_up_to_a_bound(task: GraphTask, graph_task: GraphTask) -> None:
+    large = make_classified_graphs(graphs=4000)
+    for purpose in ("float", "supernet", "fine-tune"):
+        few, many = default_schedule(purpose, graph_task), default_schedule(purpose, large)
+        assert few.epochs == 200 > many.epochs > 0
+        steps = many.epochs * -(-int(large.masks["train"].sum()) // many.batch_size)
+        assert steps >= 600
+        assert default_schedule(purpose, task).epochs >= 100
+
+
 def test_fine_tune_learns_from_labels_alone(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
     tuned = mixq_rl.fine_tune(evaluator.model, task, (4,) * 9, epochs=10)
     assert accuracy(tuned, task) > task.majority_accuracy("validation") + 0.2
@@ -80,7 +181,7 @@ def test_fine_tuning_never_ends_below_where_it_began(evaluator: mixq_rl.Supernet
 def test_divergence_is_answered(task: GraphTask) -> None:
     model = mixq_rl.build_model("gcn", task, hidden_channels=8)
     with torch.no_grad():
-        model.get_parameter("convs.0.weight").fill_(float("nan"))
+        next(model.parameters()).fill_(float("nan"))
     with pytest.raises(InputError, match="training diverged in epoch 1: the loss is nan; normalise the features"):
         mixq_rl.fit(model, task, epochs=3)
     with pytest.raises(InputError, match="-1 epochs"):

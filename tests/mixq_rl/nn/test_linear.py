@@ -56,7 +56,7 @@ def test_sparse_features_give_the_same() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("relu", [True, False])
 def test_integers_equal_fake_quantization(kind: str, bias: bool, normed: bool, relu: bool) -> None:
-    check_layer(make_layer(bias=bias, normed=normed, relu=relu), kind)
+    check_layer(make_layer(bias=bias, normed=normed, relu=relu), kind, count=50 if bias and normed else 10)
 
 
 def test_integers_equal_fake_quantization_of_a_deep_network() -> None:

@@ -53,9 +53,7 @@ def test_integers_equal_fake_quantization_on_odd_graphs(built: tuple[Quantizable
         check_equal(model, features(make(), seed=1), make(), random_allocations(model, 3))
 
 
-def test_saved_and_loaded_gives_the_same_integers(
-    built: tuple[QuantizableModel, GraphTask], tmp_path: Path
-) -> None:
+def test_saved_and_loaded_gives_the_same_integers(built: tuple[QuantizableModel, GraphTask], tmp_path: Path) -> None:
     model, task = built
     inputs = task.inputs("test")
     for index, allocation in enumerate(random_allocations(model, 3)[::3]):
@@ -103,7 +101,9 @@ def test_usual_sizes(name: str, kind: str, layers: dict[str, int], extra: list[s
 @pytest.mark.parametrize(("hidden", "layers"), [(0, 2), (8, 0), (-1, 1)])
 def test_empty_networks_are_refused(hidden: int, layers: int) -> None:
     for name in NAMES:
-        with pytest.raises(InputError, match=rf"a {name} of {layers} layers of width {hidden}: both must be at least 1"):
+        with pytest.raises(
+            InputError, match=rf"a {name} of {layers} layers of width {hidden}: both must be at least 1"
+        ):
             build_model(name, make_task("node"), hidden_channels=hidden, num_layers=layers)
 
 
@@ -145,4 +145,6 @@ def test_quantized_training_reaches_every_weight(name: str, kind: str) -> None:
         assert own.grad is not None, path
         assert bool(own.grad.isfinite().all()), path
         if float(parameter.grad.norm()) > 1e-4:
-            assert float(torch.nn.functional.cosine_similarity(parameter.grad.flatten(), own.grad.flatten(), 0)) > 0.5, path
+            assert (
+                float(torch.nn.functional.cosine_similarity(parameter.grad.flatten(), own.grad.flatten(), 0)) > 0.5
+            ), path

@@ -102,7 +102,12 @@ def test_columns_are_known_from_what_has_an_entry_for_each() -> None:
 
 
 @pytest.mark.parametrize(
-    "scale", [torch.tensor(1.0), torch.ones(1).double(), *(torch.tensor(x).double() for x in (0.0, -1.0, float("nan"), float("inf")))]
+    "scale",
+    [
+        torch.tensor(1.0),
+        torch.ones(1).double(),
+        *(torch.tensor(x).double() for x in (0.0, -1.0, float("nan"), float("inf"))),
+    ],
 )
 def test_scales_that_are_not_one_positive_number_are_refused(scale: torch.Tensor) -> None:
     check_scale("s", torch.tensor(0.5, dtype=torch.float64))

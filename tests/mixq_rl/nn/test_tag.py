@@ -30,7 +30,8 @@ def test_float_forward_equals_pytorch_geometric(hops: int, normalize: bool, weig
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("hops", [1, 3])
 def test_integers_equal_fake_quantization(kind: str, weighted: bool, hops: int) -> None:
-    check_layer(TAGConv(FEATURES, 5, name="conv1", hops=hops, relu=hops == 1), kind, weighted=weighted)
+    layer = TAGConv(FEATURES, 5, name="conv1", hops=hops, relu=hops == 1)
+    check_layer(layer, kind, weighted=weighted, count=50 if weighted else 10)
 
 
 def test_components_go_from_the_highest_power_down() -> None:
