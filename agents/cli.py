@@ -17,6 +17,7 @@ from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.evaluators import evaluators
 from mixq_rl.nn import models
 from mixq_rl.objective import Objective
+from mixq_rl.quantization import schemes
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
@@ -92,6 +93,14 @@ def _train(
             "them. fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32.",
         ),
     ] = RunConfig.evaluator,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar=f"<{'|'.join(schemes)}>",
+            help="Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes "
+            "the nearest. The others follow the values in training, degree-quant with nodes protected by their degree.",
+        ),
+    ] = RunConfig.scheme,
     seed: Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")] = RunConfig.seed,
     data_root: Annotated[
         str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")
@@ -118,6 +127,7 @@ def _train(
         bits=_parse_bits(bits),
         objective=Objective(objective),
         evaluator=evaluator,
+        scheme=scheme,
         seed=seed,
         data_root=data_root,
     )

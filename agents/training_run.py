@@ -27,7 +27,7 @@ from mixq_rl.evaluation import CachedEvaluator
 from mixq_rl.evaluators import evaluators
 from mixq_rl.nn import build_model, models
 from mixq_rl.objective import Objective
-from mixq_rl.quantization import check_bit_widths
+from mixq_rl.quantization import check_bit_widths, schemes
 from mixq_rl.training import Progress, fit
 
 __all__ = ["RunConfig", "RunResult", "Stage", "train"]
@@ -58,9 +58,10 @@ class RunConfig:
         objective: what is saved: bit operations, or measured time.
         fold: which of the dataset's splits, from 0, where it has several; None: the first.
         evaluator: a name of :data:`mixq_rl.evaluators`: whose weights the search judges an allocation by.
+        scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
 
     Raises:
-        InputError: for a value out of bounds, or an unknown model, objective or evaluator.
+        InputError: for a value out of bounds, or an unknown model, objective, evaluator or scheme.
     """
 
     dataset: str = "citation"
@@ -74,13 +75,14 @@ class RunConfig:
     objective: Objective = Objective.BITOPS
     fold: int | None = None
     evaluator: str = "supernet"
+    scheme: str = "lsq"
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
-        models[self.model], evaluators[self.evaluator]
+        models[self.model], evaluators[self.evaluator], schemes[self.scheme]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "objective", Objective(self.objective))
 
@@ -139,6 +141,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = _silent) -> RunResult
             model,
             task,
             bit_widths=config.bits,
+            scheme=schemes[config.scheme],
             seed=config.seed,
             timing_repeats=_TIMING_REPEATS[config.objective],
             progress=progress,

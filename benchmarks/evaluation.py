@@ -16,8 +16,10 @@ import typer
 from measuring import circumstances, interleaved
 
 import mixq_rl
+from mixq_rl.graph import Propagation
 from mixq_rl.kernels.indices import check_indices
 from mixq_rl.nn.bounds import check_aggregate, check_linear
+from mixq_rl.nn.linear import IntegerLinear
 from mixq_rl.quantization import IntegerRange
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
@@ -57,9 +59,9 @@ def _measure(name: str, data_root: str, count: int) -> dict[str, Any]:
 
 
 def _seconds_of_checks(evaluator: mixq_rl.SupernetEvaluator, task: mixq_rl.GraphTask) -> dict[str, float]:
-    graph = evaluator.model.prepare_graph(task.edge_index, task.num_nodes)
     frozen = evaluator.freeze([8] * len(evaluator.components))
-    values = [layer.weight.values for layer in frozen.layers]
+    values = [step.weight.payload for step in frozen.steps if isinstance(step, IntegerLinear)]
+    csr = task.inputs("validation").graph.adjacency(Propagation("symmetric", "remaining", weighted=True)).csr
 
     def weights() -> None:
         for layer in values:
@@ -67,14 +69,14 @@ def _seconds_of_checks(evaluator: mixq_rl.SupernetEvaluator, task: mixq_rl.Graph
 
     def neighbours() -> None:
         for _ in values:
-            check_aggregate("conv", graph.csr, IntegerRange(8, False), 0, IntegerRange(8, True), 0)
+            check_aggregate("conv", csr, IntegerRange(8, False), 0, IntegerRange(8, True), 0)
 
     def known() -> None:
         for _ in values:
-            check_indices(graph.csr.rowptr, graph.csr.col, task.num_nodes)
+            check_indices(csr.rowptr, csr.col, task.num_nodes)
 
     def unknown() -> None:
-        check_indices(graph.csr.rowptr.clone(), graph.csr.col.clone(), task.num_nodes)
+        check_indices(csr.rowptr.clone(), csr.col.clone(), task.num_nodes)
 
     names = {"sums of products": weights, "sums over neighbours": neighbours, "indices": known, "once a graph": unknown}
     return interleaved(names, seconds=1.0)

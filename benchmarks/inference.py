@@ -9,8 +9,9 @@ from graphs import SHAPES, power_law_graph
 from measuring import interleaved
 from torch import Tensor
 
+from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
-from mixq_rl.nn import GCN
+from mixq_rl.nn import build_network
 
 __all__ = ["HIDDEN", "measure_inference"]
 
@@ -63,10 +64,8 @@ def _float_networks(x: Tensor, edge_index: Tensor, classes: int) -> dict[str, Ca
 
 
 def _integer_networks(x: Tensor, edge_index: Tensor, classes: int) -> dict[str, Callable[[], object]]:
-    model = GCN(x.shape[1], HIDDEN, classes)
-    model.reset_parameters()
-    model = model.to(x.device)
-    graph = model.prepare_graph(edge_index, x.shape[0])
+    model = build_network("gcn", x.shape[1], classes, hidden_channels=HIDDEN).to(x.device)
+    graph = Graph(edge_index, x.shape[0])
     model.calibrate(x, graph, BITS)
     contestants: dict[str, Callable[[], object]] = {}
     for bits in BITS:

@@ -18,16 +18,16 @@ from graphs import SHAPES, power_law_graph
 from inference import HIDDEN
 from measuring import circumstances
 
-from mixq_rl.adjacency import Adjacency
+from mixq_rl.graph import Graph, Propagation
 from mixq_rl.integer_model import IntegerModel
-from mixq_rl.nn import GCN
+from mixq_rl.nn import QuantizableModel, build_network
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor
-from mixq_rl.sparse import CSR
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 SHAPE = SHAPES["products"]
 CHUNK = 10_000
 FLOAT_BITS = 32
+PROPAGATION = Propagation("symmetric", "remaining")
 
 
 def main(bits: Annotated[int, typer.Option(help="Measure one bit-width in this process.")] = 0) -> None:
@@ -51,21 +51,18 @@ def _features(first: int) -> torch.Tensor:
     return torch.randn(min(CHUNK, SHAPE.nodes - first), SHAPE.features, generator=generator)
 
 
-def _network() -> GCN:
-    torch.manual_seed(0)
-    network = GCN(SHAPE.features, HIDDEN, SHAPE.classes)
-    network.reset_parameters()
-    return network.eval()
+def _network() -> QuantizableModel:
+    return build_network("gcn", SHAPE.features, SHAPE.classes, hidden_channels=HIDDEN).eval()
 
 
-def _adjacency() -> Adjacency:
+def _graph() -> Graph:
     rowptr, col = power_law_graph(SHAPE, seed=0)
-    factor = rowptr.diff().double().rsqrt()
-    return Adjacency(CSR(rowptr, col, SHAPE.nodes), factor[col.long()], factor.unsqueeze(1))
+    target = torch.repeat_interleave(torch.arange(SHAPE.nodes), rowptr.diff())
+    return Graph(torch.stack([col.long(), target]), SHAPE.nodes)
 
 
 def _measure_float() -> dict[str, int]:
-    adjacency, network = _adjacency(), _network()
+    adjacency, network = _graph().adjacency(PROPAGATION), _network()
     _features(0)
     before = _resident()
     x = torch.empty(SHAPE.nodes, SHAPE.features)
@@ -85,13 +82,13 @@ def _measure_float() -> dict[str, int]:
 
 
 def _measure_integer(bits: int) -> dict[str, int]:
-    adjacency, network = _adjacency(), _network()
+    graph, network = _graph(), _network()
     sample = _features(0)
     small = torch.stack([torch.arange(CHUNK), torch.arange(CHUNK).roll(1)])
     network.calibrate(sample, small, (bits,))
     frozen = IntegerModel.freeze(network, [bits] * len(network.quantizers))
-    adjacencies = frozen.quantize_graph(adjacency)
-    del adjacency
+    adjacencies = frozen.quantize_graph(graph)
+    del graph
     offered = frozen.input.range
     before = _resident()
     data = torch.empty(SHAPE.nodes, offered.row_bytes(SHAPE.features), dtype=offered.storage_dtype)

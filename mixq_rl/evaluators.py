@@ -13,7 +13,7 @@ from mixq_rl.metering import OpMeter
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
 from mixq_rl.registry import Registry
-from mixq_rl.training import Progress, calibrate, calibration_inputs, class_probabilities, fine_tune, fit_supernet
+from mixq_rl.training import Progress, calibrate, class_probabilities, fine_tune, fit_supernet
 
 __all__ = [
     "FineTuneEvaluator",
@@ -133,7 +133,7 @@ class IntegerEvaluator:
         self._float_model = model
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self.model = copy.deepcopy(model)
-        inputs = calibration_inputs(task)
+        inputs = task.calibration_inputs
         self.components = self.model.observe(inputs.x, inputs.graph)
         self.teacher = class_probabilities(self.model, task)
         self._features: dict[int, QTensor] = {}

@@ -73,6 +73,7 @@ class IntegerModel:
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
         self.signatures  # noqa: B018  made now, so that steps that do not fit are found now
+        self._finished  # noqa: B018  made now: torch does not compile what makes it
 
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:

@@ -21,7 +21,6 @@ __all__ = [
     "Progress",
     "Schedule",
     "calibrate",
-    "calibration_inputs",
     "class_probabilities",
     "default_schedule",
     "fine_tune",
@@ -33,7 +32,7 @@ Purpose = Literal["float", "supernet", "fine-tune"]
 
 _NODE_SCHEDULES: dict[Purpose, Schedule] = {
     "float": Schedule(epochs=200, learning_rate=0.01),
-    "supernet": Schedule(epochs=150, learning_rate=5e-3),
+    "supernet": Schedule(epochs=300, learning_rate=5e-3),
     "fine-tune": Schedule(epochs=100, learning_rate=0.01, scale_learning_rate=2e-2),
 }
 # On node tasks the float model answers for all nodes: beside its predictions the few labels mainly overfit.
@@ -58,9 +57,6 @@ def default_schedule(purpose: Purpose, task: GraphTask) -> Schedule:
     schedule = _GRAPH_SCHEDULES[purpose]
     steps_of_epoch = -(-int(task.masks["train"].sum()) // schedule.batch_size)
     return schedule.lasting(min(schedule.epochs, -(-_GRAPH_STEPS[purpose] // steps_of_epoch)))
-
-
-_CALIBRATION_GRAPHS = 128
 
 
 def fit(
@@ -98,7 +94,7 @@ def fit(
             lambda: _validation(forward, task),
             progress,
         )
-    inputs = calibration_inputs(task)
+    inputs = task.calibration_inputs
     model.observe(inputs.x, inputs.graph)
     return model
 
@@ -122,15 +118,10 @@ def calibrate(
         SumOverflowError: if at the highest bit-width an int32 sum might overflow.
     """
     offered = check_bit_widths(tuple(bit_widths))
-    inputs = calibration_inputs(task)
+    inputs = task.calibration_inputs
     model.calibrate(inputs.x, inputs.graph, offered, scheme)
     IntegerModel.freeze(model, [offered[-1]] * len(model.quantizers)).quantize_graph(inputs.graph)
     return offered
-
-
-def calibration_inputs(task: GraphTask) -> GraphInputs:
-    """Return what components are measured and calibrated on: the graph, or 128 training graphs."""
-    return next(iter(task.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS)))
 
 
 def fit_supernet(

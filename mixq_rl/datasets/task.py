@@ -25,6 +25,8 @@ __all__ = ["GraphTask", "Split"]
 
 Split = Literal["train", "validation", "test"]
 
+_CALIBRATION_GRAPHS = 128
+
 
 @dataclass(frozen=True, eq=False)
 class GraphTask:
@@ -117,6 +119,11 @@ class GraphTask:
         graphs = self.masks["train"].nonzero()[:, 0]
         for chosen in graphs[torch.randperm(graphs.numel(), generator=generator)].split(size):
             yield self._with_drawn_signs(self._selection(chosen), generator)
+
+    @cached_property
+    def calibration_inputs(self) -> GraphInputs:
+        """What components are measured and calibrated on: the graph, or 128 training graphs, always the same."""
+        return next(self.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS))
 
     def accuracy(self, logits: Tensor, split: Split) -> float:
         """Return the share of a split's nodes (graphs) whose greatest logit is that of their class, in [0, 1].

@@ -8,7 +8,7 @@ from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.model import INPUT, Node, QuantizableModel
-from mixq_rl.nn.models import build_model, models
+from mixq_rl.nn.models import build_model, build_network, models
 from mixq_rl.nn.operator import Chain, Dropout
 from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
 from mixq_rl.nn.prepare import prepare
@@ -39,6 +39,7 @@ __all__ = [
     "SAGEConv",
     "TAGConv",
     "build_model",
+    "build_network",
     "mean_pool",
     "models",
     "prepare",

@@ -22,7 +22,7 @@ from mixq_rl.nn.tag import TAGConv
 from mixq_rl.randomness import seeded
 from mixq_rl.registry import Registry
 
-__all__ = ["Architecture", "build_model", "models"]
+__all__ = ["Architecture", "build_model", "build_network", "models"]
 
 
 class _MakeLayer(Protocol):
@@ -108,6 +108,58 @@ models.register("gat")(Architecture(_gat, hidden_channels=64, dropout=0.6))
 models.register("tag")(Architecture(_tag))
 
 
+def build_network(
+    name: str,
+    in_channels: int,
+    out_channels: int,
+    *,
+    pooled: bool = False,
+    hidden_channels: int | None = None,
+    num_layers: int | None = None,
+    dropout: float | None = None,
+    seed: int = 0,
+) -> QuantizableModel:
+    """Build a quantizable network of given sizes, with fresh weights drawn from ``seed``.
+
+    For nodes: layers with dropout before each. For graphs: layers, pooling, and two linear layers with dropout between
+    them.
+
+    Args:
+        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
+        in_channels: features of a node.
+        out_channels: classes.
+        pooled: whether graphs are classified, not nodes.
+        hidden_channels: width of the hidden layers; None: what is usual for the network.
+        num_layers: at least 1; None: what is usual: 2 for nodes, 4 or (gin) 5 for graphs.
+        dropout: probability, in training only; None: what is usual.
+        seed: of the weights.
+
+    Returns:
+        the network, its components not measured yet.
+
+    Raises:
+        UnknownNameError: listing the known names.
+        InputError: for sizes that cannot be.
+    """
+    architecture = models[name]
+    if hidden_channels is None:
+        hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
+    if num_layers is None:
+        num_layers = architecture.graph_layers if pooled else 2
+    if num_layers < 1 or hidden_channels < 1:
+        raise InputError(f"a {name} of {num_layers} layers of width {hidden_channels}: both must be at least 1")
+    if dropout is None:
+        dropout = architecture.graph_dropout if pooled else architecture.dropout
+    widths = [in_channels, *[hidden_channels] * (num_layers - 1), hidden_channels if pooled else out_channels]
+    with seeded(seed):
+        chain = _layers(architecture, widths, pooled, dropout)
+        if pooled:
+            chain += _readout(architecture, hidden_channels, out_channels, dropout)
+        sources = [INPUT, *(name for name, _ in chain)]
+        nodes = [Node(name, layer, (source,)) for (name, layer), source in zip(chain, sources, strict=False)]
+        return QuantizableModel(nodes, input_name="conv1.input")
+
+
 def build_model(
     name: str,
     task: GraphTask,
@@ -117,59 +169,49 @@ def build_model(
     dropout: float | None = None,
     seed: int = 0,
 ) -> QuantizableModel:
-    """Build a quantizable network for a task, with fresh weights drawn from ``seed``.
-
-    On a node task: layers with dropout before each. On a graph task: layers, pooling, and two linear layers with
-    dropout between them.
+    """Build a quantizable network for a task, with fresh weights drawn from ``seed``, and measure its components.
 
     Args:
         name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
-        task: gives the numbers of features and classes, and the graph on which the components are first measured.
-        hidden_channels: width of the hidden layers; None: what is usual for the network.
-        num_layers: at least 1; None: what is usual: 2 on node tasks, 4 or (gin) 5 on graph tasks.
-        dropout: probability, in training only; None: what is usual.
-        seed: of the weights.
+        task: gives the numbers of features and classes, whether nodes or graphs are classified, and the data on which
+            the components are first measured.
+        hidden_channels, num_layers, dropout, seed: as of :func:`build_network`.
 
     Raises:
         UnknownNameError: listing the known names.
         InputError: for sizes that cannot be.
     """
-    architecture, pooled = models[name], task.kind == "graph"
-    if hidden_channels is None:
-        hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
-    if num_layers is None:
-        num_layers = architecture.graph_layers if pooled else 2
-    if num_layers < 1 or hidden_channels < 1:
-        raise InputError(f"a {name} of {num_layers} layers of width {hidden_channels}: both must be at least 1")
-    if dropout is None:
-        dropout = architecture.graph_dropout if pooled else architecture.dropout
-    with seeded(seed):
-        nodes = _layers(architecture, task, hidden_channels, num_layers, dropout)
-        first = next(node.name for node in nodes if not isinstance(node.layer, Dropout))
-        model = QuantizableModel(nodes, input_name=f"{first}.input")
-    inputs = task.inputs("train")
+    model = build_network(
+        name,
+        task.num_features,
+        task.num_classes,
+        pooled=task.kind == "graph",
+        hidden_channels=hidden_channels,
+        num_layers=num_layers,
+        dropout=dropout,
+        seed=seed,
+    )
+    inputs = task.calibration_inputs
     model.observe(inputs.x, inputs.graph)
     return model
 
 
-def _layers(architecture: Architecture, task: GraphTask, hidden: int, num_layers: int, dropout: float) -> list[Node]:
-    pooled = task.kind == "graph"
-    widths = [task.num_features, *[hidden] * (num_layers - 1), hidden if pooled else task.num_classes]
+def _layers(architecture: Architecture, widths: list[int], pooled: bool, dropout: float) -> list[tuple[str, nn.Module]]:
     chain: list[tuple[str, nn.Module]] = []
     for index, (before, after) in enumerate(itertools.pairwise(widths), start=1):
-        last = not pooled and index == num_layers
+        name, last = f"conv{index}", not pooled and index == len(widths) - 1
         if not pooled:
             chain.append((f"dropout{index}", Dropout(dropout)))
-        name = f"conv{index}"
         # On graphs, which are many and small, attention is not thinned out.
-        layer = architecture.layer(
-            before, after, name=name, last=last, pooled=pooled, dropout=0.0 if pooled else dropout
-        )
-        chain.append((name, layer))
-    if pooled:
-        hidden_layer = Linear(hidden, hidden, names=("lin1.weight", "lin1.output"), relu=True)
-        logits = Linear(hidden, task.num_classes, names=("lin2.weight", "lin2.output"))
-        chain += [("pool", architecture.pool("pool.aggregate")), ("lin1", hidden_layer)]
-        chain += [("dropout", Dropout(dropout)), ("lin2", logits)]
-    sources = [INPUT, *(name for name, _ in chain)]
-    return [Node(name, layer, (source,)) for (name, layer), source in zip(chain, sources, strict=False)]
+        thinned = 0.0 if pooled else dropout
+        chain.append((name, architecture.layer(before, after, name=name, last=last, pooled=pooled, dropout=thinned)))
+    return chain
+
+
+def _readout(architecture: Architecture, hidden: int, classes: int, dropout: float) -> list[tuple[str, nn.Module]]:
+    return [
+        ("pool", architecture.pool("pool.aggregate")),
+        ("lin1", Linear(hidden, hidden, names=("lin1.weight", "lin1.output"), relu=True)),
+        ("dropout", Dropout(dropout)),
+        ("lin2", Linear(hidden, classes, names=("lin2.weight", "lin2.output"))),
+    ]

@@ -64,7 +64,7 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
 
 
 def _measure(model: QuantizableModel, task: GraphTask) -> None:
-    inputs = task.inputs("train")
+    inputs = task.calibration_inputs
     try:
         with model.evaluating():
             logits = model(inputs.x, inputs.graph)

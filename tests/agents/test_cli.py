@@ -72,6 +72,7 @@ NOT_FINITE[7, 3] = np.nan
             "unknown evaluator 'supernett': known are supernet, fine-tune, post-training; did you mean 'supernet'?",
         ),
         (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency; did you mean 'latency'?"),
+        (["--scheme", "lsqq"], "unknown quantization scheme 'lsqq': known are lsq,"),
         (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
         (["--bits", ""], "--bits '' is not a list of whole numbers"),
         (["--bits", "2,9"], "bit-width 9 is outside 1...8"),
@@ -126,7 +127,18 @@ def test_help_and_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path, check=True).stdout == f"mixq-rl {mixq_rl.__version__}\n"
     assert "train" in run(cwd=tmp_path, check=True).stdout
     text = run("train", "--help", cwd=tmp_path, check=True).stdout
-    names = ("dataset", "fold", "model", "layers", "hidden-channels", "episodes", "bits", "objective", "evaluator")
+    names = (
+        "dataset",
+        "fold",
+        "model",
+        "layers",
+        "hidden-channels",
+        "episodes",
+        "bits",
+        "objective",
+        "evaluator",
+        "scheme",
+    )
     names += ("seed", "data-root", "run-dir")
     for option in (f"--{name}" for name in names):
         assert option in text
@@ -256,7 +268,7 @@ def graph_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     arrays = {"x": task.x, "edge_index": task.edge_index, "y": task.y, "batch": task.batch}
     np.savez(folder / "graphs.npz", **{name: entry.numpy() for name, entry in arrays.items()})
     options = ["--model", "gin", "--layers", "1", "--hidden-channels", "8", "--fold", "3", "--bits", "4,8"]
-    arguments = ["--dataset", "graphs.npz", *options, "--evaluator", "post-training", "--episodes", "6"]
+    arguments = ["--dataset", "graphs.npz", *options, "--evaluator", "post-training", "--episodes", "2"]
     return folder, run("train", *arguments, "--run-dir", "run", cwd=folder, check=True).stdout
 
 

@@ -1,5 +1,6 @@
 """Saved integer networks: what is written is read again, and what is wrong is refused."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,17 +234,15 @@ def places(data: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def is_refused_or_executes(path: Path) -> None:
-    try:
+    with contextlib.suppress(InputError):
         IntegerModel.load(path)(features(GRAPH), GRAPH.edge_index, batch=GRAPH.batch)
-    except InputError:
-        pass
 
 
 @pytest.mark.parametrize("value", [None, -1, 10**20, "x", [], {}, float("nan")])
 def test_whatever_one_entry_holds_nothing_else_than_input_errors_is_raised(saved: Path, value: Any) -> None:
     config = json.loads((saved / "integer_model.json").read_text())["model"]
     before = (saved / "integer_model.json").read_text()
-    for where in list(places(config))[::2]:
+    for where in list(places(config))[::5]:
         change_json(saved, ".".join(map(str, ("model", *where))), to(value))
         is_refused_or_executes(saved)
         (saved / "integer_model.json").write_text(before)

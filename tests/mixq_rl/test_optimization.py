@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def steps(model: mixq_rl.QuantizableModel, schedule: Schedule, scores: list[Scor
         None if scores is None else lambda: next(left),
         lambda done, total: seen.append(float(weight(model).detach().flatten()[0])),
     )
-    return [before - after for before, after in zip(seen[:-1], seen[1:], strict=True)]
+    return [before - after for before, after in itertools.pairwise(seen)]
 
 
 def test_cosine_decays_to_nothing(model: mixq_rl.QuantizableModel) -> None:

@@ -32,7 +32,7 @@ def write(root: Path, name: str = "TINY", graphs: int = 20, **files: str) -> Pat
 
 @pytest.mark.parametrize(
     ("name", "graphs", "nodes", "edges", "features"),
-    [("PROTEINS", 1_113, 43_471, 162_088, 4), ("MUTAG", 188, 3_371, 7_442, 7)],
+    [("PROTEINS", 1_113, 43_471, 162_088, 3), ("MUTAG", 188, 3_371, 7_442, 7)],
 )
 def test_real_graphs(data_root: Path, name: str, graphs: int, nodes: int, edges: int, features: int) -> None:
     before = sorted(data_root.rglob("*"))
@@ -46,12 +46,10 @@ def test_real_graphs(data_root: Path, name: str, graphs: int, nodes: int, edges:
     assert shares == pytest.approx([task.y.double().mean().item()] * 3, abs=0.05)
 
 
-def test_proteins_attribute_is_standardised_by_the_training_graphs(data_root: Path) -> None:
+def test_proteins_are_known_by_their_labels(data_root: Path) -> None:
     task = mixq_rl.load_task("PROTEINS", data_root, fold=2)
-    assert task.batch is not None
-    attribute = task.x[task.masks["train"][task.batch], 0].double()
-    assert (attribute.mean().item(), attribute.std().item()) == pytest.approx((0, 1), abs=1e-4)
-    assert task.x[:, 1:].sum(dim=1).unique().tolist() == [1]
+    assert task.x.unique().tolist() == [0, 1]
+    assert task.x.sum(dim=1).unique().tolist() == [1]
 
 
 def test_featureless_graphs_get_one_hot_degrees(tmp_path: Path) -> None:
@@ -63,14 +61,24 @@ def test_featureless_graphs_get_one_hot_degrees(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("processed"))
 
 
-def test_attributes_stand_before_labels(tmp_path: Path) -> None:
+def test_labels_go_before_attributes(tmp_path: Path) -> None:
     labels = "".join(f"{node % 3}\n" for node in range(50))
     attributes = "".join(f"{node / 10}, {node % 2}\n" for node in range(50))
     task = mixq_rl.load_task("tu:TINY", write(tmp_path, node_labels=labels, node_attributes=attributes))
-    assert task.num_features == 2 + 3
-    assert torch.equal(task.x[:, 1], (torch.arange(50) % 2).float())
-    assert torch.equal(task.x[:, 2:].argmax(dim=1), torch.arange(50) % 3)
+    assert task.num_features == 3
+    assert torch.equal(task.x.argmax(dim=1), torch.arange(50) % 3)
+    assert task.x.sum(dim=1).unique().tolist() == [1]
+
+
+def test_attributes_are_standardised_by_the_training_graphs(tmp_path: Path) -> None:
+    attributes = "".join(f"{node / 10}, {node * node}\n" for node in range(50))
+    task = mixq_rl.load_task("tu:TINY", write(tmp_path, node_attributes=attributes), fold=2)
+    assert task.batch is not None
+    assert task.num_features == 2
     assert float(task.x[:, 0].diff().min()) > 0
+    known = task.x[task.masks["train"][task.batch]].double()
+    assert known.mean(dim=0).tolist() == pytest.approx([0, 0], abs=1e-4)
+    assert known.std(dim=0, unbiased=False).tolist() == pytest.approx([1, 1], abs=0.05)
 
 
 def test_regression_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, InvalidGraphError
 from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.nn import models
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, QTensor, Requantization
+from mixq_rl.training import calibrate
 
 ROWPTR = torch.tensor([0, 2, 2, 5], dtype=torch.int32)
 COL = torch.tensor([0, 1, 2, 2, 3], dtype=torch.int32)
@@ -53,11 +55,12 @@ def test_opcheck(name: str, arguments: tuple[Any, ...]) -> None:
 class Network(torch.nn.Module):
     """A frozen network on one graph, from the features' packed integers to the logits'."""
 
-    def __init__(self, evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
+    def __init__(self, model: mixq_rl.IntegerModel, task: GraphTask) -> None:
         super().__init__()
-        self.model = evaluator.freeze((4, 2, 8, 4, 2, 8, 1, 3, 4))
-        self.features = self.model.quantize_features(task.x)
-        self.graph = self.model.quantize_graph(evaluator.model.prepare_graph(task.edge_index, task.num_nodes))
+        inputs = task.inputs("train")
+        self.model = model
+        self.features = model.quantize_features(inputs.x)
+        self.graph = model.quantize_graph(inputs.graph)
 
     def forward(self, data: Tensor) -> Tensor:
         payload = PackedRows(data, self.features.payload.columns, self.features.range)
@@ -67,13 +70,24 @@ class Network(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def network(any_bit_evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> Network:
-    return Network(any_bit_evaluator, task)
+    return Network(any_bit_evaluator.freeze((4, 2, 8, 4, 2, 8, 1, 3, 4)), task)
 
 
 def test_a_compiled_network_gives_the_same_integers(network: Network) -> None:
     data = network.features.payload.data
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(data), network(data))
+
+
+@pytest.mark.parametrize("name", list(models))
+def test_networks_of_any_layers_are_compiled_and_exported(name: str, graph_task: GraphTask) -> None:
+    model = mixq_rl.build_model(name, graph_task, hidden_channels=8, num_layers=1)
+    calibrate(model, graph_task, (4,))
+    network = Network(mixq_rl.IntegerModel.freeze(model, [4] * len(model.quantizers)), graph_task)
+    data = network.features.payload.data
+    expected = network(data)
+    assert torch.equal(torch.compile(network, fullgraph=True, backend="aot_eager")(data), expected)
+    assert torch.equal(torch.export.export(network, (data,)).module()(data), expected)
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -94,7 +94,7 @@ def test_table_is_the_exponential_of_every_distance(bits: int) -> None:
     step = 2 if bits == 1 else 1
     expected = [round(ONE * math.exp(-0.3 * step * distance)) for distance in range(2**bits)]
     assert softmax.exponential.tolist() == expected
-    assert softmax.reciprocal == round(2**20 * 255)
+    assert softmax.reciprocal == 2**20 * 255
 
 
 def test_float_softmax_equals_pytorch_geometric() -> None:
