@@ -85,7 +85,7 @@ class Linear(Operator):
             self.norm.reset_parameters()
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias, the norm's running statistics folded in."""
+        """Return weight and bias, the norm's running statistics folded in (then float64, in any dtype of the model)."""
         if self.norm is None:
             return self.weight, self.bias
         factor, shift = folded_norm(self.norm)
@@ -104,7 +104,7 @@ class Linear(Operator):
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
         real_weight, bias = self.folded()
-        weight = self.weight_quantizer.fake_quantize(real_weight)
+        weight = self.weight_quantizer.fake_quantize(real_weight.to(x.values.dtype))
         return self.result_quantizer.fake_requantize(
             x.values @ weight.dense, x.scale * weight.scale, bias=bias, row=x.row, protected=x.protected
         )
@@ -132,10 +132,10 @@ class Linear(Operator):
 
 
 def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return factor and shift, ``[columns]``, by which batch normalisation acts with its running statistics."""
+    """Return factor and shift, float64 ``[columns]``, by which batch normalisation acts with its running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    factor = (norm.running_var + norm.eps).rsqrt()
+    factor = (norm.running_var.double() + norm.eps).rsqrt()
     factor = factor if norm.weight is None else factor * norm.weight
     shift = -norm.running_mean * factor
     return factor, shift if norm.bias is None else shift + norm.bias
