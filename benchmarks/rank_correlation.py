@@ -18,11 +18,11 @@ from measuring import circumstances
 from scipy.stats import spearmanr
 
 import mixq_rl
+from mixq_rl.quantization import check_bit_widths
 from mixq_rl.training import default_schedule, fit
 
 RESULTS = Path(__file__).parent / "results" / "rank_correlation.jsonl"
 FIGURE = Path(__file__).parent.parent / "docs" / "rank_correlation.png"
-BIT_WIDTHS = (2, 4, 8)
 
 
 def main(
@@ -30,24 +30,26 @@ def main(
     model: str = "gcn",
     allocations: int = 100,
     seed: int = 0,
+    bits: Annotated[str, typer.Option(help="Bit-widths on offer.")] = "2,4,8",
     data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
 ) -> None:
     if dataset is not None:
-        _measure(dataset, model, allocations, seed, data_root)
+        _measure(dataset, model, allocations, seed, bits, data_root)
     _report()
 
 
-def _measure(dataset: str, name: str, count: int, seed: int, data_root: str) -> None:
+def _measure(dataset: str, name: str, count: int, seed: int, bits: str, data_root: str) -> None:
+    offered = check_bit_widths([int(width) for width in bits.split(",")])
     task = mixq_rl.load_task(dataset, data_root)
     model = fit(mixq_rl.build_model(name, task, seed=seed), task, seed=seed)
-    supernet = mixq_rl.SupernetEvaluator(model, task, bit_widths=BIT_WIDTHS, seed=seed)
+    supernet = mixq_rl.SupernetEvaluator(model, task, bit_widths=offered, seed=seed)
     epochs = default_schedule("fine-tune", task).epochs
-    full = mixq_rl.FineTuneEvaluator(model, task, bit_widths=BIT_WIDTHS, seed=seed, epochs=epochs)
+    full = mixq_rl.FineTuneEvaluator(model, task, bit_widths=offered, seed=seed, epochs=epochs)
     draw = random.Random(seed)
-    key = {"dataset": dataset, "model": name, "seed": seed}
+    key = {"dataset": dataset, "model": name, "seed": seed, "bits": list(offered)}
     known = [run["allocation"] for run in _runs() if key.items() <= run.items()]
     for _ in range(count):
-        allocation = [draw.choice(BIT_WIDTHS) for _ in supernet.components]
+        allocation = [draw.choice(offered) for _ in supernet.components]
         if allocation in known:
             continue
         (foretold,), (reached,) = supernet.evaluate([allocation]), full.evaluate([allocation])
@@ -62,15 +64,17 @@ def _runs() -> list[dict[str, Any]]:
 
 def _report() -> None:
     runs = _runs()
-    problems = sorted({(run["dataset"], run["model"]) for run in runs})
+    problems = sorted({(run["dataset"], run["model"], tuple(run["bits"])) for run in runs})
     figure, axes = plt.subplots(1, len(problems), figsize=(3.2 * len(problems), 3.3), squeeze=False)
-    for axis, (dataset, model) in zip(axes[0], problems, strict=True):
-        own = [run for run in runs if (run["dataset"], run["model"]) == (dataset, model)]
+    for axis, problem in zip(axes[0], problems, strict=True):
+        own = [run for run in runs if (run["dataset"], run["model"], tuple(run["bits"])) == problem]
         foretold, reached = ([100 * run[name] for run in own] for name in ("supernet", "trained"))
         correlation = float(spearmanr(foretold, reached).statistic)
-        print(f"{dataset} {model}: Spearman {correlation:.3f} over {len(own)} allocations")
+        dataset, model, offered = problem
+        widths = ",".join(str(width) for width in offered)
+        print(f"{dataset} {model}, bits {widths}: Spearman {correlation:.3f} over {len(own)} allocations")
         axis.scatter(foretold, reached, s=12, alpha=0.6)
-        axis.set_title(f"{dataset}, {model}: ρ = {correlation:.2f}")
+        axis.set_title(f"{dataset}, {model}, bits {widths}\nρ = {correlation:.2f}", fontsize=9)
         axis.set_xlabel("supernet, validation %")
     axes[0][0].set_ylabel("trained for itself, validation %")
     figure.tight_layout()
