@@ -30,7 +30,7 @@ class Propagation:
             every node; ``"remaining"``: the graph's own, and one at every node that has none.
         loop_weight: of the self-loops put in, where edges have weights; 1 where they have none (as PyTorch Geometric
             has it).
-        weighted: whether the graph's edge weights take part, if it has any.
+        weighted: whether edge weights take part; of a graph that has none all are 1.
         pooled: whether the rows are graphs, which sum over their nodes, in place of nodes that sum over neighbours.
 
     Raises:
@@ -151,7 +151,7 @@ class Graph:
             degree = torch.zeros(self.num_nodes, dtype=torch.float64, device=weight.device)
             factor = degree.index_add(0, target, weight).rsqrt()
             factor = torch.where(factor.isfinite(), factor, 0.0)
-            if weights is None:
+            if not propagation.weighted:
                 value, row_scale = factor[source], factor.unsqueeze(1)
             else:  # weighted degrees may be tiny, their roots beyond fixed point: the entry holds both
                 value, row_scale = factor[source] * weight * factor[target], torch.ones_like(factor).unsqueeze(1)
@@ -170,6 +170,8 @@ class Graph:
 
 
 def _csr(counts: Tensor, source: Tensor, num_columns: int) -> CSR:
+    if source.numel() >= 2**31:
+        raise InvalidGraphError(f"{source.numel()} edges are more than 32-bit indices can tell apart: sample the graph")
     rowptr = torch.zeros(counts.numel() + 1, dtype=torch.int32, device=counts.device)
     rowptr[1:] = counts.cumsum(0)
     return CSR(rowptr, source.to(torch.int32), num_columns)

@@ -167,10 +167,15 @@ class IntegerModel:
             ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools, in the dtype of ``x``.
 
         Raises:
-            InputError: for features that are not floating point, or whose rows are far beyond the calibration data.
+            InputError: for features that are not floating point, or whose rows are far beyond the calibration data,
+                or edge weights that the network does not use.
             InvalidGraphError: for an edge to a node that does not exist.
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
+        if edge_weight is not None and not any(
+            isinstance(step, IntegerPropagate) and step.propagation.weighted for step in self.steps
+        ):
+            raise InputError("this network has no use for edge weights: leave edge_weight out")
         features = self.quantize_features(x)
         graph = Graph(edge_index, x.shape[0], edge_weight=edge_weight, batch=batch)
         return self.execute(features, self.quantize_graph(graph)).dequantize().to(x.dtype)

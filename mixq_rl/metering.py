@@ -29,7 +29,8 @@ class OpRecord:
         shape: ``(rows, inputs, outputs)`` of a linear, ``(rows, edges, features)`` of an aggregate.
         operations: rows * inputs * outputs of a linear; 2 * edges * features (multiply and add) of an aggregate.
         macs: multiply-accumulates.
-        left_bits, right_bits, result_bits: bit-widths; 32 for float32.
+        left_bits, right_bits, result_bits: bit-widths; 32 for float32. None where there is no such operand: neighbours
+            that are added up without weights.
         bytes: moved: of operands and result as they were held, of an aggregate's rows as often as they were gathered.
         seconds: requantization included; on a GPU as its own clock has it, known when the meter's block has ended.
     """
@@ -39,7 +40,7 @@ class OpRecord:
     right: str
     result: str
     shape: tuple[int, int, int]
-    left_bits: int
+    left_bits: int | None
     right_bits: int
     result_bits: int
     bytes: int
@@ -58,11 +59,13 @@ class OpRecord:
         """Return the bit operations of this operation.
 
         ``linear`` (MixQ-GNN, Degree-Quant): operations times the mean bit-width of operands and result.
-        ``product``: multiply-accumulates times the product of the operands' bit-widths.
+        ``product``: multiply-accumulates times the product of the operands' bit-widths. An operand that is not there
+        counts nothing in the mean and 1 in the product, in float32 as on integers.
         """
         if convention == "product":
-            return float(self.macs * self.left_bits * self.right_bits)
-        return self.operations * (self.left_bits + self.right_bits + self.result_bits) / 3
+            return float(self.macs * (self.left_bits or 1) * self.right_bits)
+        bits = [width for width in (self.left_bits, self.right_bits, self.result_bits) if width is not None]
+        return self.operations * sum(bits) / len(bits)
 
 
 class OpMeter:

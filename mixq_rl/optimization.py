@@ -35,8 +35,8 @@ class Schedule:
         learning_rate: of the weights, with Adam.
         weight_decay: of the weights.
         scale_learning_rate: of the quantizers' scales, which do not decay.
-        decay: of both rates: ``"cosine"`` down to 0; ``"plateau"``: halved after 10 epochs without a better validation
-            score (constant where there is no validation).
+        decay: of both rates: ``"cosine"`` down to 0; ``"plateau"``: halved after 10 epochs without a lower validation
+            loss (constant where there is no validation).
         batch_size: graphs in a step of a graph task.
         label_weight: of the labels' cross-entropy beside the distillation's, where a teacher is given.
 

@@ -8,6 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from mixq_rl.errors import InvalidGraphError
+
 __all__ = ["CSR", "SparseMatrix", "as_features", "dropout"]
 
 _SPARSE_BELOW = 0.1
@@ -60,8 +62,16 @@ class CSR:
         Row ``i * heads + h`` of it holds row i of matrix h, whose columns are ``j * heads + h``. Its entries are those
         of ``value.flatten()[order]``, for ``value`` ``[entries, heads]`` and ``order`` int64 ``[entries * heads]``.
         It is made once.
+
+        Raises:
+            InvalidGraphError: for more entries than 32-bit indices can tell apart.
         """
         if heads not in self._repeated:
+            if self.col.numel() * heads >= 2**31:
+                raise InvalidGraphError(
+                    f"{self.col.numel()} edges for each of {heads} heads are more than 32-bit indices can tell apart: "
+                    f"sample the graph, or take fewer heads"
+                )
             counts = self.rowptr.diff().long().repeat_interleave(heads)
             rowptr = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=self.rowptr.device)
             rowptr[1:] = counts.cumsum(0)

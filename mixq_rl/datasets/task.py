@@ -111,13 +111,18 @@ class GraphTask:
         """Yield what one epoch trains on.
 
         Of a node task it is the whole graph at once, of a graph task the training graphs, each once, in an order drawn
-        from ``generator`` and ``size`` at a time.
+        from ``generator`` and ``size`` at a time; one left over goes with the last batch, since a graph by itself has
+        no spread to be normalised by.
         """
         if self.batch is None:
             yield self.inputs("train")
             return
         graphs = self.masks["train"].nonzero()[:, 0]
-        for chosen in graphs[torch.randperm(graphs.numel(), generator=generator)].split(size):
+        order = torch.randperm(graphs.numel(), generator=generator)
+        chunks = list(graphs[order].split(size))
+        if len(chunks) > 1 and chunks[-1].numel() == 1:
+            chunks[-2:] = [torch.cat(chunks[-2:])]
+        for chosen in chunks:
             yield self._with_drawn_signs(self._selection(chosen), generator)
 
     @cached_property

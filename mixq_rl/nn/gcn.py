@@ -33,7 +33,7 @@ class GCNConv(nn.Module):
         name: of the layer; its components are called ``name.weight`` and so on.
         relu: whether :math:`\sigma` is ReLU or the identity.
         bias: whether there is b.
-        propagation: None: as above, the graph's edge weights included.
+        propagation: None: as above, without edge weights.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, out_channels]``.
@@ -55,7 +55,7 @@ class GCNConv(nn.Module):
         self.linear = Linear(
             in_channels, out_channels, names=(f"{name}.weight", f"{name}.message"), kind="message", bias=False
         )
-        propagation = propagation or Propagation("symmetric", "remaining", weighted=True)
+        propagation = propagation or Propagation("symmetric", "remaining")
         self.propagate = Propagate(
             propagation,
             adjacency=f"{name}.adjacency" if has_entries(propagation) else None,

@@ -9,6 +9,7 @@ from torch import nn
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
+from mixq_rl.graph import Propagation
 from mixq_rl.nn.activations import Activation
 from mixq_rl.nn.gat import GATConv
 from mixq_rl.nn.gcn import GCNConv
@@ -27,7 +28,15 @@ __all__ = ["Architecture", "build_model", "build_network", "models"]
 
 class _MakeLayer(Protocol):
     def __call__(
-        self, in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        name: str,
+        last: bool,
+        pooled: bool,
+        weighted: bool,
+        dropout: float,
     ) -> nn.Module: ...
 
 
@@ -39,6 +48,7 @@ class Architecture:
         layer: makes its layers; ``last`` says whether the layer gives the logits, ``pooled`` whether it is for graphs.
         pool: makes the pooling of a graph task, from the name of its component.
         hidden_channels: unless given.
+        takes_weights: whether its layers have a use for edge weights.
         dropout: before every layer of a node task, unless given.
         graph_layers: number of layers on graph tasks, unless given.
         graph_hidden_channels: on graph tasks, unless given.
@@ -47,6 +57,7 @@ class Architecture:
 
     layer: _MakeLayer
     pool: Callable[[str], nn.Module] = mean_pool
+    takes_weights: bool = False
     hidden_channels: int = 128
     dropout: float = 0.5
     graph_layers: int = 4
@@ -54,19 +65,29 @@ class Architecture:
     graph_dropout: float = 0.2
 
 
-def _gcn(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float) -> nn.Module:
-    return GCNConv(in_channels, out_channels, name=name, relu=not last)
+def _gcn(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
+    propagation = Propagation("symmetric", "remaining", weighted=weighted)
+    return GCNConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
 
 
-def _sage(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float) -> nn.Module:
+def _sage(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
     return SAGEConv(in_channels, out_channels, name=name, relu=not last)
 
 
-def _tag(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float) -> nn.Module:
-    return TAGConv(in_channels, out_channels, name=name, relu=not last)
+def _tag(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
+    propagation = Propagation("symmetric", "keep", weighted=weighted)
+    return TAGConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
 
 
-def _gin(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float) -> nn.Module:
+def _gin(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
     hidden = in_channels if last else out_channels
     # On one graph with few labels batch normalisation costs accuracy; on many graphs nothing trains without.
     first = Linear(
@@ -91,7 +112,9 @@ def _gin(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: 
 _GAT_HEADS = 8
 
 
-def _gat(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, dropout: float) -> nn.Module:
+def _gat(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
     if last:
         return GATConv(in_channels, out_channels, name=name, concat=False, dropout=dropout)
     if out_channels % _GAT_HEADS:
@@ -101,11 +124,11 @@ def _gat(in_channels: int, out_channels: int, *, name: str, last: bool, pooled: 
 
 
 models: Registry[Architecture] = Registry("model")
-models.register("gcn")(Architecture(_gcn))
+models.register("gcn")(Architecture(_gcn, takes_weights=True))
 models.register("sage")(Architecture(_sage))
 models.register("gin")(Architecture(_gin, hidden_channels=64, graph_layers=5))
 models.register("gat")(Architecture(_gat, hidden_channels=64, dropout=0.6))
-models.register("tag")(Architecture(_tag))
+models.register("tag")(Architecture(_tag, takes_weights=True))
 
 
 def build_network(
@@ -114,6 +137,7 @@ def build_network(
     out_channels: int,
     *,
     pooled: bool = False,
+    weighted: bool = False,
     hidden_channels: int | None = None,
     num_layers: int | None = None,
     dropout: float | None = None,
@@ -129,6 +153,7 @@ def build_network(
         in_channels: features of a node.
         out_channels: classes.
         pooled: whether graphs are classified, not nodes.
+        weighted: whether edge weights take part: of gcn and tag.
         hidden_channels: width of the hidden layers; None: what is usual for the network.
         num_layers: at least 1; None: what is usual: 2 for nodes, 4 or (gin) 5 for graphs.
         dropout: probability, in training only; None: what is usual.
@@ -142,6 +167,8 @@ def build_network(
         InputError: for sizes that cannot be.
     """
     architecture = models[name]
+    if weighted and not architecture.takes_weights:
+        raise InputError(f"a {name} has no use for edge weights: leave them out, or choose gcn or tag")
     if hidden_channels is None:
         hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
     if num_layers is None:
@@ -152,7 +179,7 @@ def build_network(
         dropout = architecture.graph_dropout if pooled else architecture.dropout
     widths = [in_channels, *[hidden_channels] * (num_layers - 1), hidden_channels if pooled else out_channels]
     with seeded(seed):
-        chain = _layers(architecture, widths, pooled, dropout)
+        chain = _layers(architecture, widths, pooled, weighted, dropout)
         if pooled:
             chain += _readout(architecture, hidden_channels, out_channels, dropout)
         sources = [INPUT, *(name for name, _ in chain)]
@@ -186,6 +213,7 @@ def build_model(
         task.num_features,
         task.num_classes,
         pooled=task.kind == "graph",
+        weighted=task.edge_weight is not None,
         hidden_channels=hidden_channels,
         num_layers=num_layers,
         dropout=dropout,
@@ -196,7 +224,9 @@ def build_model(
     return model
 
 
-def _layers(architecture: Architecture, widths: list[int], pooled: bool, dropout: float) -> list[tuple[str, nn.Module]]:
+def _layers(
+    architecture: Architecture, widths: list[int], pooled: bool, weighted: bool, dropout: float
+) -> list[tuple[str, nn.Module]]:
     chain: list[tuple[str, nn.Module]] = []
     for index, (before, after) in enumerate(itertools.pairwise(widths), start=1):
         name, last = f"conv{index}", not pooled and index == len(widths) - 1
@@ -204,7 +234,10 @@ def _layers(architecture: Architecture, widths: list[int], pooled: bool, dropout
             chain.append((f"dropout{index}", Dropout(dropout)))
         # On graphs, which are many and small, attention is not thinned out.
         thinned = 0.0 if pooled else dropout
-        chain.append((name, architecture.layer(before, after, name=name, last=last, pooled=pooled, dropout=thinned)))
+        layer = architecture.layer(
+            before, after, name=name, last=last, pooled=pooled, weighted=weighted, dropout=thinned
+        )
+        chain.append((name, layer))
     return chain
 
 

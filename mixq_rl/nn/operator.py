@@ -248,11 +248,15 @@ class Chain(nn.Module):
 
     Args:
         parts: what each takes is what the one before gives.
+
+    Attributes:
+        takes: the granularity of scale that the first of them can take.
     """
 
     def __init__(self, *parts: nn.Module) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+        self.takes = getattr(parts[0], "takes", Granularity.TENSOR) if parts else Granularity.TENSOR
 
     def forward(self, x: Value, graph: Graph | None = None) -> Any:
         """Compute in the arithmetic of ``x``."""

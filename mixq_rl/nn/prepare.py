@@ -37,7 +37,7 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         model: is left as it is; weights are copied.
         task: on which components are measured; None: that is left to
             :meth:`~mixq_rl.nn.QuantizableModel.observe`. Where its graph has no edge weights, an optional argument
-            ``edge_weight`` keeps its default.
+            ``edge_weight`` keeps its default; where nodes are classified, so does ``batch``.
 
     Returns:
         The quantizable model, in the model's dtype, on its device and in its mode (training or evaluation).
@@ -50,7 +50,8 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     from mixq_rl.nn.conversion import convert, trace
 
     original = copy.deepcopy(model).eval()
-    graph = trace(original, weighted=task is None or task.edge_weight is not None)
+    pooled = task is None or task.kind == "graph"
+    graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
     with seeded(0):  # layers draw weights before they are given those of the model
         nodes = convert(graph, original)
     first = next((node.name for node in nodes if not isinstance(node.layer, Dropout)), nodes[0].name)

@@ -245,7 +245,8 @@ class IntegerPropagate:
 
     def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
         (x,) = inputs
-        bits, zero_point = _UNWEIGHTED.bits, 0
+        bits: int | None = None
+        zero_point = 0
         if self.adjacency is not None:
             bits, zero_point = self.adjacency.range.bits, self.adjacency.zero_point
         edges = (prepared.rowptr, prepared.col, prepared.weight, x.payload)

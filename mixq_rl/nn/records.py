@@ -12,7 +12,7 @@ Names = tuple[str, str, str]
 """Components of an operation: left operand, right operand, result."""
 
 EDGES = "edges"
-"""Stands where an adjacency without weights is no component: its entries are one bit, there or not there."""
+"""Stands where an adjacency without weights is no component: nothing is multiplied by it."""
 
 _FLOAT_BITS = 32
 _INDEX_BYTES = 4
@@ -57,14 +57,15 @@ def float_aggregate(names: Names, csr: CSR, message: Tensor) -> OpRecord:
     entry, edges = message.element_size(), csr.col.numel()
     width = message.shape[1] * entry
     size = _aggregate_bytes(csr.num_rows, edges, width, entry, width)
-    return OpRecord("aggregate", *names, (csr.num_rows, edges, message.shape[1]), *(_FLOAT_BITS,) * 3, bytes=size)
+    bits = (None if names[0] == EDGES else _FLOAT_BITS, _FLOAT_BITS, _FLOAT_BITS)
+    return OpRecord("aggregate", *names, (csr.num_rows, edges, message.shape[1]), *bits, bytes=size)
 
 
 def integer_aggregate(
     names: Names,
     rowptr: Tensor,
     weight: Tensor | None,
-    weight_bits: int,
+    weight_bits: int | None,
     message: PackedRows,
     result: Requantization | BankRequantization,
 ) -> OpRecord:
@@ -74,7 +75,7 @@ def integer_aggregate(
         names: of the adjacency, the messages and the result.
         rowptr: int32, ``[rows + 1]``.
         weight: of the edges, a byte each; None: all 1.
-        weight_bits: bit-width of the adjacency.
+        weight_bits: bit-width of the adjacency; None: it has no weights.
         message: what is gathered.
         result: gives the integers of the result.
     """

@@ -35,7 +35,7 @@ class TAGConv(nn.Module):
         hops: K, at least 1.
         relu: whether :math:`\sigma` is ReLU or the identity.
         bias: whether there is b.
-        propagation: None: as above, the graph's edge weights included.
+        propagation: None: as above, without edge weights.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, out_channels]``.
@@ -57,7 +57,7 @@ class TAGConv(nn.Module):
         super().__init__()
         if hops < 1:
             raise InputError(f"layer {name!r} of {hops} hops: at least 1 is needed")
-        propagation = propagation or Propagation("symmetric", "keep", weighted=True)
+        propagation = propagation or Propagation("symmetric", "keep")
         linears, propagations, sums = [], [], []
         for hop in range(hops, -1, -1):
             names = (f"{name}.weight_{hop}", f"{name}.message_{hop}")

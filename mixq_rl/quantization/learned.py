@@ -56,6 +56,7 @@ class LearnedQuantizer(nn.Module):
         self.name = name
         self.kind = kind
         self.signed = signed
+        self._declared_signed = signed
         self.affine = affine
         self.granularity = granularity
         self.bits: int | None = None
@@ -74,7 +75,7 @@ class LearnedQuantizer(nn.Module):
 
     def is_signed(self, x: Tensor) -> bool:
         """Return whether a quantizer fitted to ``x`` has negative integers."""
-        return bool(x.numel() and x.min() < 0) if self.signed is None else self.signed
+        return bool(x.numel() and x.min() < 0) if self._declared_signed is None else self._declared_signed
 
     def fit(self, x: Tensor, bits: int) -> tuple[Quantizer, float]:
         """Return the quantizer of least squared error for ``x`` and its relative error; nothing is kept."""

@@ -105,7 +105,11 @@ class Percentile:
             return RealRange.nothing(x, by_column)
         left_out = int((1 - self.fraction) * (len(entries) - 1))
         low = entries.kthvalue(1 + left_out, dim=0).values
-        return RealRange.around_zero(low, entries.kthvalue(len(entries) - left_out, dim=0).values)
+        high = entries.kthvalue(len(entries) - left_out, dim=0).values
+        if by_column:  # rows that are left out may be all that a column of sparse features has
+            unseen, ends = (entries == 0).all(dim=0), torch.aminmax(x, dim=0)
+            low, high = torch.where(unseen, ends.min, low), torch.where(unseen, ends.max, high)
+        return RealRange.around_zero(low, high)
 
     def follow(self, known: RealRange, seen: RealRange) -> RealRange:
         return known.mix(seen, self.momentum)

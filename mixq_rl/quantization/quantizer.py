@@ -116,11 +116,15 @@ def fit_quantizer(
     Returns:
         the quantizer and its mean squared error relative to the mean square of ``x`` (0 where ``x`` is zero).
     """
-    quantizer = _search(sample(x.detach()), IntegerRange(bits, signed), affine, granularity)
+    # Rows that are left out may be all that a column of sparse features has.
+    columns = x.detach().abs().amax(dim=0) if granularity is Granularity.COLUMN and x.numel() else None
+    quantizer = _search(sample(x.detach()), IntegerRange(bits, signed), affine, granularity, columns)
     return quantizer, relative_error(x.detach(), quantizer, granularity)
 
 
-def _search(x: Tensor, offered: IntegerRange, affine: bool, granularity: Granularity) -> Quantizer:
+def _search(
+    x: Tensor, offered: IntegerRange, affine: bool, granularity: Granularity, columns: Tensor | None
+) -> Quantizer:
     values, weight = normalised(x.double(), granularity)
     dims = (0,) if granularity is Granularity.COLUMN else tuple(range(x.dim()))
     if values.numel() == 0:
@@ -128,7 +132,8 @@ def _search(x: Tensor, offered: IntegerRange, affine: bool, granularity: Granula
     if affine and not offered.is_sign:
         candidates = _affine_candidates(values, offered)
     else:
-        candidates = _symmetric_candidates(values, offered, dims)
+        magnitude = values.abs().amax() if columns is None else columns.double()
+        candidates = _symmetric_candidates(magnitude, offered)
     best = candidates[0]
     best_error: Tensor | None = None
     for candidate in candidates:
@@ -193,8 +198,8 @@ def _fractions() -> list[float]:
     return [1.0 - step / _SEARCH_STEPS for step in range(_SEARCH_STEPS)]
 
 
-def _symmetric_candidates(x: Tensor, offered: IntegerRange, dims: tuple[int, ...]) -> list[Quantizer]:
-    step = nonzero(x.abs().amax(dim=dims)) / offered.maximum
+def _symmetric_candidates(magnitude: Tensor, offered: IntegerRange) -> list[Quantizer]:
+    step = nonzero(magnitude) / offered.maximum
     return [Quantizer(offered, step * fraction) for fraction in _fractions()]
 
 

@@ -10,7 +10,7 @@ from torch_geometric.nn import BatchNorm
 
 from mixq_rl.errors import UnsupportedLayerError
 
-__all__ = ["RELU", "Call", "Made", "batch_norm", "describe"]
+__all__ = ["RELU", "Call", "Made", "batch_norm", "describe", "is_called"]
 
 Made = tuple[nn.Module, tuple[fx.Node, ...]]
 """A quantizable layer, and whose results it takes."""
@@ -108,8 +108,8 @@ class Call:
         follower = self._follower()
         if follower is None:
             return False
-        called = follower.op == "call_module" and type(self._module(follower)) is nn.ReLU
-        if called or follower.target in RELU:
+        module = self._module(follower) if follower.op == "call_module" else None
+        if type(module) is nn.ReLU or is_called(follower, RELU):
             self.merged.append(follower)
             return True
         return False
@@ -120,6 +120,11 @@ class Call:
 
     def _module(self, node: fx.Node) -> nn.Module:
         return self.model.get_submodule(str(node.target))
+
+
+def is_called(node: fx.Node, functions: Collection[Any]) -> bool:
+    """Return whether a node calls one of these functions or methods; a module may have the name of one."""
+    return node.op in ("call_function", "call_method") and node.target in functions
 
 
 def batch_norm(module: nn.Module) -> nn.BatchNorm1d | None:

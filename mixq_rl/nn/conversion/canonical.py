@@ -6,6 +6,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from mixq_rl.nn.conversion.call import is_called
+
 __all__ = ["ADD", "canonicalize", "is_add"]
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -22,7 +24,7 @@ def canonicalize(graph: fx.Graph, model: nn.Module) -> None:
 
 def is_add(node: fx.Node) -> bool:
     """Return whether a node adds two values."""
-    return node.target in ADD and len(node.args) == 2 and not node.kwargs
+    return is_called(node, ADD) and len(node.args) == 2 and not node.kwargs
 
 
 def _remove_identities(graph: fx.Graph, model: nn.Module) -> None:
@@ -43,7 +45,8 @@ def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
         module = model.get_submodule(str(node.target))
         repeats = type(module) is nn.Identity or (type(module) is nn.Dropout and getattr(module, "p", None) == 0)
     else:
-        repeats = node.target == "contiguous" or (node.target is functional.dropout and node.kwargs.get("p") == 0)
+        unchanged = is_called(node, (functional.dropout,)) and node.kwargs.get("p") == 0
+        repeats = is_called(node, ("contiguous",)) or unchanged
     if not repeats or not node.args:
         return None
     first = node.args[0]

@@ -25,7 +25,7 @@ _POOLS = {"sum": glob.global_add_pool, "mean": glob.global_mean_pool, "max": glo
 _COMPOSITE = (nn.Sequential, fx.GraphModule, GraphSequential, BasicGNN, MLP)
 
 
-def trace(model: nn.Module, *, weighted: bool) -> fx.Graph:
+def trace(model: nn.Module, *, weighted: bool, pooled: bool) -> fx.Graph:
     """Return what a model computes.
 
     Its placeholders are ``x``, ``edge_index``, ``edge_weight`` and ``batch``, whatever the model calls its arguments.
@@ -35,15 +35,17 @@ def trace(model: nn.Module, *, weighted: bool) -> fx.Graph:
     Args:
         model: in evaluation mode.
         weighted: whether an optional argument ``edge_weight`` is given.
+        pooled: whether an optional argument ``batch`` is given.
 
     Raises:
         UnsupportedLayerError: if the model takes other arguments, gives anything but one tensor, or decides by the
             values of tensors what it computes.
     """
     tracer = _Tracer()
+    given = {name for name, is_given in (("edge_weight", weighted), ("batch", pooled)) if is_given}
     try:
         with _recorded():
-            graph = tracer.trace(_Call(model, _roles(model, weighted), weighted))
+            graph = tracer.trace(_Call(model, _roles(model, given), given))
     except UnsupportedLayerError:
         raise
     except Exception as error:  # the model's own code ran on symbols: anything may have come of that
@@ -63,20 +65,20 @@ def _described(path: str) -> str:
 class _Call(nn.Module):
     """A model called with symbols for what a graph gives."""
 
-    def __init__(self, model: nn.Module, roles: dict[str, str], weighted: bool) -> None:
+    def __init__(self, model: nn.Module, roles: dict[str, str], optional: set[str]) -> None:
         super().__init__()
         self.model = model
         self.roles = roles
-        self.weighted = weighted
+        self.optional = optional
 
     def forward(self, x: Any, edge_index: Any, edge_weight: Any, batch: Any) -> Any:
         given = {"x": x, "edge_index": edge_index, "edge_weight": edge_weight, "batch": batch}
-        data = {**given, "edge_weight": edge_weight if self.weighted else None}
+        data = {name: given[name] if name in ("x", "edge_index", *self.optional) else None for name in given}
         given["data"] = SimpleNamespace(**data)
         return self.model(**{name: given[role] for name, role in self.roles.items()})
 
 
-def _roles(model: nn.Module, weighted: bool) -> dict[str, str]:
+def _roles(model: nn.Module, optional: set[str]) -> dict[str, str]:
     """Return which of the model's arguments is given what."""
     parameters = _parameters(model)
     if parameters and parameters[0].name == "data":
@@ -96,7 +98,8 @@ def _roles(model: nn.Module, weighted: bool) -> dict[str, str]:
         )
     if not {"x", "data"} & set(roles.values()):
         raise UnsupportedLayerError("the model's forward takes no features: let x be its first argument")
-    return {name: role for name, role in roles.items() if weighted or role != "edge_weight" or name in required}
+    given = {"x", "edge_index", "data", *optional}
+    return {name: role for name, role in roles.items() if role in given or name in required}
 
 
 def _parameters(model: nn.Module) -> list[inspect.Parameter]:

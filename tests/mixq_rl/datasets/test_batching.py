@@ -48,6 +48,12 @@ def test_a_split_is_the_union_of_its_graphs(weighted: bool) -> None:
         check(task, inputs)
 
 
+def test_one_graph_left_over_goes_with_the_last_batch(graph_task: GraphTask) -> None:
+    count = int(graph_task.masks["train"].sum())
+    batches = list(graph_task.training_batches(torch.Generator().manual_seed(1), size=count - 1))
+    assert [batch.index.numel() for batch in batches] == [count]
+
+
 def test_batches_hold_each_training_graph_once(graph_task: GraphTask) -> None:
     batches = list(graph_task.training_batches(torch.Generator().manual_seed(1), size=5))
     assert [batch.index.numel() for batch in batches] == [5, 5, 2]

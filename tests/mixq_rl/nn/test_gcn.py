@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch_geometric.nn
@@ -14,15 +16,16 @@ from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, ma
 @pytest.mark.parametrize(
     ("options", "propagation"),
     [
-        ({}, None),
+        ({}, Propagation("symmetric", "remaining", weighted=True)),
         ({"improved": True}, Propagation("symmetric", "remaining", 2.0, weighted=True)),
         ({"add_self_loops": False}, Propagation("symmetric", "keep", weighted=True)),
         ({"normalize": False}, Propagation("none", "keep", weighted=True)),
     ],
 )
 def test_float_forward_equals_pytorch_geometric(
-    relu: bool, weighted: bool, options: dict[str, bool], propagation: Propagation | None
+    relu: bool, weighted: bool, options: dict[str, bool], propagation: Propagation
 ) -> None:
+    propagation = replace(propagation, weighted=weighted)
     conv = GCNConv(FEATURES, 8, name="conv1", relu=relu, propagation=propagation)
     torch.nn.init.normal_(conv.propagate.bias)
     theirs = torch_geometric.nn.GCNConv(FEATURES, 8, **options)
@@ -38,7 +41,8 @@ def test_float_forward_equals_pytorch_geometric(
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("relu", [True, False])
 def test_integers_equal_fake_quantization(kind: str, weighted: bool, relu: bool) -> None:
-    layer = GCNConv(FEATURES, 5, name="conv1", relu=relu)
+    propagation = Propagation("symmetric", "remaining", weighted=weighted)
+    layer = GCNConv(FEATURES, 5, name="conv1", relu=relu, propagation=propagation)
     check_layer(layer, kind, weighted=weighted, count=50 if relu else 10)
 
 

@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixq_rl import IntegerModel
+from mixq_rl import IntegerModel, OpMeter
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
-from mixq_rl.nn import QuantizableModel, build_model, models
+from mixq_rl.nn import QuantizableModel, build_model, build_network, models
 from mixq_rl.nn.operator import Dropout
+from mixq_rl.quantization import Granularity
 from tests.mixq_rl.datasets.small_graphs import make_graph_task
 from tests.mixq_rl.nn.networks import (
     KINDS,
@@ -119,7 +120,7 @@ def test_dropout_outside_its_bounds_is_refused() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_gives_the_same_weights(name: str) -> None:
-    task = make_graph_task()
+    task = make_graph_task(weighted=False)
     one, same, other = (build_model(name, task, hidden_channels=8, num_layers=1, seed=seed) for seed in (1, 1, 2))
     pairs = [zip(one.parameters(), model.parameters(), strict=True) for model in (same, other)]
     assert all(torch.equal(first, second) for first, second in pairs[0])
@@ -148,3 +149,52 @@ def test_quantized_training_reaches_every_weight(name: str, kind: str) -> None:
             assert (
                 float(torch.nn.functional.cosine_similarity(parameter.grad.flatten(), own.grad.flatten(), 0)) > 0.5
             ), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_input_is_as_fine_as_the_first_layer_can_take(name: str) -> None:
+    expected = Granularity.COLUMN if name == "gin" else Granularity.ROW
+    assert build_network(name, 8, 3, hidden_channels=WIDTH).input.granularity is expected
+
+
+@pytest.mark.parametrize("name", ["sage", "gin", "gat"])
+def test_edge_weights_without_a_use_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"a {name} has no use for edge weights: leave them out, or choose gcn or tag"):
+        build_model(name, make_graph_task(weighted=True), hidden_channels=8)
+
+
+@pytest.mark.parametrize("name", ["gcn", "tag"])
+def test_without_edge_weights_a_weighted_network_takes_ones(name: str) -> None:
+    graph = make_graph(48, weighted=True)
+    x, ones = features(graph), torch.ones(graph.edge_index.shape[1])
+    model = build_network(name, x.shape[1], 3, hidden_channels=WIDTH, weighted=True)
+    model = calibrated(model, x, graph)
+    integers = IntegerModel.freeze(model, [8] * len(model.quantizers))
+    assert torch.equal(integers(x, graph.edge_index), integers(x, graph.edge_index, ones))
+    assert not torch.equal(integers(x, graph.edge_index), integers(x, graph.edge_index, graph.edge_weight))
+
+
+def test_integer_networks_refuse_edge_weights_that_they_do_not_use() -> None:
+    graph = make_graph(48)
+    model = calibrated(build_network("gcn", features(graph).shape[1], 3, hidden_channels=8), features(graph), graph)
+    integers = IntegerModel.freeze(model, [4] * len(model.quantizers))
+    with pytest.raises(InputError, match="no use for edge weights"):
+        integers(features(graph), graph.edge_index, torch.ones(graph.edge_index.shape[1]))
+
+
+def test_neighbours_without_weights_count_the_same_in_both_networks() -> None:
+    task = make_task("node")
+    model = build_model("sage", task, hidden_channels=8)
+    inputs = task.inputs("train")
+    model = calibrated(model, inputs.x, inputs.graph)
+    with OpMeter() as floating, model.evaluating(), model.allocated(None):
+        model(inputs.x.double(), inputs.graph)
+    integers = IntegerModel.freeze(model, [8] * len(model.quantizers))
+    with OpMeter() as counted:
+        integers(inputs.x, inputs.graph.edge_index)
+    assert floating.bitops("linear") == 4 * counted.bitops("linear")
+    aggregates = [
+        [record.bitops("product") for record in meter.records if record.kind == "aggregate"]
+        for meter in (floating, counted)
+    ]
+    assert aggregates[0] == [4 * bitops for bitops in aggregates[1]]

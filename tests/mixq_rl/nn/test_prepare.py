@@ -509,3 +509,46 @@ def test_what_becomes_one_layer() -> None:
     assert layer.norm is not None
     alone = prepare(settled(nn.Sequential(nn.BatchNorm1d(6), nn.ReLU(), nn.ReLU())))
     assert [type(layer) for layer in alone.layers] == [Add, Add]
+
+
+class Misnamed(nn.Module):
+    """A layer named as a function or method is."""
+
+    def __init__(self, name: str, layer: nn.Module) -> None:
+        super().__init__()
+        self.first, self.last, self.name = nn.Linear(FEATURES, 5), nn.Linear(5, CLASSES), name
+        self.add_module(name, layer)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.last(self.get_submodule(self.name)(self.first(x)))
+
+
+@pytest.mark.parametrize("name", ["relu", "add", "contiguous"])
+@pytest.mark.parametrize("layer", [nn.LeakyReLU(0.2), nn.ELU(), nn.Linear(5, 5)])
+def test_layers_may_be_named_as_functions_are(x: Tensor, name: str, layer: nn.Module) -> None:
+    original, graph = Misnamed(name, copy.deepcopy(layer)).eval(), random_graph()
+    expected = original(x, graph.edge_index)
+    torch.testing.assert_close(prepare(original)(x, graph), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_an_unsupported_layer_named_relu_is_refused() -> None:
+    with pytest.raises(UnsupportedLayerError, match=r"'relu' .*PReLU"):
+        prepare(Misnamed("relu", nn.PReLU()))
+
+
+class NodesOrGraphs(nn.Module):
+    """Pools only where it is told what belongs together."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.conv = pyg.GCNConv(features, classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
+        x = self.conv(x, edge_index)
+        return x if batch is None else pyg.global_mean_pool(x, batch)
+
+
+def test_an_optional_batch_keeps_its_default_where_nodes_are_classified(task: GraphTask) -> None:
+    model = prepare(NodesOrGraphs(task.num_features, task.num_classes), task)
+    assert model(task.x, task.edge_index).shape == (task.num_nodes, task.num_classes)
+    assert [component.name for component in model.components][-1] == "conv.aggregate"

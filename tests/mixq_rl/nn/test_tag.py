@@ -13,7 +13,7 @@ from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, ma
 @pytest.mark.parametrize("hops", [1, 3])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_float_forward_equals_pytorch_geometric(hops: int, normalize: bool, weighted: bool, relu: bool) -> None:
-    propagation = None if normalize else Propagation(weighted=True)
+    propagation = Propagation("symmetric" if normalize else "none", weighted=weighted)
     conv = TAGConv(FEATURES, 8, name="conv1", hops=hops, relu=relu, propagation=propagation)
     theirs = torch_geometric.nn.TAGConv(FEATURES, 8, K=hops, normalize=normalize)
     linears = [conv.highest, *(linear for _, linear, _ in conv.hops)]
@@ -30,7 +30,8 @@ def test_float_forward_equals_pytorch_geometric(hops: int, normalize: bool, weig
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("hops", [1, 3])
 def test_integers_equal_fake_quantization(kind: str, weighted: bool, hops: int) -> None:
-    layer = TAGConv(FEATURES, 5, name="conv1", hops=hops, relu=hops == 1)
+    propagation = Propagation("symmetric", weighted=weighted)
+    layer = TAGConv(FEATURES, 5, name="conv1", hops=hops, relu=hops == 1, propagation=propagation)
     check_layer(layer, kind, weighted=weighted, count=50 if weighted else 10)
 
 

@@ -73,3 +73,12 @@ def test_rows_far_above_the_calibration_data_are_refused() -> None:
     assert quantizer.quantizer().quantize(torch.full((1, 3), 10.0)).values.tolist() == [[255] * 3]
     with pytest.raises(ValueError, match="is beyond what a fixed-point number"):
         quantizer.quantizer().quantize(torch.full((1, 3), 1e6))
+
+
+def test_the_sign_is_that_of_the_newest_calibration() -> None:
+    quantizer = LearnedQuantizer("conv1.input", "input", signed=None)
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    for values, minimum in ((x.abs(), 0), (x, -8), (x.abs(), 0)):
+        quantizer.calibrate(values, (4,))
+        quantizer.bits = 4
+        assert quantizer.range.minimum == minimum

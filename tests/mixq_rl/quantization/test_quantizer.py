@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixq_rl.quantization import Granularity, IntegerRange, Quantizer, fit_quantizer, row_magnitude
+from mixq_rl.quantization.observers import MeanSquaredError, MinMax, MovingAverage, Observer, Percentile, fit
 from mixq_rl.sparse import SparseMatrix
 
 
@@ -80,3 +81,12 @@ def test_what_is_exact_on_a_sample_only_is_not_called_exact() -> None:
 def test_row_magnitude_is_the_same_for_sparse() -> None:
     x = torch.tensor([[0.0, -3.0], [0.0, 0.0]])
     assert row_magnitude(x).tolist() == row_magnitude(SparseMatrix.from_dense(x)).tolist() == [[3.0], [0.0]]
+
+
+@pytest.mark.parametrize("observer", [MeanSquaredError(), MinMax(), MovingAverage(), Percentile()])
+def test_columns_that_a_sample_of_rows_misses_have_scales_of_their_own(observer: Observer) -> None:
+    x = torch.zeros(4000, 200)
+    x[torch.arange(4000), torch.arange(4000) % 200] = 0.03  # every row has one entry; some columns are in no sample
+    quantizer, error = fit(observer, x, IntegerRange(4, False), affine=False, granularity=Granularity.COLUMN)
+    assert float(quantizer.scale.max()) < 0.01
+    assert error < 0.01
