@@ -32,7 +32,7 @@ Purpose = Literal["float", "supernet", "fine-tune"]
 
 _NODE_SCHEDULES: dict[Purpose, Schedule] = {
     "float": Schedule(epochs=200, learning_rate=0.01),
-    "supernet": Schedule(epochs=300, learning_rate=5e-3),
+    "supernet": Schedule(epochs=150, learning_rate=5e-3),
     "fine-tune": Schedule(epochs=100, learning_rate=0.01, scale_learning_rate=2e-2),
 }
 # On node tasks the float model answers for all nodes: beside its predictions the few labels mainly overfit.

@@ -25,7 +25,7 @@ class SAGEConv(nn.Module):
     scale and added (:class:`~mixq_rl.nn.combination.Add`).
 
     Components: ``weight``, ``message`` (XW), ``aggregate`` and, with the root weight, ``root_weight``, ``root``
-    (X W_r), ``update`` (the sum). The adjacency has no weights: its entries are one bit, there or not there.
+    (X W_r), ``update`` (the sum). The adjacency has no weights and is no component.
 
     Args:
         in_channels: features of a node.
