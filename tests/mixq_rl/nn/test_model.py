@@ -8,7 +8,18 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import BitWidthError, InputError, UnknownNameError
 from mixq_rl.graph import Graph
-from mixq_rl.nn import INPUT, Activation, Dropout, GCNConv, GINConv, Linear, Node, QuantizableModel, SAGEConv
+from mixq_rl.nn import (
+    INPUT,
+    Activation,
+    Dropout,
+    GCNConv,
+    GINConv,
+    Linear,
+    Node,
+    QuantizableModel,
+    SAGEConv,
+    build_network,
+)
 from mixq_rl.quantization import Granularity
 from mixq_rl.sparse import SparseMatrix
 from tests.mixq_rl.nn.networks import FEATURES, features, make_graph
@@ -59,7 +70,7 @@ def test_gradients_reach_every_weight_and_scale(any_bit_evaluator: mixq_rl.Super
 
 
 def test_the_graph_may_be_given_in_parts(task: GraphTask) -> None:
-    model = mixq_rl.build_model("gcn", task, hidden_channels=8).eval()
+    model = build_network("gcn", task.num_features, task.num_classes, hidden_channels=8, weighted=True).eval()
     weight = torch.rand(task.edge_index.shape[1])
     graph = Graph(task.edge_index, task.num_nodes, edge_weight=weight)
     assert torch.equal(model(task.x, graph), model(task.x, task.edge_index, weight))
