@@ -257,8 +257,7 @@ class IntegerAttend:
             if isinstance(self.requantization, BankRequantization):
                 integers, row = self.requantization(joined)
                 return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
-            integers = self.requantization(joined)
-            aggregate = PackedRows.pack(integers, self.requantization.range)
+            aggregate = PackedRows.pack(self.requantization(joined), self.requantization.range)
         return QTensor(aggregate, self.scale, self.requantization.zero_point)
 
     def _record(self, csr: CSR, attention: Tensor, message: QTensor) -> Any:

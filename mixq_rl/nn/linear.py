@@ -175,6 +175,7 @@ class IntegerLinear:
         check_weight(self.names[1], self.weight)
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
+        self.requantization.check_rows(x.has_row)
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         has_row = isinstance(self.requantization, BankRequantization)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row, pooled=x.pooled)

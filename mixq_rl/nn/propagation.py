@@ -219,6 +219,7 @@ class IntegerPropagate:
             raise ValueError(f"step {self.result!r} sums over nodes, but what comes before is pooled")
         columns = check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
+        self.requantization.check_rows(self.propagation.normalization != "none")
         if self.adjacency is not None:
             check_scale(self.names[0], self.adjacency.scale)
         if self.epsilon is not None and not _is_one_number(self.epsilon):

@@ -88,6 +88,20 @@ class FixedPointMap:
             fixed_bias = torch.round(bias.double() * 2.0**shift).to(torch.int64)
         return mantissas, shift, row_shift, fixed_bias
 
+    def check_rows(self, has_row: bool) -> None:
+        """Check that the products with rows' mantissas, below 2^31, are shifted back to 32 bits, if there are any.
+
+        Args:
+            has_row: whether the sums' rows have scales.
+
+        Raises:
+            ValueError: naming the row shift.
+        """
+        if has_row and self.row_shift < _ROW_SHIFT:
+            raise ValueError(
+                f"row shift {self.row_shift} of a requantization of rows with scales is below {_ROW_SHIFT}"
+            )
+
     def multipliers(self, row: FixedPoint | None) -> Tensor:
         """Return the integer multipliers M, of the shape of ``multiplier`` or, with row scales, ``[rows, columns]``."""
         if row is None:

@@ -106,6 +106,11 @@ def test_a_network_of_every_kind_of_step_is_read_again(frozen: IntegerModel, sav
         ("model.steps.0.requantization.shift", to(0), r"shift 0 is outside 1\.\.\.40"),
         ("model.steps.0.requantization.shift", to("x"), "'x' is not of type int"),
         ("model.steps.0.requantization.row_shift", to(200), "row shift 200 outside"),
+        (
+            "model.steps.0.requantization.row_shift",
+            to(0),
+            "row shift 0 of a requantization of rows with scales is below 30",
+        ),
         ("model.steps.0.requantization.zero_point", to(10**20), "zero point 100000000000000000000 is outside"),
         ("model.steps.0.weight.payload.range.bits", to(9), "bit-width 9 is outside"),
         ("model.steps.0.weight.payload.range.signed", to(False), "'lin.weight' holds other integers than signed ones"),
