@@ -17,6 +17,8 @@ from mixq_rl.quantization.requantization import Requantization
 
 __all__ = ["FollowedScales", "LearnedScales", "Scales"]
 
+_LEAST_SHARE = 2.0**-20
+
 
 class Scales(nn.Module):
     """Scales and zero points of one component, for each of several bit-widths.
@@ -102,7 +104,9 @@ class LearnedScales(Scales):
         scales = cls()
         for offered in ranges:
             quantizer, error = fit(observer, x, offered, affine=affine, granularity=granularity)
-            learned = nn.Parameter(quantizer.scale.log().float().to(x.device), requires_grad=error > 0)
+            # A column that weight decay has all but emptied would have a scale whose gradients float32 cannot hold.
+            scale = quantizer.scale.clamp(min=float(quantizer.scale.max()) * _LEAST_SHARE)
+            learned = nn.Parameter(scale.log().float().to(x.device), requires_grad=error > 0)
             scales.log_scales[str(offered.bits)] = learned
             scales.zero_points[offered.bits] = quantizer.zero_point
         scales.bit_widths = tuple(scales.zero_points)

@@ -82,3 +82,17 @@ def test_the_sign_is_that_of_the_newest_calibration() -> None:
         quantizer.calibrate(values, (4,))
         quantizer.bits = 4
         assert quantizer.range.minimum == minimum
+
+
+def test_columns_that_are_all_but_empty_leave_gradients_finite() -> None:
+    # Weight decay takes the weights of dead neurons to 1e-37: scales of that size would overflow float32's gradients.
+    weight = torch.randn(16, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e-37, 0.0])
+    quantizer = LearnedQuantizer("conv1.weight", "weight", signed=True, granularity=Granularity.COLUMN)
+    quantizer.calibrate(weight, (4, 8))
+    for quantizer.bits in (4, 8):
+        quantizer.fake_quantize(weight).to_real().square().sum().backward()
+        gradient = quantizer.scales.log_scales[str(quantizer.bits)].grad
+        assert gradient is not None
+        assert bool(gradient.isfinite().all())
+        scale = quantizer.scale.detach()
+        assert float(scale.max() / scale.min()) <= 2**20 * (1 + 1e-5)
