@@ -1,7 +1,26 @@
-"""PPO for bit allocation, the run that trains it, and the command line."""
+"""PPO for bit allocation and its rivals, the runs that search and train, and the command line."""
 
 from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
-from mixq_rl.agents.ppo import PPOAgent
+from mixq_rl.agents.ppo import PPOAgent, PPOSettings
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.search_run import SearchPlan, run_searches
+from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
 from mixq_rl.agents.training_run import RunConfig, RunResult, train
 
-__all__ = ["PPOAgent", "ParetoArchive", "RunConfig", "RunResult", "hypervolume", "pareto_front", "train"]
+__all__ = [
+    "BudgetedEvaluator",
+    "PPOAgent",
+    "PPOSettings",
+    "ParetoArchive",
+    "ProblemConfig",
+    "RunConfig",
+    "RunResult",
+    "SearchPlan",
+    "SearchProblem",
+    "hypervolume",
+    "pareto_front",
+    "run_search",
+    "run_searches",
+    "searches",
+    "train",
+]

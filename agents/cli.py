@@ -1,6 +1,7 @@
 """The command ``mixq-rl``."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -9,21 +10,24 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from mixq_rl.agents import options
+from mixq_rl.agents.comparison import Trace, compare_runs, comparison_figure, comparison_table
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.search_run import SearchPlan, run_searches
+from mixq_rl.agents.searches import searches
 from mixq_rl.agents.stages import Stages
 from mixq_rl.agents.tables import allocation_table, final_table
 from mixq_rl.agents.training_run import RunConfig, train
-from mixq_rl.datasets import datasets
-from mixq_rl.errors import BitWidthError, InputError
-from mixq_rl.evaluators import evaluators
-from mixq_rl.nn import models
+from mixq_rl.errors import InputError
 from mixq_rl.objective import Objective
-from mixq_rl.quantization import schemes
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
 
 _USAGE, _FAILURE, _INTERRUPTED = 2, 1, 130
 _PLAIN_WIDTH = 120
+_BITS = ",".join(str(width) for width in ProblemConfig.bits)
+_PPO = ["ppo"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -45,72 +49,33 @@ def _root(
 
 @app.command("train")
 def _train(
-    dataset: Annotated[
-        str,
-        typer.Option(
-            help=f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs "
-            "(.npz, or .pt holding tensors)."
-        ),
-    ] = RunConfig.dataset,
-    fold: Annotated[
-        int | None,
-        typer.Option(
-            help="Which of a dataset's splits, from 0, where it has several: of TUDataset, Chameleon, Squirrel and "
-            "your own graphs 10, of CSL 5.",
-            show_default="the first",
-        ),
-    ] = RunConfig.fold,
-    model: Annotated[str, typer.Option(help=f"{', '.join(models)}.")] = RunConfig.model,
-    layers: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of graph layers.", show_default="2 to classify nodes; 4, of a gin 5, to classify graphs"
-        ),
-    ] = RunConfig.num_layers,
-    hidden_channels: Annotated[
-        int | None,
-        typer.Option(help="Width of the hidden layers.", show_default="64 or 128, as is usual for the model"),
-    ] = RunConfig.hidden_channels,
+    dataset: options.Dataset = RunConfig.dataset,
+    fold: options.Fold = RunConfig.fold,
+    model: options.Model = RunConfig.model,
+    layers: options.Layers = RunConfig.num_layers,
+    hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
     episodes: Annotated[
-        int, typer.Option(help="Episodes of the search; each proposes one allocation.")
+        int, typer.Option(help="Episodes of the search; each evaluates an allocation not evaluated before.")
     ] = RunConfig.episodes,
-    bits: Annotated[str, typer.Option(help="Bit-widths on offer, each within 1...8.")] = ",".join(
-        str(width) for width in RunConfig.bits
-    ),
-    objective: Annotated[
-        str,
-        typer.Option(
-            metavar=f"<{'|'.join(Objective)}>",
-            help="What is to be saved: bit operations, or time. Time is measured on this machine under its present "
-            "load, so that two runs of one seed differ.",
-        ),
-    ] = RunConfig.objective.value,
-    evaluator: Annotated[
-        str,
-        typer.Option(
-            metavar=f"<{'|'.join(evaluators)}>",
-            help="Whose weights the search judges an allocation by. supernet: one network's, trained once for all of "
-            "them. fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32.",
-        ),
-    ] = RunConfig.evaluator,
-    scheme: Annotated[
-        str,
-        typer.Option(
-            metavar=f"<{'|'.join(schemes)}>",
-            help="Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes "
-            "the nearest. The others follow the values in training, degree-quant with nodes protected by their degree.",
-        ),
-    ] = RunConfig.scheme,
-    seed: Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")] = RunConfig.seed,
-    data_root: Annotated[
-        str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")
-    ] = RunConfig.data_root,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-seed<seed>-<time>"
-        ),
-    ] = None,
+    bits: options.Bits = _BITS,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Save as much as possible at most so many points below float32's accuracy: 0.3."),
+    ] = RunConfig.max_drop,
+    max_bitops: Annotated[
+        float | None,
+        typer.Option(help="Be as accurate as possible with at most so many bit operations (linear): 1.2e9."),
+    ] = RunConfig.max_bitops,
+    max_reduction: Annotated[
+        float | None,
+        typer.Option(help="As --max-bitops, given by how many times fewer than float32's they are to be: 12."),
+    ] = RunConfig.max_reduction,
+    objective: options.ObjectiveName = RunConfig.objective.value,
+    evaluator: options.EvaluatorName = RunConfig.evaluator,
+    scheme: options.SchemeName = RunConfig.scheme,
+    seed: options.Seed = RunConfig.seed,
+    data_root: options.DataRoot = RunConfig.data_root,
+    run_dir: options.RunDir = None,
 ) -> None:
     """Train an agent on one dataset, and execute, fine-tune and measure what it finds.
 
@@ -124,7 +89,10 @@ def _train(
         num_layers=layers,
         hidden_channels=hidden_channels,
         episodes=episodes,
-        bits=_parse_bits(bits),
+        bits=options.parse_bits(bits),
+        max_drop=max_drop,
+        max_bitops=max_bitops,
+        max_reduction=max_reduction,
         objective=Objective(objective),
         evaluator=evaluator,
         scheme=scheme,
@@ -134,7 +102,8 @@ def _train(
     folder = run_dir or _default_run_dir(config)
     where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
     result = train(config, folder, Stages(console, where))
-    console.print(final_table(result.finalists, result.best, config.objective))
+    reward = config.reward(result.finalists[0].evaluation)
+    console.print(final_table(result.finalists, result.best, reward))
     console.print(allocation_table(result.components, result.best))
     console.print(
         f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n{where}",
@@ -142,6 +111,81 @@ def _train(
         highlight=False,
         markup=False,
     )
+
+
+@app.command("search")
+def _search(
+    algorithm: Annotated[list[str], typer.Option(help=f"{', '.join(searches)}; may be given several times.")] = _PPO,
+    evaluations: Annotated[
+        int, typer.Option(help="Budget of each search: distinct allocations evaluated.")
+    ] = SearchPlan.evaluations,
+    seeds: Annotated[int, typer.Option(help="Runs of each search, with seeds 0, 1, ...")] = SearchPlan.seeds,
+    dataset: options.Dataset = ProblemConfig.dataset,
+    fold: options.Fold = ProblemConfig.fold,
+    model: options.Model = ProblemConfig.model,
+    layers: options.Layers = ProblemConfig.num_layers,
+    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
+    bits: options.Bits = _BITS,
+    objective: options.ObjectiveName = ProblemConfig.objective.value,
+    evaluator: options.EvaluatorName = ProblemConfig.evaluator,
+    scheme: options.SchemeName = ProblemConfig.scheme,
+    seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
+    data_root: options.DataRoot = ProblemConfig.data_root,
+    run_dir: options.RunDir = None,
+) -> None:
+    """Search one network's allocations by one algorithm or several, which share all evaluations, and compare them.
+
+    A run folder of the same configuration is gone on with: what its store holds is not evaluated again.
+
+    Example: mixq-rl search --algorithm ppo --algorithm tpe --dataset Cora --data-root data --seeds 3
+    """
+    console = _console()
+    plan = SearchPlan(tuple(algorithm), evaluations, seeds)
+    config = ProblemConfig(
+        dataset=dataset,
+        fold=fold,
+        model=model,
+        num_layers=layers,
+        hidden_channels=hidden_channels,
+        bits=options.parse_bits(bits),
+        objective=Objective(objective),
+        evaluator=evaluator,
+        scheme=scheme,
+        seed=seed,
+        data_root=data_root,
+    )
+    folder = run_dir or _default_run_dir(config)
+    found = run_searches(config, plan, folder, Stages(console, f"run folder: {folder}"))
+    console.print(comparison_table(found, _budgets(found)))
+    console.print(f"run folder: {folder}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command("compare")
+def _compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of mixq-rl search or train.")],
+    budget: Annotated[
+        list[int] | None,
+        typer.Option(help="Distinct evaluations to compare at; may be given often.", show_default="32, 64, ..."),
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="File for the figure.", show_default="RUN/comparison.png")] = None,
+) -> None:
+    """Compare searches at equal numbers of distinct evaluations: a table for each problem, and a figure.
+
+    Example: mixq-rl compare runs/Cora-gcn-seed0-20260101-120000
+    """
+    console = _console()
+    wrong = [value for value in budget or [] if value < 1]
+    if wrong:
+        raise InputError(f"a budget of {wrong[0]} evaluations: at least 1 is needed")
+    grouped = list(compare_runs(runs).values())
+    for found in grouped:
+        console.print(comparison_table(found, sorted(set(budget)) if budget else _budgets(found)))
+    path = figure or runs[0] / "comparison.png"
+    try:
+        comparison_figure(grouped).savefig(path, dpi=150)
+    except ValueError as error:
+        raise InputError(f"the figure cannot be written to {str(path)!r}: {error}") from error
+    console.print(f"figure: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def main() -> None:
@@ -167,14 +211,13 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _parse_bits(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise BitWidthError(f"--bits {text!r} is not a list of whole numbers such as 2,4,8") from error
+def _budgets(found: Sequence[Trace]) -> list[int]:
+    """Return 32, 64, 128, ... as far as any search went, and how far that was."""
+    longest = max(len(trace.evaluations) for trace in found)
+    return [*(budget for budget in (32 << step for step in range(16)) if budget < longest), longest]
 
 
-def _default_run_dir(config: RunConfig) -> Path:
+def _default_run_dir(config: ProblemConfig) -> Path:
     dataset = Path(config.dataset).stem.replace(":", "-")  # of tu:NAME, which not every file system takes
     name = f"{dataset}-{config.model}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("runs") / name

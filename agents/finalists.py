@@ -1,15 +1,15 @@
 """The last leg: the front's points are fine-tuned, chosen on validation data, and measured on the test split."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixq_rl.agents.pareto import Saving, hypervolume, reduction
-from mixq_rl.envs import TradeOff
+from mixq_rl.envs import Reward
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluators import IntegerEvaluator, measure_reference
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.objective import Objective
 from mixq_rl.training import Progress
 
 __all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "measure_finalists", "spread"]
@@ -110,13 +110,13 @@ def measure_finalists(
     return finalists
 
 
-def best_finalist(
-    finalists: Sequence[Finalist], reference: Evaluation, objective: Objective = Objective.BITOPS
-) -> Finalist:
-    """Return the finalist of highest reward at preference 0.5, by its validation accuracy after fine-tuning.
+def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: Reward) -> Finalist:
+    """Return the finalist of highest reward, by its validation accuracy after fine-tuning; in a trade-off at 0.5.
 
-    The cheapest network that just keeps the accuracy would be the luckiest on few validation nodes, and disappoint on
-    the test split, which has no say here.
+    Networks above a limit on bit operations have no say. In a trade-off the cheapest network that just keeps the
+    accuracy would be the luckiest on few validation nodes, and disappoint on the test split, which has no say here.
     """
-    reward = TradeOff(objective)
-    return max(finalists, key=lambda finalist: reward(finalist.evaluation, reference, _PREFERENCE))
+    limit = math.inf if reward.max_bitops is None else reward.max_bitops
+    allowed = [finalist for finalist in finalists if finalist.evaluation.bitops <= limit]
+    preference = _PREFERENCE if reward.preference is None else reward.preference
+    return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))

@@ -1,11 +1,22 @@
-"""The environment ``mixq_rl/BitAllocation-v0``, its observation and its reward."""
+"""The environment ``mixq_rl/BitAllocation-v0``, its observation, its reward, and what bits cost."""
 
 import gymnasium
 
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
-from mixq_rl.envs.observation import FEATURES, observe
-from mixq_rl.envs.reward import Reward, TradeOff
+from mixq_rl.envs.cost import BitCost
+from mixq_rl.envs.observation import FEATURES, LayerStatistics, Observation
+from mixq_rl.envs.reward import MaxBitOps, MaxDrop, Reward, TradeOff
 
-__all__ = ["FEATURES", "BitAllocationEnv", "Reward", "TradeOff", "observe"]
+__all__ = [
+    "FEATURES",
+    "BitAllocationEnv",
+    "BitCost",
+    "LayerStatistics",
+    "MaxBitOps",
+    "MaxDrop",
+    "Observation",
+    "Reward",
+    "TradeOff",
+]
 
 gymnasium.register(id="mixq_rl/BitAllocation-v0", entry_point="mixq_rl.envs.bit_allocation:BitAllocationEnv")

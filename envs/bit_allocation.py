@@ -1,38 +1,52 @@
 """The episode: one component after another gets its bit-width."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mixq_rl.envs.observation import FEATURES, LOW, observe
+from mixq_rl.envs.cost import BitCost
+from mixq_rl.envs.observation import LayerStatistics, Observation
 from mixq_rl.envs.reward import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluator
 from mixq_rl.nn import STATISTICS
 from mixq_rl.quantization import check_bit_widths
 
-__all__ = ["BitAllocationEnv"]
+__all__ = ["BitAllocationEnv", "ObservationFactory"]
+
+ObservationFactory = Callable[[Evaluator, BitCost, Reward], Observation]
 
 
 class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     """Each step gives the next component its bit-width; the reward comes with the last one.
 
-    Observation: float32, one entry for each of :data:`~mixq_rl.envs.observation.FEATURES`, in [-1, 1].
-    Action: index into ``evaluator.bit_widths``.
+    Observation: float32, what ``observation`` makes of the state: :class:`~mixq_rl.envs.LayerStatistics`.
+    Action: index into ``evaluator.bit_widths``; with a limit on bit operations see :meth:`action_masks`.
     Reward: 0 until the allocation is complete, then what ``reward`` makes of its evaluation.
     ``info``: ``"preference"`` always; ``"evaluation"`` (an :class:`~mixq_rl.evaluation.Evaluation`) at the end.
 
     Args:
         evaluator: says what an allocation is worth; wrapped so that none is evaluated twice.
-        preference: weight of the saving in the reward, in [0, 1]; None: drawn uniformly for each episode.
-        reward: the formula; None: the trade-off with the reduction in bit operations.
+        preference: weight of the saving in the reward, in [0, 1]; None: drawn uniformly for each episode, unless the
+            reward knows but one.
+        reward: the formula; None: the trade-off with the reduction in bit operations. With a limit on bit operations
+            the environment first measures what each component's bits cost: n + 2 evaluations, all remembered.
+        observation: makes the observation of evaluator, cost and reward.
         render_mode: ``"ansi"`` or None.
 
+    Attributes:
+        evaluator: with its memory.
+        cost: what bits cost: measured if a limit is to be kept, otherwise estimated.
+        reward: as given.
+        observe: makes observations.
+
     Raises:
-        InputError: for a preference outside [0, 1], or an evaluator without components or with statistics missing.
+        InputError: for a preference outside [0, 1], an evaluator without components or with statistics missing, or a
+            limit that no allocation keeps.
         BitWidthError: for an evaluator with bit-widths outside 1...8.
 
     Example:
@@ -49,17 +63,20 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         *,
         preference: float | None = None,
         reward: Reward | None = None,
+        observation: ObservationFactory = LayerStatistics,
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render mode {render_mode!r} is not among {self.metadata['render_modes']}")
         _check_evaluator(evaluator)
         self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
+        self.reward = reward or TradeOff()
+        self.cost = _cost(self.evaluator, self.reward)
+        self.observe = observation(self.evaluator, self.cost, self.reward)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(LOW, np.ones(len(FEATURES), dtype=np.float32))
-        self.action_space = gymnasium.spaces.Discrete(len(evaluator.bit_widths))
-        self._reward = reward or TradeOff()
-        self._fixed_preference = None if preference is None else _check_preference(preference)
+        self.observation_space = gymnasium.spaces.Box(self.observe.low, self.observe.high)
+        self.action_space = gymnasium.spaces.Discrete(len(self.evaluator.bit_widths))
+        self._fixed_preference = self.reward.preference if preference is None else check_preference(preference)
         self._preference = 0.0
         self._allocation: list[int] | None = None
 
@@ -82,7 +99,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """
         super().reset(seed=seed)
         given = (options or {}).get("preference", self._fixed_preference)
-        self._preference = float(self.np_random.random()) if given is None else _check_preference(given)
+        self._preference = float(self.np_random.random()) if given is None else check_preference(given)
         self._allocation = []
         return self._observation(), {"preference": self._preference}
 
@@ -90,7 +107,8 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Give the next component the bit-width ``evaluator.bit_widths[action]``.
 
         Raises:
-            gymnasium.error.InvalidAction: for an index that is not on offer.
+            gymnasium.error.InvalidAction: for an index that is not on offer, or with which the limit on bit operations
+                cannot be kept any more.
             gymnasium.error.ResetNeeded: if the episode has ended, or none has begun.
         """
         if not self.action_space.contains(action):
@@ -99,14 +117,41 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             )
         if self._allocation is None or len(self._allocation) == len(self.evaluator.components):
             raise gymnasium.error.ResetNeeded("no episode is under way: call reset() to begin one")
-        self._allocation.append(self.evaluator.bit_widths[int(action)])
+        bits = self.evaluator.bit_widths[int(action)]
+        if not self.action_masks()[int(action)]:
+            raise gymnasium.error.InvalidAction(
+                f"{bits} bits for {self.evaluator.components[len(self._allocation)].name!r} would exceed the limit of "
+                f"{self.reward.max_bitops:.6g} bit operations: choose among action_masks()"
+            )
+        self._allocation.append(bits)
         info: dict[str, Any] = {"preference": self._preference}
         if len(self._allocation) < len(self.evaluator.components):
             return self._observation(), 0.0, False, False, info
         (evaluation,) = self.evaluator.evaluate([self._allocation])
         info["evaluation"] = evaluation
-        reward = self._reward(evaluation, self.evaluator.reference, self._preference)
+        reward = self.reward(evaluation, self.evaluator.reference, self._preference)
         return self._observation(), float(reward), True, False, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions are allowed now, bool ``[bit-widths]``: all, unless a limit would be out of reach.
+
+        The name is the one that MaskablePPO of sb3-contrib asks for.
+        """
+        return self.masks([self.allocation])[0]
+
+    def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
+        """Return which actions are allowed after the first t components have their bits.
+
+        Args:
+            allocations: of several episodes, ``[episodes, t]``.
+
+        Returns:
+            bool ``[episodes, bit-widths]``.
+        """
+        bits = np.asarray(allocations)
+        if self.reward.max_bitops is None or bits.shape[1] == len(self.evaluator.components):
+            return np.ones((len(bits), len(self.evaluator.bit_widths)), dtype=np.bool_)
+        return self.cost.within(bits, self.reward.max_bitops)
 
     def render(self) -> str | None:
         """Return the table of components and bits, with render mode ``"ansi"``."""
@@ -121,7 +166,20 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return "\n".join(lines)
 
     def _observation(self) -> NDArray[np.float32]:
-        return observe(self.evaluator, self.allocation, self._preference)
+        return self.observe([self.allocation], [self._preference])[0]
+
+
+def check_preference(preference: float) -> float:
+    """Return a preference within [0, 1].
+
+    Raises:
+        InputError: for any other.
+    """
+    if not 0.0 <= float(preference) <= 1.0:
+        raise InputError(
+            f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for the saving alone"
+        )
+    return float(preference)
 
 
 def _check_evaluator(evaluator: Evaluator) -> None:
@@ -134,9 +192,16 @@ def _check_evaluator(evaluator: Evaluator) -> None:
             raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
 
 
-def _check_preference(preference: float) -> float:
-    if not 0.0 <= float(preference) <= 1.0:
+def _cost(evaluator: CachedEvaluator, reward: Reward) -> BitCost:
+    if reward.max_bitops is None:
+        return BitCost.estimated(evaluator.components, evaluator.bit_widths)
+    cost = BitCost.measured(evaluator)
+    count = len(evaluator.components)
+    cheapest, dearest = evaluator.evaluate([[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])])
+    if reward.max_bitops < cheapest.bitops:
         raise InputError(
-            f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for the saving alone"
+            f"a limit of {reward.max_bitops:.6g} bit operations cannot be kept: allocations take "
+            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {dearest.bitops:.6g} "
+            f"({dearest.reduction:.4g}×)"
         )
-    return float(preference)
+    return cost

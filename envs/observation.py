@@ -1,25 +1,34 @@
 """What the agent sees before it chooses the bit-width of a component."""
 
 import math
-from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from mixq_rl.envs.cost import BitCost
+from mixq_rl.envs.reward import Reward
 from mixq_rl.evaluation import Evaluator
-from mixq_rl.nn import KINDS, PROBE_BITS, Component
-from mixq_rl.nn.component import MAX_SQNR
+from mixq_rl.nn import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, Component
 from mixq_rl.quantization import MAX_BITS
 
-__all__ = ["FEATURES", "LOW", "observe"]
+__all__ = ["FEATURES", "LOW", "LayerStatistics", "Observation"]
 
 _LOG_KURTOSIS = math.log(1e6)
+_LOG_NODES = math.log(1e9)
+_LOG_DEGREE = math.log(1e6)
+_LOG_SKEW = math.log(1e3)
+_LOG_COMPONENTS = math.log(1e3)
+_LOG_REDUCTION = 5.0
+_DROP = 0.1
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{f"kind_{kind}": (0.0, 1.0) for kind in KINDS},
     "position": (0.0, 1.0),
     "layer": (0.0, 1.0),
-    "macs_share": (0.0, 1.0),
+    "components": (0.0, 1.0),
+    "operations_share": (0.0, 1.0),
+    "parameters_share": (0.0, 1.0),
     "mean": (-1.0, 1.0),
     "standard_deviation": (0.0, 1.0),
     "minimum": (-1.0, 1.0),
@@ -27,59 +36,125 @@ _RANGES: dict[str, tuple[float, float]] = {
     "kurtosis": (0.0, 1.0),
     "sparsity": (0.0, 1.0),
     **{f"sqnr_{bits}": (-1.0, 1.0) for bits in PROBE_BITS},
+    "nodes": (0.0, 1.0),
+    "mean_degree": (0.0, 1.0),
+    "degree_skew": (-1.0, 1.0),
     "previous_bits": (0.0, 1.0),
+    "bits_before_previous": (0.0, 1.0),
     "mean_bits": (0.0, 1.0),
-    "macs_left": (0.0, 1.0),
+    "bitops_spent": (0.0, 1.0),
+    "bitops_left": (0.0, 1.0),
     "preference": (0.0, 1.0),
+    "headroom": (0.0, 1.0),
+    "target_reduction": (0.0, 1.0),
+    "tolerated_drop": (0.0, 1.0),
 }
 
 FEATURES: tuple[str, ...] = tuple(_RANGES)
-"""Names of the features, in order. All are bounded without running statistics and say nothing of a graph's size.
-
-``kind_*``: one-hot kind of the component. ``position``, ``layer``: of the component and its layer, first 0, last 1.
-``macs_share``: its share of all components' multiply-accumulates. ``mean`` ... ``maximum``: in units of its greatest
-magnitude. ``kurtosis``: logarithmic. ``sparsity``: share of zeros. ``sqnr_*``: signal-to-quantization-noise ratio at so
-many bits, 1 for 100 dB. ``previous_bits``, ``mean_bits``: of the last component, and of all so far weighted by their
-multiply-accumulates, 1 for 8 bits. ``macs_left``: share of multiply-accumulates of this component and those to come.
-``preference``: weight of the saving in the reward.
-"""
+"""Names of the features of :class:`LayerStatistics`, in order; what each means is in ``docs/environment.md``."""
 
 LOW: NDArray[np.float32] = np.array([low for low, _ in _RANGES.values()], dtype=np.float32)
 """Lower bounds; the upper ones are all 1."""
 
 
-def observe(evaluator: Evaluator, allocation: Sequence[int], preference: float) -> NDArray[np.float32]:
-    """Return the observation before the bit-width of component ``len(allocation)`` is chosen.
+class Observation(Protocol):
+    """Turns the state of episodes into what a policy sees.
 
-    After the last component the observation is that of the last one, with the allocation complete.
+    Built by ``(evaluator, cost, reward)``; give the environment another class or function to see something else.
+
+    Attributes:
+        low, high: bounds of the features, float32 ``[features]``.
+    """
+
+    @property
+    def low(self) -> NDArray[np.float32]: ...
+
+    @property
+    def high(self) -> NDArray[np.float32]: ...
+
+    def __call__(self, allocations: ArrayLike, preferences: ArrayLike) -> NDArray[np.float32]:
+        """Return the observations before component t is given its bits.
+
+        Args:
+            allocations: bit-widths of the first t components in each of several episodes, ``[episodes, t]``. After
+                the last component the observation is of that, with the allocation complete.
+            preferences: ``[episodes]``.
+
+        Returns:
+            ``[episodes, features]``.
+        """
+        ...
+
+
+class LayerStatistics:
+    """The observation of :data:`FEATURES`: bounded without running statistics, and saying no one graph's size.
 
     Args:
         evaluator: gives the components.
-        allocation: bit-widths chosen so far.
-        preference: in [0, 1].
-
-    Returns:
-        float32, ``[len(FEATURES)]``.
+        cost: what bits cost.
+        reward: says what is wanted.
     """
+
+    low = LOW
+    high = np.ones(len(FEATURES), dtype=np.float32)
+
+    def __init__(self, evaluator: Evaluator, cost: BitCost, reward: Reward) -> None:
+        self._shares = cost.shares
+        self._static = _static_features(evaluator, cost, reward)
+        self._span = evaluator.bit_widths[-1] - evaluator.bit_widths[0]
+        self._lowest = evaluator.bit_widths[0]
+        # The room that a limit leaves above the cheapest allocation, as a share of what all bits can add.
+        room = math.inf if reward.max_bitops is None else reward.max_bitops - cost.cheapest
+        self._room = room / max(cost.dearest - cost.cheapest, np.finfo(np.float64).tiny)
+
+    def __call__(self, allocations: ArrayLike, preferences: ArrayLike) -> NDArray[np.float32]:
+        bits = np.asarray(allocations, dtype=np.float64)
+        episodes, done = bits.shape
+        shares = self._shares[:done]
+        spent = bits @ shares
+        above = (spent - self._lowest * shares.sum()) / max(self._span, 1)
+        observation = np.tile(self._static[min(done, len(self._static) - 1)], (episodes, 1))
+        values = {
+            "previous_bits": bits[:, -1] / MAX_BITS if done else 0.0,
+            "bits_before_previous": bits[:, -2] / MAX_BITS if done > 1 else 0.0,
+            "mean_bits": spent / max(shares.sum(), np.finfo(np.float64).tiny) / MAX_BITS if done else 0.0,
+            "bitops_spent": above,
+            "bitops_left": self._shares[done:].sum(),
+            "preference": np.asarray(preferences, dtype=np.float64),
+            "headroom": np.minimum(self._room - above, 1.0),
+        }
+        for name, value in values.items():
+            observation[:, _PLACES[name]] = value
+        return np.clip(observation, self.low, self.high)
+
+
+_PLACES = {name: place for place, name in enumerate(FEATURES)}
+
+
+def _static_features(evaluator: Evaluator, cost: BitCost, reward: Reward) -> NDArray[np.float32]:
+    """Return what does not change in an episode, ``[components, features]``."""
     components = evaluator.components
-    index = min(len(allocation), len(components) - 1)
-    component = components[index]
-    macs = np.array([max(other.macs, 1) for other in components], dtype=np.float64)
-    chosen = np.asarray(allocation, dtype=np.float64)
-    done = len(allocation)
-    values = {
-        **{f"kind_{kind}": float(component.kind == kind) for kind in KINDS},
-        "position": index / max(len(components) - 1, 1),
-        "layer": component.layer / max(max(other.layer for other in components), 1),
-        "macs_share": macs[index] / macs.sum(),
-        **_statistics(component),
-        "previous_bits": chosen[-1] / MAX_BITS if done else 0.0,
-        "mean_bits": float((chosen * macs[:done]).sum() / macs[:done].sum()) / MAX_BITS if done else 0.0,
-        "macs_left": float(macs[done:].sum() / macs.sum()),
-        "preference": preference,
-    }
-    vector = np.array([values[name] for name in FEATURES], dtype=np.float32)
-    return np.clip(vector, LOW, np.float32(1.0))
+    parameters = [math.prod(component.shape) if component.kind == "weight" else 0 for component in components]
+    layers = max(max(component.layer for component in components), 1)
+    limit = reward.max_bitops
+    target = 0.0 if limit is None else math.log2(max(evaluator.reference.bitops / limit, 1.0)) / _LOG_REDUCTION
+    rows = np.zeros((len(components), len(FEATURES)), dtype=np.float32)
+    for index, component in enumerate(components):
+        values = {
+            f"kind_{component.kind}": 1.0,
+            "position": index / max(len(components) - 1, 1),
+            "layer": component.layer / layers,
+            "components": math.log(len(components)) / _LOG_COMPONENTS,
+            "operations_share": cost.shares[index],
+            "parameters_share": parameters[index] / max(sum(parameters), 1),
+            **_statistics(component),
+            **_graph(component),
+            "target_reduction": target,
+            "tolerated_drop": (reward.max_drop or 0.0) / _DROP,
+        }
+        for name, value in values.items():
+            rows[index, _PLACES[name]] = value
+    return np.clip(rows, LOW, np.float32(1.0))
 
 
 def _statistics(component: Component) -> dict[str, float]:
@@ -90,4 +165,13 @@ def _statistics(component: Component) -> dict[str, float]:
         "kurtosis": math.log1p(max(statistics["kurtosis"], 0.0)) / _LOG_KURTOSIS,
         "sparsity": statistics["sparsity"],
         **{f"sqnr_{bits}": statistics[f"sqnr_{bits}"] / MAX_SQNR for bits in PROBE_BITS},
+    }
+
+
+def _graph(component: Component) -> dict[str, float]:
+    nodes, degree, skew = (component.statistics.get(name, 0.0) for name in GRAPH_STATISTICS)
+    return {
+        "nodes": math.log1p(max(nodes, 0.0)) / _LOG_NODES,
+        "mean_degree": math.log1p(max(degree, 0.0)) / _LOG_DEGREE,
+        "degree_skew": math.copysign(math.log1p(abs(skew)), skew) / _LOG_SKEW,
     }

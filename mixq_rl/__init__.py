@@ -10,6 +10,7 @@ from types import ModuleType
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluation_store import EvaluationStore, StoredEvaluator
 from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
 from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
@@ -23,6 +24,7 @@ __all__ = [
     "CachedEvaluator",
     "Component",
     "Evaluation",
+    "EvaluationStore",
     "Evaluator",
     "FineTuneEvaluator",
     "Graph",
@@ -33,6 +35,7 @@ __all__ = [
     "PostTrainingEvaluator",
     "QuantizableModel",
     "Schedule",
+    "StoredEvaluator",
     "SupernetEvaluator",
     "__version__",
     "build_model",

@@ -89,7 +89,7 @@ class CachedEvaluator:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.hits = 0
-        self._store: dict[tuple[int, ...], Evaluation] = {}
+        self._evaluations: dict[tuple[int, ...], Evaluation] = {}
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -104,9 +104,9 @@ class CachedEvaluator:
         return self.evaluator.reference
 
     @property
-    def store(self) -> Mapping[tuple[int, ...], Evaluation]:
-        """All evaluations made, by allocation, in the order of their first request."""
-        return self._store
+    def evaluations(self) -> Mapping[tuple[int, ...], Evaluation]:
+        """All evaluations asked for, by allocation, in the order of their first request."""
+        return self._evaluations
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
         """Return one evaluation for each allocation; those not yet known are made in one call.
@@ -115,8 +115,11 @@ class CachedEvaluator:
             BitWidthError: for bit-widths that are not on offer.
         """
         wanted = [check_allocation(self, allocation) for allocation in allocations]
-        new = [allocation for allocation in dict.fromkeys(wanted) if allocation not in self._store]
+        new = [allocation for allocation in dict.fromkeys(wanted) if allocation not in self._evaluations]
         if new:
-            self._store.update(zip(new, self.evaluator.evaluate(new), strict=True))
+            self._evaluations.update(zip(new, self._make(new), strict=True))
         self.hits += len(wanted) - len(new)
-        return [self._store[allocation] for allocation in wanted]
+        return [self._evaluations[allocation] for allocation in wanted]
+
+    def _make(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
+        return self.evaluator.evaluate(allocations)

@@ -1,9 +1,14 @@
 """Evaluators that execute a network on integers: they differ in where an allocation's weights come from."""
 
 import copy
+import hashlib
+import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TypeVar
+
+from torch import Tensor
 
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.errors import InputError
@@ -14,6 +19,7 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
 from mixq_rl.registry import Registry
 from mixq_rl.training import Progress, calibrate, class_probabilities, fine_tune, fit_supernet
+from mixq_rl.version import __version__
 
 __all__ = [
     "FineTuneEvaluator",
@@ -185,7 +191,37 @@ class IntegerEvaluator:
             BitWidthError: for bit-widths that are not on offer.
             SumOverflowError: if an int32 sum might overflow.
         """
-        return [self._evaluate(self.freeze(allocation)) for allocation in allocations]
+        return list(self.stream(allocations))
+
+    def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield what :meth:`evaluate` returns, one by one."""
+        return (self._evaluate(self.freeze(allocation)) for allocation in allocations)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the evaluations follow from, hashed: the network as prepared, the data, and how they are made."""
+        described = [
+            type(self).__qualname__,
+            list(self.bit_widths),
+            repr(self.scheme),
+            self.seed,
+            self.epochs,
+            self.timing_repeats,
+            [self.reference.accuracy, self.reference.bitops],
+            str(self.model),
+            __version__,
+        ]
+        digest = hashlib.sha256(json.dumps(described).encode())
+        task = self.task
+        tensors: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
+        tensors |= {"x": task.x, "edge_index": task.edge_index, "y": task.y}
+        tensors |= {f"{split} mask": mask for split, mask in task.masks.items()}
+        optional = {"edge_weight": task.edge_weight, "batch": task.batch}
+        tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+        for name, tensor in tensors.items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def _evaluate(self, model: IntegerModel) -> Evaluation:
         bits = model.input.range.bits

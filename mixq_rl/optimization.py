@@ -2,17 +2,16 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixq_rl.errors import InputError
-from mixq_rl.nn import QuantizableModel
 
-__all__ = ["Progress", "Schedule", "Score", "optimize"]
+__all__ = ["Progress", "Schedule", "Score", "Trainable", "optimize"]
 
 Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""
@@ -69,8 +68,25 @@ class Schedule:
         return self if epochs is None else replace(self, epochs=epochs)
 
 
+class Trainable(Protocol):
+    """What can be trained: a network, or whatever else has parameters, some of which may be quantizers' scales."""
+
+    @property
+    def quantizers(self) -> Sequence[nn.Module]: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def train(self) -> object: ...
+
+    def eval(self) -> object: ...
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object: ...
+
+
 def optimize(
-    model: QuantizableModel,
+    model: Trainable,
     schedule: Schedule,
     batches: Callable[[], Iterable[T]],
     loss: Callable[[T], Tensor],
@@ -123,7 +139,7 @@ def optimize(
     model.eval()
 
 
-def _optimizer(model: QuantizableModel, schedule: Schedule) -> torch.optim.Adam:
+def _optimizer(model: Trainable, schedule: Schedule) -> torch.optim.Adam:
     of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights = [parameter for parameter in trainable if id(parameter) not in of_quantizers]
@@ -152,6 +168,6 @@ def _decay(
 
 
 @torch.no_grad()
-def _scored(model: QuantizableModel, validate: Callable[[], Score]) -> Score:
+def _scored(model: Trainable, validate: Callable[[], Score]) -> Score:
     model.eval()
     return validate()

@@ -2,7 +2,7 @@
 
 from mixq_rl.nn.activations import Activation
 from mixq_rl.nn.combination import Add, Concatenate, Maximum
-from mixq_rl.nn.component import KINDS, PROBE_BITS, STATISTICS, Component
+from mixq_rl.nn.component import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, STATISTICS, Component
 from mixq_rl.nn.gat import GATConv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
@@ -17,8 +17,10 @@ from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
 
 __all__ = [
+    "GRAPH_STATISTICS",
     "INPUT",
     "KINDS",
+    "MAX_SQNR",
     "PROBE_BITS",
     "STATISTICS",
     "Activation",

@@ -7,9 +7,20 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from mixq_rl.graph import Graph
 from mixq_rl.quantization import ComponentKind, LearnedQuantizer
 
-__all__ = ["KINDS", "MAX_SQNR", "PROBE_BITS", "STATISTICS", "Component", "ComponentKind", "measure_statistics"]
+__all__ = [
+    "GRAPH_STATISTICS",
+    "KINDS",
+    "MAX_SQNR",
+    "PROBE_BITS",
+    "STATISTICS",
+    "Component",
+    "ComponentKind",
+    "measure_graph",
+    "measure_statistics",
+]
 
 KINDS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
@@ -24,6 +35,7 @@ STATISTICS = (
     "sparsity",
     *(f"sqnr_{bits}" for bits in PROBE_BITS),
 )
+GRAPH_STATISTICS = ("nodes", "mean_degree", "degree_skew")
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,9 @@ class Component:
         macs: multiply-accumulates it takes part in, as operand or as result.
         statistics: plain floats by the names in :data:`STATISTICS`: moments (kurtosis is 3 for a normal distribution),
             share of zeros, and the signal-to-quantization-noise ratio in dB at each of :data:`PROBE_BITS`, cut to
-            -:data:`MAX_SQNR` ... :data:`MAX_SQNR` (an exact representation has the upper bound).
+            -:data:`MAX_SQNR` ... :data:`MAX_SQNR` (an exact representation has the upper bound). Those of the graph,
+            by the names in :data:`GRAPH_STATISTICS`, may be missing: nodes (of several graphs, their mean number),
+            mean and skewness of the nodes' degrees.
     """
 
     name: str
@@ -71,3 +85,18 @@ def measure_statistics(x: Tensor, quantizer: LearnedQuantizer) -> dict[str, floa
         ratio = MAX_SQNR if error == 0 else float(-10 * torch.log10(torch.tensor(error, dtype=torch.float64)))
         statistics[f"sqnr_{bits}"] = max(-MAX_SQNR, min(MAX_SQNR, ratio))
     return statistics
+
+
+def measure_graph(graph: Graph) -> dict[str, float]:
+    """Return the statistics of a graph: what a component's cannot tell."""
+    degree = graph.edge_index[1].bincount(minlength=graph.num_nodes).double()
+    if not degree.numel():
+        return dict.fromkeys(GRAPH_STATISTICS, 0.0)
+    centred = degree - degree.mean()
+    variance = float(centred.square().mean())
+    skew = float(centred.pow(3).mean()) / variance**1.5 if variance > 0 else 0.0
+    return {
+        "nodes": graph.num_nodes / max(graph.num_graphs, 1),
+        "mean_degree": float(degree.mean()),
+        "degree_skew": skew,
+    }

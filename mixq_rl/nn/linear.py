@@ -93,11 +93,17 @@ class Linear(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        self.weight_quantizer.observe(self.folded()[0])
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
+        norm = self.norm
+        folded, shift = self.folded()
+        seen = self.weight_quantizer.observe(folded)
+        if seen is not folded:
+            weight, bias, norm = seen.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
         with operation(lambda: records.float_linear(self._names(x.name), x.values, self.weight), self.weight.device):
-            result = x.values @ self.weight
-            result = result if self.bias is None else result + self.bias
-            result = result if self.norm is None else self.norm(result)
+            result = x.values @ weight
+            result = result if bias is None else result + bias
+            result = result if norm is None else norm(result)
             result = result.relu() if self.relu else result
         return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
 

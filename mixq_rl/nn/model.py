@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
-from mixq_rl.nn.component import Component, measure_statistics
+from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
 from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Step, Symbol, Value
 from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
@@ -109,8 +109,8 @@ class QuantizableModel(nn.Module):
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
         if self.allocation is None:
-            if self.input.observer is not None:
-                self.input.observe(x if isinstance(x, Tensor) else x.to_dense())
+            if self.input.observer is not None or self.input.relaxation is not None:
+                x = self.input.observe(x if isinstance(x, Tensor) else x.to_dense())
             result = self._compute(Real(x, self.input.name), graph)
             assert isinstance(result, Real)
             return result.dense
@@ -204,6 +204,7 @@ class QuantizableModel(nn.Module):
     def observe(self, x: Tensor, graph: Tensor | Graph) -> tuple[Component, ...]:
         """Measure the components on a graph, keep them as :attr:`components`, and return them."""
         values, meter = self.capture(x, graph)
+        of_graph = measure_graph(graph if isinstance(graph, Graph) else Graph(graph, x.shape[0]))
         layers = list(dict.fromkeys(quantizer.name.rsplit(".", 1)[0] for quantizer in self.quantizers))
         self.components = tuple(
             Component(
@@ -216,7 +217,7 @@ class QuantizableModel(nn.Module):
                     for record in meter.records
                     if quantizer.name in (record.left, record.right, record.result)
                 ),
-                statistics=measure_statistics(values[quantizer.name], quantizer),
+                statistics={**measure_statistics(values[quantizer.name], quantizer), **of_graph},
             )
             for quantizer in self.quantizers
         )

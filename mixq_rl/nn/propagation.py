@@ -106,7 +106,7 @@ class Propagate(Operator):
         message = x.dense
         value = self.value(adjacency)
         if self.adjacency_quantizer is not None:
-            self.adjacency_quantizer.observe(value)
+            value = self.adjacency_quantizer.observe(value)
         names = self._names(x.name)
         with operation(lambda: records.float_aggregate(names, adjacency.csr, message), message.device):
             aggregate = adjacency.csr.matmul(value.to(message.dtype), message)

@@ -39,6 +39,9 @@ class LearnedQuantizer(nn.Module):
 
     Attributes:
         bits: the bit-width in force, or None.
+        observer: is shown the component's real values in the float forward; None: nobody is.
+        relaxation: makes of them what the float forward goes on with, as a differentiable search has it; None: they
+            stay as they are.
         scales: for each bit-width; none before calibration.
         row_exponent: with granularity ``ROW``, exponent of the rows' fixed-point magnitudes.
     """
@@ -61,6 +64,7 @@ class LearnedQuantizer(nn.Module):
         self.granularity = granularity
         self.bits: int | None = None
         self.observer: Callable[[Tensor], None] | None = None
+        self.relaxation: Callable[[Tensor], Tensor] | None = None
         self.scales = Scales()
         self.row_exponent: int | None = None
 
@@ -68,10 +72,10 @@ class LearnedQuantizer(nn.Module):
         return f"{self.name}, bits={self.bits}, granularity={self.granularity.value}"
 
     def observe(self, x: Tensor) -> Tensor:
-        """Show the component's real values to the observer, if there is one, and pass them on."""
+        """Show the component's real values to the observer, if there is one, and pass them on, relaxed if they are."""
         if self.observer is not None:
             self.observer(x)
-        return x
+        return x if self.relaxation is None else self.relaxation(x)
 
     def is_signed(self, x: Tensor) -> bool:
         """Return whether a quantizer fitted to ``x`` has negative integers."""

@@ -170,7 +170,7 @@ def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> 
 def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     folder, _ = runs
     names = {path.name for path in (folder / "one").iterdir() if not path.name.startswith("events.out.tfevents")}
-    assert names == {"config.json", "allocations.csv", "policy", "model", "pareto.png"}
+    assert names == {"config.json", "evaluations.sqlite", "allocations.csv", "policy", "model", "pareto.png"}
     config = json.loads((folder / "one" / "config.json").read_text())
     assert config["config"]["bits"] == [2, 4, 8]
     assert config["config"]["objective"] == "bitops"
@@ -230,16 +230,65 @@ def test_tensorboard_holds_the_search(runs: tuple[Path, list[str]]) -> None:
     events = EventAccumulator(str(folder / "one")).Reload()
     tags = events.Tags()
     names = ("reward_mean", "reward_best", "accuracy", "reduction", "hypervolume", "evaluations")
-    expected = {f"search/{name}" for name in (*names, "evaluations_per_second", "cache_hits")}
+    expected = {f"search/{name}" for name in (*names, "evaluations_per_second")}
     expected |= {f"bits/{name}" for name in ("conv1.input", "conv1.weight", "conv2.aggregate")}
-    expected |= {"rollout/ep_rew_mean", "train/entropy_loss"}
+    expected |= {"train/entropy_loss"}
     assert expected <= set(tags["scalars"])
     assert {"search/pareto", "final/pareto"} <= set(tags["images"])
     volumes = [event.value for event in events.Scalars("search/hypervolume")]
     assert volumes == sorted(volumes)
-    # Every episode is either a new evaluation or a hit.
-    last = {name: events.Scalars(f"search/{name}")[-1].value for name in ("evaluations", "cache_hits")}
-    assert last["evaluations"] + last["cache_hits"] == 72
+    steps = [event.step for event in events.Scalars("search/evaluations")]
+    assert steps == [event.value for event in events.Scalars("search/evaluations")]
+    assert steps[-1] == 72
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (["--max-drop", "1.5"], "greatest saving at most 1.5 points below float32"),
+        (["--max-reduction", "9"], "highest accuracy with at most"),
+    ],
+)
+def test_limits_are_searched_for_and_kept(
+    limit: list[str], words: str, runs: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, _ = runs
+    arguments = ["--dataset", str(folder / "graph.npz"), "--episodes", "24", *limit, "--run-dir", "run"]
+    text = run("train", *arguments, cwd=tmp_path, check=True).stdout
+    assert words in " ".join(text.split())
+    with (tmp_path / "run" / "allocations.csv").open() as file:
+        reference, *rows = csv.DictReader(file)
+    (best,) = [row for row in rows if row["best"] == "1"]
+    if "--max-reduction" in limit:
+        assert float(best["reduction"]) >= 9
+    else:
+        drop = float(reference["validation_accuracy"]) - float(best["validation_accuracy"])
+        others = [float(row["validation_accuracy"]) for row in rows]
+        assert drop <= 0.015 or max(others) == float(best["validation_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (["--max-drop", "1", "--max-bitops", "1e9"], "max_drop and max_bitops: a search has one limit"),
+        (["--max-drop", "-1"], "an accuracy drop of -0.01 is outside [0, 1]"),
+        (["--max-reduction", "0"], "a reduction to 0.0 times fewer bit operations"),
+        (["--max-bitops", "1e9", "--objective", "latency"], "choose one of the two"),
+    ],
+)
+def test_limits_that_make_no_sense_are_answered_with_one_line(limit: list[str], message: str, tmp_path: Path) -> None:
+    result = run("train", *limit, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_limits_out_of_reach_are_answered_with_what_is_in_reach(runs: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = runs
+    result = run("train", "--dataset", str(folder / "graph.npz"), "--max-reduction", "40", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "bit operations cannot be kept: allocations take" in result.stderr
+    assert "(4×)" in result.stderr
 
 
 def test_latency_is_searched_for_and_shown(runs: tuple[Path, list[str]]) -> None:

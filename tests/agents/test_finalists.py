@@ -6,6 +6,7 @@ from mixq_rl import Objective
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import hypervolume, pareto_front
 from mixq_rl.datasets import GraphTask
+from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluators import measure_reference
 
@@ -30,8 +31,8 @@ def test_spread_keeps_what_adds_most() -> None:
 def test_best_has_the_highest_reward_on_validation_whatever_the_test_says() -> None:
     # One octave of reduction is worth 2.5 points of accuracy: 1/4 against 0.1 / 0.1.
     rows = [finalist(4, 0.81, 0.9), finalist(8, 0.79, 0.1), finalist(16, 0.76, 0.9)]
-    assert best_finalist(rows, FLOAT) is rows[1]
-    assert best_finalist([rows[0], finalist(8, 0.78, 0.9)], FLOAT) is rows[0]
+    assert best_finalist(rows, FLOAT, TradeOff()) is rows[1]
+    assert best_finalist([rows[0], finalist(8, 0.78, 0.9)], FLOAT, TradeOff()) is rows[0]
 
 
 def test_best_goes_by_speed_up_where_latency_is_the_objective() -> None:
@@ -40,8 +41,18 @@ def test_best_goes_by_speed_up_where_latency_is_the_objective() -> None:
         replace(finalist(reduction, 0.79, 0.5), evaluation=replace(FLOAT, reduction=reduction, seconds=seconds))
         for reduction, seconds in ((4, 0.001), (16, 0.004))
     )
-    assert best_finalist([fast, slow], reference, Objective.LATENCY) is fast
-    assert best_finalist([fast, slow], reference) is slow
+    assert best_finalist([fast, slow], reference, TradeOff(Objective.LATENCY)) is fast
+    assert best_finalist([fast, slow], reference, TradeOff()) is slow
+
+
+def test_best_keeps_the_limits() -> None:
+    rows = [finalist(4, 0.81, 0.9), finalist(8, 0.79, 0.9), finalist(16, 0.76, 0.9)]
+    rows = [
+        replace(row, evaluation=replace(row.evaluation, bitops=FLOAT.bitops / row.evaluation.reduction)) for row in rows
+    ]
+    assert best_finalist(rows, FLOAT, MaxDrop(0.02)) is rows[1]
+    assert best_finalist(rows, FLOAT, MaxDrop(0.0)) is rows[0]
+    assert best_finalist(rows, FLOAT, MaxBitOps(250)) is rows[1]
 
 
 def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None:

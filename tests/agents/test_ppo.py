@@ -1,5 +1,5 @@
+import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium
@@ -9,37 +9,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mixq_rl
-from mixq_rl.agents import PPOAgent
-from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.agents import PPOAgent, PPOSettings
+from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
 from mixq_rl.errors import ArtifactError, BitWidthError, InputError
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.nn import STATISTICS, Component
-
-
-class LookupTable:
-    """An evaluator without a network: the weight costs most, and only there do 2 bits cost accuracy."""
-
-    bit_widths = (2, 4, 8)
-    reference = Evaluation((32, 32, 32, 32), 0.8, 288.0, 1.0, 4096.0, 1.0)
-
-    def __init__(self) -> None:
-        statistics = dict.fromkeys(STATISTICS, 0.1)
-        kinds = ("input", "weight", "message", "aggregate")
-        self.components = tuple(Component(f"conv1.{kind}", kind, 0, (4, 4), 10, statistics) for kind in kinds)
-
-    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        return [self._evaluate(tuple(allocation)) for allocation in allocations]
-
-    def _evaluate(self, allocation: tuple[int, ...]) -> Evaluation:
-        accuracy = 0.8 - (0.04 if allocation[1] == 2 else 0.0)
-        bitops = float(sum(allocation) + 5 * allocation[1])
-        return Evaluation(allocation, accuracy, bitops, self.reference.bitops / bitops, 1.0, 4096.0)
+from tests.lookup_table import LookupTable
 
 
 @pytest.fixture(scope="module")
 def agent() -> PPOAgent:
     env = gymnasium.make("mixq_rl/BitAllocation-v0", evaluator=LookupTable())
-    return PPOAgent(env, seed=0).learn(episodes=960)
+    return PPOAgent(env, seed=0).learn(episodes=60)
 
 
 def test_learns_the_optimum_of_a_lookup_table(agent: PPOAgent) -> None:
@@ -53,26 +32,80 @@ def test_preference_moves_the_allocation(agent: PPOAgent) -> None:
     assert accurate.accuracy == 0.8
 
 
-def test_learns_so_many_episodes(evaluator: mixq_rl.SupernetEvaluator) -> None:
-    finished = 0
+def test_learns_from_so_many_episodes_none_of_them_twice(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    env = BitAllocationEnv(evaluator)
+    agent = PPOAgent(env, seed=0)
+    batches: list[int] = []
+    for episodes in (5, 21):
+        agent.learn(episodes, watcher=lambda made: batches.append(len(made)))
+    assert len(env.evaluator.evaluations) == sum(batches) == 26
+    assert env.evaluator.hits == 0
 
-    class Counting(BitAllocationEnv):
-        def step(self, action):  # type: ignore[no-untyped-def]
-            nonlocal finished
-            result = super().step(action)
-            finished += result[2]
-            return result
 
-    agent = PPOAgent(Counting(evaluator), seed=0)
-    agent.learn(episodes=5)
-    assert finished == 5
-    agent.learn(episodes=40)
-    assert finished == 45
+def test_ends_when_everything_was_evaluated() -> None:
+    env = BitAllocationEnv(LookupTable())
+    PPOAgent(env, seed=0, settings=PPOSettings(rollouts=0, candidates=8, mutations=8)).learn(200)
+    assert len(env.evaluator.evaluations) == 3**4
+
+
+def test_begins_with_what_tells_components_apart() -> None:
+    env = BitAllocationEnv(LookupTable())
+    PPOAgent(env, seed=0).learn(8)
+    found = list(env.evaluator.evaluations)
+    assert found[:3] == [(2,) * 4, (4,) * 4, (8,) * 4]
+    assert set(found[3:7]) == {(2, 8, 8, 8), (8, 2, 8, 8), (8, 8, 2, 8), (8, 8, 8, 2)}
+
+
+def test_the_policy_learns_in_imagination(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    def change(rollouts: int) -> float:
+        agent = PPOAgent(BitAllocationEnv(evaluator), seed=0, settings=PPOSettings(rollouts=rollouts))
+        before = [parameter.clone() for parameter in agent._policy.parameters()]
+        agent.learn(12)
+        changes = [after - was for after, was in zip(agent._policy.parameters(), before, strict=True)]
+        return max(float(change.detach().abs().max()) for change in changes)
+
+    assert change(1) > 0
+    assert change(0) == 0
+
+
+def test_preferences_give_bit_operations_that_fall(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    agent = PPOAgent(BitAllocationEnv(evaluator), seed=0).learn(160)
+    allocations = [agent.allocate(evaluator, preference=step / 10) for step in range(11)]
+    bitops = [evaluation.bitops for evaluation in evaluator.evaluate(allocations)]
+    assert sum(after > before for before, after in itertools.pairwise(bitops)) <= 1
+    assert bitops[0] > bitops[-1]
+
+
+def test_max_drop_finds_the_cheapest_that_is_accurate_enough() -> None:
+    table = LookupTable()
+    env = BitAllocationEnv(table, reward=MaxDrop(0.003))
+    agent = PPOAgent(env, seed=0).learn(40)
+    assert agent.allocate(table) == (2, 4, 2, 2)
+
+
+def test_max_bitops_keeps_the_limit() -> None:
+    table = LookupTable()
+    env = BitAllocationEnv(table, reward=MaxBitOps(30.5))
+    before = len(env.evaluator.evaluations)
+    agent = PPOAgent(env, seed=0).learn(20)
+    made = list(env.evaluator.evaluations.values())[before:]
+    assert made
+    assert all(evaluation.bitops <= 30.5 for evaluation in made)
+    allocation = agent.allocate(table)
+    assert allocation[1] == 4
+    assert table.evaluate([allocation])[0].bitops <= 30.5
+
+
+def test_settings_out_of_bounds_are_refused() -> None:
+    with pytest.raises(InputError, match="setting batch of PPO is 0: at least 1 is needed"):
+        PPOSettings(batch=0)
+    with pytest.raises(InputError, match="setting optimism of PPO is -1"):
+        PPOSettings(optimism=-1)
 
 
 def test_same_seed_same_policy(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
     for name in ("one", "other"):
-        PPOAgent(BitAllocationEnv(evaluator), seed=4).learn(episodes=64).save(tmp_path / name)
+        PPOAgent(BitAllocationEnv(evaluator), seed=4).learn(episodes=20).save(tmp_path / name)
     one, other = (load_file(tmp_path / name / "policy.safetensors") for name in ("one", "other"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -89,17 +122,6 @@ def test_saved_and_loaded_allocates_the_same(
         loaded.learn(1)
 
 
-def test_updates_after_few_episodes_where_asked(evaluator: mixq_rl.SupernetEvaluator) -> None:
-    def weights(episodes_per_update: int) -> list[torch.Tensor]:
-        agent = PPOAgent(BitAllocationEnv(evaluator), seed=0, episodes_per_update=episodes_per_update)
-        before = [parameter.clone() for parameter in agent._policy.parameters()]
-        agent.learn(episodes=3)
-        return [after - was for after, was in zip(agent._policy.parameters(), before, strict=True)]
-
-    assert any(bool(change.any()) for change in weights(3))
-    assert not any(bool(change.any()) for change in weights(4))
-
-
 def test_neither_disturbs_nor_is_disturbed_by_the_global_generators(
     evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path
 ) -> None:
@@ -109,7 +131,7 @@ def test_neither_disturbs_nor_is_disturbed_by_the_global_generators(
         agent = PPOAgent(BitAllocationEnv(evaluator), seed=2)
         torch.rand(draws)
         np.random.rand(draws)
-        agent.learn(episodes=32).save(tmp_path / name)
+        agent.learn(episodes=16).save(tmp_path / name)
         assert torch.equal(torch.rand(1), torch.rand(draws + 1, generator=torch.Generator().manual_seed(1))[-1:])
         return load_file(tmp_path / name / "policy.safetensors")
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from mixq_rl import Objective
 from mixq_rl.agents.finalists import Finalist
 from mixq_rl.agents.tables import final_table, write_csv
+from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
 from mixq_rl.evaluation import Evaluation
 
 FLOAT = Evaluation((32,) * 9, 0.8, 16.0e9, 1.0, 512.0e9, 1.0)
@@ -24,7 +25,7 @@ TIMED = [
 def printed(rows: list[Finalist], width: int, objective: Objective = Objective.BITOPS) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(final_table(rows, rows[-1], objective))
+        console.print(final_table(rows, rows[-1], TradeOff(objective)))
     return capture.get()
 
 
@@ -83,3 +84,18 @@ def test_with_latency_the_csv_has_seconds_and_speed_ups(tmp_path: Path) -> None:
     assert list(second)[-9:] == names
     write_csv(tmp_path / "untimed.csv", TIMED, TIMED[1], names)
     assert "seconds" not in (tmp_path / "untimed.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [
+        (TradeOff(), "highest reward at preference 0.5"),
+        (MaxDrop(0.003), "greatest saving at most 0.3 points below float32"),
+        (MaxBitOps(1.2e9), "highest accuracy with at most 1.2e+09 bit operations"),
+    ],
+)
+def test_says_what_the_best_is_best_at(reward: Reward, words: str) -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(final_table(ROWS, ROWS[-1], reward))
+    assert words in " ".join(capture.get().split())

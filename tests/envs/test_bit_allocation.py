@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import stable_baselines3.common.env_checker
 from gymnasium.utils.env_checker import check_env
+from sb3_contrib import TRPO
 
 import mixq_rl
-from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.envs import BitAllocationEnv, BitCost, MaxBitOps, MaxDrop, Reward
 from mixq_rl.errors import InputError
+from mixq_rl.evaluation import Evaluation, Evaluator
+from tests.lookup_table import LookupTable
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_evaluations_are_remembered(env: BitAllocationEnv) -> None:
         env.reset(seed=0)
         for _ in range(9):
             env.step(0)
-    assert len(env.evaluator.store) == 1
+    assert len(env.evaluator.evaluations) == 1
     assert env.evaluator.hits == 1
 
 
@@ -118,3 +121,78 @@ def test_misuse_is_refused(env: BitAllocationEnv, evaluator: mixq_rl.SupernetEva
     empty.components = ()
     with pytest.raises(InputError, match="no components"):
         BitAllocationEnv(empty)
+
+
+def test_no_episode_exceeds_a_limit(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    cost, random = BitCost.measured(evaluator), np.random.default_rng(0)
+    levels = np.concatenate([[1e-9, 1e-6, 1e-3], np.linspace(0.01, 1, 22)])
+    for level in levels:
+        limit = cost.cheapest + level * (cost.dearest - cost.cheapest)
+        env = BitAllocationEnv(evaluator, reward=MaxBitOps(limit))
+        for _ in range(8):
+            env.reset()
+            terminated = False
+            while not terminated:
+                _, reward, terminated, _, info = env.step(random.choice(env.action_masks().nonzero()[0]))
+            assert info["evaluation"].bitops <= limit
+            assert info["preference"] == 0
+            assert reward == pytest.approx((info["evaluation"].accuracy - evaluator.reference.accuracy) / 0.1)
+
+
+def test_actions_that_would_exceed_the_limit_are_refused() -> None:
+    env = BitAllocationEnv(LookupTable(), reward=MaxBitOps(20.5))
+    env.reset()
+    assert env.action_masks().tolist() == [True, True, False]
+    with pytest.raises(gymnasium.error.InvalidAction, match=r"8 bits for 'conv1.input' would exceed the limit of 20.5"):
+        env.step(2)
+    env.step(1)
+    assert env.action_masks().tolist() == [True, False, False]
+
+
+def test_limits_out_of_reach_are_refused_with_what_is_in_reach() -> None:
+    with pytest.raises(InputError, match=r"limit of 17 .* take 18 \(16× fewer than float32\) to 72 \(4×\)"):
+        BitAllocationEnv(LookupTable(), reward=MaxBitOps(17.0))
+    env = BitAllocationEnv(LookupTable(), reward=MaxBitOps(18.0))
+    env.reset()
+    assert env.action_masks().tolist() == [True, False, False]
+
+
+def test_a_reward_that_knows_one_preference_sets_it() -> None:
+    assert BitAllocationEnv(LookupTable(), reward=MaxDrop(0.01)).reset()[1] == {"preference": 1.0}
+
+
+def test_observation_and_reward_can_be_replaced() -> None:
+    class Position:
+        low, high = np.zeros(1, dtype=np.float32), np.full(1, 4, dtype=np.float32)
+
+        def __init__(self, evaluator: Evaluator, cost: BitCost, reward: Reward) -> None: ...
+
+        def __call__(self, allocations, preferences):  # type: ignore[no-untyped-def]
+            return np.full((len(preferences), 1), np.asarray(allocations).shape[1], dtype=np.float32)
+
+    class Bits(Reward):
+        def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
+            return float(sum(evaluation.allocation))
+
+    env = BitAllocationEnv(LookupTable(), observation=Position, reward=Bits())
+    assert env.reset()[0].tolist() == [0]
+    rewards = [env.step(2)[:2] for _ in range(4)]
+    assert [(observation.tolist(), reward) for observation, reward in rewards] == [
+        ([1], 0),
+        ([2], 0),
+        ([3], 0),
+        ([4], 32),
+    ]
+    check_env(BitAllocationEnv(LookupTable(), observation=Position), skip_render_check=True)
+
+
+def test_an_algorithm_of_another_package_learns_on_it() -> None:
+    table = LookupTable()
+    env = gymnasium.make("mixq_rl/BitAllocation-v0", evaluator=table, preference=0.5)
+    agent = TRPO("MlpPolicy", env, n_steps=256, learning_rate=1e-2, gamma=1.0, gae_lambda=1.0, seed=0, device="cpu")
+    agent.learn(256 * 12)
+    observation, _ = env.reset()
+    terminated = False
+    while not terminated:
+        observation, _, terminated, _, info = env.step(agent.predict(observation, deterministic=True)[0])
+    assert info["evaluation"].allocation == (2, 4, 2, 2)

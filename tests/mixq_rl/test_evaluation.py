@@ -25,7 +25,7 @@ def test_cache_evaluates_nothing_twice(evaluator: mixq_rl.SupernetEvaluator) -> 
     again = cached.evaluate([four, two])
     assert asked == [two, four]
     assert first[0] is first[2] is again[1]
-    assert list(cached.store) == [two, four]
+    assert list(cached.evaluations) == [two, four]
     assert cached.hits == 3
 
 
@@ -42,4 +42,4 @@ def test_cache_refuses_wrong_allocations_before_any_is_evaluated(
     cached = mixq_rl.CachedEvaluator(evaluator)
     with pytest.raises(BitWidthError, match=message):
         cached.evaluate([[2] * 9, allocation])
-    assert not cached.store
+    assert not cached.evaluations

@@ -1,0 +1,221 @@
+"""Searches compared at equal numbers of distinct evaluations."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+from scipy.stats import t as student
+
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.run_folder import EVALUATIONS
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation_store import EvaluationStore, Problem
+
+__all__ = ["Trace", "compare_runs", "comparison_figure", "comparison_table", "estimate", "measures", "traces"]
+
+_CONFIDENCE = 0.95
+_POINTS = 48
+_DROPS = (0.3, 1.0)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One search, step by step.
+
+    Attributes:
+        search: its name: ``"ppo"``.
+        seed: of the search.
+        problem: what was searched.
+        evaluations: distinct, in the order they were asked for.
+    """
+
+    search: str
+    seed: int
+    problem: Problem
+    evaluations: tuple[Evaluation, ...]
+
+    @cached_property
+    def curve(self) -> tuple[float, ...]:
+        """The hypervolume after each evaluation."""
+        archive = ParetoArchive(self.problem.reference_accuracy)
+        volumes = []
+        for evaluation in self.evaluations:
+            archive.add([evaluation])
+            volumes.append(archive.hypervolume)
+        return tuple(volumes)
+
+    def hypervolume(self, count: int) -> float:
+        """Return the hypervolume of the first ``count`` evaluations, at least 1; of all if there are no more."""
+        return self.curve[:count][-1]
+
+    def best_reduction(self, count: int, drop: float) -> float:
+        """Return the greatest reduction at most ``drop`` below float32's accuracy, of the first ``count``; 1 if none.
+
+        Args:
+            count: of evaluations.
+            drop: in [0, 1].
+        """
+        least = self.problem.reference.accuracy - drop - 1e-9
+        return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.accuracy >= least)])
+
+    def area(self, count: int) -> float:
+        """Return the mean hypervolume after 1, 2, ..., ``count`` evaluations: the area under its curve, per step."""
+        volumes = self.curve[:count]
+        return float(np.mean([*volumes, *[volumes[-1]] * (count - len(volumes))]))
+
+
+def traces(store: EvaluationStore, fingerprint: str) -> list[Trace]:
+    """Return all searches that a store has of one evaluator."""
+    problem = store.problems()[fingerprint]
+    found = store.searches(fingerprint)
+    return [Trace(name, seed, problem, tuple(evaluations)) for (name, seed), evaluations in found.items()]
+
+
+def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
+    """Return the searches in run folders by problem; of one that several have, the longest.
+
+    Args:
+        folders: written by ``mixq-rl search`` or ``mixq-rl train``.
+
+    Raises:
+        InputError: for a folder without a store of evaluations, or with an empty one.
+        ArtifactError: for a damaged store.
+    """
+    longest: dict[tuple[str, str, int], Trace] = {}
+    for folder in folders:
+        path = folder / EVALUATIONS
+        if not path.is_file():
+            raise InputError(f"{str(folder)!r} holds no {EVALUATIONS}: name folders of mixq-rl search or train")
+        store = EvaluationStore(path)
+        for fingerprint in store.problems():
+            for trace in traces(store, fingerprint):
+                key = (fingerprint, trace.search, trace.seed)
+                if key not in longest or len(trace.evaluations) > len(longest[key].evaluations):
+                    longest[key] = trace
+        store.close()
+    if not longest:
+        raise InputError(f"no search has asked for an evaluation in {', '.join(str(folder) for folder in folders)}")
+    grouped: dict[str, list[Trace]] = {}
+    for (fingerprint, _, _), trace in longest.items():
+        grouped.setdefault(fingerprint, []).append(trace)
+    return grouped
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and half the width of its 95 % interval (Student's t over seeds); of one seed that is not known."""
+
+    mean: float
+    half_width: float
+    count: int
+
+    def text(self, digits: int) -> str:
+        """Return ``mean ± half width``."""
+        shown = f"{self.mean:.{digits}f}"
+        return shown if math.isnan(self.half_width) else f"{shown} ± {self.half_width:.{digits}f}"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Estimate the mean of a search over seeds."""
+    count = len(values)
+    if count < 2:
+        return Estimate(float(np.mean(values)), math.nan, count)
+    factor = float(student.ppf(0.5 + _CONFIDENCE / 2, count - 1))
+    return Estimate(float(np.mean(values)), factor * float(np.std(values, ddof=1)) / math.sqrt(count), count)
+
+
+def measures(trace: Trace, count: int) -> dict[str, float]:
+    """Return what searches are compared by, after ``count`` evaluations."""
+    return {
+        "hypervolume": trace.hypervolume(count),
+        **{f"reduction within {drop:g}": trace.best_reduction(count, drop / 100) for drop in _DROPS},
+        "area": trace.area(count),
+    }
+
+
+def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
+    """Return the table of one problem: a row for each search and budget that some seed of it has spent.
+
+    A search that ended before a budget is judged by what it had; budgets that none has spent are left out.
+
+    Args:
+        found: searches of one problem.
+        budgets: numbers of distinct evaluations.
+    """
+    problem = found[0].problem
+    table = Table(
+        title=f"{problem.name}: {len(problem.components)} components at {', '.join(map(str, problem.bit_widths))} bits",
+        caption="mean ± half of the 95 % interval over seeds; reductions at most so many points below float32;\n"
+        "area: mean hypervolume over the evaluations up to here",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("evaluations", "search", "seeds"):
+        table.add_column(heading, no_wrap=True)
+    longest = max(len(trace.evaluations) for trace in found)
+    names = sorted({trace.search for trace in found})
+    headings = list(measures(found[0], 1))
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for budget in [budget for budget in budgets if budget <= longest] or [longest]:
+        rows = []
+        for name in names:
+            own = [measures(trace, budget) for trace in found if trace.search == name]
+            entries = [estimate([row[heading] for row in own]) for heading in headings]
+            digits = [2 if heading.startswith("reduction") else 4 for heading in headings]
+            texts = [entry.text(places) for entry, places in zip(entries, digits, strict=True)]
+            rows.append((entries[0].mean, [name, str(len(own)), *texts]))
+        rows.sort(key=lambda row: -row[0])
+        for index, (_, row) in enumerate(rows):
+            table.add_row(str(budget) if not index else "", *row, end_section=index == len(rows) - 1)
+    return table
+
+
+def comparison_figure(
+    grouped: Sequence[Sequence[Trace]], *, best: Callable[[Problem], float | None] = lambda problem: None
+) -> Figure:
+    """Draw hypervolume against evaluations, a panel for each problem: means over seeds, 95 % intervals shaded.
+
+    Args:
+        grouped: searches of each problem.
+        best: the hypervolume of the problem's true front, where it is known; drawn as a line.
+    """
+    figure = Figure(figsize=(5.2 * len(grouped), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(grouped), squeeze=False)[0]
+    for axes, found in zip(panels, grouped, strict=True):
+        low = math.inf
+        for index, name in enumerate(sorted({trace.search for trace in found})):
+            own = [trace for trace in found if trace.search == name]
+            steps = _steps(max(len(trace.evaluations) for trace in own))
+            values = [estimate([trace.hypervolume(step) for trace in own]) for step in steps]
+            means = np.array([value.mean for value in values])
+            widths = np.nan_to_num([value.half_width for value in values])
+            color, width = f"C{index}", 2 if name == "ppo" else 1.2
+            axes.plot(steps, means, label=f"{name} ({len(own)})", color=color, linewidth=width)
+            axes.fill_between(steps, means - widths, means + widths, color=color, alpha=0.15, linewidth=0)
+            later = means[np.asarray(steps) >= min(16, steps[-1])]
+            low = min(low, float(later.min()))
+        problem = found[0].problem
+        top = best(problem)
+        if top is not None:
+            axes.axhline(top, color="black", linestyle="--", linewidth=1, label="true front")
+        axes.set_ylim(bottom=low - 0.01 * abs(low))
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("distinct evaluations")
+        axes.set_title(problem.name)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower right")
+    panels[0].set_ylabel("hypervolume in (log2 reduction, validation accuracy)")
+    return figure
+
+
+def _steps(count: int) -> list[int]:
+    """Return 1 ... ``count``, evenly spread on a logarithmic axis."""
+    return sorted({round(step) for step in np.geomspace(1, max(count, 1), _POINTS)})

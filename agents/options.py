@@ -1,0 +1,97 @@
+"""Options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixq_rl.datasets import datasets
+from mixq_rl.errors import BitWidthError
+from mixq_rl.evaluators import evaluators
+from mixq_rl.nn import models
+from mixq_rl.objective import Objective
+from mixq_rl.quantization import schemes
+
+__all__ = [
+    "Bits",
+    "DataRoot",
+    "Dataset",
+    "EvaluatorName",
+    "Fold",
+    "HiddenChannels",
+    "Layers",
+    "Model",
+    "ObjectiveName",
+    "RunDir",
+    "SchemeName",
+    "Seed",
+    "parse_bits",
+]
+
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs "
+        "(.npz, or .pt holding tensors)."
+    ),
+]
+Fold = Annotated[
+    int | None,
+    typer.Option(
+        help="Which of a dataset's splits, from 0, where it has several: of TUDataset, Chameleon, Squirrel and "
+        "your own graphs 10, of CSL 5.",
+        show_default="the first",
+    ),
+]
+Model = Annotated[str, typer.Option(help=f"{', '.join(models)}.")]
+Layers = Annotated[
+    int | None,
+    typer.Option(help="Number of graph layers.", show_default="2 to classify nodes; 4, of a gin 5, to classify graphs"),
+]
+HiddenChannels = Annotated[
+    int | None,
+    typer.Option(help="Width of the hidden layers.", show_default="64 or 128, as is usual for the model"),
+]
+Bits = Annotated[str, typer.Option(help="Bit-widths on offer, each within 1...8.")]
+ObjectiveName = Annotated[
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(Objective)}>",
+        help="What is to be saved: bit operations, or time. Time is measured on this machine under its present "
+        "load, so that two runs of one seed differ.",
+    ),
+]
+EvaluatorName = Annotated[
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(evaluators)}>",
+        help="Whose weights the search judges an allocation by. supernet: one network's, trained once for all of "
+        "them. fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32.",
+    ),
+]
+SchemeName = Annotated[
+    str,
+    typer.Option(
+        metavar=f"<{'|'.join(schemes)}>",
+        help="Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes "
+        "the nearest. The others follow the values in training, degree-quant with nodes protected by their degree.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")]
+DataRoot = Annotated[str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of the datasets' files.")]
+RunDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-seed<seed>-<time>"),
+]
+
+
+def parse_bits(text: str) -> tuple[int, ...]:
+    """Return the bit-widths in a list such as ``2,4,8``.
+
+    Raises:
+        BitWidthError: for anything else.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise BitWidthError(f"--bits {text!r} is not a list of whole numbers such as 2,4,8") from error

@@ -1,0 +1,91 @@
+"""What is searched: a network, the data it is for, and how its allocations are judged."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from mixq_rl.datasets import GraphTask, load_task
+from mixq_rl.errors import InputError
+from mixq_rl.evaluators import IntegerEvaluator, evaluators
+from mixq_rl.nn import QuantizableModel, build_model, models
+from mixq_rl.objective import Objective
+from mixq_rl.quantization import check_bit_widths, schemes
+from mixq_rl.training import Progress, fit
+
+__all__ = ["ProblemConfig", "Stage", "silent"]
+
+Stage = Callable[[str, str], AbstractContextManager[Progress]]
+"""Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
+
+_TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
+
+
+@contextmanager
+def silent(what: str, unit: str) -> Iterator[Progress]:
+    """A stage that shows nothing."""
+    yield lambda done, total: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemConfig:
+    """What makes an evaluator: two of one configuration on one machine are equal, unless time is the objective.
+
+    Attributes:
+        dataset: a name of :func:`mixq_rl.load_task`, or a path.
+        model: a name of :func:`mixq_rl.build_model`.
+        bits: the bit-widths on offer, each within 1...8.
+        seed: of weights, training, search and fine-tuning.
+        data_root: folder of the datasets' files.
+        hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
+        num_layers: number of layers; None: what is usual.
+        objective: what is saved: bit operations, or measured time.
+        fold: which of the dataset's splits, from 0, where it has several; None: the first.
+        evaluator: a name of :data:`mixq_rl.evaluators`: whose weights the search judges an allocation by.
+        scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
+
+    Raises:
+        InputError: for a value out of bounds, or an unknown model, objective, evaluator or scheme.
+    """
+
+    dataset: str = "citation"
+    model: str = "gcn"
+    bits: tuple[int, ...] = (2, 4, 8)
+    seed: int = 0
+    data_root: str = "data"
+    hidden_channels: int | None = None
+    num_layers: int | None = None
+    objective: Objective = Objective.BITOPS
+    fold: int | None = None
+    evaluator: str = "supernet"
+    scheme: str = "lsq"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
+        models[self.model], evaluators[self.evaluator], schemes[self.scheme]
+        object.__setattr__(self, "bits", check_bit_widths(self.bits))
+        object.__setattr__(self, "objective", Objective(self.objective))
+
+    def load(self) -> tuple[GraphTask, QuantizableModel]:
+        """Load the dataset and build the network for it, untrained."""
+        task = load_task(self.dataset, self.data_root, fold=self.fold)
+        model = build_model(
+            self.model, task, hidden_channels=self.hidden_channels, num_layers=self.num_layers, seed=self.seed
+        )
+        return task, model
+
+    def prepare(self, task: GraphTask, model: QuantizableModel, stage: Stage = silent) -> IntegerEvaluator:
+        """Train the network in float32, in place, and return the evaluator of its allocations."""
+        with stage("training in float32", "epochs") as progress:
+            fit(model, task, seed=self.seed, progress=progress)
+        kind = evaluators[self.evaluator]
+        with stage(kind.preparation, "epochs") as progress:
+            return kind(
+                model,
+                task,
+                bit_widths=self.bits,
+                scheme=schemes[self.scheme],
+                seed=self.seed,
+                timing_repeats=_TIMING_REPEATS[self.objective],
+                progress=progress,
+            )

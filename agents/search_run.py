@@ -1,0 +1,112 @@
+"""Searches of one problem, beside each other in one run folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixq_rl.agents.comparison import Trace, traces
+from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
+from mixq_rl.agents.run_folder import EVALUATIONS, claim
+from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
+from mixq_rl.envs import Reward, TradeOff
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.training import Progress
+
+__all__ = ["SearchPlan", "run_searches", "search"]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Which searches are run.
+
+    Attributes:
+        algorithms: names of :data:`~mixq_rl.agents.searches.searches`.
+        evaluations: budget of each: distinct allocations, at least 1.
+        seeds: of each algorithm, 0, 1, ..., at least 1.
+
+    Raises:
+        InputError: for a value out of bounds, or an unknown algorithm.
+    """
+
+    algorithms: Sequence[str] = ("ppo",)
+    evaluations: int = 256
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        for name in self.algorithms:
+            searches[name]
+        if self.evaluations < 1:
+            raise InputError(f"a budget of {self.evaluations} evaluations: at least 1 is needed")
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds: at least 1 is needed")
+
+
+def run_searches(config: ProblemConfig, plan: SearchPlan, run_dir: Path, stage: Stage = silent) -> list[Trace]:
+    """Run searches on the same evaluator, and keep every evaluation in the run folder's store.
+
+    A folder of the same configuration is gone on with: nothing that its store has is evaluated again, whether other
+    searches asked for it, or this one before it was killed; a search that was killed takes the same steps again.
+
+    Args:
+        config: of the problem.
+        plan: which searches.
+        run_dir: new, empty, or of the same configuration.
+        stage: told of each long stage.
+
+    Returns:
+        all searches in the folder, earlier ones among them.
+
+    Raises:
+        InputError: if the run folder is in use for something else, or the data are not what they should be.
+    """
+    with stage("loading the dataset", ""):
+        task, model = config.load()
+        claim(run_dir, "search", config, resumable=True)
+    evaluator = config.prepare(task, model, stage)
+    store = EvaluationStore(run_dir / EVALUATIONS)
+    stored = StoredEvaluator(evaluator, store)
+    majority = task.majority_accuracy("validation")
+    problem = Problem.of(evaluator, f"{config.model} on {task.name}", majority)
+    store.describe(stored.fingerprint, problem)
+    for name in plan.algorithms:
+        for seed in range(plan.seeds):
+            with stage(f"{name}, seed {seed}", "evaluations") as progress:
+                search(name, seed, stored, plan.evaluations, TradeOff(config.objective), majority, progress)
+    found = traces(store, stored.fingerprint)
+    store.close()
+    return found
+
+
+def search(
+    name: str,
+    seed: int,
+    stored: StoredEvaluator,
+    budget: int,
+    reward: Reward,
+    reference_accuracy: float,
+    progress: Progress | None = None,
+) -> None:
+    """Run one search on an evaluator with a store, which keeps what it asks for.
+
+    Args:
+        name: of the search.
+        seed: of the search.
+        stored: the evaluator.
+        budget: of distinct evaluations.
+        reward: what is wanted.
+        reference_accuracy: of the hypervolume's reference point.
+        progress: told (evaluations, budget).
+    """
+    done = 0
+
+    def watch(made: Sequence[Evaluation]) -> None:
+        nonlocal done
+        done += len(made)
+        stored.store.request(stored.fingerprint, name, seed, [evaluation.allocation for evaluation in made])
+        if progress is not None:
+            progress(done, budget)
+
+    budgeted = BudgetedEvaluator(stored, budget, watcher=watch)
+    run_search(name, SearchProblem(budgeted, seed, reward, reference_accuracy))

@@ -1,0 +1,40 @@
+"""Searches over allocations, each behind one protocol: PPO and its rivals."""
+
+from collections.abc import Callable
+
+from mixq_rl.agents.searches.budget import BudgetedEvaluator, BudgetSpent
+from mixq_rl.agents.searches.greedy import greedy
+from mixq_rl.agents.searches.optuna_samplers import nsga2, tpe
+from mixq_rl.agents.searches.ppo import ppo
+from mixq_rl.agents.searches.problem import SearchProblem
+from mixq_rl.agents.searches.random_sampling import random_sampling
+from mixq_rl.agents.searches.relaxed import relaxed
+from mixq_rl.agents.searches.uniform import uniform
+from mixq_rl.registry import Registry
+
+__all__ = ["BudgetSpent", "BudgetedEvaluator", "Search", "SearchProblem", "run_search", "searches"]
+
+Search = Callable[[SearchProblem], None]
+"""Asks the problem's evaluator for whatever it likes, until it is done or the budget is spent."""
+
+searches: Registry[Search] = Registry("algorithm")
+searches.register("ppo")(ppo)
+searches.register("uniform")(uniform)
+searches.register("random")(random_sampling)
+searches.register("greedy")(greedy)
+searches.register("tpe")(tpe)
+searches.register("nsga2")(nsga2)
+searches.register("relaxed")(relaxed)
+
+
+def run_search(name: str, problem: SearchProblem) -> None:
+    """Run a search to its end; what it found is in ``problem.evaluator.evaluations``.
+
+    Raises:
+        UnknownNameError: for a search that is not among ``searches``.
+    """
+    search = searches[name]
+    try:
+        search(problem)
+    except BudgetSpent:
+        return

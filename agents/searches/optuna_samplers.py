@@ -1,0 +1,45 @@
+"""Optuna's samplers for two objectives: what anyone can run in ten lines."""
+
+import warnings
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+
+from mixq_rl.agents.searches.problem import SearchProblem
+
+__all__ = ["nsga2", "tpe"]
+
+_TRIALS_PER_EVALUATION = 20
+
+
+def tpe(problem: SearchProblem) -> None:
+    """Tree-structured Parzen estimators for several objectives (Ozaki et al. 2022), of all components jointly.
+
+    ``multivariate=True`` is the one departure from Optuna's defaults: it finds no less here, and is many times faster.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler = TPESampler(seed=problem.seed, multivariate=True)
+    _optimize(problem, sampler)
+
+
+def nsga2(problem: SearchProblem) -> None:
+    """Non-dominated sorting genetic algorithm II (Deb et al. 2002), with Optuna's defaults."""
+    _optimize(problem, NSGAIISampler(seed=problem.seed))
+
+
+def _optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
+    """Maximise accuracy and log2 saving, until the budget is spent or next to nothing new is proposed any more."""
+    evaluator = problem.evaluator
+    names = [component.name for component in evaluator.components]
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler)
+        for _ in range(_TRIALS_PER_EVALUATION * evaluator.left):
+            trial = study.ask()
+            (evaluation,) = evaluator.evaluate([[trial.suggest_categorical(n, evaluator.bit_widths) for n in names]])
+            study.tell(trial, [evaluation.accuracy, problem.log_saving(evaluation)])
+    finally:
+        optuna.logging.set_verbosity(verbosity)

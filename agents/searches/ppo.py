@@ -1,0 +1,19 @@
+"""The agent, as a search among others."""
+
+from mixq_rl.agents.ppo import PPOAgent, PPOSettings
+from mixq_rl.agents.searches.problem import SearchProblem
+from mixq_rl.envs import BitAllocationEnv
+
+__all__ = ["ppo"]
+
+
+def ppo(problem: SearchProblem, settings: PPOSettings | None = None) -> None:
+    """Let a :class:`~mixq_rl.agents.PPOAgent` learn until the budget is spent."""
+    env = BitAllocationEnv(problem.evaluator, reward=problem.reward)
+    agent = PPOAgent(
+        env,
+        seed=problem.seed,
+        settings=settings or PPOSettings(),
+        reference_accuracy=problem.reference_accuracy,
+    )
+    agent.learn(max(problem.evaluator.left, 1))

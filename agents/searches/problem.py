@@ -1,0 +1,31 @@
+"""What every search is given."""
+
+import math
+from dataclasses import dataclass, field
+
+from mixq_rl.agents.searches.budget import BudgetedEvaluator
+from mixq_rl.envs import Reward, TradeOff
+from mixq_rl.evaluation import Evaluation
+
+__all__ = ["SearchProblem"]
+
+
+@dataclass(frozen=True)
+class SearchProblem:
+    """A search's whole knowledge of what it searches.
+
+    Attributes:
+        evaluator: says what allocations are worth, as long as the budget lasts.
+        seed: of all that the search draws.
+        reward: what is wanted; of the rivals, only PPO follows others than the trade-off.
+        reference_accuracy: of the hypervolume's reference point.
+    """
+
+    evaluator: BudgetedEvaluator
+    seed: int = 0
+    reward: Reward = field(default_factory=TradeOff)
+    reference_accuracy: float = 0.0
+
+    def log_saving(self, evaluation: Evaluation) -> float:
+        """Return log2 of what an evaluation saves."""
+        return math.log2(self.reward.objective.saving(evaluation, self.evaluator.reference))

@@ -1,0 +1,166 @@
+"""MixQ's differentiable search: bit-widths as a softmax, with a penalty on bits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl.agents.searches.problem import SearchProblem
+from mixq_rl.datasets import GraphInputs
+from mixq_rl.errors import InputError
+from mixq_rl.evaluators import IntegerEvaluator
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.optimization import Schedule, optimize
+from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
+from mixq_rl.quantization.quantizer import nonzero, row_magnitude
+from mixq_rl.randomness import seeded
+
+__all__ = ["relaxed"]
+
+_STEPS = 20
+_LEARNING_RATE = 0.3
+_LEAST_PENALTY, _GREATEST_PENALTY = 1e-3, 30.0
+_PENALTIES = 64
+
+
+def relaxed(problem: SearchProblem) -> None:
+    """Learn a softmax over bit-widths for each component, and evaluate the winners after each epoch.
+
+    After MixQ-GNN (ICDE 2025): in the float forward every component is the sum of its quantized values at all
+    bit-widths, weighted by the softmax; to the loss comes λ times the mean bits that this expects, weighted by
+    multiply-accumulates. One λ gives one trade-off: they are tried one after another, from 0.001 to 30, in an order
+    that covers the range for any budget. The weights are those that the evaluator judges allocations by, and stay.
+
+    Raises:
+        InputError: if the evaluator holds no network to differentiate.
+    """
+    evaluator = _network(problem.evaluator)
+    for index in range(_PENALTIES):
+        exponent = _van_der_corput(index)
+        penalty = _LEAST_PENALTY * (_GREATEST_PENALTY / _LEAST_PENALTY) ** exponent
+        mixture = _Mixture(evaluator.model, evaluator.bit_widths, whole_graph=evaluator.task.kind == "node")
+        _train(mixture, evaluator, problem, penalty, seed=problem.seed * _PENALTIES + index)
+
+
+def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProblem, penalty: float, seed: int) -> None:
+    task = evaluator.task
+    schedule = Schedule(epochs=_STEPS, learning_rate=_LEARNING_RATE, weight_decay=0.0, batch_size=64)
+    generator = torch.Generator().manual_seed(seed)
+    if task.kind == "graph":
+        batches = -(-int(task.masks["train"].sum()) // schedule.batch_size)
+        schedule = schedule.lasting(-(-_STEPS // batches))
+
+    def loss(inputs: GraphInputs) -> Tensor:
+        logits = mixture(inputs)
+        labels = nn.functional.cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
+        taught = nn.functional.cross_entropy(logits, evaluator.teacher[inputs.index])
+        return labels + taught + penalty * mixture.expected_bits() / MAX_BITS
+
+    with seeded(seed):
+        nn.init.normal_(mixture.logits, std=0.1)
+        optimize(
+            mixture,
+            schedule,
+            lambda: task.training_batches(generator, schedule.batch_size),
+            loss,
+            None,
+            lambda done, total: _evaluate(problem, mixture),
+        )
+
+
+def _evaluate(problem: SearchProblem, mixture: "_Mixture") -> None:
+    problem.evaluator.evaluate([mixture.winners()])
+
+
+class _Mixture(nn.Module):
+    """A network in float whose components are mixtures of their quantized values; only the weights of these learn."""
+
+    quantizers: tuple[LearnedQuantizer, ...] = ()
+
+    def __init__(self, model: QuantizableModel, bit_widths: Sequence[int], *, whole_graph: bool) -> None:
+        super().__init__()
+        self._model = [model]  # in a list: its parameters are not the mixture's
+        self._bit_widths = tuple(bit_widths)
+        self.logits = nn.Parameter(torch.zeros(len(model.quantizers), len(bit_widths)))
+        macs = torch.tensor([float(max(component.macs, 1)) for component in model.components])
+        self._shares = macs / macs.sum()
+        self._constant = {"weight", "adjacency", "input"} if whole_graph else {"weight"}
+        self._kept: dict[int, list[Tensor]] = {}
+
+    def forward(self, inputs: GraphInputs) -> Tensor:
+        (model,) = self._model
+        model.eval()
+        with self._relaxing(model), model.allocated(None):
+            logits: Tensor = model(inputs.x, inputs.graph)
+        return logits
+
+    def expected_bits(self) -> Tensor:
+        """Return the mean bit-width, by shares of multiply-accumulates."""
+        bits = torch.tensor(self._bit_widths, dtype=self.logits.dtype)
+        return (self._shares[:, None] * self.logits.softmax(dim=1) * bits).sum()
+
+    def winners(self) -> list[int]:
+        """Return the allocation of the most likely bit-widths."""
+        return [self._bit_widths[int(index)] for index in self.logits.argmax(dim=1)]
+
+    @contextmanager
+    def _relaxing(self, model: QuantizableModel) -> Iterator[None]:
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        for index, quantizer in enumerate(model.quantizers):
+            quantizer.relaxation = partial(self._mix, index=index, quantizer=quantizer)
+        try:
+            yield
+        finally:
+            for parameter in learned:
+                parameter.requires_grad_(True)
+            for quantizer in model.quantizers:
+                quantizer.relaxation = None
+
+    def _mix(self, x: Tensor, *, index: int, quantizer: LearnedQuantizer) -> Tensor:
+        quantized = self._kept.get(index) or [_quantized(_at(quantizer, b), x.detach()) for b in self._bit_widths]
+        if quantizer.kind in self._constant:
+            self._kept[index] = quantized
+        mixed = sum((s * q for s, q in zip(self.logits[index].softmax(dim=0), quantized, strict=True)), torch.zeros(()))
+        # Straight through: rounding has the gradient of the identity.
+        return mixed.to(x.dtype) + (x - x.detach())
+
+
+def _at(quantizer: LearnedQuantizer, bits: int) -> Quantizer:
+    before, quantizer.bits = quantizer.bits, bits
+    try:
+        return quantizer.quantizer()
+    finally:
+        quantizer.bits = before
+
+
+def _quantized(quantizer: Quantizer, x: Tensor) -> Tensor:
+    magnitude = nonzero(row_magnitude(x)) if quantizer.row_exponent is not None else torch.ones((), dtype=torch.float64)
+    integers = quantizer.integers(x.double() / magnitude).double() - quantizer.zero_point
+    return (integers * quantizer.scale * magnitude).to(x.dtype)
+
+
+def _network(evaluator: Any) -> IntegerEvaluator:
+    inner = evaluator
+    while not isinstance(inner, IntegerEvaluator):
+        inner = getattr(inner, "evaluator", None)
+        if inner is None:
+            raise InputError(
+                "the relaxed search differentiates through a network: it needs an evaluator that holds one, such as "
+                "mixq_rl.SupernetEvaluator"
+            )
+    return inner
+
+
+def _van_der_corput(index: int) -> float:
+    """Return the index with its binary digits behind the point, reversed: 0, 1/2, 1/4, 3/4, 1/8, ..."""
+    result, weight = 0.0, 0.5
+    while index:
+        result += weight * (index & 1)
+        index >>= 1
+        weight /= 2
+    return result

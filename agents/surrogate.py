@@ -1,0 +1,121 @@
+"""What allocations are likely to be worth, learned from those that were evaluated."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from mixq_rl.agents.gaussian_process import GaussianProcess
+from mixq_rl.evaluation import Evaluation, Evaluator
+from mixq_rl.nn import Component
+from mixq_rl.quantization import MAX_BITS
+
+__all__ = ["Surrogate"]
+
+_MOST_TUNED = 256
+_MOST_POINTS = 768
+_RIDGE = 1e-6
+
+
+class Surrogate:
+    """An evaluator that foretells: accuracy by a Gaussian process over log2 bits, what it costs by a sum over bits.
+
+    Costs (the inverses of both reductions, bytes, seconds) are fitted by least squares, as deviations from the
+    components' shares of multiply-accumulates, as small as the data allow: of a cost that does add up, n + 1
+    evaluations in general position give all.
+
+    Args:
+        evaluator: whose evaluations are foretold.
+        seed: of which observations are left out when there are too many.
+
+    Attributes:
+        fitted: whether it has learned from any evaluations.
+    """
+
+    def __init__(self, evaluator: Evaluator, seed: int = 0) -> None:
+        self._evaluator = evaluator
+        self._random = np.random.default_rng(seed)
+        self._accuracy = GaussianProcess(2 * len(evaluator.components))
+        self._tuned = 0
+        self.fitted = False
+        macs = np.array([max(component.macs, 1) for component in evaluator.components], dtype=np.float64)
+        self._shares = macs / macs.sum()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        return self._evaluator.components
+
+    @property
+    def bit_widths(self) -> tuple[int, ...]:
+        return tuple(self._evaluator.bit_widths)
+
+    @property
+    def reference(self) -> Evaluation:
+        return self._evaluator.reference
+
+    def fit(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn from evaluations, at least one."""
+        bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
+        costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
+        self._fit_costs(bits, np.array(costs, dtype=np.float64))
+        inputs, accuracy = _inputs(bits), torch.tensor([e.accuracy for e in evaluations], dtype=torch.float64)
+        if len(evaluations) >= 1.25 * self._tuned:
+            some = self._some(len(evaluations), _MOST_TUNED)
+            self._accuracy.tune(inputs[some], accuracy[some])
+            self._tuned = len(evaluations)
+        some = self._some(len(evaluations), _MOST_POINTS)
+        self._accuracy.fit(inputs[some], accuracy[some])
+        self.fitted = True
+
+    def predict(self, allocations: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and standard deviation of the accuracy of each of ``allocations`` ``[episodes, components]``."""
+        mean, deviation = self._accuracy.predict(_inputs(np.asarray(allocations, dtype=np.float64)))
+        return mean.numpy(), deviation.numpy()
+
+    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Return what is expected of each allocation."""
+        return self.foretell(allocations, self.predict(allocations)[0])
+
+    def foretell(self, allocations: Sequence[Sequence[int]], accuracy: NDArray[np.float64]) -> list[Evaluation]:
+        """Return what is expected of each allocation, but for its accuracy, which is given."""
+        reference, costs = self.reference, self._costs(np.asarray(allocations, dtype=np.float64))
+        return [
+            Evaluation(
+                allocation=tuple(int(bits) for bits in allocation),
+                accuracy=float(value),
+                bitops=reference.bitops * linear,
+                reduction=1 / linear,
+                product_bitops=reference.product_bitops * product,
+                product_reduction=1 / product,
+                bytes=round(size),
+                seconds=seconds,
+            )
+            for allocation, value, (linear, product, size, seconds) in zip(
+                allocations, accuracy, costs.tolist(), strict=True
+            )
+        ]
+
+    def _some(self, count: int, most: int) -> Tensor:
+        if count <= most:
+            return torch.arange(count)
+        return torch.from_numpy(np.sort(self._random.choice(count, most, replace=False)))
+
+    def _fit_costs(self, bits: NDArray[np.float64], costs: NDArray[np.float64]) -> None:
+        deviations = np.concatenate([bits * self._shares, np.zeros((len(bits), 2))], axis=1)
+        deviations[:, -2], deviations[:, -1] = bits @ self._shares, 1.0
+        penalty = np.full(deviations.shape[1], _RIDGE)
+        penalty[-2:] = 1e-3 * _RIDGE
+        left = deviations.T @ deviations + np.diag(penalty)
+        self._coefficients = np.linalg.solve(left, deviations.T @ costs)
+        self._least_costs = costs.min(axis=0) / MAX_BITS
+
+    def _costs(self, bits: NDArray[np.float64]) -> NDArray[np.float64]:
+        terms = np.concatenate([bits * self._shares, (bits @ self._shares)[:, None], np.ones((len(bits), 1))], axis=1)
+        return np.maximum(terms @ self._coefficients, self._least_costs)
+
+
+def _inputs(bits: NDArray[np.float64]) -> Tensor:
+    """Return what accuracies are smooth in, ``[episodes, 2 · components]``: log2 bits, and the step of the integers."""
+    return torch.from_numpy(np.concatenate([np.log2(bits) / np.log2(MAX_BITS), 4 * 2.0**-bits], axis=1))

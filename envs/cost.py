@@ -1,0 +1,134 @@
+"""What an allocation costs in bit operations, before it is executed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation import Evaluator
+from mixq_rl.nn import Component
+
+__all__ = ["BitCost", "probes"]
+
+# Coefficients are differences of measured sums: so much of the dearest allocation is left below a limit for their
+# rounding, and so much more is tolerated where they are checked.
+_ROUNDING = 1e-12
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class BitCost:
+    """Bit operations as a sum over components: fixed + Σ per_bit · bits, which the convention ``linear`` makes them.
+
+    Attributes:
+        per_bit: of each component, not negative.
+        bit_widths: on offer, ascending.
+        fixed: what no bit-width changes.
+    """
+
+    per_bit: tuple[float, ...]
+    bit_widths: tuple[int, ...]
+    fixed: float = 0.0
+
+    @classmethod
+    def estimated(cls, components: Sequence[Component], bit_widths: Sequence[int]) -> Self:
+        """Take the components' multiply-accumulates for costs: in proportions nearly right, in size meaningless."""
+        return cls(tuple(float(max(component.macs, 1)) for component in components), tuple(bit_widths))
+
+    @classmethod
+    def measured(cls, evaluator: Evaluator) -> Self:
+        """Find the costs from n + 2 evaluations: the dearest allocation, each component lowered, and the cheapest.
+
+        Args:
+            evaluator: of n components; wrap it in a :class:`~mixq_rl.CachedEvaluator` and these are not made again.
+
+        Raises:
+            InputError: if the cheapest allocation does not cost what the others foretell.
+        """
+        bits = tuple(evaluator.bit_widths)
+        low, high = bits[0], bits[-1]
+        evaluations = evaluator.evaluate(probes(len(evaluator.components), bits))
+        dearest, *others, cheapest = (evaluation.bitops for evaluation in evaluations)
+        per_bit = tuple(max(dearest - other, 0.0) / max(high - low, 1) for other in others)
+        cost = cls(per_bit, bits, dearest - high * sum(per_bit))
+        foretold = cost.fixed + low * sum(per_bit)
+        if abs(foretold - cheapest) > _TOLERANCE * dearest:
+            raise InputError(
+                f"{low} bits everywhere cost {cheapest:.6g} bit operations, though lowering components one by one "
+                f"foretells {foretold:.6g}: a limit cannot be kept where costs do not add up"
+            )
+        return cost
+
+    @property
+    def cheapest(self) -> float:
+        """Of all allocations."""
+        return self.fixed + self.bit_widths[0] * self._sum
+
+    @property
+    def dearest(self) -> float:
+        """Of all allocations."""
+        return self.fixed + self.bit_widths[-1] * self._sum
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of each component in what bits cost, ``[components]``; they sum to 1."""
+        return self._weights / max(self._sum, np.finfo(np.float64).tiny)
+
+    def spent(self, allocations: ArrayLike) -> NDArray[np.float64]:
+        """Return what the first t components cost, the fixed part included.
+
+        Args:
+            allocations: bit-widths, ``[..., t]``.
+
+        Returns:
+            ``[...]``.
+        """
+        bits = np.asarray(allocations, dtype=np.float64)
+        return np.asarray(self.fixed + bits @ self._weights[: bits.shape[-1]], dtype=np.float64)
+
+    def within(self, allocations: ArrayLike, limit: float) -> NDArray[np.bool_]:
+        """Return which bit-widths of the next component leave ``limit`` in reach.
+
+        The lowest always does, if so far no other rule was followed and the cheapest allocation keeps the limit.
+
+        Args:
+            allocations: bit-widths chosen so far, ``[..., t]``.
+            limit: bit operations of the whole allocation.
+
+        Returns:
+            ``[..., bit-widths]``.
+        """
+        bits = np.asarray(allocations, dtype=np.float64)
+        place, low = bits.shape[-1], self.bit_widths[0]
+        least = self.spent(bits) + low * self._weights[place + 1 :].sum()
+        totals = least[..., None] + self._weights[place] * np.asarray(self.bit_widths, dtype=np.float64)
+        allowed = np.asarray(totals <= limit - _ROUNDING * self.dearest)
+        allowed[..., 0] = True
+        return allowed
+
+    @cached_property
+    def _weights(self) -> NDArray[np.float64]:
+        return np.asarray(self.per_bit, dtype=np.float64)
+
+    @cached_property
+    def _sum(self) -> float:
+        return float(self._weights.sum())
+
+
+def probes(components: int, bit_widths: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return allocations that tell components apart: the highest bits, each component lowered to the lowest, all so.
+
+    Args:
+        components: their number n.
+        bit_widths: on offer, ascending.
+
+    Returns:
+        n + 2 allocations.
+    """
+    low, high = bit_widths[0], bit_widths[-1]
+    lowered = [tuple(low if index == place else high for index in range(components)) for place in range(components)]
+    return [(high,) * components, *lowered, (low,) * components]
