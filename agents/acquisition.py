@@ -15,6 +15,8 @@ __all__ = ["choose", "hypervolume_gain"]
 
 Allocation = tuple[int, ...]
 
+_PREFERENCES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
 
 def choose(
     candidates: Sequence[Allocation],
@@ -31,7 +33,8 @@ def choose(
 
     Each choice takes accuracies to be the surrogate's mean and so many of its deviations: optimism times the magnitude
     of a normal random number, the same for all candidates. If any preference makes sense, the candidate is taken that
-    adds most to the hypervolume, otherwise that of highest reward. Those chosen count with their mean for the next.
+    adds most to the hypervolume of what is known and, with its mean, what was chosen before; otherwise that of highest
+    reward.
 
     Args:
         candidates: distinct, none of them known.
@@ -51,8 +54,10 @@ def choose(
     chosen: list[Allocation] = []
     while len(chosen) < count:
         hoped = mean + optimism * abs(random.standard_normal()) * deviation
-        worth = _worth(surrogate.foretell(candidates, hoped), found, reward, surrogate.reference, reference_accuracy)
-        best = int(np.where(left, worth, -np.inf).argmax())
+        open_ = np.flatnonzero(left)
+        promised = surrogate.foretell([candidates[index] for index in open_], hoped[open_])
+        worth = _worth(promised, found, reward, surrogate.reference, reference_accuracy)
+        best = int(open_[worth.argmax()])
         chosen.append(candidates[best])
         found.append(expected[best])
         left[best] = False
@@ -79,13 +84,10 @@ def _worth(
     # Where none adds anything, the one that comes nearest to the front is the best guess.
     if gain.max() > 0:
         return gain
-    distances = [max(reward(e, reference, w) for e in found) for w in _PREFERENCES]
+    best = [max(reward(e, reference, w) for e in found) for w in _PREFERENCES]
     return np.array(
-        [max(reward(e, reference, w) - best for w, best in zip(_PREFERENCES, distances, strict=True)) for e in hoped]
+        [max(reward(e, reference, w) - known for w, known in zip(_PREFERENCES, best, strict=True)) for e in hoped]
     )
-
-
-_PREFERENCES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def hypervolume_gain(

@@ -126,12 +126,17 @@ def _search(
     layers: options.Layers = ProblemConfig.num_layers,
     hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
     bits: options.Bits = _BITS,
-    objective: options.ObjectiveName = ProblemConfig.objective.value,
     evaluator: options.EvaluatorName = ProblemConfig.evaluator,
     scheme: options.SchemeName = ProblemConfig.scheme,
     seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
     data_root: options.DataRoot = ProblemConfig.data_root,
-    run_dir: options.RunDir = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results: new, empty, or of the same configuration.",
+            show_default="runs/<dataset>-<model>-seed<seed>-<time>",
+        ),
+    ] = None,
 ) -> None:
     """Search one network's allocations by one algorithm or several, which share all evaluations, and compare them.
 
@@ -148,7 +153,6 @@ def _search(
         num_layers=layers,
         hidden_channels=hidden_channels,
         bits=options.parse_bits(bits),
-        objective=Objective(objective),
         evaluator=evaluator,
         scheme=scheme,
         seed=seed,

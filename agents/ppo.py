@@ -1,10 +1,11 @@
 """Proximal policy optimisation on the environment of bit allocation."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice, product
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeGuard
@@ -76,6 +77,8 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         least = {"batch": 1, "candidates": 1, "imagined": 2, "epochs": 1, "minibatches": 1}
+        if not self.widths:
+            raise InputError("widths of the policy are missing: name at least one hidden layer")
         for name, value in asdict(self).items():
             if name != "widths" and not value >= least.get(name, 0):
                 raise InputError(f"setting {name} of PPO is {value}: at least {least.get(name, 0)} is needed")
@@ -119,15 +122,15 @@ class PPOAgent:
         self._env: BitAllocationEnv = env.unwrapped
         evaluator = self._env.evaluator
         self.bit_widths = evaluator.bit_widths
-        self._features = list(FEATURES) if isinstance(self._env.observe, LayerStatistics) else None
-        self._observation = type(self._env.observe)
+        self._features = list(FEATURES) if self._env.observation is LayerStatistics else None
+        self._observation = self._env.observation
         self._reward: Reward | None = self._env.reward
         self._settings = settings
         self._reference_accuracy = reference_accuracy
         self._random = np.random.default_rng(seed)
         self._surrogate = Surrogate(evaluator, seed)
         self._global = RandomStream(seed)
-        horizon = len(evaluator.components)
+        steps = len(evaluator.components) * settings.imagined
         imagination = VectorizedBitAllocation(self._env, settings.imagined, evaluator=self._surrogate, seed=seed)
         self._ppo: MaskablePPO | None
         with self._global.active():
@@ -135,8 +138,8 @@ class PPOAgent:
                 MaskableActorCriticPolicy,
                 imagination,
                 learning_rate=settings.learning_rate,
-                n_steps=horizon,
-                batch_size=max(horizon * settings.imagined // settings.minibatches, 2),
+                n_steps=len(evaluator.components),
+                batch_size=_minibatch(steps, settings.minibatches),
                 n_epochs=settings.epochs,
                 gamma=1.0,
                 gae_lambda=1.0,
@@ -145,6 +148,7 @@ class PPOAgent:
                 seed=seed,
                 device="cpu",
             )
+        self._ppo.set_logger(Logger(folder=None, output_formats=[]))
         self._policy: MaskableActorCriticPolicy = self._ppo.policy
 
     def learn(self, episodes: int, *, watcher: Watcher | None = None, logger: Logger | None = None) -> Self:
@@ -213,7 +217,9 @@ class PPOAgent:
             InputError: if it learned with an observation of the user's own, which no other program could give it.
         """
         if self._features is None:
-            raise InputError(f"a policy that sees {self._observation.__name__} can only be used where that is known")
+            raise InputError(
+                "a policy that learned with an observation of your own can only be used where that is known"
+            )
         widths = [layer.out_features for layer in self._policy.mlp_extractor.policy_net if hasattr(layer, "weight")]
         config = {
             "algorithm": "MaskablePPO",
@@ -270,10 +276,11 @@ class PPOAgent:
     def _next_batch(self, most: int) -> list[Allocation]:
         """Return at most so many allocations to evaluate next; none if all have been."""
         known = self._env.evaluator.evaluations
-        if not known:
-            everywhere = len(self._env.evaluator.components)
-            uniform = [(bits,) * everywhere for bits in self.bit_widths]
-            return list(dict.fromkeys([*uniform, *probes(everywhere, self.bit_widths)]))[:most]
+        if self._env.reward.max_bitops is None:
+            first = probes(len(self._env.evaluator.components), self.bit_widths)
+            left = [allocation for allocation in first if allocation not in known]
+            if left:
+                return left[:most]
         if not self._surrogate.fitted:
             self._study()
         count = min(most, max(self._settings.batch, len(known) // 16))
@@ -299,20 +306,30 @@ class PPOAgent:
     def _best(self) -> list[Allocation]:
         """Return the allocations known to be best: the front, or those of highest reward."""
         reward, evaluator = self._env.reward, self._env.evaluator
-        known = evaluator.evaluations.values()
-        saving = partial(reward.objective.saving, reference=evaluator.reference)
-        best = pareto_front(known, saving)
-        if reward.preference is not None:
+        limit = math.inf if reward.max_bitops is None else reward.max_bitops
+        known = [evaluation for evaluation in evaluator.evaluations.values() if evaluation.bitops <= limit]
+        if reward.preference is None:
+            best = pareto_front(known, partial(reward.objective.saving, reference=evaluator.reference))
+        else:
             worth = partial(reward, reference=evaluator.reference, preference=reward.preference)
             best = heapq.nlargest(_BEST_BY_REWARD, known, key=worth)
         return [evaluation.allocation for evaluation in best]
 
-    def _untried(self) -> Iterator[Allocation]:
-        evaluator, limit = self._env.evaluator, self._env.reward.max_bitops
-        for allocation in product(self.bit_widths, repeat=len(evaluator.components)):
-            allowed = limit is None or self._env.cost.spent(allocation) <= limit
-            if allowed and allocation not in evaluator.evaluations:
-                yield allocation
+    def _untried(self, begun: Allocation = ()) -> Iterator[Allocation]:
+        """Yield the allocations that go on as ``begun``, are allowed, and were not evaluated."""
+        if len(begun) == len(self._env.evaluator.components):
+            if begun not in self._env.evaluator.evaluations:
+                yield begun
+            return
+        for bits, allowed in zip(self.bit_widths, self._env.masks([begun])[0], strict=True):
+            if allowed:
+                yield from self._untried((*begun, bits))
+
+
+def _minibatch(steps: int, count: int) -> int:
+    """Return the size of ``count`` minibatches or fewer, none of which has a single step: that has no deviation."""
+    size = max(-(-steps // count), 2)
+    return next(larger for larger in range(size, steps + 1) if steps % larger != 1)
 
 
 def _is_list_of_int(value: Any) -> TypeGuard[list[int]]:

@@ -12,6 +12,7 @@ from mixq_rl.envs import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.objective import Objective
 from mixq_rl.training import Progress
 
 __all__ = ["SearchPlan", "run_searches", "search"]
@@ -59,8 +60,11 @@ def run_searches(config: ProblemConfig, plan: SearchPlan, run_dir: Path, stage: 
         all searches in the folder, earlier ones among them.
 
     Raises:
-        InputError: if the run folder is in use for something else, or the data are not what they should be.
+        InputError: if the run folder is in use for something else, the data are not what they should be, or time is
+            the objective, by which searches are not compared.
     """
+    if config.objective is not Objective.BITOPS:
+        raise InputError("searches are compared by bit operations: the objective latency is for mixq-rl train")
     with stage("loading the dataset", ""):
         task, model = config.load()
         claim(run_dir, "search", config, resumable=True)

@@ -20,7 +20,9 @@ _RIDGE = 1e-6
 
 
 class Surrogate:
-    """An evaluator that foretells: accuracy by a Gaussian process over log2 bits, what it costs by a sum over bits.
+    """An evaluator that foretells: accuracy by a Gaussian process, what it costs by a sum over bits.
+
+    The process is over log2 bits and 2^-bits of each component.
 
     Costs (the inverses of both reductions, bytes, seconds) are fitted by least squares, as deviations from the
     components' shares of multiply-accumulates, as small as the data allow: of a cost that does add up, n + 1

@@ -124,9 +124,10 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent) -> RunResult:
     reward = config.reward(stored.reference)
     archive = ParetoArchive(majority, partial(config.objective.saving, reference=stored.reference))
     logger = configure(str(run_dir), ["tensorboard"])
+    name = "ppo" if reward == TradeOff() else f"ppo, {reward}"
     budgeted = BudgetedEvaluator(
         stored,
-        watcher=lambda made: store.request(stored.fingerprint, "ppo", config.seed, [e.allocation for e in made]),
+        watcher=lambda made: store.request(stored.fingerprint, name, config.seed, [e.allocation for e in made]),
     )
     with stage("searching", "episodes") as progress:
         env = BitAllocationEnv(budgeted, reward=reward)

@@ -14,7 +14,7 @@ import itertools
 import json
 import statistics
 import time
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from measuring import circumstances
 
 from mixq_rl.agents import BudgetedEvaluator, PPOSettings, ProblemConfig, SearchProblem, run_search, searches
 from mixq_rl.agents.comparison import Trace, estimate, measures
+from mixq_rl.agents.searches import BudgetSpent
 from mixq_rl.agents.searches.ppo import ppo
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
 
@@ -78,7 +79,9 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, data_root
             kind, _, options = algorithm.partition(":")
             if options:
                 given = (option.split("=") for option in options.split(","))
-                partial(ppo, settings=PPOSettings(**{key: json.loads(value) for key, value in given}))(search)
+                settings = PPOSettings(**{option: json.loads(value) for option, value in given})
+                with suppress(BudgetSpent):
+                    ppo(search, settings)
             else:
                 run_search(kind, search)
             trace = Trace(algorithm, seed, described, tuple(budgeted.evaluations.values()))

@@ -34,7 +34,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         preference: weight of the saving in the reward, in [0, 1]; None: drawn uniformly for each episode, unless the
             reward knows but one.
         reward: the formula; None: the trade-off with the reduction in bit operations. With a limit on bit operations
-            the environment first measures what each component's bits cost: n + 2 evaluations, all remembered.
+            the environment first measures what bits cost: an evaluation for each component and bit-width, remembered.
         observation: makes the observation of evaluator, cost and reward.
         render_mode: ``"ansi"`` or None.
 
@@ -42,6 +42,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         evaluator: with its memory.
         cost: what bits cost: measured if a limit is to be kept, otherwise estimated.
         reward: as given.
+        observation: as given.
         observe: makes observations.
 
     Raises:
@@ -72,6 +73,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
         self.reward = reward or TradeOff()
         self.cost = _cost(self.evaluator, self.reward)
+        self.observation = observation
         self.observe = observation(self.evaluator, self.cost, self.reward)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(self.observe.low, self.observe.high)

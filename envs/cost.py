@@ -41,26 +41,28 @@ class BitCost:
 
     @classmethod
     def measured(cls, evaluator: Evaluator) -> Self:
-        """Find the costs from n + 2 evaluations: the dearest allocation, each component lowered, and the cheapest.
+        """Find the costs from the evaluations of :func:`probes`.
 
         Args:
-            evaluator: of n components; wrap it in a :class:`~mixq_rl.CachedEvaluator` and these are not made again.
+            evaluator: wrap it in a :class:`~mixq_rl.CachedEvaluator` and these are not made again.
 
         Raises:
-            InputError: if the cheapest allocation does not cost what the others foretell.
+            InputError: if one bit-width everywhere does not cost what lowering single components foretells.
         """
         bits = tuple(evaluator.bit_widths)
         low, high = bits[0], bits[-1]
-        evaluations = evaluator.evaluate(probes(len(evaluator.components), bits))
-        dearest, *others, cheapest = (evaluation.bitops for evaluation in evaluations)
-        per_bit = tuple(max(dearest - other, 0.0) / max(high - low, 1) for other in others)
+        count = len(evaluator.components)
+        made = {e.allocation: e.bitops for e in evaluator.evaluate(probes(count, bits))}
+        dearest = made[(high,) * count]
+        per_bit = tuple(max(dearest - made[one], 0.0) / max(high - low, 1) for one in _lowered(count, low, high))
         cost = cls(per_bit, bits, dearest - high * sum(per_bit))
-        foretold = cost.fixed + low * sum(per_bit)
-        if abs(foretold - cheapest) > _TOLERANCE * dearest:
-            raise InputError(
-                f"{low} bits everywhere cost {cheapest:.6g} bit operations, though lowering components one by one "
-                f"foretells {foretold:.6g}: a limit cannot be kept where costs do not add up"
-            )
+        for width in bits:
+            found, foretold = made[(width,) * count], cost.fixed + width * sum(per_bit)
+            if abs(foretold - found) > _TOLERANCE * dearest:
+                raise InputError(
+                    f"{width} bits everywhere cost {found:.6g} bit operations, though lowering components one by one "
+                    f"foretells {foretold:.6g}: a limit cannot be kept where costs do not add up"
+                )
         return cost
 
     @property
@@ -120,15 +122,18 @@ class BitCost:
 
 
 def probes(components: int, bit_widths: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return allocations that tell components apart: the highest bits, each component lowered to the lowest, all so.
+    """Return allocations that tell components apart: each bit-width everywhere, and each component lowered by itself.
 
     Args:
         components: their number n.
-        bit_widths: on offer, ascending.
+        bit_widths: k on offer, ascending.
 
     Returns:
-        n + 2 allocations.
+        n + k distinct allocations; fewer where there is only one component or bit-width.
     """
-    low, high = bit_widths[0], bit_widths[-1]
-    lowered = [tuple(low if index == place else high for index in range(components)) for place in range(components)]
-    return [(high,) * components, *lowered, (low,) * components]
+    uniform = [(bits,) * components for bits in bit_widths]
+    return list(dict.fromkeys([*uniform, *_lowered(components, bit_widths[0], bit_widths[-1])]))
+
+
+def _lowered(components: int, low: int, high: int) -> list[tuple[int, ...]]:
+    return [tuple(low if index == place else high for index in range(components)) for place in range(components)]

@@ -63,12 +63,18 @@ class Problem:
 
 
 def fingerprint(evaluator: Evaluator) -> str:
-    """Return what tells an evaluator from others: its own ``fingerprint``, or one of its components and reference."""
+    """Return what tells an evaluator from others: its own ``fingerprint``, or one of its components and reference.
+
+    Evaluators that differ only in what they answer, such as lookup tables of the same components, need their own.
+    """
+    while isinstance(evaluator, CachedEvaluator):
+        evaluator = evaluator.evaluator
     own = getattr(evaluator, "fingerprint", None)
     if isinstance(own, str):
         return own
     reference = evaluator.reference
     content = [
+        type(evaluator).__qualname__,
         [[c.name, c.kind, c.layer, list(c.shape), c.macs, dict(c.statistics)] for c in evaluator.components],
         list(evaluator.bit_widths),
         [reference.accuracy, reference.bitops, reference.product_bitops],
@@ -169,7 +175,7 @@ class EvaluationStore:
 
 
 class StoredEvaluator(CachedEvaluator):
-    """Makes no evaluation that a store has, and adds each that it makes as soon as it is made.
+    """Makes no evaluation that a store had when it was opened, and adds each that it makes as soon as it is made.
 
     An evaluator that has a method ``stream``, which yields evaluations one by one, loses none of a batch when it is
     killed; of one that only has ``evaluate`` a batch is kept when it is complete.
@@ -185,6 +191,8 @@ class StoredEvaluator(CachedEvaluator):
     """
 
     def __init__(self, evaluator: Evaluator, store: EvaluationStore) -> None:
+        while isinstance(evaluator, CachedEvaluator):
+            evaluator = evaluator.evaluator
         super().__init__(evaluator)
         self.store = store
         self.fingerprint = fingerprint(evaluator)

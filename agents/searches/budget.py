@@ -47,7 +47,7 @@ class BudgetedEvaluator(CachedEvaluator):
         """Return one evaluation for each allocation, as far as the budget goes.
 
         Raises:
-            BudgetSpent: if it does not go far enough: those within it were evaluated; or if this was the last.
+            BudgetSpent: if it does not go far enough: those within it were evaluated; or if this was the last of it.
             BitWidthError: for bit-widths that are not on offer.
         """
         wanted = [check_allocation(self, allocation) for allocation in allocations]
@@ -56,6 +56,6 @@ class BudgetedEvaluator(CachedEvaluator):
             made = super().evaluate(new[: self.left])
             if self._watcher is not None:
                 self._watcher(made)
-            if not self.left:
+            if self.budget is not None and not self.left:
                 raise BudgetSpent
         return super().evaluate(wanted)

@@ -7,7 +7,7 @@ __all__ = ["greedy"]
 
 
 def greedy(problem: SearchProblem) -> None:
-    """Start from the highest bits and lower, step by step, the bits that cost least accuracy per bit operation saved.
+    """Start from the highest bits and lower, step by step, the bits that cost least accuracy per halving of the cost.
 
     Sensitivities are measured where they are needed: at each allocation on the way every component is lowered by one
     bit-width, and evaluated. It ends when all components have their lowest bits: of n components and k bit-widths

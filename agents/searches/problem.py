@@ -17,7 +17,7 @@ class SearchProblem:
     Attributes:
         evaluator: says what allocations are worth, as long as the budget lasts.
         seed: of all that the search draws.
-        reward: what is wanted; of the rivals, only PPO follows others than the trade-off.
+        reward: what is wanted; only PPO follows others than the trade-off.
         reference_accuracy: of the hypervolume's reference point.
     """
 

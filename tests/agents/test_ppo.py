@@ -1,5 +1,6 @@
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -9,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mixq_rl
-from mixq_rl.agents import PPOAgent, PPOSettings
+from mixq_rl.agents import BudgetedEvaluator, PPOAgent, PPOSettings
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
 from mixq_rl.errors import ArtifactError, BitWidthError, InputError
+from mixq_rl.evaluation import Evaluation
 from tests.lookup_table import LookupTable
 
 
@@ -51,6 +53,10 @@ def test_ends_when_everything_was_evaluated() -> None:
 def test_begins_with_what_tells_components_apart() -> None:
     env = BitAllocationEnv(LookupTable())
     PPOAgent(env, seed=0).learn(8)
+    assert len(env.evaluator.evaluations) == 8
+    env = BitAllocationEnv(LookupTable())
+    agent = PPOAgent(env, seed=0).learn(5)
+    agent.learn(3)
     found = list(env.evaluator.evaluations)
     assert found[:3] == [(2,) * 4, (4,) * 4, (8,) * 4]
     assert set(found[3:7]) == {(2, 8, 8, 8), (8, 2, 8, 8), (8, 8, 2, 8), (8, 8, 8, 2)}
@@ -94,6 +100,33 @@ def test_max_bitops_keeps_the_limit() -> None:
     allocation = agent.allocate(table)
     assert allocation[1] == 4
     assert table.evaluate([allocation])[0].bitops <= 30.5
+
+
+def test_a_limit_that_only_the_cheapest_keeps_ends_the_search_at_once() -> None:
+    class Deep(LookupTable):
+        reference = replace(LookupTable.reference, allocation=(32,) * 24)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.components = tuple(replace(self.components[0], name=f"c{place}") for place in range(24))
+
+        def _evaluate(self, allocation: tuple[int, ...]) -> Evaluation:
+            return replace(self.reference, allocation=allocation, bitops=float(sum(allocation)), reduction=2.0)
+
+    env = BitAllocationEnv(Deep(), reward=MaxBitOps(48.5))
+    before = len(env.evaluator.evaluations)
+    PPOAgent(env, seed=0, settings=PPOSettings(rollouts=1, candidates=8, mutations=8)).learn(50)
+    assert len(env.evaluator.evaluations) == before
+
+
+@pytest.mark.parametrize(("bits", "components"), [((8,), 4), ((2, 4, 8), 1)])
+def test_the_smallest_spaces_are_searched_whole(bits: tuple[int, ...], components: int) -> None:
+    table = LookupTable()
+    table.bit_widths, table.components = bits, table.components[:components]
+    table._evaluate = lambda allocation: replace(table.reference, allocation=allocation, reduction=4.0)  # type: ignore[method-assign]
+    budgeted = BudgetedEvaluator(table)
+    PPOAgent(BitAllocationEnv(budgeted), seed=0).learn(10)
+    assert len(budgeted.evaluations) == len(bits) ** components
 
 
 def test_settings_out_of_bounds_are_refused() -> None:

@@ -22,16 +22,18 @@ def test_measured_costs_foretell_every_allocation(evaluator: mixq_rl.SupernetEva
     assert cost.shares.sum() == pytest.approx(1)
 
 
-def test_measuring_takes_one_call_and_n_plus_2_evaluations() -> None:
+def test_measuring_takes_one_call() -> None:
     table = LookupTable()
     cost = BitCost.measured(table)
-    assert table.calls == [6]
+    assert table.calls == [7]
     assert cost == BitCost((1.0, 6.0, 1.0, 1.0), (2, 4, 8), 0.0)
 
 
 def test_probes_tell_components_apart() -> None:
     found = probes(3, (2, 4, 8))
-    assert found == [(8, 8, 8), (2, 8, 8), (8, 2, 8), (8, 8, 2), (2, 2, 2)]
+    assert found == [(2, 2, 2), (4, 4, 4), (8, 8, 8), (2, 8, 8), (8, 2, 8), (8, 8, 2)]
+    assert probes(1, (2, 4, 8)) == [(2,), (4,), (8,)]
+    assert probes(2, (8,)) == [(8, 8)]
 
 
 def test_costs_that_do_not_add_up_are_refused() -> None:
@@ -39,6 +41,12 @@ def test_costs_that_do_not_add_up_are_refused() -> None:
         def evaluate(self, allocations):  # type: ignore[no-untyped-def]
             return [replace(e, bitops=e.bitops - (set(e.allocation) == {2})) for e in super().evaluate(allocations)]
 
+    class Curved(LookupTable):
+        def evaluate(self, allocations):  # type: ignore[no-untyped-def]
+            return [replace(e, bitops=e.bitops + 3 * e.allocation.count(4)) for e in super().evaluate(allocations)]
+
+    with pytest.raises(InputError, match=r"4 bits everywhere cost 48 bit operations, though .* foretells 36"):
+        BitCost.measured(Curved())
     with pytest.raises(InputError, match=r"2 bits everywhere cost 17 bit operations, though .* foretells 18"):
         BitCost.measured(Rebate())
 

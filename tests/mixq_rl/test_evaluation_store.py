@@ -72,6 +72,7 @@ def test_fingerprints_tell_evaluators_apart(
 
     assert made() == made()
     assert len({made(), made(bits=(2, 8)), made(seed=1), evaluator.fingerprint, fingerprint(LookupTable())}) == 5
+    assert fingerprint(mixq_rl.CachedEvaluator(evaluator)) == evaluator.fingerprint
     other = copy.copy(LookupTable())
     other.bit_widths = (2, 4)
     assert fingerprint(other) != fingerprint(LookupTable())
