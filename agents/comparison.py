@@ -141,9 +141,9 @@ def measures(trace: Trace, count: int) -> dict[str, float]:
 
 
 def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
-    """Return the table of one problem: a row for each search and budget that some seed of it has spent.
+    """Return the table of one problem: a row for each search at each budget that some search has spent.
 
-    A search that ended before a budget is judged by what it had; budgets that none has spent are left out.
+    A search that ended before a budget, for whatever reason, is judged by what it had.
 
     Args:
         found: searches of one problem.
