@@ -54,7 +54,7 @@ def choose(
     chosen: list[Allocation] = []
     while len(chosen) < count:
         hoped = mean + optimism * abs(random.standard_normal()) * deviation
-        open_ = np.flatnonzero(left)
+        open_ = np.flatnonzero(left).tolist()
         promised = surrogate.foretell([candidates[index] for index in open_], hoped[open_])
         worth = _worth(promised, found, reward, surrogate.reference, reference_accuracy)
         best = int(open_[worth.argmax()])

@@ -49,10 +49,10 @@ class GaussianProcess:
             likelihood = 0.5 * targets @ weighted + factor.diagonal().log().sum()
             prior = (parameters[:-2] / 1.5).square().sum() + ((parameters[-1] + 4) / 2).square()
             loss: Tensor = likelihood + 0.5 * (prior + (parameters[-2] / 2).square())
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
+        optimizer.step(objective)
         if bool(parameters.isfinite().all()):
             self._log = parameters.detach().clamp(-_BOUND, _BOUND)
         self._steps = _LATER_STEPS

@@ -41,6 +41,7 @@ Allocation = tuple[int, ...]
 
 _VERSION = 2
 _BEST_BY_REWARD = 16
+_NEVER = 2**31
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ class PPOAgent:
         self._surrogate.fit(list(self._env.evaluator.evaluations.values()))
         steps = self._ppo.n_steps * self._settings.imagined * self._settings.rollouts
         if steps:
-            self._ppo.learn(steps, reset_num_timesteps=False, log_interval=None)
+            self._ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
 
     def _next_batch(self, most: int) -> list[Allocation]:
         """Return at most so many allocations to evaluate next; none if all have been."""

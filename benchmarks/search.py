@@ -158,7 +158,7 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
         axes.set_xscale("log", base=2)
         axes.set_xticks(BUDGETS, [str(budget) for budget in BUDGETS])
         axes.set_xlim(16, BUDGETS[-1])
-        axes.set_ylim(94, 100.1)
+        axes.set_ylim(94 if truth[name]["enumerated"] else 40, 100.1)
         axes.set_title(f"{name}, {PROBLEMS[name].model}")
         axes.set_xlabel("distinct evaluations")
         axes.grid(alpha=0.3)
