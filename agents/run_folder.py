@@ -67,7 +67,8 @@ def _check_same(run_dir: Path, document: dict[str, Any]) -> None:
     if kind != document["format"]:
         raise InputError(f"run folder {str(run_dir)!r} is of a {kind!r}: name a new or empty one with --run-dir")
     for name, value in document["config"].items():
-        if config.get(name) != value:
+        # Where the files of datasets lie makes no other run of it.
+        if name != "data_root" and config.get(name) != value:
             raise InputError(
                 f"run folder {str(run_dir)!r} has {name} {config.get(name)!r}, not {value!r}: name a new or empty one "
                 "with --run-dir"

@@ -81,6 +81,7 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
     config = ProblemConfig(dataset=str(folder / "graph.npz"), evaluator="post-training")
     plan = SearchPlan(("uniform",))
     run_searches(config, plan, folder / "mine")
+    run_searches(ProblemConfig(**{**vars(config), "data_root": "elsewhere"}), plan, folder / "mine")
     for change, message in (
         ({"model": "sage"}, "has model 'gcn', not 'sage'"),
         ({"bits": (4, 8)}, r"has bits \[2, 4, 8\], not \[4, 8\]"),
