@@ -31,8 +31,9 @@ def relaxed(problem: SearchProblem) -> None:
 
     After MixQ-GNN (ICDE 2025): in the float forward every component is the sum of its quantized values at all
     bit-widths, weighted by the softmax; to the loss comes λ times the mean bits that this expects, weighted by
-    multiply-accumulates. One λ gives one trade-off: they are tried one after another, from 0.001 to 30, in an order
-    that covers the range for any budget. The weights are those that the evaluator judges allocations by, and stay.
+    multiply-accumulates. One λ gives one trade-off: they are tried one after another between 0.001 and 30, the range
+    ever more finely; each may take as many evaluations as it has epochs. The network's weights, a supernet's for
+    example, stay as they are.
 
     Raises:
         InputError: if the evaluator holds no network to differentiate.
