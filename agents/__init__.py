@@ -1,6 +1,9 @@
 """PPO for bit allocation and its rivals, the runs that search and train, and the command line."""
 
+from mixq_rl.agents.allocation import allocate
 from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
+from mixq_rl.agents.policy_file import PolicyRecord
+from mixq_rl.agents.policy_run import PolicyPlan, train_policy
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.agents.search_run import SearchPlan, run_searches
@@ -12,15 +15,19 @@ __all__ = [
     "PPOAgent",
     "PPOSettings",
     "ParetoArchive",
+    "PolicyPlan",
+    "PolicyRecord",
     "ProblemConfig",
     "RunConfig",
     "RunResult",
     "SearchPlan",
     "SearchProblem",
+    "allocate",
     "hypervolume",
     "pareto_front",
     "run_search",
     "run_searches",
     "searches",
     "train",
+    "train_policy",
 ]

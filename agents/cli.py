@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -11,15 +13,20 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from mixq_rl.agents import options
+from mixq_rl.agents.allocation import PREFERENCE, allocate_for, check_wish, load_agent
 from mixq_rl.agents.comparison import Trace, compare_runs, comparison_figure, comparison_table
+from mixq_rl.agents.policy_run import PolicyPlan, train_policy
 from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.proposals import SWEEP
 from mixq_rl.agents.search_run import SearchPlan, run_searches
 from mixq_rl.agents.searches import searches
 from mixq_rl.agents.stages import Stages
-from mixq_rl.agents.tables import allocation_table, final_table
+from mixq_rl.agents.tables import allocation_table, bits_table, final_table, policy_table
 from mixq_rl.agents.training_run import RunConfig, train
 from mixq_rl.errors import InputError
+from mixq_rl.evaluation import CachedEvaluator
 from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
@@ -27,7 +34,7 @@ __all__ = ["app", "main"]
 _USAGE, _FAILURE, _INTERRUPTED = 2, 1, 130
 _PLAIN_WIDTH = 120
 _BITS = ",".join(str(width) for width in ProblemConfig.bits)
-_PPO = ["ppo"]
+_PPO, _DATASETS, _MODELS, _BITS_LIST = ["ppo"], [ProblemConfig.dataset], [ProblemConfig.model], [_BITS]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -49,15 +56,15 @@ def _root(
 
 @app.command("train")
 def _train(
-    dataset: options.Dataset = RunConfig.dataset,
+    dataset: options.Datasets = _DATASETS,
     fold: options.Fold = RunConfig.fold,
-    model: options.Model = RunConfig.model,
-    layers: options.Layers = RunConfig.num_layers,
+    model: options.Models = _MODELS,
+    layers: options.LayersList = None,
     hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
     episodes: Annotated[
         int, typer.Option(help="Episodes of the search; each evaluates an allocation not evaluated before.")
     ] = RunConfig.episodes,
-    bits: options.Bits = _BITS,
+    bits: options.BitsList = _BITS_LIST,
     max_drop: Annotated[
         float | None,
         typer.Option(help="Save as much as possible at most so many points below float32's accuracy: 0.3."),
@@ -75,13 +82,71 @@ def _train(
     scheme: options.SchemeName = RunConfig.scheme,
     seed: options.Seed = RunConfig.seed,
     data_root: options.DataRoot = RunConfig.data_root,
+    cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
 ) -> None:
-    """Train an agent on one dataset, and execute, fine-tune and measure what it finds.
+    """Train an agent on one dataset, and execute, fine-tune and measure what it finds; or one policy on several.
+
+    Several datasets, models, depths or sets of bit-widths make as many tasks as there are combinations. One policy
+    learns on all of them, for mixq-rl transfer and mixq-rl allocate to use elsewhere; no network is fine-tuned.
 
     Example: mixq-rl train --dataset Cora --data-root data --episodes 1000 --bits 2,4,8 --seed 0
+
+    Example: mixq-rl train --dataset citation --dataset Cora --model gcn --model sage --data-root data
     """
-    console = _console()
+    depths: list[int | None] = [*layers] if layers else [None]
+    configs = [
+        RunConfig(
+            dataset=one_dataset,
+            fold=fold,
+            model=one_model,
+            num_layers=one_depth,
+            hidden_channels=hidden_channels,
+            episodes=episodes,
+            bits=options.parse_bits(one_set),
+            max_drop=max_drop,
+            max_bitops=max_bitops,
+            max_reduction=max_reduction,
+            objective=Objective(objective),
+            evaluator=evaluator,
+            scheme=scheme,
+            seed=seed,
+            data_root=data_root,
+        )
+        for one_dataset, one_model, one_depth, one_set in product(dataset, model, depths, bits)
+    ]
+    if len(configs) == 1:
+        _run(configs[0], run_dir, cache)
+    else:
+        _learn(configs, run_dir, cache)
+
+
+@app.command("transfer")
+def _transfer(
+    policy: options.Policy = None,
+    dataset: options.Dataset = RunConfig.dataset,
+    fold: options.Fold = RunConfig.fold,
+    model: options.Model = RunConfig.model,
+    layers: options.Layers = RunConfig.num_layers,
+    hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
+    episodes: Annotated[
+        int,
+        typer.Option(help="Allocations to evaluate: the first 16 are the policy's; with more it goes on learning."),
+    ] = SWEEP,
+    bits: options.Bits = _BITS,
+    evaluator: options.EvaluatorName = RunConfig.evaluator,
+    scheme: options.SchemeName = RunConfig.scheme,
+    seed: options.Seed = RunConfig.seed,
+    data_root: options.DataRoot = RunConfig.data_root,
+    cache: options.Cache = options.CACHE,
+    run_dir: options.RunDir = None,
+) -> None:
+    """Use a policy that learned elsewhere on a dataset it has never seen; the results are those of mixq-rl train.
+
+    Example: mixq-rl transfer --policy runs/mine --dataset CiteSeer --data-root data
+
+    Example: mixq-rl transfer --dataset CiteSeer --data-root data --episodes 64
+    """
     config = RunConfig(
         dataset=dataset,
         fold=fold,
@@ -90,18 +155,99 @@ def _train(
         hidden_channels=hidden_channels,
         episodes=episodes,
         bits=options.parse_bits(bits),
-        max_drop=max_drop,
-        max_bitops=max_bitops,
-        max_reduction=max_reduction,
-        objective=Objective(objective),
         evaluator=evaluator,
         scheme=scheme,
         seed=seed,
         data_root=data_root,
+        policy="" if policy is None else str(policy),
     )
+    _run(config, run_dir, cache)
+
+
+@app.command("allocate")
+def _allocate(
+    policy: options.Policy = None,
+    dataset: options.Dataset = ProblemConfig.dataset,
+    fold: options.Fold = ProblemConfig.fold,
+    model: options.Model = ProblemConfig.model,
+    layers: options.Layers = ProblemConfig.num_layers,
+    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
+    preference: Annotated[
+        float | None,
+        typer.Option(help="From 0, accuracy alone, to 1, saving alone.", show_default=str(PREFERENCE)),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Or: points of accuracy below float32 that are tolerated after a short training: 1."),
+    ] = None,
+    bits: options.Bits = _BITS,
+    seed: options.Seed = ProblemConfig.seed,
+    data_root: options.DataRoot = ProblemConfig.data_root,
+    cache: options.Cache = options.CACHE,
+) -> None:
+    """Name bit-widths for a network at once: no search, no supernet, only the statistics of the float32 network.
+
+    Example: mixq-rl allocate --dataset CiteSeer --data-root data --preference 0.5
+
+    Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-drop 1
+    """
+    console = _console()
+    config = ProblemConfig(
+        dataset=dataset,
+        fold=fold,
+        model=model,
+        num_layers=layers,
+        hidden_channels=hidden_channels,
+        bits=options.parse_bits(bits),
+        evaluator="post-training" if max_drop is None else "fine-tune",
+        seed=seed,
+        data_root=data_root,
+    )
+    check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained
+    agent = load_agent(policy)
+    stages = Stages(console)
+    task, network = config.load()
+    evaluator = CachedEvaluator(config.prepare(task, network, stages, PreparationCache(cache)))
+    with stages("choosing bit-widths", ""):
+        chosen = allocate_for(evaluator, agent, preference, max_drop)
+        (evaluation,) = evaluator.evaluate([chosen])
+    names = [component.name for component in evaluator.components]
+    console.print(bits_table(f"{config.model} on {task.name}", names, chosen))
+    training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
+    console.print(
+        f"{evaluation.reduction:.1f}× fewer bit operations than float32; validation accuracy "
+        f"{100 * evaluation.accuracy:.1f} % {training}, of float32 {100 * evaluator.reference.accuracy:.1f} %",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if max_drop is not None and evaluation.accuracy < evaluator.reference.accuracy - max_drop / 100:
+        console.print(f"no allocation was found that keeps {max_drop:g} points", soft_wrap=True, highlight=False)
+
+
+def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Path) -> None:
+    """Train one policy on several tasks."""
+    for name in ("max_drop", "max_bitops", "max_reduction"):
+        if getattr(configs[0], name) is not None:
+            raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
+    if configs[0].objective is not Objective.BITOPS:
+        raise InputError("objective latency: a policy for several tasks learns to save bit operations")
+    names = [field.name for field in fields(ProblemConfig)]
+    tasks = tuple(ProblemConfig(**{name: getattr(config, name) for name in names}) for config in configs)
+    plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
+    console = _console()
+    folder = run_dir or Path("runs") / f"policy-{len(tasks)}-tasks-seed{plan.seed}-{_now()}"
+    where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
+    reached = train_policy(plan, folder, Stages(console, where), PreparationCache(cache))
+    console.print(policy_table(reached))
+    console.print(where, soft_wrap=True, highlight=False, markup=False)
+
+
+def _run(config: RunConfig, run_dir: Path | None, cache: Path) -> None:
+    """Carry out one run and print what it found."""
+    console = _console()
     folder = run_dir or _default_run_dir(config)
     where = f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
-    result = train(config, folder, Stages(console, where))
+    result = train(config, folder, Stages(console, where), PreparationCache(cache))
     reward = config.reward(result.finalists[0].evaluation)
     console.print(final_table(result.finalists, result.best, reward))
     console.print(allocation_table(result.components, result.best))
@@ -130,6 +276,7 @@ def _search(
     scheme: options.SchemeName = ProblemConfig.scheme,
     seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
     data_root: options.DataRoot = ProblemConfig.data_root,
+    cache: options.Cache = options.CACHE,
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -159,7 +306,7 @@ def _search(
         data_root=data_root,
     )
     folder = run_dir or _default_run_dir(config)
-    found = run_searches(config, plan, folder, Stages(console, f"run folder: {folder}"))
+    found = run_searches(config, plan, folder, Stages(console, f"run folder: {folder}"), PreparationCache(cache))
     console.print(comparison_table(found, _budgets(found)))
     console.print(f"run folder: {folder}", soft_wrap=True, highlight=False, markup=False)
 
@@ -223,8 +370,12 @@ def _budgets(found: Sequence[Trace]) -> list[int]:
 
 def _default_run_dir(config: ProblemConfig) -> Path:
     dataset = Path(config.dataset).stem.replace(":", "-")  # of tu:NAME, which not every file system takes
-    name = f"{dataset}-{config.model}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{dataset}-{config.model}-seed{config.seed}-{_now()}"
     return Path("runs") / name
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _tensorboard() -> str:

@@ -13,28 +13,39 @@ from mixq_rl.objective import Objective
 from mixq_rl.quantization import schemes
 
 __all__ = [
+    "CACHE",
     "Bits",
+    "BitsList",
+    "Cache",
     "DataRoot",
     "Dataset",
+    "Datasets",
     "EvaluatorName",
     "Fold",
     "HiddenChannels",
     "Layers",
+    "LayersList",
     "Model",
+    "Models",
     "ObjectiveName",
+    "Policy",
     "RunDir",
     "SchemeName",
     "Seed",
     "parse_bits",
 ]
 
-Dataset = Annotated[
-    str,
-    typer.Option(
-        help=f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs "
-        "(.npz, or .pt holding tensors)."
-    ),
-]
+_DATASET = (
+    f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs (.npz, or .pt "
+    "holding tensors)."
+)
+_MODEL = f"{', '.join(models)}."
+_LAYERS, _USUAL_LAYERS = "Number of graph layers.", "2 to classify nodes; 4, of a gin 5, to classify graphs"
+_BITS = "Bit-widths on offer, each within 1...8."
+_SEVERAL = " May be given several times: one policy then learns on all combinations."
+
+Dataset = Annotated[str, typer.Option(help=_DATASET)]
+Datasets = Annotated[list[str], typer.Option("--dataset", help=_DATASET + _SEVERAL)]
 Fold = Annotated[
     int | None,
     typer.Option(
@@ -43,16 +54,30 @@ Fold = Annotated[
         show_default="the first",
     ),
 ]
-Model = Annotated[str, typer.Option(help=f"{', '.join(models)}.")]
-Layers = Annotated[
-    int | None,
-    typer.Option(help="Number of graph layers.", show_default="2 to classify nodes; 4, of a gin 5, to classify graphs"),
-]
+Model = Annotated[str, typer.Option(help=_MODEL)]
+Models = Annotated[list[str], typer.Option("--model", help=_MODEL + _SEVERAL)]
+Layers = Annotated[int | None, typer.Option(help=_LAYERS, show_default=_USUAL_LAYERS)]
+LayersList = Annotated[list[int] | None, typer.Option("--layers", help=_LAYERS + _SEVERAL, show_default=_USUAL_LAYERS)]
 HiddenChannels = Annotated[
     int | None,
     typer.Option(help="Width of the hidden layers.", show_default="64 or 128, as is usual for the model"),
 ]
-Bits = Annotated[str, typer.Option(help="Bit-widths on offer, each within 1...8.")]
+Bits = Annotated[str, typer.Option(help=_BITS)]
+BitsList = Annotated[list[str], typer.Option("--bits", help=_BITS + _SEVERAL)]
+Cache = Annotated[
+    Path,
+    typer.Option(
+        envvar="MIXQ_RL_CACHE",
+        help="Folder of networks that were trained before, found by all that they follow from: none is trained twice.",
+    ),
+]
+Policy = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of a policy, or of the run that trained it.", show_default="the one that comes with the package"
+    ),
+]
+CACHE = Path("runs/prepared")
 ObjectiveName = Annotated[
     str,
     typer.Option(

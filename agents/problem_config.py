@@ -1,14 +1,17 @@
 """What is searched: a network, the data it is for, and how its allocations are judged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.errors import InputError
 from mixq_rl.evaluators import IntegerEvaluator, evaluators
 from mixq_rl.nn import QuantizableModel, build_model, models
 from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import Preparation, PreparationCache, load_state
 from mixq_rl.quantization import check_bit_widths, schemes
 from mixq_rl.training import Progress, fit
 
@@ -74,18 +77,67 @@ class ProblemConfig:
         )
         return task, model
 
-    def prepare(self, task: GraphTask, model: QuantizableModel, stage: Stage = silent) -> IntegerEvaluator:
-        """Train the network in float32, in place, and return the evaluator of its allocations."""
+    def prepare(
+        self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None
+    ) -> IntegerEvaluator:
+        """Train the network in float32, in place, and return the evaluator of its allocations.
+
+        Args:
+            task: as of :meth:`load`.
+            model: untrained, as of :meth:`load`.
+            stage: told of each long stage.
+            cache: has what was prepared before, and keeps what is prepared now; None: everything is trained.
+
+        Raises:
+            InputError: if the cache cannot be written.
+        """
+        if cache is None:
+            return self._train(task, model, stage)
+        key = cache.key(
+            model,
+            task,
+            evaluator=evaluators[self.evaluator],
+            bit_widths=self.bits,
+            scheme=schemes[self.scheme],
+            seed=self.seed,
+        )
+        known = cache.get(key)
+        if known is not None:
+            with stage("loading what was prepared", ""):
+                return self._restore(task, model, known)
+        cache.open()
+        evaluator = self._train(task, model, stage)
+        cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict()))
+        return evaluator
+
+    def _train(self, task: GraphTask, model: QuantizableModel, stage: Stage) -> IntegerEvaluator:
         with stage("training in float32", "epochs") as progress:
             fit(model, task, seed=self.seed, progress=progress)
-        kind = evaluators[self.evaluator]
-        with stage(kind.preparation, "epochs") as progress:
-            return kind(
-                model,
-                task,
-                bit_widths=self.bits,
-                scheme=schemes[self.scheme],
-                seed=self.seed,
-                timing_repeats=_TIMING_REPEATS[self.objective],
-                progress=progress,
-            )
+        with stage(evaluators[self.evaluator].preparation, "epochs") as progress:
+            return self._evaluator(task, model, progress=progress)
+
+    def _restore(self, task: GraphTask, model: QuantizableModel, known: Preparation) -> IntegerEvaluator:
+        load_state(model, known.float_state)
+        model.eval()
+        evaluator = self._evaluator(task, model, prepared=known.evaluator_state)
+        model.components = evaluator.components
+        return evaluator
+
+    def _evaluator(
+        self,
+        task: GraphTask,
+        model: QuantizableModel,
+        *,
+        progress: Progress | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> IntegerEvaluator:
+        return evaluators[self.evaluator](
+            model,
+            task,
+            bit_widths=self.bits,
+            scheme=schemes[self.scheme],
+            seed=self.seed,
+            timing_repeats=_TIMING_REPEATS[self.objective],
+            progress=progress,
+            prepared=prepared,
+        )

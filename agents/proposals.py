@@ -4,17 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
+from mixq_rl.agents.policy import AllocationPolicy, bits_of, masks_of
 from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.randomness import seeded
 
-__all__ = ["mutate", "roll_out"]
+__all__ = ["SWEEP", "mutate", "roll_out", "spread_preferences", "sweep"]
+
+SWEEP = 16
+"""How many allocations :func:`sweep` returns at most."""
 
 _MOST_CHANGES = 4.0
+_LIKELY, _DRAWN, _DIFFERENT = 8, 256, 3
+_DYADIC = np.concatenate([[0.5, 0.25, 0.75, 0.0, 1.0], *(np.arange(1, n, 2) / n for n in (8, 16, 32, 64, 128))])
+
+
+def spread_preferences(env: BitAllocationEnv, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return preferences for so many episodes, ``[count]``: one from each of equal parts of [0, 1], shuffled.
+
+    Of a reward that knows but one preference they are all that.
+    """
+    if env.reward.preference is not None:
+        return np.full(count, env.reward.preference)
+    return random.permutation((np.arange(count) + random.random(count)) / count)
 
 
 def roll_out(
-    policy: MaskableActorCriticPolicy,
+    policy: AllocationPolicy,
     env: BitAllocationEnv,
     preferences: NDArray[np.float64],
     *,
@@ -31,21 +47,49 @@ def roll_out(
         strays: at random so many actions of an episode, on the average, are drawn uniformly instead: none in the first
             episode, twice as many in the last.
     """
-    widths = np.asarray(env.evaluator.bit_widths)
     components = len(env.evaluator.components)
     allocations = np.zeros((len(preferences), 0), dtype=np.int64)
     rates = np.linspace(0, 2 * strays / components, len(preferences))
     if random is not None:
         rates = random.permutation(rates)
     for _ in range(components):
-        masks = env.masks(allocations)
+        masks = masks_of(env.masks(allocations), env.evaluator.bit_widths)
         observation = env.observe(allocations, preferences)
         actions, _ = policy.predict(observation, action_masks=masks, deterministic=random is None)
         if random is not None:
             uniform = np.where(masks, random.random(masks.shape), -1.0).argmax(axis=1)
             actions = np.where(random.random(len(rates)) < rates, uniform, actions)
-        allocations = np.concatenate([allocations, widths[actions][:, None]], axis=1)
+        allocations = np.concatenate([allocations, bits_of(actions)[:, None]], axis=1)
     return [tuple(allocation) for allocation in allocations.tolist()]
+
+
+def sweep(policy: AllocationPolicy, env: BitAllocationEnv, count: int = SWEEP) -> list[tuple[int, ...]]:
+    """Return at most so many distinct allocations that together should make a good front; the policy evaluates none.
+
+    First come up to 8 that are most likely at preferences that cover [0, 1] ever more finely, 1/2 to begin with. Then
+    come others that the policy draws at preferences above 1/2, where little accuracy buys or costs most: if possible
+    such as differ from all before in three components or more, because near copies of a mistake are mistakes. The same
+    policy and task give the same. Of a reward that knows but one preference all are for that.
+    """
+    random = np.random.default_rng(0)
+    likely, drawn_at = _DYADIC, spread_preferences(env, _DRAWN, random)
+    if env.reward.preference is None:
+        drawn_at = (1 + drawn_at) / 2
+    else:
+        likely = drawn_at[:1]
+    chosen = list(dict.fromkeys(roll_out(policy, env, likely)))[: min(count, _LIKELY)]
+    with seeded(0):
+        drawn = roll_out(policy, env, drawn_at, random=random)
+    for least in (_DIFFERENT, 1):
+        for allocation in drawn:
+            if len(chosen) < count and _distance(allocation, chosen) >= least:
+                chosen.append(allocation)
+    return chosen
+
+
+def _distance(allocation: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int:
+    """Return in how many components an allocation differs from the one of ``others`` that is most like it."""
+    return int((np.asarray(others) != np.asarray(allocation)).sum(axis=1).min())
 
 
 def mutate(

@@ -5,10 +5,12 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["EVALUATIONS", "claim"]
 
@@ -18,12 +20,12 @@ _VERSION = 3
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "sb3-contrib", "numpy")
 
 
-def claim(run_dir: Path, kind: str, config: ProblemConfig, *, resumable: bool = False) -> None:
+def claim(run_dir: Path, kind: str, config: "DataclassInstance", *, resumable: bool = False) -> None:
     """Make a folder this run's by writing ``config.json``.
 
     Args:
         run_dir: is created.
-        kind: of run: ``"run"`` or ``"search"``.
+        kind: of run: ``"run"``, ``"search"`` or ``"policy"``.
         config: of the run.
         resumable: whether a folder that holds a run of the same kind and configuration is taken as it is.
 

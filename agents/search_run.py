@@ -13,6 +13,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
 from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
 
 __all__ = ["SearchPlan", "run_searches", "search"]
@@ -44,7 +45,13 @@ class SearchPlan:
             raise InputError(f"{self.seeds} seeds: at least 1 is needed")
 
 
-def run_searches(config: ProblemConfig, plan: SearchPlan, run_dir: Path, stage: Stage = silent) -> list[Trace]:
+def run_searches(
+    config: ProblemConfig,
+    plan: SearchPlan,
+    run_dir: Path,
+    stage: Stage = silent,
+    cache: PreparationCache | None = None,
+) -> list[Trace]:
     """Run searches on the same evaluator, and keep every evaluation in the run folder's store.
 
     A folder of the same configuration is gone on with: nothing that its store has is evaluated again, whether other
@@ -55,6 +62,7 @@ def run_searches(config: ProblemConfig, plan: SearchPlan, run_dir: Path, stage: 
         plan: which searches.
         run_dir: new, empty, or of the same configuration.
         stage: told of each long stage.
+        cache: of prepared networks.
 
     Returns:
         all searches in the folder, earlier ones among them.
@@ -68,7 +76,7 @@ def run_searches(config: ProblemConfig, plan: SearchPlan, run_dir: Path, stage: 
     with stage("loading the dataset", ""):
         task, model = config.load()
         claim(run_dir, "search", config, resumable=True)
-    evaluator = config.prepare(task, model, stage)
+    evaluator = config.prepare(task, model, stage, cache)
     store = EvaluationStore(run_dir / EVALUATIONS)
     stored = StoredEvaluator(evaluator, store)
     majority = task.majority_accuracy("validation")

@@ -18,12 +18,12 @@ class Stages:
 
     Args:
         console: to draw on.
-        where: printed once the first stage has ended.
+        where: printed once the first stage has ended; None: nothing is.
     """
 
-    def __init__(self, console: Console, where: str) -> None:
+    def __init__(self, console: Console, where: str | None = None) -> None:
         self._console = console
-        self._where: str | None = where
+        self._where = where
 
     @contextmanager
     def __call__(self, what: str, unit: str) -> Iterator[training.Progress]:

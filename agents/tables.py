@@ -8,10 +8,11 @@ from rich import box
 from rich.table import Table
 
 from mixq_rl.agents.finalists import Finalist
+from mixq_rl.agents.policy_file import LearnedTask
 from mixq_rl.envs import Reward
 from mixq_rl.objective import Objective
 
-__all__ = ["allocation_table", "final_table", "write_csv"]
+__all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 _TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
@@ -67,11 +68,39 @@ def _choice(reward: Reward) -> str:
 
 def allocation_table(components: Sequence[str], best: Finalist) -> Table:
     """Return the bit-width of each component of the best network."""
-    table = Table(title=f"allocation of {best.label}")
+    return bits_table(f"allocation of {best.label}", components, best.evaluation.allocation)
+
+
+def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
+    """Return the bit-width of each component."""
+    table = Table(title=title)
     table.add_column("component", no_wrap=True)
     table.add_column("bits", justify="right")
-    for name, bits in zip(components, best.evaluation.allocation, strict=True):
+    for name, bits in zip(components, allocation, strict=True):
         table.add_row(name, str(bits))
+    return table
+
+
+def policy_table(reached: Sequence[LearnedTask]) -> Table:
+    """Return what was reached on each task that a policy learned on."""
+    table = Table(
+        title="one policy for all tasks",
+        caption="of the search, on validation data: hypervolume, and greatest reduction at most one point\n"
+        "below float32; policy: share of that hypervolume that its own 16 allocations have",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("task", no_wrap=True)
+    for heading in ("evaluated", "hypervolume", "reduction", "policy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for task in reached:
+        table.add_row(
+            task.task,
+            str(task.evaluations),
+            f"{task.hypervolume:.4f}",
+            f"{task.reduction:.1f}×",
+            f"{100 * task.swept / task.hypervolume:.1f} %" if task.swept is not None and task.hypervolume else "",
+        )
     return table
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from stable_baselines3.common.logger import Figure as LoggedFigure
 from stable_baselines3.common.logger import Logger, configure
 
+from mixq_rl.agents.allocation import load_agent
 from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import ParetoArchive, pareto_front
 from mixq_rl.agents.plots import pareto_figure
-from mixq_rl.agents.ppo import PPOAgent
+from mixq_rl.agents.policy_file import LearnedTask
+from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
+from mixq_rl.agents.proposals import SWEEP
 from mixq_rl.agents.run_folder import EVALUATIONS, claim
 from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.agents.tables import write_csv
@@ -23,6 +26,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
 from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import PreparationCache
 
 __all__ = ["RunConfig", "RunResult", "train"]
 
@@ -40,6 +44,9 @@ class RunConfig(ProblemConfig):
         max_drop: in points of accuracy below float32 that are tolerated.
         max_bitops: that the network may cost.
         max_reduction: as ``max_bitops``, by how many times fewer than float32.
+        policy: folder of a policy to start from, or of the run that trained it; empty: the one that comes with the
+            package. It is asked for 16 allocations first, and learns only if more episodes are wanted. None: the agent
+            starts from nothing.
         others: see :class:`~mixq_rl.agents.problem_config.ProblemConfig`.
 
     Raises:
@@ -50,6 +57,7 @@ class RunConfig(ProblemConfig):
     max_drop: float | None = None
     max_bitops: float | None = None
     max_reduction: float | None = None
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,7 +107,7 @@ class RunResult:
     run_dir: Path
 
 
-def train(config: RunConfig, run_dir: Path, stage: Stage = silent) -> RunResult:
+def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None) -> RunResult:
     """Carry out a run and write its folder.
 
     The folder holds ``config.json``, ``evaluations.sqlite``, ``allocations.csv``, ``policy/``, ``model/`` (the best
@@ -109,18 +117,21 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent) -> RunResult:
         config: of the run.
         run_dir: is created; must not hold anything.
         stage: told of each long stage.
+        cache: of prepared networks.
 
     Raises:
         InputError: if the run folder is in use, the data are not what they should be, or a limit cannot be kept.
+        ArtifactError: if the policy to start from cannot be read.
     """
+    start = None if config.policy is None else load_agent(config.policy or None)
     with stage("loading the dataset", ""):
         task, model = config.load()
         claim(run_dir, "run", config)
-    evaluator = config.prepare(task, model, stage)
+    evaluator = config.prepare(task, model, stage, cache)
     store = EvaluationStore(run_dir / EVALUATIONS)
     title, majority = f"{config.model} on {task.name}", task.majority_accuracy("validation")
-    stored = StoredEvaluator(evaluator, store)
-    store.describe(stored.fingerprint, Problem.of(evaluator, title, majority))
+    stored, problem = StoredEvaluator(evaluator, store), Problem.of(evaluator, title, majority)
+    store.describe(stored.fingerprint, problem)
     reward = config.reward(stored.reference)
     archive = ParetoArchive(majority, partial(config.objective.saving, reference=stored.reference))
     logger = configure(str(run_dir), ["tensorboard"])
@@ -131,9 +142,12 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent) -> RunResult:
     )
     with stage("searching", "episodes") as progress:
         env = BitAllocationEnv(budgeted, reward=reward)
-        agent = PPOAgent(env, seed=config.seed, reference_accuracy=majority)
+        settings = PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings()
+        agent = PPOAgent(env, seed=config.seed, settings=settings, reference_accuracy=majority, start=start)
         monitor = SearchMonitor(budgeted, archive, config.episodes, reward=reward, logger=logger, progress=progress)
-        agent.learn(config.episodes, watcher=monitor, logger=logger).save(run_dir / "policy")
+        agent.learn(config.episodes, watcher=monitor, logger=logger)
+    agent.record = agent.record.with_tasks([LearnedTask.of(problem, list(budgeted.evaluations.values()))])
+    agent.save(run_dir / "policy")
     with stage("fine-tuning", "epochs") as progress:
         found = _allowed(budgeted.evaluations.values(), reward)
         candidates = _candidates(config, pareto_front(found, archive.saving), archive)

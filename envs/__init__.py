@@ -4,11 +4,12 @@ import gymnasium
 
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
 from mixq_rl.envs.cost import BitCost
-from mixq_rl.envs.observation import FEATURES, LayerStatistics, Observation
+from mixq_rl.envs.observation import FEATURES, OBSERVATION_VERSION, LayerStatistics, Observation
 from mixq_rl.envs.reward import MaxBitOps, MaxDrop, Reward, TradeOff
 
 __all__ = [
     "FEATURES",
+    "OBSERVATION_VERSION",
     "BitAllocationEnv",
     "BitCost",
     "LayerStatistics",

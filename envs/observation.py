@@ -12,7 +12,7 @@ from mixq_rl.evaluation import Evaluator
 from mixq_rl.nn import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, Component
 from mixq_rl.quantization import MAX_BITS
 
-__all__ = ["FEATURES", "LOW", "LayerStatistics", "Observation"]
+__all__ = ["FEATURES", "LOW", "OBSERVATION_VERSION", "LayerStatistics", "Observation"]
 
 _LOG_KURTOSIS = math.log(1e6)
 _LOG_NODES = math.log(1e9)
@@ -39,6 +39,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "nodes": (0.0, 1.0),
     "mean_degree": (0.0, 1.0),
     "degree_skew": (-1.0, 1.0),
+    "lowest_bits": (0.0, 1.0),
+    "highest_bits": (0.0, 1.0),
     "previous_bits": (0.0, 1.0),
     "bits_before_previous": (0.0, 1.0),
     "mean_bits": (0.0, 1.0),
@@ -52,6 +54,9 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 FEATURES: tuple[str, ...] = tuple(_RANGES)
 """Names of the features of :class:`LayerStatistics`, in order; what each means is in ``docs/environment.md``."""
+
+OBSERVATION_VERSION = 1
+"""Rises whenever a feature of :class:`LayerStatistics` comes to mean something else."""
 
 LOW: NDArray[np.float32] = np.array([low for low, _ in _RANGES.values()], dtype=np.float32)
 """Lower bounds; the upper ones are all 1."""
@@ -149,6 +154,8 @@ def _static_features(evaluator: Evaluator, cost: BitCost, reward: Reward) -> NDA
             "parameters_share": parameters[index] / max(sum(parameters), 1),
             **_statistics(component),
             **_graph(component),
+            "lowest_bits": evaluator.bit_widths[0] / MAX_BITS,
+            "highest_bits": evaluator.bit_widths[-1] / MAX_BITS,
             "target_reduction": target,
             "tolerated_drop": (reward.max_drop or 0.0) / _DROP,
         }

@@ -1,11 +1,12 @@
 """Integer graph neural networks with a bit-width for every component, found by reinforcement learning.
 
-The engine is here. ``mixq_rl.envs`` (the Gymnasium environment) and ``mixq_rl.agents`` (training, command line) are
-imported on first use, so that the engine needs neither Gymnasium nor Stable-Baselines3.
+The engine is here. ``mixq_rl.envs`` (the Gymnasium environment) and ``mixq_rl.agents`` (training, command line, and
+:func:`~mixq_rl.agents.allocate`) are imported on first use, so that the engine needs neither Gymnasium nor
+Stable-Baselines3.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
@@ -17,6 +18,7 @@ from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
 from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
 
@@ -33,6 +35,7 @@ __all__ = [
     "Objective",
     "OpMeter",
     "PostTrainingEvaluator",
+    "PreparationCache",
     "QuantizableModel",
     "Schedule",
     "StoredEvaluator",
@@ -49,9 +52,12 @@ __all__ = [
 ]
 
 _SUBPACKAGES = ("envs", "agents")
+_OF_AGENTS = ("allocate",)
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"mixq_rl.{name}")
+    if name in _OF_AGENTS:
+        return getattr(importlib.import_module("mixq_rl.agents"), name)
     raise AttributeError(f"module 'mixq_rl' has no attribute {name!r}")

@@ -1,10 +1,8 @@
 """Evaluators that execute a network on integers: they differ in where an allocation's weights come from."""
 
 import copy
-import hashlib
-import json
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,6 +14,7 @@ from mixq_rl.evaluation import Evaluation, check_allocation
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.preparation_cache import content_hash, load_state, task_tensors
 from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
 from mixq_rl.registry import Registry
 from mixq_rl.training import Progress, calibrate, class_probabilities, fine_tune, fit_supernet
@@ -98,6 +97,8 @@ class IntegerEvaluator:
             accuracy and bit operations and is the warm-up, and the seconds are the median of so many after it.
             The reference is timed alike.
         progress: told after each epoch of the preparation.
+        prepared: ``state_dict`` of the :attr:`model` of an evaluator prepared before, for the same arguments: nothing
+            is trained, and the evaluator is that one again. None: what is needed is trained.
 
     Attributes:
         preparation: what :meth:`_prepare` does, for who waits for it.
@@ -113,6 +114,7 @@ class IntegerEvaluator:
     Raises:
         BitWidthError: for a bit-width outside 1...8.
         InputError: for less than one timing repeat.
+        ArtifactError: for a prepared state that is not one of this network at these bit-widths.
     """
 
     preparation = "calibrating"
@@ -128,6 +130,7 @@ class IntegerEvaluator:
         epochs: int | None = None,
         timing_repeats: int = 1,
         progress: Progress | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.task = task
         self.bit_widths = check_bit_widths(tuple(bit_widths))
@@ -143,11 +146,22 @@ class IntegerEvaluator:
         self.components = self.model.observe(inputs.x, inputs.graph)
         self.teacher = class_probabilities(self.model, task)
         self._features: dict[int, QTensor] = {}
-        self._prepare(progress)
+        if prepared is None:
+            self._prepare(progress)
+        else:
+            self._restore(prepared)
 
     def _prepare(self, progress: Progress | None) -> None:
         """Bring the copy of the float-trained model to where allocations are evaluated from."""
         calibrate(self.model, self.task, self.bit_widths, self.scheme)
+
+    def _restore(self, prepared: Mapping[str, Tensor]) -> None:
+        """Bring the copy of the float-trained model to where :meth:`_prepare` once brought it."""
+        # Which integers are signed, the rows' exponents and which scales are exact are no state: calibration finds them
+        # in the float weights, as it did then.
+        calibrate(self.model, self.task, self.bit_widths, self.scheme)
+        load_state(self.model, prepared)
+        self.model.eval()
 
     def freeze(self, allocation: Sequence[int]) -> IntegerModel:
         """Return the integer model of one allocation, as :meth:`evaluate` executes it.
@@ -211,17 +225,8 @@ class IntegerEvaluator:
             str(self.model),
             __version__,
         ]
-        digest = hashlib.sha256(json.dumps(described).encode())
-        task = self.task
-        tensors: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
-        tensors |= {"x": task.x, "edge_index": task.edge_index, "y": task.y}
-        tensors |= {f"{split} mask": mask for split, mask in task.masks.items()}
-        optional = {"edge_weight": task.edge_weight, "batch": task.batch}
-        tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-        for name, tensor in tensors.items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        network: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
+        return content_hash(described, network | task_tensors(self.task))
 
     def _evaluate(self, model: IntegerModel) -> Evaluation:
         bits = model.input.range.bits

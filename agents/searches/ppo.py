@@ -13,7 +13,8 @@ def ppo(problem: SearchProblem, settings: PPOSettings | None = None) -> None:
     agent = PPOAgent(
         env,
         seed=problem.seed,
-        settings=settings or PPOSettings(),
+        settings=settings,
         reference_accuracy=problem.reference_accuracy,
+        start=problem.start,
     )
     agent.learn(max(problem.evaluator.left, 1))

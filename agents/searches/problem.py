@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.searches.budget import BudgetedEvaluator
 from mixq_rl.envs import Reward, TradeOff
 from mixq_rl.evaluation import Evaluation
@@ -19,12 +20,14 @@ class SearchProblem:
         seed: of all that the search draws.
         reward: what is wanted; only PPO follows others than the trade-off.
         reference_accuracy: of the hypervolume's reference point.
+        start: an agent whose policy PPO starts from; None: from nothing.
     """
 
     evaluator: BudgetedEvaluator
     seed: int = 0
     reward: Reward = field(default_factory=TradeOff)
     reference_accuracy: float = 0.0
+    start: PPOAgent | None = None
 
     def log_saving(self, evaluation: Evaluation) -> float:
         """Return log2 of what an evaluation saves."""

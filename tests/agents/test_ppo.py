@@ -1,5 +1,4 @@
 import itertools
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +6,13 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from numpy.typing import ArrayLike, NDArray
+from safetensors.torch import load_file
 
 import mixq_rl
 from mixq_rl.agents import BudgetedEvaluator, PPOAgent, PPOSettings
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
-from mixq_rl.errors import ArtifactError, BitWidthError, InputError
+from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from tests.lookup_table import LookupTable
 
@@ -178,49 +178,102 @@ def test_evaluators_may_give_lists(agent: PPOAgent) -> None:
     assert agent.allocate(table) == agent.allocate(LookupTable())
 
 
-def test_misuse_is_refused(agent: PPOAgent, any_bit_evaluator: mixq_rl.SupernetEvaluator) -> None:
-    with pytest.raises(BitWidthError, match=r"chooses among \(2, 4, 8\), but \(1, 2, 3, 4, 5, 6, 7, 8\) are on offer"):
-        agent.allocate(any_bit_evaluator)
+def test_misuse_is_refused(agent: PPOAgent) -> None:
     with pytest.raises(InputError, match=r"preference 2 is outside"):
         agent.allocate(LookupTable(), preference=2)
     with pytest.raises(InputError, match="0 episodes"):
         agent.learn(0)
     with pytest.raises(InputError, match="PPOAgent learns on mixq_rl/BitAllocation-v0"):
         PPOAgent(gymnasium.make("CartPole-v1"))
+    with pytest.raises(InputError, match="at least one is needed"):
+        PPOAgent([])
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"features": ["a"]}, "trained on other observations"),
-        ({"version": 7}, "format version 7"),
-        ({"bit_widths": [2, 4]}, "does not fit its description"),
-        ({"bit_widths": [2, 4, 99]}, "does not fit its description"),
-        ({"bit_widths": "2,4,8"}, "names no valid bit_widths"),
-        ({"widths": [64, 10**9]}, "names no valid bit_widths and widths"),
-    ],
-)
-def test_wrong_descriptions_are_refused(
-    agent: PPOAgent, tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_any_bit_widths_may_be_on_offer(agent: PPOAgent, any_bit_evaluator: mixq_rl.SupernetEvaluator) -> None:
+    allocation = agent.allocate(any_bit_evaluator)
+    assert len(allocation) == len(any_bit_evaluator.components)
+    assert set(allocation) <= set(any_bit_evaluator.bit_widths)
+    table = LookupTable()
+    table.bit_widths = (3, 5)
+    assert set(agent.allocate(table)) <= {3, 5}
+
+
+class OtherTable(LookupTable):
+    """Three components, other bit-widths, and here 3 bits of the last one cost accuracy."""
+
+    bit_widths = (3, 6)
+    reference = replace(LookupTable.reference, allocation=(32,) * 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.components = self.components[1:]
+
+    def _evaluate(self, allocation: tuple[int, ...]) -> Evaluation:
+        bitops = float(2 * sum(allocation))
+        accuracy = 0.8 - (0.06 if allocation[2] == 3 else 0.0)
+        return replace(self.reference, allocation=allocation, accuracy=accuracy, bitops=bitops, reduction=288 / bitops)
+
+
+def test_one_policy_learns_on_tasks_of_other_lengths_and_bit_widths() -> None:
+    envs = [BitAllocationEnv(LookupTable()), BitAllocationEnv(OtherTable())]
+    agent = PPOAgent(envs, seed=0, reference_accuracy=[0.1, 0.2]).learn(24).rehearse()
+    assert [len(env.evaluator.evaluations) for env in envs] == [24, 8]
+    assert agent.allocate(LookupTable(), preference=0.5) == (2, 4, 2, 2)
+    assert agent.allocate(OtherTable(), preference=0.4) == (3, 3, 6)
+
+
+def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> None:
+    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).rehearse()
+    table = LookupTable()
+    env = BitAllocationEnv(table)
+    PPOAgent(env, seed=1, start=taught).learn(20)
+    found, proposed = list(env.evaluator.evaluations), taught.sweep(table)
+    assert 1 < len(proposed) <= 16
+    assert found[: len(proposed)] == proposed
+    assert found[0] == taught.allocate(table, preference=0.5)
+    assert len(set(found)) == 20
+    with pytest.raises(InputError, match="of another shape"):
+        PPOAgent(BitAllocationEnv(table), settings=PPOSettings(widths=(8,)), start=taught)
+
+
+def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
+    reward = MaxBitOps(30.5)
+    agent = PPOAgent(BitAllocationEnv(LookupTable(), reward=reward), seed=0).learn(20).rehearse()
+    swept = agent.sweep(LookupTable())
+    assert swept
+    assert all(evaluation.bitops <= 30.5 for evaluation in LookupTable().evaluate(swept))
+    env = BitAllocationEnv(LookupTable(), reward=reward)
+    PPOAgent(env, start=agent).learn(10)
+    assert swept[0] in env.evaluator.evaluations
+
+
+def test_nothing_is_rehearsed_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to rehearse"):
+        PPOAgent(BitAllocationEnv(LookupTable())).rehearse()
     agent.save(tmp_path)
-    config = json.loads((tmp_path / "policy.json").read_text())
-    (tmp_path / "policy.json").write_text(json.dumps({**config, **change}))
-    with pytest.raises(ArtifactError, match=message):
-        PPOAgent.load(tmp_path)
+    with pytest.raises(InputError, match="nothing to rehearse"):
+        PPOAgent.load(tmp_path).rehearse()
 
 
-def test_wrong_tensors_are_refused(agent: PPOAgent, tmp_path: Path) -> None:
-    agent.save(tmp_path)
-    file = tmp_path / "policy.safetensors"
-    tensors = load_file(file)
-    name = next(iter(tensors))
-    save_file({**tensors, name: tensors[name] * float("nan")}, file)
-    with pytest.raises(ArtifactError, match="not finite"):
-        PPOAgent.load(tmp_path)
-    save_file({key: tensor for key, tensor in tensors.items() if key != name}, file)
-    with pytest.raises(ArtifactError, match="does not fit its description"):
-        PPOAgent.load(tmp_path)
-    file.write_bytes(b"\x80\x04pickle")
-    with pytest.raises(ArtifactError, match="damaged"):
-        PPOAgent.load(tmp_path)
+def test_an_observation_of_ones_own_needs_no_names() -> None:
+    class Place:
+        low, high = np.zeros(2, np.float32), np.ones(2, np.float32)
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def __call__(self, allocations: ArrayLike, preferences: ArrayLike) -> NDArray[np.float32]:
+            place = np.shape(allocations)[1] / 4
+            return np.stack([np.full(len(np.asarray(preferences)), place), preferences], axis=1).astype(np.float32)
+
+    agent = PPOAgent(BitAllocationEnv(LookupTable(), observation=Place), seed=0).learn(40).rehearse()
+    assert agent.allocate(LookupTable(), preference=1.0) == (2, 2, 2, 2)
+    assert agent.allocate(LookupTable(), preference=0.0)[1] > 2
+    with pytest.raises(InputError, match="observation of your own"):
+        agent.save("nowhere")
+    with pytest.raises(InputError, match="learned with another observation"):
+        PPOAgent(BitAllocationEnv(LookupTable()), start=agent)
+    with pytest.raises(InputError, match="3 reference accuracies for 1 environments"):
+        PPOAgent(BitAllocationEnv(LookupTable()), reference_accuracy=[0.1, 0.2, 0.3])
+    with pytest.raises(InputError, match="observe differently"):
+        PPOAgent([BitAllocationEnv(LookupTable()), BitAllocationEnv(LookupTable(), observation=Place)])

@@ -1,0 +1,191 @@
+"""The policy: how good a bit-width is, from the state of the episode and from what that bit-width would do."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from torch import Tensor, nn
+
+from mixq_rl.nn import GRAPH_STATISTICS, KINDS, PROBE_BITS
+from mixq_rl.quantization import MAX_BITS
+
+__all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "bits_of", "masks_of"]
+
+BIT_FEATURES = ("log_place", "place", "sqnr", "bitops_saved", "log_bitops")
+"""Names of a bit-width's own features; the last three are known where the observation is ``LayerStatistics``.
+
+Its place among those on offer, from 0, the lowest, to 1, linear and in log2: whether the lowest is right depends not on
+which it is, but on what it does to the signal.
+"""
+
+_FIRST_SCORES = 0.01
+# Where most of the bit operations are few components', what the others' bits cost is told apart by its logarithm.
+_SMALL_SHARE = 1000.0
+_NEVER = -1e8
+_PLACES = 2
+_OFFER = ("lowest_bits", "highest_bits")
+# What few graphs show but one or two values of says little of others: it has no say until training gives it one.
+_SILENT = (*(f"kind_{kind}" for kind in KINDS), *GRAPH_STATISTICS, "components", "target_reduction", "tolerated_drop")
+
+
+def action_space() -> gymnasium.spaces.Discrete:
+    """Return the policy's actions: all bit-widths that there are, of which a mask leaves those on offer."""
+    return gymnasium.spaces.Discrete(MAX_BITS)
+
+
+def bits_of(actions: ArrayLike) -> NDArray[np.int64]:
+    """Return the bit-widths that the policy's actions stand for."""
+    return np.asarray(actions, dtype=np.int64) + 1
+
+
+def masks_of(allowed: NDArray[np.bool_], bit_widths: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which of the policy's actions are allowed, bool ``[..., 8]``.
+
+    Args:
+        allowed: which of the bit-widths on offer are, bool ``[..., bit-widths]``.
+        bit_widths: on offer.
+    """
+    masks = np.zeros((*allowed.shape[:-1], MAX_BITS), dtype=np.bool_)
+    masks[..., np.asarray(bit_widths) - 1] = allowed
+    return masks
+
+
+class AllocationPolicy(MaskableActorCriticPolicy):
+    """MaskablePPO's policy with one network that scores any bit-width for any component of any graph.
+
+    Neither the number of components nor the set of bit-widths on offer is wired into it.
+
+    Args:
+        features: names of what is observed, by which the networks find what they know; None: unknown.
+        others: of Stable-Baselines3.
+    """
+
+    def __init__(self, *arguments: Any, features: Sequence[str] | None = None, **options: Any) -> None:
+        self._names = None if features is None else tuple(features)
+        super().__init__(*arguments, **options)
+
+    def offer(self, bit_widths: Sequence[int]) -> None:
+        """Score no others than these from now on, which saves time; at first all are scored."""
+        self.mlp_extractor.scorer.offer(bit_widths)
+
+    mlp_extractor: "_Networks"  # type: ignore[assignment]
+
+    def _build_mlp_extractor(self) -> None:
+        assert isinstance(self.net_arch, list)
+        self.mlp_extractor = _Networks(self.features_dim, self.net_arch, self._names)
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        # The scores are the logits as they are.
+        self.action_net = nn.Identity()
+        self.mlp_extractor.scorer.begin()
+        options = {**self.optimizer_kwargs, "lr": lr_schedule(1)}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
+
+
+class _Networks(nn.Module):
+    """What Stable-Baselines3 takes for the layers before the last ones."""
+
+    def __init__(self, observed: int, widths: Sequence[int], names: tuple[str, ...] | None) -> None:
+        super().__init__()
+        self.scorer = _Scorer(observed, widths, names)
+        self.critic = _layers(observed, widths)
+        self.latent_dim_pi = MAX_BITS
+        self.latent_dim_vf = widths[-1]
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        return self.forward_actor(observation), self.forward_critic(observation)
+
+    def forward_actor(self, observation: Tensor) -> Tensor:
+        scores: Tensor = self.scorer(observation)
+        return scores
+
+    def forward_critic(self, observation: Tensor) -> Tensor:
+        latent: Tensor = self.critic(observation)
+        return latent
+
+
+class _Scorer(nn.Module):
+    """Scores each bit-width by itself: ``[episodes, observed]`` to ``[episodes, 8]``."""
+
+    bits: Tensor
+    interpolation: Tensor
+    heard: Tensor
+
+    def __init__(self, observed: int, widths: Sequence[int], names: tuple[str, ...] | None) -> None:
+        super().__init__()
+        self._names = names
+        # Which bit-widths are on offer says by itself nothing of a component: only their places among them do.
+        heard = torch.tensor([name not in _OFFER for name in names or ("",) * observed]).float()
+        self.register_buffer("heard", heard, persistent=False)
+        for name in ("bits", "interpolation"):
+            self.register_buffer(name, torch.empty(0), persistent=False)
+        self.offer(range(1, MAX_BITS + 1))
+        if names is not None:
+            self._sqnr = [names.index(f"sqnr_{bits}") for bits in PROBE_BITS]
+            self._share, self._low, self._high = (names.index(name) for name in ("operations_share", *_OFFER))
+        known = len(BIT_FEATURES) if names is not None else _PLACES
+        self.state = nn.Linear(observed, widths[0])
+        self.option = nn.Linear(known, widths[0], bias=False)
+        self.hidden = _layers(widths[0], widths[1:])
+        self.score = nn.Linear(widths[-1], 1)
+
+    def offer(self, bit_widths: Sequence[int]) -> None:
+        bits = tuple(bit_widths)
+        self.bits, self.interpolation = torch.tensor(bits), _interpolation(bits)
+
+    def begin(self) -> None:
+        """Let all bit-widths be nearly equal, and have no say what training has yet to show the meaning of."""
+        with torch.no_grad():
+            nn.init.orthogonal_(self.score.weight, _FIRST_SCORES)
+            silent = [place for place, name in enumerate(self._names or ()) if name in _SILENT]
+            self.state.weight[:, silent] = 0.0
+
+    def forward(self, observation: Tensor) -> Tensor:
+        first = self.state(observation * self.heard)[:, None, :] + self.option(self._features(observation))
+        scores = self.score(self.hidden(torch.tanh(first)))[..., 0]
+        return scores.new_full((len(observation), MAX_BITS), _NEVER).index_copy(1, self.bits - 1, scores)
+
+    def _features(self, observation: Tensor) -> Tensor:
+        """Return the features of the bit-widths, ``[episodes or 1, bit-widths, features]``."""
+        bits = self.bits.to(observation)
+        if self._names is None:
+            return torch.stack(_places(bits, bits.new_tensor(1.0), bits.new_tensor(MAX_BITS)), dim=1)[None]
+        low, high = (observation[:, place, None] * MAX_BITS for place in (self._low, self._high))
+        log_place, place = _places(bits, low, high)
+        sqnr = observation[:, self._sqnr] @ self.interpolation
+        share = observation[:, self._share, None]
+        spent = torch.log1p(_SMALL_SHARE * share * log_place) / math.log1p(_SMALL_SHARE)
+        return torch.stack([log_place, place, sqnr, share * (1 - log_place), spent], dim=2)
+
+
+def _places(bits: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where bit-widths are between the lowest and the highest, in log2 and linear, each in [0, 1]."""
+    low, high = low.clamp(1, MAX_BITS), high.clamp(1, MAX_BITS)
+    return _place(bits.log2(), low.log2(), high.log2()), _place(bits, low, high)
+
+
+def _place(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return ((value - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+
+
+def _layers(inputs: int, widths: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.Tanh()]
+        inputs = width
+    return nn.Sequential(*layers)
+
+
+def _interpolation(bits: Sequence[int]) -> Tensor:
+    """Return the matrix from the ratios at the probe bit-widths to those at ``bits``, ``[probes, bit-widths]``.
+
+    Linear in bits: a bit more or less is 6 dB.
+    """
+    rows = [np.interp(bits, PROBE_BITS, unit) for unit in np.eye(len(PROBE_BITS))]
+    return torch.tensor(np.array(rows), dtype=torch.float32)

@@ -1,0 +1,100 @@
+"""``mixq-rl allocate`` on graphs that its policy has never seen: how long it takes, and what its allocation is worth.
+
+Of each seed a network is trained in float32 and given bit-widths by the policy of the package. That is timed, and the
+allocation is fine-tuned by quantization-aware training and executed on integers on the test split. What is in
+``results/allocate.jsonl`` is not measured again. Without ``--dataset`` it prints the table of what is there:
+
+    python benchmarks/allocate.py --data-root data --dataset CiteSeer --dataset PT --dataset Facebook --seeds 3
+"""
+
+import hashlib
+import json
+import statistics
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from measuring import circumstances
+
+import mixq_rl
+from mixq_rl.agents import ProblemConfig
+from mixq_rl.agents.allocation import PREFERENCE
+from mixq_rl.evaluators import measure_reference
+
+RESULTS = Path(__file__).parent / "results" / "allocate.jsonl"
+
+
+def main(
+    dataset: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    model: Annotated[str, typer.Option(help="Kind of layers.")] = "gcn",
+    preference: Annotated[float, typer.Option(help="Of mixq-rl allocate.")] = PREFERENCE,
+    seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 3,
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
+) -> None:
+    for name in dataset or []:
+        for seed in range(seeds):
+            key = {"dataset": name, "model": model, "preference": preference, "seed": seed, "policy": _policy()}
+            if not any(key.items() <= run.items() for run in _runs()):
+                result = _measure(name, model, preference, seed, data_root)
+                print(json.dumps({**key, **result}), flush=True)
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps({**key, **result, **circumstances("allocate.py")}) + "\n")
+    _report()
+
+
+def _policy() -> str:
+    """Return what tells the package's policy from others."""
+    return hashlib.sha256((files("mixq_rl.agents") / "pretrained" / "policy.safetensors").read_bytes()).hexdigest()[:12]
+
+
+def _measure(dataset: str, model: str, preference: float, seed: int, data_root: str) -> dict[str, Any]:
+    config = ProblemConfig(dataset=dataset, model=model, seed=seed, data_root=data_root)
+    task, network = config.load()
+    mixq_rl.fit(network, task, seed=seed)
+    started = time.perf_counter()
+    allocation = mixq_rl.allocate(network, task, preference=preference)
+    seconds = time.perf_counter() - started
+    evaluator = mixq_rl.PostTrainingEvaluator(network, task, seed=seed)
+    tuned = evaluator.fine_tune(allocation, seed=seed)
+    return {
+        "seconds": seconds,
+        "allocation": list(allocation),
+        "reduction": evaluator.measure(tuned, "test").reduction,
+        "float_accuracy": measure_reference(network, task, split="test").accuracy,
+        "accuracy": evaluator.measure(tuned, "test").accuracy,
+    }
+
+
+def _runs() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def _report() -> None:
+    print("| network | preference | seeds | seconds | reduction | float32 test % | test % | lost |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    runs = [run for run in _runs() if run["policy"] == _policy()]
+    for name, model, preference in dict.fromkeys((r["dataset"], r["model"], r["preference"]) for r in runs):
+        own = [r for r in runs if (r["dataset"], r["model"], r["preference"]) == (name, model, preference)]
+        lost = [100 * (run["float_accuracy"] - run["accuracy"]) for run in own]
+        cells = [
+            f"{name} {model}",
+            f"{preference:g}",
+            str(len(own)),
+            f"{max(run['seconds'] for run in own):.1f} at most",
+            _text([run["reduction"] for run in own], "×"),
+            _text([100 * run["float_accuracy"] for run in own]),
+            _text([100 * run["accuracy"] for run in own]),
+            _text(lost),
+        ]
+        print("| " + " | ".join(cells) + " |")
+
+
+def _text(values: list[float], unit: str = "") -> str:
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{unit}{deviation}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,54 @@
+"""Trains the policy that comes with the package, and writes it to ``agents/pretrained``.
+
+It learns on node and graph tasks, four kinds of layers, two to five layers, two widths and two sets of bit-widths; on
+none of CiteSeer, PT and Facebook, where ``benchmarks/allocate.py`` tries it. Networks are kept under ``--cache``, so
+that what was trained once is not trained again:
+
+    python benchmarks/pretrain.py --data-root data
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mixq_rl import PreparationCache
+from mixq_rl.agents import PolicyPlan, ProblemConfig, train_policy
+from mixq_rl.agents.stages import Stages
+from mixq_rl.agents.tables import policy_table
+
+TARGET = Path(__file__).parent.parent / "agents" / "pretrained"
+SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
+
+
+def tasks(data_root: str) -> list[ProblemConfig]:
+    """Return what the policy learns on."""
+    graphs, layers = ("citation", "Cora", "EN"), ("gcn", "sage", "gin", "gat")
+    chosen = [ProblemConfig(dataset=dataset, model=model) for dataset in graphs for model in layers]
+    chosen += [ProblemConfig(dataset=dataset, hidden_channels=16, seed=1) for dataset in graphs]
+    chosen += [ProblemConfig(dataset="Cora", num_layers=depth) for depth in (3, 4, 5)]
+    chosen += [ProblemConfig(dataset=dataset, bits=SIX_WIDTHS) for dataset in ("citation", "Cora")]
+    chosen += [ProblemConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG")]
+    return [replace(config, data_root=data_root) for config in chosen]
+
+
+def main(
+    run_dir: Annotated[Path, typer.Option(help="Folder of the run, new or empty.")] = Path("runs/pretrain"),
+    cache: Annotated[Path, typer.Option(help="Folder of networks that were trained before.")] = Path("runs/prepared"),
+    episodes: Annotated[int, typer.Option(help="Of each task.")] = 256,
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
+) -> None:
+    console = Console()
+    plan = PolicyPlan(tuple(tasks(data_root)), episodes)
+    reached = train_policy(plan, run_dir, Stages(console), PreparationCache(cache))
+    console.print(policy_table(reached))
+    for file in sorted((run_dir / "policy").iterdir()):
+        TARGET.mkdir(exist_ok=True)
+        shutil.copyfile(file, TARGET / file.name)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,211 @@
+"""Policies that learned on some tasks, on tasks they have never seen: against searches that begin from nothing.
+
+A policy learns on two-layer GCNs for citation, Cora and EN at 2, 4 and 8 bits. Five studies try it on what that leaves
+out: other graphs (a), other layers (b), deeper networks (c), classification of whole graphs (d), other bit-widths (e).
+Hypervolumes are of the same supernet's evaluations for all who search a task. What is
+in ``results/transfer.jsonl`` is not measured again; networks and evaluations are kept under ``--work``. Without
+``--study`` it prints the tables and draws the figure of what is there:
+
+    python benchmarks/transfer.py --data-root data --study a --study b --seeds 5
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib.pyplot as plt
+import typer
+from measuring import circumstances
+
+from mixq_rl import EvaluationStore, PreparationCache, StoredEvaluator
+from mixq_rl.agents import BudgetedEvaluator, PPOAgent, ProblemConfig, SearchProblem, hypervolume, run_search
+from mixq_rl.agents.comparison import estimate
+from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.evaluation import CachedEvaluator, Evaluation
+
+RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
+FIGURE = Path(__file__).parent.parent / "docs" / "transfer.png"
+SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
+
+
+def gcn(dataset: str, **options: Any) -> ProblemConfig:
+    return ProblemConfig(dataset=dataset, model="gcn", **options)
+
+
+# Each network twice, of other width and from other weights: what one supernet happens to like is not to be learned.
+SOURCES = [
+    gcn(name, **variant) for name in ("citation", "Cora", "EN") for variant in ({}, {"hidden_channels": 16, "seed": 1})
+]
+STUDIES = {
+    "a": ("other graphs", [gcn("CiteSeer"), gcn("PT"), gcn("Facebook")]),
+    "b": ("other layers", [ProblemConfig(dataset="Cora", model=model) for model in ("sage", "gin", "gat")]),
+    "c": ("deeper networks", [gcn("Cora", num_layers=layers) for layers in (3, 4, 5)]),
+    "d": ("whole graphs", [ProblemConfig(dataset=d, model="gin") for d in ("PROTEINS", "MUTAG", "CSL")]),
+    "e": ("other bit-widths", [gcn(d, bits=SIX_WIDTHS) for d in ("citation", "Cora", "CiteSeer")]),
+}
+EPISODES = 256
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+BUDGETS = {"zero-shot": 16, "fine-tuned": 128, "ppo": 512, "tpe": 256, "random": 128}
+
+
+class Workplace:
+    """Prepared networks and evaluations, kept from run to run."""
+
+    def __init__(self, folder: Path, data_root: str) -> None:
+        self._cache = PreparationCache(folder / "prepared")
+        self._store = EvaluationStore(folder / "transfer.sqlite")
+        self._data_root = data_root
+        self.evaluator = cache(self._evaluator)
+
+    def _evaluator(self, config: ProblemConfig) -> tuple[StoredEvaluator, float]:
+        """Return the evaluator of a task, and the accuracy of its majority class."""
+        config = replace(config, data_root=self._data_root)
+        task, model = config.load()
+        prepared = config.prepare(task, model, cache=self._cache)
+        return StoredEvaluator(prepared, self._store), task.majority_accuracy("validation")
+
+
+def main(
+    study: Annotated[list[str] | None, typer.Option(help=f"{', '.join(STUDIES)}.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=f"{', '.join(BUDGETS)}.", show_default="all")] = None,
+    seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 5,
+    work: Annotated[Path, typer.Option(help="Where networks, evaluations and policies are kept.")] = Path(
+        "runs/transfer-benchmark"
+    ),
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
+) -> None:
+    for given, known in ((study, STUDIES), (method, BUDGETS)):
+        if unknown := set(given or []) - set(known):
+            raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not among {', '.join(known)}")
+    if study:
+        work.mkdir(parents=True, exist_ok=True)
+        place = Workplace(work, data_root)
+        for seed in range(seeds):
+            for name in study:
+                _measure(place, name, method or list(BUDGETS), seed, work)
+    _report()
+
+
+def _measure(place: Workplace, study: str, methods: list[str], seed: int, work: Path) -> None:
+    for target in STUDIES[study][1]:
+        for method in methods:
+            transferred = method in ("zero-shot", "fine-tuned")
+            key = {"task": title(target), "method": method, "seed": seed}
+            if any(key.items() <= run.items() for run in _runs()):
+                continue
+            policy = _policy(place, seed, work) if transferred else None
+            started = time.perf_counter()
+            found, majority, best = _search(place, target, method, seed, policy)
+            result = {
+                **key,
+                "evaluations": len(found),
+                "seconds": round(time.perf_counter() - started, 1),
+                "float_accuracy": best.accuracy,
+                "hypervolume": [hypervolume(found[:count], majority) for count in COUNTS if count <= BUDGETS[method]],
+            }
+            print(json.dumps({**key, "hypervolume": result["hypervolume"][-1]}), flush=True)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps({**result, **circumstances("transfer.py")}) + "\n")
+
+
+def _policy(place: Workplace, seed: int, work: Path) -> PPOAgent:
+    """Return what has learned on the sources; trained once."""
+    folder = work / "policies" / str(seed)
+    if not (folder / "policy.json").exists():
+        evaluators = [place.evaluator(config) for config in SOURCES]
+        envs = [BitAllocationEnv(CachedEvaluator(evaluator)) for evaluator, _ in evaluators]
+        agent = PPOAgent(envs, seed=seed, reference_accuracy=[majority for _, majority in evaluators])
+        agent.learn(EPISODES).rehearse().save(folder)
+    return PPOAgent.load(folder)
+
+
+def _search(
+    place: Workplace, target: ProblemConfig, method: str, seed: int, policy: PPOAgent | None
+) -> tuple[list[Evaluation], float, Evaluation]:
+    evaluator, majority = place.evaluator(target)
+    budgeted = BudgetedEvaluator(evaluator, BUDGETS[method])
+    problem = SearchProblem(budgeted, seed, reference_accuracy=majority)
+    if method == "zero-shot":
+        assert policy is not None
+        CachedEvaluator.evaluate(budgeted, policy.sweep(evaluator, BUDGETS[method]))
+    else:
+        run_search("ppo" if method == "fine-tuned" else method, replace(problem, start=policy))
+    return list(budgeted.evaluations.values()), majority, evaluator.reference
+
+
+def title(config: ProblemConfig) -> str:
+    """Return what tells a task from the others."""
+    layers = f"-{config.num_layers}" if config.num_layers else ""
+    widths = f", {len(config.bits)} widths" if config.bits != ProblemConfig.bits else ""
+    return f"{config.dataset} {config.model}{layers}{widths}"
+
+
+def _runs() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def _curves(runs: Iterable[dict[str, Any]], study: str, method: str) -> dict[str, list[list[float]]]:
+    """Return the hypervolumes of a method by task, a list for each seed."""
+    return {
+        title(target): [run["hypervolume"] for run in runs if (run["task"], run["method"]) == (title(target), method)]
+        for target in STUDIES[study][1]
+    }
+
+
+def _report() -> None:
+    runs = _runs()
+    figure = plt.figure(figsize=(11, 6.4), layout="constrained")
+    panels = figure.subplots(2, 3).ravel()
+    for axes, study in zip(panels, STUDIES, strict=False):
+        print(f"\nStudy {study}, {STUDIES[study][0]}: hypervolume in % of PPO's from nothing after {COUNTS[-1]}")
+        print("| task | method | seeds | " + " | ".join(str(count) for count in COUNTS) + " |")
+        print("| --- | --- | --- |" + " --- |" * len(COUNTS))
+        for index, method in enumerate(BUDGETS):
+            average = _print_method(runs, study, method)
+            if average:
+                width = 2.4 if method == "zero-shot" else 1.3
+                axes.plot(COUNTS[: len(average)], average, f"C{index}.-", label=method, linewidth=width)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
+        axes.set_ylim(40, 103)
+        axes.set_title(f"({study}) {STUDIES[study][0]}")
+        axes.set_xlabel("distinct evaluations")
+        axes.grid(alpha=0.3)
+    for axes in panels[::3]:
+        axes.set_ylabel("hypervolume, % of PPO's\nfrom nothing after 512")
+    panels[-1].axis("off")
+    panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="center left", title="mean over tasks and seeds")
+    figure.savefig(FIGURE, dpi=150)
+    plt.close(figure)
+
+
+def _print_method(runs: list[dict[str, Any]], study: str, method: str) -> list[float]:
+    """Print a row for each task and return the mean over tasks, in % of what PPO from nothing has at the end."""
+    searched = {task: curves for task, curves in _curves(runs, study, "ppo").items() if curves}
+    goals = {task: statistics.mean(curve[-1] for curve in curves) for task, curves in searched.items()}
+    means = []
+    for task, curves in _curves(runs, study, method).items():
+        if task not in goals or not curves:
+            continue
+        shares = [[100 * value / goals[task] for value in curve] for curve in curves]
+        points = [estimate(values) for values in zip(*shares, strict=True)]
+        means.append([point.mean for point in points])
+        _print_row(task, method, str(len(curves)), [point.text(1) for point in points])
+    if not means:
+        return []
+    average = [statistics.mean(values) for values in zip(*means, strict=True)]
+    _print_row("**all**", method, "", [f"{value:.1f}" for value in average])
+    return average
+
+
+def _print_row(task: str, method: str, seeds: str, cells: list[str]) -> None:
+    print("| " + " | ".join([task, method, seeds, *cells, *[""] * (len(COUNTS) - len(cells))]) + " |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
