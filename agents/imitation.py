@@ -17,7 +17,7 @@ __all__ = ["imitate"]
 _PREFERENCES = 33
 _EPISODES = 96
 _TEMPERATURE = 0.03
-_STEPS = 1200
+_LEAST_STEPS, _STEPS_OF_TASK = 1200, 200
 _BATCH = 512
 _LEARNING_RATE = 2e-3
 _BLUR = 0.05
@@ -43,9 +43,10 @@ def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.
     blur = torch.tensor(_BLURRED) * _BLUR if explorers[0].env.observation is LayerStatistics else torch.zeros(1)
     generator = torch.Generator().manual_seed(int(random.integers(2**31)))
     optimizer = torch.optim.Adam(policy.parameters(), lr=_LEARNING_RATE)
-    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, _STEPS)
+    steps = max(_LEAST_STEPS, _STEPS_OF_TASK * len(explorers))
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     policy.set_training_mode(True)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         chosen = torch.randint(len(actions), (_BATCH,), generator=generator)
         seen = observed[chosen] + blur * torch.randn(_BATCH, observed.shape[1], generator=generator)
         values, log_probability, _ = policy.evaluate_actions(seen, actions[chosen], masks[chosen])
