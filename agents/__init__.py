@@ -2,7 +2,7 @@
 
 from mixq_rl.agents.allocation import allocate
 from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
-from mixq_rl.agents.policy_file import PolicyRecord
+from mixq_rl.agents.policy_record import PolicyRecord
 from mixq_rl.agents.policy_run import PolicyPlan, train_policy
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import ProblemConfig

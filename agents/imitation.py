@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mixq_rl.agents.explorer import Explorer
-from mixq_rl.agents.policy import AllocationPolicy, masks_of
+from mixq_rl.agents.policy import AllocationPolicy, actions_of, masks_of
 from mixq_rl.envs import FEATURES, LayerStatistics
 from mixq_rl.nn import GRAPH_STATISTICS
 
@@ -85,4 +85,4 @@ def _step(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
     env, begun = explorer.env, allocations[:, :place]
     masks = masks_of(env.masks(begun), env.evaluator.bit_widths)
-    return env.observe(begun, preferences), allocations[:, place] - 1, masks
+    return env.observe(begun, preferences), actions_of(allocations[:, place]), masks

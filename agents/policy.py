@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mixq_rl.nn import GRAPH_STATISTICS, KINDS, PROBE_BITS
 from mixq_rl.quantization import MAX_BITS
 
-__all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "bits_of", "masks_of"]
+__all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "actions_of", "bits_of", "masks_of"]
 
 BIT_FEATURES = ("log_place", "place", "sqnr", "bitops_saved", "log_bitops")
 """Names of a bit-width's own features; the last three are known where the observation is ``LayerStatistics``.
@@ -43,6 +43,11 @@ def bits_of(actions: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(actions, dtype=np.int64) + 1
 
 
+def actions_of(bits: ArrayLike) -> NDArray[np.int64]:
+    """Return the policy's actions that stand for bit-widths."""
+    return np.asarray(bits, dtype=np.int64) - 1
+
+
 def masks_of(allowed: NDArray[np.bool_], bit_widths: Sequence[int]) -> NDArray[np.bool_]:
     """Return which of the policy's actions are allowed, bool ``[..., 8]``.
 
@@ -51,7 +56,7 @@ def masks_of(allowed: NDArray[np.bool_], bit_widths: Sequence[int]) -> NDArray[n
         bit_widths: on offer.
     """
     masks = np.zeros((*allowed.shape[:-1], MAX_BITS), dtype=np.bool_)
-    masks[..., np.asarray(bit_widths) - 1] = allowed
+    masks[..., actions_of(bit_widths)] = allowed
     return masks
 
 
@@ -65,6 +70,8 @@ class AllocationPolicy(MaskableActorCriticPolicy):
         others: of Stable-Baselines3.
     """
 
+    mlp_extractor: "_Networks"  # type: ignore[assignment]  # the base's own class has networks of another form
+
     def __init__(self, *arguments: Any, features: Sequence[str] | None = None, **options: Any) -> None:
         self._names = None if features is None else tuple(features)
         super().__init__(*arguments, **options)
@@ -72,8 +79,6 @@ class AllocationPolicy(MaskableActorCriticPolicy):
     def offer(self, bit_widths: Sequence[int]) -> None:
         """Score no others than these from now on, which saves time; at first all are scored."""
         self.mlp_extractor.scorer.offer(bit_widths)
-
-    mlp_extractor: "_Networks"  # type: ignore[assignment]
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.net_arch, list)

@@ -1,80 +1,26 @@
 """A policy as a file: what it sees, what it learned on, its weights; data, never code."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self, TypeGuard
+from typing import Any, TypeGuard
 
 import gymnasium
 import torch
 from torch import Tensor
 
-from mixq_rl.agents.comparison import Trace
-from mixq_rl.agents.pareto import hypervolume
 from mixq_rl.agents.policy import BIT_FEATURES, AllocationPolicy, action_space
+from mixq_rl.agents.policy_record import PolicyRecord
 from mixq_rl.envs import FEATURES, OBSERVATION_VERSION, LayerStatistics
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import Problem
 from mixq_rl.serialization import load_artifact, save_artifact
 from mixq_rl.version import __version__
 
-__all__ = ["LearnedTask", "PolicyRecord", "load_policy", "save_policy"]
+__all__ = ["load_policy", "save_policy"]
 
 _KIND = "policy"
 _VERSION = 3
 _MOST_WIDTH, _MOST_LAYERS = 4096, 16
 _MOST_WEIGHT = 1e6
-_DROP = 0.01
-
-
-@dataclass(frozen=True)
-class LearnedTask:
-    """What was reached on one of the tasks that a policy learned on.
-
-    Attributes:
-        task: its title.
-        bit_widths: on offer.
-        evaluations: distinct allocations that the search evaluated.
-        hypervolume: of their front.
-        reduction: the greatest among them at most one point below float32.
-        swept: hypervolume of the 16 allocations that the finished policy names without a search; None: not measured.
-    """
-
-    task: str
-    bit_widths: tuple[int, ...]
-    evaluations: int
-    hypervolume: float
-    reduction: float
-    swept: float | None = None
-
-    @classmethod
-    def of(cls, problem: Problem, searched: Sequence[Evaluation], swept: Sequence[Evaluation] | None = None) -> Self:
-        """Judge what a search found on a task, and what the policy names without one."""
-        trace, majority = Trace("", 0, problem, tuple(searched)), problem.reference_accuracy
-        return cls(
-            task=problem.name,
-            bit_widths=problem.bit_widths,
-            evaluations=len(searched),
-            hypervolume=hypervolume(searched, majority),
-            reduction=trace.best_reduction(len(searched), _DROP),
-            swept=None if swept is None else hypervolume(swept, majority),
-        )
-
-
-@dataclass(frozen=True)
-class PolicyRecord:
-    """What a policy learned on, for who finds its file.
-
-    Attributes:
-        tasks: entries as of :class:`LearnedTask`.
-    """
-
-    tasks: tuple[dict[str, Any], ...] = ()
-
-    def with_tasks(self, learned: Sequence[LearnedTask]) -> Self:
-        """Return the record with more tasks."""
-        return replace(self, tasks=(*self.tasks, *(asdict(task) for task in learned)))
 
 
 def save_policy(policy: AllocationPolicy, path: Path, record: PolicyRecord) -> None:

@@ -1,26 +1,30 @@
 """A run that trains one policy on several tasks, for use on others."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stable_baselines3.common.logger import Logger, configure
 
 from mixq_rl.agents.pareto import hypervolume
-from mixq_rl.agents.policy_file import LearnedTask
+from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.run_folder import EVALUATIONS, claim
 from mixq_rl.agents.searches import BudgetedEvaluator
+from mixq_rl.agents.stored_problem import StoredProblem
 from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation_store import EvaluationStore
 from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
 
-__all__ = ["PolicyPlan", "task_title", "train_policy"]
+__all__ = ["PolicyPlan", "train_policy"]
+
+_SEARCH = "ppo, several tasks"
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,6 @@ class PolicyPlan:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
 
 
-class _Task:
-    """One of the tasks, while the policy learns."""
-
-    def __init__(self, config: ProblemConfig, store: EvaluationStore, stage: Stage, cache: PreparationCache | None):
-        loaded, model = config.load()
-        evaluator = config.prepare(loaded, model, stage, cache)
-        self.title = task_title(config, loaded.name)
-        self.seed = config.seed
-        self.majority = loaded.majority_accuracy("validation")
-        self.problem = Problem.of(evaluator, self.title, self.majority)
-        self.stored = StoredEvaluator(evaluator, store)
-        store.describe(self.stored.fingerprint, self.problem)
-
-
 def train_policy(
     plan: PolicyPlan, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None
 ) -> list[LearnedTask]:
@@ -83,24 +73,23 @@ def train_policy(
         config.load()  # what is wrong with the tenth of them is said before the first is trained
     claim(run_dir, "policy", plan)
     store = EvaluationStore(run_dir / EVALUATIONS)
-    tasks = [_Task(config, store, _labelled(stage, config), cache) for config in plan.tasks]
+    problems = [_prepare(config, store, stage, cache) for config in plan.tasks]
     logger = configure(str(run_dir), ["tensorboard"])
     with stage("learning on all tasks", "episodes") as progress:
-        done, whole = Counter[str](), plan.episodes * len(tasks)
-        watchers = [_watched(task, done, whole, logger, progress) for task in tasks]
+        watcher = _Watcher(plan, logger, progress)
         envs = [
-            BitAllocationEnv(BudgetedEvaluator(task.stored, watcher=watcher))
-            for task, watcher in zip(tasks, watchers, strict=True)
+            BitAllocationEnv(BudgetedEvaluator(problem.stored, watcher=partial(watcher, problem)))
+            for problem in problems
         ]
-        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[task.majority for task in tasks])
+        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
         agent.learn(plan.episodes, logger=logger).rehearse()
     reached = [
         LearnedTask.of(
-            task.problem,
+            problem.description,
             list(env.evaluator.evaluations.values()),
-            task.stored.evaluate(agent.sweep(task.stored)),
+            problem.stored.evaluate(agent.sweep(problem.stored)),
         )
-        for task, env in zip(tasks, envs, strict=True)
+        for problem, env in zip(problems, envs, strict=True)
     ]
     agent.record = agent.record.with_tasks(reached)
     agent.save(run_dir / "policy")
@@ -109,30 +98,37 @@ def train_policy(
     return reached
 
 
-def _watched(
-    task: _Task, done: Counter[str], whole: int, logger: Logger, progress: Progress
-) -> Callable[[Sequence[Evaluation]], None]:
-    """Return what is told of a task's evaluations: it logs ``tasks/<title>/hypervolume``; the step is of all tasks."""
-    found: list[Evaluation] = []
+class _Watcher:
+    """Keeps who asked for what, and logs ``tasks/<title>/hypervolume``; the step counts the episodes of all tasks."""
 
-    def watch(made: Sequence[Evaluation]) -> None:
-        asked = [evaluation.allocation for evaluation in made]
-        task.stored.store.request(task.stored.fingerprint, "ppo, several tasks", task.seed, asked)
+    def __init__(self, plan: PolicyPlan, logger: Logger, progress: Progress) -> None:
+        self._seed, self._whole = plan.seed, plan.episodes * len(plan.tasks)
+        self._logger, self._progress = logger, progress
+        self._found: dict[str, list[Evaluation]] = {}
+
+    def __call__(self, problem: StoredProblem, made: Sequence[Evaluation]) -> None:
+        problem.request(_SEARCH, self._seed, [evaluation.allocation for evaluation in made])
+        found = self._found.setdefault(problem.title, [])
         found.extend(made)
-        done[task.title] += len(made)
-        logger.record(f"tasks/{task.title}/hypervolume", hypervolume(found, task.majority))
-        logger.dump(done.total())
-        progress(done.total(), whole)
-
-    return watch
+        done = sum(len(evaluations) for evaluations in self._found.values())
+        self._logger.record(f"tasks/{problem.title}/hypervolume", hypervolume(found, problem.majority))
+        self._logger.dump(done)
+        self._progress(done, self._whole)
 
 
-def _labelled(stage: Stage, config: ProblemConfig) -> Stage:
-    label = task_title(config, Path(config.dataset).name)
-    return lambda what, unit: stage(f"{label}: {what}", unit)
+def _prepare(
+    config: ProblemConfig, store: EvaluationStore, stage: Stage, cache: PreparationCache | None
+) -> StoredProblem:
+    task, model = config.load()
+    title = _title(config, task.name)
+
+    def labelled(what: str, unit: str) -> AbstractContextManager[Progress]:
+        return stage(f"{title}: {what}", unit)
+
+    return StoredProblem.prepare(config, task, model, store, labelled, cache, title=title)
 
 
-def task_title(config: ProblemConfig, name: str) -> str:
+def _title(config: ProblemConfig, name: str) -> str:
     """Return what tells a task from the others of a run: what departs from the usual is named."""
     unusual = {
         "layers": config.num_layers,

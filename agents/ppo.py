@@ -13,7 +13,8 @@ from stable_baselines3.common.logger import Logger
 from mixq_rl.agents.explorer import Explorer
 from mixq_rl.agents.imitation import imitate
 from mixq_rl.agents.policy import AllocationPolicy
-from mixq_rl.agents.policy_file import PolicyRecord, load_policy, save_policy
+from mixq_rl.agents.policy_file import load_policy, save_policy
+from mixq_rl.agents.policy_record import PolicyRecord
 from mixq_rl.agents.proposals import SWEEP, roll_out, sweep
 from mixq_rl.agents.settings import PPOSettings
 from mixq_rl.agents.vectorized import VectorizedBitAllocation

@@ -8,10 +8,11 @@ from mixq_rl.agents.comparison import Trace, traces
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.run_folder import EVALUATIONS, claim
 from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
+from mixq_rl.agents.stored_problem import StoredProblem
 from mixq_rl.envs import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation_store import EvaluationStore, StoredEvaluator
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
@@ -76,17 +77,13 @@ def run_searches(
     with stage("loading the dataset", ""):
         task, model = config.load()
         claim(run_dir, "search", config, resumable=True)
-    evaluator = config.prepare(task, model, stage, cache)
     store = EvaluationStore(run_dir / EVALUATIONS)
-    stored = StoredEvaluator(evaluator, store)
-    majority = task.majority_accuracy("validation")
-    problem = Problem.of(evaluator, f"{config.model} on {task.name}", majority)
-    store.describe(stored.fingerprint, problem)
+    problem = StoredProblem.prepare(config, task, model, store, stage, cache)
     for name in plan.algorithms:
         for seed in range(plan.seeds):
             with stage(f"{name}, seed {seed}", "evaluations") as progress:
-                search(name, seed, stored, plan.evaluations, TradeOff(config.objective), majority, progress)
-    found = traces(store, stored.fingerprint)
+                search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, progress)
+    found = traces(store, problem.stored.fingerprint)
     store.close()
     return found
 

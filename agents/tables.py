@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from mixq_rl.agents.finalists import Finalist
-from mixq_rl.agents.policy_file import LearnedTask
+from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.envs import Reward
 from mixq_rl.objective import Objective
 

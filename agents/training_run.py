@@ -14,17 +14,18 @@ from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import ParetoArchive, pareto_front
 from mixq_rl.agents.plots import pareto_figure
-from mixq_rl.agents.policy_file import LearnedTask
+from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.proposals import SWEEP
 from mixq_rl.agents.run_folder import EVALUATIONS, claim
 from mixq_rl.agents.searches import BudgetedEvaluator
+from mixq_rl.agents.stored_problem import StoredProblem
 from mixq_rl.agents.tables import write_csv
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop, Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation_store import EvaluationStore
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
 
@@ -127,33 +128,29 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
     with stage("loading the dataset", ""):
         task, model = config.load()
         claim(run_dir, "run", config)
-    evaluator = config.prepare(task, model, stage, cache)
     store = EvaluationStore(run_dir / EVALUATIONS)
-    title, majority = f"{config.model} on {task.name}", task.majority_accuracy("validation")
-    stored, problem = StoredEvaluator(evaluator, store), Problem.of(evaluator, title, majority)
-    store.describe(stored.fingerprint, problem)
-    reward = config.reward(stored.reference)
-    archive = ParetoArchive(majority, partial(config.objective.saving, reference=stored.reference))
+    problem = StoredProblem.prepare(config, task, model, store, stage, cache)
+    reward = config.reward(problem.stored.reference)
+    archive = ParetoArchive(problem.majority, partial(config.objective.saving, reference=problem.stored.reference))
     logger = configure(str(run_dir), ["tensorboard"])
     name = "ppo" if reward == TradeOff() else f"ppo, {reward}"
     budgeted = BudgetedEvaluator(
-        stored,
-        watcher=lambda made: store.request(stored.fingerprint, name, config.seed, [e.allocation for e in made]),
+        problem.stored, watcher=lambda made: problem.request(name, config.seed, [e.allocation for e in made])
     )
     with stage("searching", "episodes") as progress:
         env = BitAllocationEnv(budgeted, reward=reward)
         settings = PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings()
-        agent = PPOAgent(env, seed=config.seed, settings=settings, reference_accuracy=majority, start=start)
+        agent = PPOAgent(env, seed=config.seed, settings=settings, reference_accuracy=problem.majority, start=start)
         monitor = SearchMonitor(budgeted, archive, config.episodes, reward=reward, logger=logger, progress=progress)
         agent.learn(config.episodes, watcher=monitor, logger=logger)
-    agent.record = agent.record.with_tasks([LearnedTask.of(problem, list(budgeted.evaluations.values()))])
+    agent.record = agent.record.with_tasks([LearnedTask.of(problem.description, list(budgeted.evaluations.values()))])
     agent.save(run_dir / "policy")
     with stage("fine-tuning", "epochs") as progress:
         found = _allowed(budgeted.evaluations.values(), reward)
         candidates = _candidates(config, pareto_front(found, archive.saving), archive)
-        tuned = fine_tune_finalists(evaluator, candidates, seed=config.seed, progress=progress)
+        tuned = fine_tune_finalists(problem.evaluator, candidates, seed=config.seed, progress=progress)
     with stage("measuring", "networks") as progress:
-        finalists = measure_finalists(evaluator, model, tuned, progress=progress)
+        finalists = measure_finalists(problem.evaluator, model, tuned, progress=progress)
     float32, *quantized = finalists
     result = RunResult(
         finalists=tuple(finalists),
@@ -163,7 +160,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         evaluations=len(budgeted.evaluations),
         run_dir=run_dir,
     )
-    _write(result, budgeted, logger, title, config)
+    _write(result, budgeted, logger, problem.title, config)
     store.close()
     return result
 

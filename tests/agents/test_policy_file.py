@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import pickletools
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import mixq_rl
 from mixq_rl.agents import PPOAgent
-from mixq_rl.agents.policy_file import PolicyRecord
+from mixq_rl.agents.policy_record import PolicyRecord
 from mixq_rl.envs import FEATURES, BitAllocationEnv
 from mixq_rl.errors import ArtifactError
 from tests.lookup_table import LookupTable
@@ -120,6 +121,7 @@ def test_a_file_cut_short_anywhere_is_refused(policy: Path) -> None:
 def test_pickles_are_not_opened(policy: Path, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     trap = pickle.dumps(Trap(sprung))
+    assert "REDUCE" in {operation.name for operation, _, _ in pickletools.genops(trap)}, "it calls what it names"
     zipped = tmp_path / "zipped"
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("policy/data.pkl", trap)
@@ -133,8 +135,6 @@ def test_pickles_are_not_opened(policy: Path, tmp_path: Path) -> None:
                 PPOAgent.load(policy)
             (policy / name).write_bytes(whole[name])
     assert not sprung.exists()
-    pickle.loads(trap)  # noqa: S301  the trap works
-    assert sprung.exists()
 
 
 def test_a_gigabyte_that_a_header_claims_is_not_believed(policy: Path) -> None:

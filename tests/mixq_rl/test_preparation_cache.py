@@ -1,4 +1,5 @@
 import copy
+import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -285,9 +286,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path)
             PreparationCache(path).open()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_read_only_folder_is_an_error_from_the_start(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+def test_a_read_only_folder_is_an_error_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # permissions would not stop root
     with pytest.raises(InputError, match="cannot be written: Permission denied"):
         PreparationCache(tmp_path).open()
 

@@ -1,0 +1,70 @@
+"""A problem that is searched, with the store that keeps what is evaluated on it."""
+
+from dataclasses import dataclass
+
+from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
+from mixq_rl.datasets import GraphTask
+from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluators import IntegerEvaluator
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.preparation_cache import PreparationCache
+
+__all__ = ["StoredProblem"]
+
+
+@dataclass(frozen=True)
+class StoredProblem:
+    """A prepared network, its evaluations, and what it is called.
+
+    Attributes:
+        evaluator: of the prepared network.
+        stored: the same, with a store in which the problem is described.
+        description: as in the store.
+    """
+
+    evaluator: IntegerEvaluator
+    stored: StoredEvaluator
+    description: Problem
+
+    @classmethod
+    def prepare(
+        cls,
+        config: ProblemConfig,
+        task: GraphTask,
+        model: QuantizableModel,
+        store: EvaluationStore,
+        stage: Stage = silent,
+        cache: PreparationCache | None = None,
+        *,
+        title: str | None = None,
+    ) -> "StoredProblem":
+        """Prepare a network, in place, and describe it in a store.
+
+        Args:
+            config: says how.
+            task: what it is for.
+            model: untrained.
+            store: keeps the evaluations.
+            stage: told of each long stage.
+            cache: of prepared networks.
+            title: None: model and dataset.
+        """
+        evaluator = config.prepare(task, model, stage, cache)
+        name = title or f"{config.model} on {task.name}"
+        description = Problem.of(evaluator, name, task.majority_accuracy("validation"))
+        stored = StoredEvaluator(evaluator, store)
+        store.describe(stored.fingerprint, description)
+        return cls(evaluator, stored, description)
+
+    @property
+    def title(self) -> str:
+        return self.description.name
+
+    @property
+    def majority(self) -> float:
+        """Validation accuracy of the majority class: the hypervolume's reference point."""
+        return self.description.reference_accuracy
+
+    def request(self, search: str, seed: int, allocations: list[tuple[int, ...]]) -> None:
+        """Keep which allocations a search asked for."""
+        self.stored.store.request(self.stored.fingerprint, search, seed, allocations)
