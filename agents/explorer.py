@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,24 @@ class Explorer:
         changed = mutate(self._best(), count, self.env, self._random)
         changed += mutate(known, count // 2, self.env, self._random)
         return [allocation for allocation in dict.fromkeys([*known, *changed]) if self._allowed(allocation)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the exploration is, evaluations left out but for their order."""
+        return {
+            "known": list(self.env.evaluator.evaluations),
+            "surrogate": self.surrogate.state_dict(),
+            "random": self._random.bit_generator.state,
+            "first": self._first,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was; the evaluator is asked for all that it had been asked for."""
+        first = state["first"]
+        self._first = None if first is None else [tuple(allocation) for allocation in first]
+        self._random.bit_generator.state = state["random"]
+        if state["known"]:
+            self.env.evaluator.evaluate(state["known"])
+        self.surrogate.load_state_dict(state["surrogate"], list(self.env.evaluator.evaluations.values()))
 
     def _allowed(self, allocation: Allocation) -> bool:
         if self.env.reward.max_bitops is None:

@@ -1,6 +1,7 @@
 """Gaussian process regression of one number over allocations."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +64,14 @@ class GaussianProcess:
         self._x = x
         self._factor = _factor(_kernel(x, x, self._log), self._log)
         self._weights = torch.cholesky_solve(targets[:, None], self._factor)[:, 0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the hyperparameters; what it is conditioned on is for its owner to keep."""
+        return {"log": self._log, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over hyperparameters; :meth:`fit` is to follow."""
+        self._log, self._steps = state["log"], state["steps"]
 
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation at ``x`` ``[points, dimensions]``, each float64 ``[points]``."""

@@ -10,17 +10,19 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import Logger
 
+from mixq_rl.agents.checkpoints import State
 from mixq_rl.agents.explorer import Explorer
 from mixq_rl.agents.imitation import imitate
 from mixq_rl.agents.policy import AllocationPolicy
 from mixq_rl.agents.policy_file import load_policy, save_policy
 from mixq_rl.agents.policy_record import PolicyRecord
+from mixq_rl.agents.ppo_state import load_ppo_state, ppo_state
 from mixq_rl.agents.proposals import SWEEP, roll_out, sweep
 from mixq_rl.agents.settings import PPOSettings
 from mixq_rl.agents.vectorized import VectorizedBitAllocation
 from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics, Reward
 from mixq_rl.envs.bit_allocation import check_preference
-from mixq_rl.errors import InputError
+from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation import Evaluation, Evaluator
 from mixq_rl.randomness import RandomStream
 
@@ -120,19 +122,30 @@ class PPOAgent:
         assert isinstance(self._ppo.policy, AllocationPolicy)
         self._policy = self._ppo.policy
         self._learned = start is not None
+        self._left: dict[int, int] = {}
         self.record = PolicyRecord() if start is None else start.record
         if start is not None:
             self._take_over(start)
 
-    def learn(self, episodes: int, *, watcher: Watcher | None = None, logger: Logger | None = None) -> Self:
+    def learn(
+        self,
+        episodes: int | None,
+        *,
+        watcher: Watcher | None = None,
+        logger: Logger | None = None,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> Self:
         """Learn from so many more episodes of each task, each of an allocation not evaluated before.
 
         A task of which there are no more such allocations ends early.
 
         Args:
-            episodes: at least 1.
+            episodes: at least 1; None: those that an earlier call, which did not come to its end, has left
+                (see :meth:`state_dict`).
             watcher: told of each batch of evaluations.
             logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
+            checkpoint: called after each step of the search, all watchers told: what :meth:`state_dict` returns then
+                is where another agent can go on.
 
         Returns:
             the agent itself.
@@ -140,27 +153,73 @@ class PPOAgent:
         Raises:
             InputError: for less than one episode, or an agent that was loaded and has no environment.
         """
-        if episodes < 1:
+        if episodes is not None and episodes < 1:
             raise InputError(f"{episodes} episodes: at least 1 is needed")
-        if self._ppo is None:
-            raise InputError("this agent was loaded without an environment: it can allocate, but not learn")
-        left = dict.fromkeys(range(len(self._explorers)), episodes)
-        with self._global.active():
-            if logger is not None:
-                self._ppo.set_logger(logger)
-            while left:
-                self._policy.offer(self._bit_widths)
-                batches = []
-                for index, most in list(left.items()):
-                    batches.append(self._explorers[index].explore(self._policy, most, learned=self._learned))
-                    left[index] -= len(batches[-1])
-                    if not batches[-1] or not left[index]:
-                        del left[index]
-                if any(batches):
-                    self._imagine()
-                for evaluations in filter(None, batches):
-                    if watcher is not None:
-                        watcher(evaluations)
+        ppo = self._learning()
+        if episodes is not None:
+            self._left = dict.fromkeys(range(len(self._explorers)), episodes)
+        if logger is not None:
+            ppo.set_logger(logger)
+        while self._left:
+            # Only here, so that a checkpoint finds the random stream where it is.
+            with self._global.active():
+                batches = self._step()
+            for evaluations in batches:
+                if watcher is not None:
+                    watcher(evaluations)
+            if checkpoint is not None:
+                checkpoint()
+        return self
+
+    def _step(self) -> list[list[Evaluation]]:
+        """Let each task evaluate its next batch, learn from all in imagination, and return the batches."""
+        self._policy.offer(self._bit_widths)
+        batches = []
+        for index, most in list(self._left.items()):
+            batches.append(self._explorers[index].explore(self._policy, most, learned=self._learned))
+            self._left[index] -= len(batches[-1])
+            if not batches[-1] or not self._left[index]:
+                del self._left[index]
+        if any(batches):
+            self._imagine()
+        return [batch for batch in batches if batch]
+
+    def state_dict(self) -> State:
+        """Return all that :meth:`learn` goes by, for :class:`~mixq_rl.agents.checkpoints.Checkpoints`.
+
+        Evaluations are left out: the evaluator is asked for them again, and should know them (a
+        :class:`~mixq_rl.StoredEvaluator` does).
+
+        Raises:
+            InputError: for an agent that was loaded without an environment.
+        """
+        return {
+            "ppo": ppo_state(self._learning()),
+            "explorers": [explorer.state_dict() for explorer in self._explorers],
+            "left": [list(entry) for entry in self._left.items()],
+            "random": self._random.bit_generator.state,
+            "global": self._global.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> Self:
+        """Go on from where :meth:`state_dict` was, in an agent made with the same arguments.
+
+        ``learn(None)`` then ends the call of :meth:`learn` that was under way, as if it had not been interrupted.
+
+        Raises:
+            InputError: for an agent that was loaded without an environment.
+            ArtifactError: for the state of another agent.
+        """
+        ppo = self._learning()
+        try:
+            for explorer, own in zip(self._explorers, state["explorers"], strict=True):
+                explorer.load_state_dict(own)
+            load_ppo_state(ppo, state["ppo"])
+            self._left = {int(index): int(left) for index, left in state["left"]}
+            self._random.bit_generator.state = state["random"]
+            self._global.load_state_dict(state["global"])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"the state is not one of this agent: {error}") from error
         return self
 
     def rehearse(self) -> Self:
@@ -233,6 +292,11 @@ class PPOAgent:
         agent._observation, agent._reward = LayerStatistics, None
         agent._ppo, agent._learned = None, True
         return agent
+
+    def _learning(self) -> MaskablePPO:
+        if self._ppo is None:
+            raise InputError("this agent was loaded without an environment: it can allocate, but not learn")
+        return self._ppo
 
     def _take_over(self, start: "PPOAgent") -> None:
         if start._observation is not self._observation:

@@ -1,6 +1,7 @@
 """What allocations are likely to be worth, learned from those that were evaluated."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class Surrogate:
         self._random = np.random.default_rng(seed)
         self._accuracy = GaussianProcess(2 * len(evaluator.components))
         self._tuned = 0
+        self._conditioned_on = torch.arange(0)
         self.fitted = False
         macs = np.array([max(component.macs, 1) for component in evaluator.components], dtype=np.float64)
         self._shares = macs / macs.sum()
@@ -59,17 +61,38 @@ class Surrogate:
 
     def fit(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn from evaluations, at least one."""
-        bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
-        costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
-        self._fit_costs(bits, np.array(costs, dtype=np.float64))
-        inputs, accuracy = _inputs(bits), torch.tensor([e.accuracy for e in evaluations], dtype=torch.float64)
+        inputs, accuracy = self._observed(evaluations)
         if len(evaluations) >= 1.25 * self._tuned:
             some = self._some(len(evaluations), _MOST_TUNED)
             self._accuracy.tune(inputs[some], accuracy[some])
             self._tuned = len(evaluations)
-        some = self._some(len(evaluations), _MOST_POINTS)
-        self._accuracy.fit(inputs[some], accuracy[some])
+        self._conditioned_on = self._some(len(evaluations), _MOST_POINTS)
+        self._accuracy.fit(inputs[self._conditioned_on], accuracy[self._conditioned_on])
         self.fitted = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it knows beside the evaluations themselves."""
+        return {
+            "random": self._random.bit_generator.state,
+            "accuracy": self._accuracy.state_dict(),
+            "tuned": self._tuned,
+            "conditioned_on": self._conditioned_on,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], evaluations: Sequence[Evaluation]) -> None:
+        """Go on from where :meth:`state_dict` was.
+
+        Args:
+            state: of a surrogate of the same evaluator.
+            evaluations: all that it had learned from, in their order.
+        """
+        self._random.bit_generator.state = state["random"]
+        self._accuracy.load_state_dict(state["accuracy"])
+        self._tuned, self._conditioned_on = state["tuned"], state["conditioned_on"]
+        self.fitted = bool(evaluations)
+        if evaluations:
+            inputs, accuracy = self._observed(evaluations)
+            self._accuracy.fit(inputs[self._conditioned_on], accuracy[self._conditioned_on])
 
     def predict(self, allocations: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of the accuracy of each of ``allocations`` ``[episodes, components]``."""
@@ -98,6 +121,13 @@ class Surrogate:
                 allocations, accuracy, costs.tolist(), strict=True
             )
         ]
+
+    def _observed(self, evaluations: Sequence[Evaluation]) -> tuple[Tensor, Tensor]:
+        """Learn what they cost, and return what their accuracies are to be learned from."""
+        bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
+        costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
+        self._fit_costs(bits, np.array(costs, dtype=np.float64))
+        return _inputs(bits), torch.tensor([e.accuracy for e in evaluations], dtype=torch.float64)
 
     def _some(self, count: int, most: int) -> Tensor:
         if count <= most:

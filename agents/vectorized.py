@@ -116,6 +116,23 @@ class VectorizedBitAllocation(VecEnv):
         self._random = np.random.default_rng(seed)
         return [seed] * self.num_envs
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where all episodes are, and what is drawn next."""
+        envs = [env for env, _ in self._tasks]
+        return {
+            "random": self._random.bit_generator.state,
+            "deck": list(self._deck),
+            "groups": [{"env": envs.index(group.env), **group.state_dict()} for group in self._groups],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was."""
+        self._random.bit_generator.state = state["random"]
+        self._deck = list(state["deck"])
+        for group, own in zip(self._groups, state["groups"], strict=True):
+            group.begin(*self._tasks[own["env"]], own["preferences"])
+            group.load_state_dict(own)
+
     def _placed(self) -> Iterator[tuple[int, "_Group"]]:
         """Yield the groups, each with the index of its first episode."""
         first = 0
@@ -141,6 +158,12 @@ class _Group:
     def begin(self, env: BitAllocationEnv, evaluator: Evaluator, preferences: NDArray[np.float64]) -> None:
         self.env, self._evaluator, self._preferences = env, evaluator, preferences
         self._allocations = np.zeros((self.size, 0), dtype=np.int64)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"preferences": self._preferences, "allocations": self._allocations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._allocations = state["allocations"]
 
     @property
     def finished(self) -> bool:

@@ -33,7 +33,8 @@ def content_hash(description: Sequence[object], tensors: Mapping[str, Tensor]) -
     digest = hashlib.sha256(json.dumps(description).encode())
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        if tensor.numel():  # one without entries cannot be seen as bytes
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -47,6 +47,17 @@ class RandomStream:
             self._state = _get()
             _set(outer)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is, in plain values and a tensor."""
+        python, (name, keys, *rest), of_torch = self._state
+        return {"python": python, "numpy": (name, keys.tolist(), *rest), "torch": of_torch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was."""
+        version, numbers, gauss = state["python"]
+        name, keys, *rest = state["numpy"]
+        self._state = (version, tuple(numbers), gauss), (name, np.array(keys, dtype=np.uint32), *rest), state["torch"]
+
 
 def _get() -> tuple[Any, ...]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002

@@ -1,0 +1,53 @@
+"""Files and folders that are there whole or not at all, at whatever instant the process is killed."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["draft_beside", "replace_file", "replacing_folder"]
+
+
+def draft_beside(path: Path) -> Path:
+    """Return a new hidden name beside ``path``, on the same file system."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file so that whoever reads it finds the old content or the new.
+
+    Raises:
+        OSError: if it cannot be written; an old file stays as it was.
+    """
+    draft = draft_beside(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder to write into, which becomes ``path`` when the block ends without an error.
+
+    A folder that was there is gone then; a process that is killed between the two leaves none, never half of one.
+
+    Raises:
+        OSError: if it cannot be written; an old folder stays as it was.
+    """
+    draft, old = draft_beside(path), draft_beside(path)
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        if path.exists():
+            path.rename(old)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
