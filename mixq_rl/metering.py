@@ -1,6 +1,7 @@
 """What a network executed, in operations, bits, bytes and seconds."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -10,7 +11,7 @@ from typing import Literal, Self
 
 import torch
 
-__all__ = ["Convention", "OpMeter", "OpRecord", "operation"]
+__all__ = ["ComponentCost", "Convention", "OpMeter", "OpRecord", "operation"]
 
 Convention = Literal["linear", "product"]
 
@@ -64,8 +65,39 @@ class OpRecord:
         """
         if convention == "product":
             return float(self.macs * (self.left_bits or 1) * self.right_bits)
-        bits = [width for width in (self.left_bits, self.right_bits, self.result_bits) if width is not None]
+        bits = [width for _, width in self._widths()]
         return self.operations * sum(bits) / len(bits)
+
+    def bitops_by_component(self) -> list[tuple[str, float]]:
+        """Return the parts of the ``linear`` bit operations of each operand and the result: operations * bits / number.
+
+        An operand that is not there has no part; a component that is there twice has two.
+        """
+        widths = self._widths()
+        return [(name, self.operations * width / len(widths)) for name, width in widths]
+
+    def _widths(self) -> list[tuple[str, int]]:
+        found = ((self.left, self.left_bits), (self.right, self.right_bits), (self.result, self.result_bits))
+        return [(name, width) for name, width in found if width is not None]
+
+
+@dataclass(frozen=True)
+class ComponentCost:
+    """What one component costs, over all operations that it takes part in.
+
+    Attributes:
+        bitops: its part of the bit operations, convention ``linear``: as an operand or a result it contributes
+            operations * its bits / number of operands and result.
+        bytes: moved by the operations whose result it is.
+        seconds: of the operations whose result it is.
+    """
+
+    bitops: float = 0.0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "ComponentCost") -> "ComponentCost":
+        return ComponentCost(self.bitops + other.bitops, self.bytes + other.bytes, self.seconds + other.seconds)
 
 
 class OpMeter:
@@ -105,6 +137,18 @@ class OpMeter:
         if convention not in ("linear", "product"):
             raise ValueError(f"unknown convention {convention!r}: known are 'linear' and 'product'")
         return float(sum(record.bitops(convention) for record in self.records))
+
+    def by_component(self) -> dict[str, ComponentCost]:
+        """Return what each component costs, in the order of execution; together that is what all records cost.
+
+        A component that is only an operand, such as a weight, moves nothing and takes no time of its own.
+        """
+        costs: dict[str, ComponentCost] = defaultdict(ComponentCost)
+        for record in self.records:
+            for name, bitops in record.bitops_by_component():
+                costs[name] += ComponentCost(bitops=bitops)
+            costs[record.result] += ComponentCost(bytes=record.bytes, seconds=record.seconds)
+        return dict(costs)
 
     @property
     def operations(self) -> int:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixq_rl.metering import OpMeter, OpRecord, operation
+from mixq_rl.metering import ComponentCost, OpMeter, OpRecord, operation
 
 CPU = torch.device("cpu")
 LINEAR = OpRecord("linear", "x", "w", "m", (3, 5, 7), 2, 4, 8, bytes=10)
@@ -36,6 +36,21 @@ def test_meter_adds_up_what_happened_inside_its_block_only() -> None:
     assert meter.bitops() == LINEAR.bitops() + AGGREGATE.bitops()
     assert (meter.operations, meter.bytes) == (105 + 154, 30)
     assert meter.seconds > 0
+
+
+def test_components_share_what_their_operations_cost() -> None:
+    unweighted = replace(AGGREGATE, left="edges", left_bits=None)
+    meter = OpMeter()
+    meter.records = [replace(LINEAR, seconds=0.5), replace(AGGREGATE, seconds=0.25), replace(unweighted, seconds=0.125)]
+    costs = meter.by_component()
+    assert list(costs) == ["x", "w", "m", "a", "h"]
+    assert costs["w"] == ComponentCost(bitops=105 * 4 / 3)
+    assert costs["m"].bitops == pytest.approx(105 * 8 / 3 + 154 * 8 / 3 + 154 * 8 / 2)
+    assert (costs["m"].bytes, costs["m"].seconds) == (10, 0.5)
+    assert (costs["h"].bytes, costs["h"].seconds) == (40, 0.375)
+    assert sum(cost.bitops for cost in costs.values()) == pytest.approx(meter.bitops("linear"))
+    assert sum(cost.bytes for cost in costs.values()) == meter.bytes
+    assert sum(cost.seconds for cost in costs.values()) == meter.seconds
 
 
 def test_meters_nest() -> None:
