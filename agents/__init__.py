@@ -3,12 +3,14 @@
 from mixq_rl.agents.allocation import allocate
 from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
 from mixq_rl.agents.policy_record import PolicyRecord
-from mixq_rl.agents.policy_run import PolicyPlan, train_policy
+from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.run_config import RunConfig
+from mixq_rl.agents.run_result import RunResult
 from mixq_rl.agents.search_run import SearchPlan, run_searches
 from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
-from mixq_rl.agents.training_run import RunConfig, RunResult, train
+from mixq_rl.agents.training_run import resume_training, train
 
 __all__ = [
     "BudgetedEvaluator",
@@ -25,6 +27,8 @@ __all__ = [
     "allocate",
     "hypervolume",
     "pareto_front",
+    "resume_policy",
+    "resume_training",
     "run_search",
     "run_searches",
     "searches",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.logger import Figure as LoggedFigure
@@ -34,6 +35,9 @@ class SearchMonitor:
         reward: what is wanted.
         logger: of Stable-Baselines3.
         progress: told (episodes done, episodes in all) after each batch.
+
+    Attributes:
+        episodes: done.
     """
 
     def __init__(
@@ -48,18 +52,18 @@ class SearchMonitor:
     ) -> None:
         self._evaluator = evaluator
         self._archive = archive
-        self._episodes = episodes
+        self._all = episodes
         self._reward = reward
         self._logger = logger
         self._progress = progress
-        self._done = 0
+        self.episodes = 0
         self._images = 0
         self._best = -np.inf
         self._since = (time.perf_counter(), 0)
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> None:
         """Take in a batch."""
-        self._done += len(evaluations)
+        self.episodes += len(evaluations)
         self._archive.add(self._evaluator.evaluations.values())
         reference, objective = self._evaluator.reference, self._reward.objective
         preference = _PREFERENCE if self._reward.preference is None else self._reward.preference
@@ -79,15 +83,25 @@ class SearchMonitor:
         self._since = (now, count)
         for index, component in enumerate(self._evaluator.components):
             record(f"bits/{component.name}", float(np.mean([e.allocation[index] for e in evaluations])))
-        if self._done * _IMAGES >= self._episodes * (self._images + 1):
+        if self.episodes * _IMAGES >= self._all * (self._images + 1):
             self._images += 1
             figure = pareto_figure(
                 self._evaluator.evaluations.values(),
                 reference,
                 objective=objective,
-                title=f"after {self._done} episodes",
+                title=f"after {self.episodes} episodes",
             )
             record("search/pareto", LoggedFigure(figure, close=False), exclude=("stdout", "log", "json", "csv"))
-        self._logger.dump(self._done)
+        self._logger.dump(self.episodes)
         if self._progress is not None:
-            self._progress(min(self._done, self._episodes), self._episodes)
+            self._progress(min(self.episodes, self._all), self._all)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it knows beside the evaluations."""
+        return {"episodes": self.episodes, "images": self._images, "best": self._best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was, all evaluations until then made."""
+        self.episodes, self._images, self._best = state["episodes"], state["images"], state["best"]
+        self._archive.add(self._evaluator.evaluations.values())
+        self._since = (time.perf_counter(), len(self._evaluator.evaluations))

@@ -18,11 +18,12 @@ from mixq_rl.agents.comparison import Trace, compare_runs, comparison_figure, co
 from mixq_rl.agents.policy_run import PolicyPlan, train_policy
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.agents.proposals import SWEEP
+from mixq_rl.agents.run_config import RunConfig
 from mixq_rl.agents.search_run import SearchPlan, run_searches
 from mixq_rl.agents.searches import searches
 from mixq_rl.agents.stages import Stages
 from mixq_rl.agents.tables import allocation_table, bits_table, final_table, policy_table
-from mixq_rl.agents.training_run import RunConfig, train
+from mixq_rl.agents.training_run import train
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator
 from mixq_rl.objective import Objective

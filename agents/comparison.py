@@ -13,7 +13,7 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.run_folder import EVALUATIONS
+from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem
@@ -90,9 +90,9 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
     """
     longest: dict[tuple[str, str, int], Trace] = {}
     for folder in folders:
-        path = folder / EVALUATIONS
+        path = RunFolder.read(folder).evaluations
         if not path.is_file():
-            raise InputError(f"{str(folder)!r} holds no {EVALUATIONS}: name folders of mixq-rl search or train")
+            raise InputError(f"{str(folder)!r} holds no {path.name}: nothing was evaluated in this run yet")
         store = EvaluationStore(path)
         for fingerprint in store.problems():
             for trace in traces(store, fingerprint):

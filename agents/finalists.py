@@ -3,16 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mixq_rl.agents.pareto import Saving, hypervolume, reduction
 from mixq_rl.envs import Reward
+from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluators import IntegerEvaluator, measure_reference
+from mixq_rl.files import replacing_folder
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training import Progress
 
-__all__ = ["Finalist", "best_finalist", "fine_tune_finalists", "measure_finalists", "spread"]
+__all__ = ["Finalist", "best_finalist", "finalist_path", "fine_tune_finalists", "measure_finalists", "spread"]
 
 _PREFERENCE = 0.5
 
@@ -25,13 +28,11 @@ class Finalist:
         label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
         evaluation: on the validation split, after fine-tuning.
         test_accuracy: in [0, 1].
-        model: the integer network; None for float32.
     """
 
     label: str
     evaluation: Evaluation
     test_accuracy: float
-    model: IntegerModel | None = None
 
 
 def spread(
@@ -59,6 +60,7 @@ def fine_tune_finalists(
     allocations: Sequence[tuple[str, tuple[int, ...]]],
     *,
     seed: int,
+    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[str, IntegerModel]]:
     """Fine-tune and freeze each labelled allocation.
@@ -67,6 +69,8 @@ def fine_tune_finalists(
         evaluator: gives the network from which each fine-tuning starts.
         allocations: labels and bit-widths.
         seed: of the fine-tuning.
+        folder: keeps each network as soon as it is there (:func:`finalist_path`); those that it has are not made
+            again. None: nothing is kept.
         progress: told (epochs done, epochs in all).
     """
     models = []
@@ -76,8 +80,28 @@ def fine_tune_finalists(
             if progress is not None:
                 progress(before * epochs + epoch, len(allocations) * epochs)
 
-        models.append((label, evaluator.fine_tune(allocation, seed=seed, progress=report)))
+        kept = None if folder is None else finalist_path(folder, label)
+        model = None if kept is None else _kept(kept, allocation)
+        if model is None:
+            model = evaluator.fine_tune(allocation, seed=seed, progress=report)
+            if kept is not None:
+                with replacing_folder(kept) as draft:
+                    model.save(draft)
+        models.append((label, model))
     return models
+
+
+def finalist_path(folder: Path, label: str) -> Path:
+    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``."""
+    return folder / label.replace(" ", "-")
+
+
+def _kept(path: Path, allocation: tuple[int, ...]) -> IntegerModel | None:
+    try:
+        model = IntegerModel.load(path)
+    except ArtifactError:
+        return None
+    return model if model.allocation == allocation else None
 
 
 def measure_finalists(
@@ -104,7 +128,7 @@ def measure_finalists(
         if progress is not None:
             progress(len(finalists), len(models) + 1)
         evaluation = evaluator.measure(model, "validation")
-        finalists.append(Finalist(label, evaluation, evaluator.measure(model, "test").accuracy, model))
+        finalists.append(Finalist(label, evaluation, evaluator.measure(model, "test").accuracy))
     if progress is not None:
         progress(len(finalists), len(finalists))
     return finalists

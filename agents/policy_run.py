@@ -1,8 +1,10 @@
 """A run that trains one policy on several tasks, for use on others."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +14,22 @@ from mixq_rl.agents.pareto import hypervolume
 from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
-from mixq_rl.agents.run_folder import EVALUATIONS, claim
+from mixq_rl.agents.resumable_search import ResumableSearch
+from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.run_log import log_into, logged, together
 from mixq_rl.agents.searches import BudgetedEvaluator
-from mixq_rl.agents.stored_problem import StoredProblem
+from mixq_rl.agents.stored_problem import StoredProblem, opened
 from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore
+from mixq_rl.files import replace_file, replacing_folder
 from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
 
-__all__ = ["PolicyPlan", "train_policy"]
+__all__ = ["PolicyPlan", "resume_policy", "train_policy"]
 
+_KIND = "policy"
 _SEARCH = "ppo, several tasks"
 
 
@@ -32,7 +38,7 @@ class PolicyPlan:
     """What a policy learns on.
 
     Attributes:
-        tasks: distinct; their bit-widths may differ.
+        tasks: distinct; their bit-widths may differ. Given as dictionaries, as JSON has them, they become objects.
         episodes: of each task, at least 1; each evaluates an allocation that was not evaluated before.
         seed: of the policy and its exploration.
 
@@ -45,6 +51,8 @@ class PolicyPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        tasks = (task if isinstance(task, ProblemConfig) else ProblemConfig(**task) for task in self.tasks)
+        object.__setattr__(self, "tasks", tuple(tasks))
         if not self.tasks:
             raise InputError("a policy learns on tasks: at least one is needed")
         if len(set(self.tasks)) < len(self.tasks):
@@ -68,34 +76,70 @@ def train_policy(
 
     Raises:
         InputError: if the run folder is in use, or the data are not what they should be.
+        OSError: if something cannot be written; the run can go on once it can.
     """
     for config in plan.tasks:
         config.load()  # what is wrong with the tenth of them is said before the first is trained
-    claim(run_dir, "policy", plan)
-    store = EvaluationStore(run_dir / EVALUATIONS)
-    problems = [_prepare(config, store, stage, cache) for config in plan.tasks]
-    logger = configure(str(run_dir), ["tensorboard"])
-    with stage("learning on all tasks", "episodes") as progress:
-        watcher = _Watcher(plan, logger, progress)
-        envs = [
-            BitAllocationEnv(BudgetedEvaluator(problem.stored, watcher=partial(watcher, problem)))
-            for problem in problems
+    with RunFolder.create(run_dir, _KIND, plan) as folder:
+        return _carry_out(plan, folder, stage, cache)
+
+
+def resume_policy(
+    run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
+) -> list[LearnedTask]:
+    """Go on with a run that ended before its end, as if it had not; of one that has, say what it reached.
+
+    Args:
+        run_dir: of :func:`train_policy`.
+        stage, cache: as of :func:`train_policy`.
+        data_root: where the datasets' files lie now; None: where they did.
+
+    Raises:
+        InputError: if the folder is not of such a run, or in use; and as of :func:`train_policy`.
+        ArtifactError: if the folder is of another format version, or the networks, trained again, are others.
+        OSError: as of :func:`train_policy`.
+    """
+    with RunFolder.open(run_dir, _KIND) as folder:
+        if folder.result.exists():
+            return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
+        plan = folder.restore(PolicyPlan)
+        if data_root is not None:
+            plan = replace(plan, tasks=tuple(replace(config, data_root=data_root) for config in plan.tasks))
+        return _carry_out(plan, folder, stage, cache)
+
+
+def _carry_out(plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: PreparationCache | None) -> list[LearnedTask]:
+    with log_into(folder.log), opened(folder.evaluations) as store:
+        stage = together(logged, stage)
+        problems = [_prepare(config, store, stage, cache) for config in plan.tasks]
+        resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint for problem in problems])
+        tensorboard = configure(str(folder.path), ["tensorboard"])
+        with stage("learning on all tasks", "episodes") as progress:
+            watcher = _Watcher(plan, tensorboard, progress)
+            envs = [
+                BitAllocationEnv(BudgetedEvaluator(problem.stored, watcher=partial(watcher, problem)))
+                for problem in problems
+            ]
+            agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
+            for problem in problems:
+                problem.stored.watcher = watcher.tick
+            resumable.learn(agent, plan.episodes, {}, step=lambda: watcher.done, logger=tensorboard)
+            agent.rehearse()
+        reached = [
+            LearnedTask.of(
+                problem.description,
+                list(env.evaluator.evaluations.values()),
+                problem.stored.evaluate(agent.sweep(problem.stored)),
+            )
+            for problem, env in zip(problems, envs, strict=True)
         ]
-        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
-        agent.learn(plan.episodes, logger=logger).rehearse()
-    reached = [
-        LearnedTask.of(
-            problem.description,
-            list(env.evaluator.evaluations.values()),
-            problem.stored.evaluate(agent.sweep(problem.stored)),
-        )
-        for problem, env in zip(problems, envs, strict=True)
-    ]
-    agent.record = agent.record.with_tasks(reached)
-    agent.save(run_dir / "policy")
-    logger.close()
-    store.close()
-    return reached
+        agent.record = agent.record.with_tasks(reached)
+        with replacing_folder(folder.policy) as draft:
+            agent.save(draft)
+        tensorboard.close()
+        replace_file(folder.result, json.dumps([asdict(task) for task in reached], indent=2) + "\n")
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        return reached
 
 
 class _Watcher:
@@ -110,10 +154,18 @@ class _Watcher:
         problem.request(_SEARCH, self._seed, [evaluation.allocation for evaluation in made])
         found = self._found.setdefault(problem.title, [])
         found.extend(made)
-        done = sum(len(evaluations) for evaluations in self._found.values())
         self._logger.record(f"tasks/{problem.title}/hypervolume", hypervolume(found, problem.majority))
-        self._logger.dump(done)
-        self._progress(done, self._whole)
+        self._logger.dump(self.done)
+        self._progress(self.done, self._whole)
+
+    @property
+    def done(self) -> int:
+        """Episodes of all tasks."""
+        return sum(len(evaluations) for evaluations in self._found.values())
+
+    def tick(self, evaluation: Evaluation) -> None:
+        """Take in one evaluation: the run may be ended between two of them."""
+        self._progress(self.done, self._whole)
 
 
 def _prepare(

@@ -1,77 +1,236 @@
-"""The folder of a run: what it holds says what it is of."""
+"""The folder of a run: what it holds says what it is of, and one process at a time has it."""
 
+import errno
 import json
-import platform
+from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mixq_rl.errors import InputError
+from filelock import FileLock, Timeout
+
+from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.files import replace_file, sweep_drafts
+from mixq_rl.machine import describe_machine, git_commit, package_versions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["EVALUATIONS", "claim"]
+__all__ = ["RunFolder"]
 
-EVALUATIONS = "evaluations.sqlite"
+T = TypeVar("T")
 
-_VERSION = 3
-_PACKAGES = ("mixq-rl", "torch", "torch_geometric", "gymnasium", "stable-baselines3", "sb3-contrib", "numpy")
+_VERSION = 4
+_KINDS = ("run", "policy", "search")
+_CONFIG, _LOCK = "config.json", ".lock"
+_OTHER = "name a new or empty folder with --run-dir"
 
 
-def claim(run_dir: Path, kind: str, config: "DataclassInstance", *, resumable: bool = False) -> None:
-    """Make a folder this run's by writing ``config.json``.
+class RunFolder:
+    """A run folder, held by this process until :meth:`close`, or the end of a ``with`` block.
 
-    Args:
-        run_dir: is created.
-        kind: of run: ``"run"``, ``"search"`` or ``"policy"``.
-        config: of the run.
-        resumable: whether a folder that holds a run of the same kind and configuration is taken as it is.
+    Made by :meth:`create` and :meth:`open`; :meth:`read` looks into one that may be in use.
 
-    Raises:
-        InputError: if the folder is in use, or cannot be written.
+    Attributes:
+        path: of the folder.
+        kind: of run: ``"run"``, ``"policy"`` or ``"search"``.
+        config: of the run, as JSON has it.
+        document: all that ``config.json`` holds.
     """
-    document = {
-        "format": f"mixq_rl/{kind}",
-        "version": _VERSION,
-        "config": asdict(config),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
+
+    def __init__(self, path: Path, document: Mapping[str, Any], lock: FileLock | None = None) -> None:
+        self.path = path
+        self.document = dict(document)
+        self.kind = str(document["format"]).removeprefix("mixq_rl/")
+        self.config: dict[str, Any] = dict(document["config"])
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, kind: str, config: "DataclassInstance", *, shared: bool = False) -> Self:
+        """Make a new or empty folder this run's by writing ``config.json``.
+
+        Args:
+            path: is created.
+            kind: of run.
+            config: of the run.
+            shared: whether a folder that holds a run of the same kind and configuration is taken as it is.
+
+        Raises:
+            InputError: if the folder is in use, holds something else, or cannot be written.
+        """
+        document = {
+            "format": f"mixq_rl/{kind}",
+            "version": _VERSION,
+            "config": json.loads(json.dumps(asdict(config))),
+            "packages": package_versions(),
+            "commit": git_commit(),
+            "hardware": describe_machine(),
+        }
+        if path.exists() and not path.is_dir():
+            raise InputError(f"run folder {str(path)!r} is a file: {_OTHER}")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        lock = _locked(path)
+        try:
+            if shared and (path / _CONFIG).exists():
+                found = _document(path)
+                _check_same(path, found, document)
+                return cls(path, found, lock)
+            taken = next((entry.name for entry in sorted(path.iterdir()) if not entry.name.startswith(".")), None)
+            if taken is not None:
+                hint = f", or go on with it: mixq-rl train --resume {path}" if taken == _CONFIG else ""
+                raise InputError(f"run folder {str(path)!r} holds {taken!r}: {_OTHER}{hint}")
+            replace_file(path / _CONFIG, json.dumps(document, indent=2) + "\n")
+        except OSError as error:
+            lock.release()
+            raise _unwritable(path, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, document, lock)
+
+    @classmethod
+    def open(cls, path: Path, kind: str) -> Self:
+        """Take a folder that a run was begun in, to go on with it; what a killed process left half done is removed.
+
+        Args:
+            path: of the folder.
+            kind: of run that it is to be.
+
+        Raises:
+            InputError: if it is no folder of such a run, is in use, or cannot be written.
+            ArtifactError: for another format version.
+        """
+        document = _document(path)
+        folder = cls(path, document)
+        if folder.kind != kind:
+            raise InputError(f"run folder {str(path)!r} is of a {folder.kind!r}, not of a {kind!r}")
+        folder._lock = _locked(path)
+        for place in (path, folder.checkpoints, folder.finalists):
+            sweep_drafts(place)
+        return folder
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Look into a folder, whoever has it.
+
+        Raises:
+            InputError: if it is no run folder.
+            ArtifactError: for another format version.
+        """
+        return cls(path, _document(path))
+
+    def restore(self, of: type[T]) -> T:
+        """Return the run's configuration as an object.
+
+        Args:
+            of: the dataclass that it is one of.
+
+        Raises:
+            ArtifactError: if it is not what such a configuration holds.
+        """
+        try:
+            return of(**self.config)
+        except TypeError as error:
+            raise ArtifactError(f"{str(self.path / _CONFIG)!r} is not what this version writes: {error}") from error
+
+    @property
+    def evaluations(self) -> Path:
+        """The store of all evaluations, SQLite."""
+        return self.path / "evaluations.sqlite"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where an unfinished search goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def finalists(self) -> Path:
+        """The fine-tuned integer networks of the final table."""
+        return self.path / "finalists"
+
+    @property
+    def policy(self) -> Path:
+        """The agent's policy."""
+        return self.path / "policy"
+
+    @property
+    def model(self) -> Path:
+        """The best integer network."""
+        return self.path / "model"
+
+    @property
+    def result(self) -> Path:
+        """What the run found; there only once it has ended."""
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        """What happened when, in lines."""
+        return self.path / "log.txt"
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _locked(path: Path) -> FileLock:
+    lock = FileLock(path / _LOCK, fallback_to_soft=False, preserve_lock_file=True)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        if resumable and (run_dir / "config.json").exists():
-            _check_same(run_dir, json.loads(json.dumps(document)))
-            return
-        taken = next(run_dir.iterdir(), None)
-        if taken is None:
-            # Of two runs that come at once, one finds the file there.
-            with (run_dir / "config.json").open("x") as file:
-                file.write(json.dumps(document, indent=2) + "\n")
-    except FileExistsError:
-        taken = run_dir / "config.json" if run_dir.is_dir() else run_dir
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(
+            f"run folder {str(path)!r} is being used by another process: wait for it to end, or name another folder"
+        ) from error
     except OSError as error:
-        raise InputError(f"run folder {str(run_dir)!r} cannot be written: {error.strerror}") from error
-    if taken == run_dir:
-        raise InputError(f"run folder {str(run_dir)!r} is a file: name a new or empty folder with --run-dir")
-    if taken is not None:
-        raise InputError(f"run folder {str(run_dir)!r} holds {taken.name!r}: name a new or empty one with --run-dir")
+        raise _unwritable(path, error) from error
+    return lock
 
 
-def _check_same(run_dir: Path, document: dict[str, Any]) -> None:
+def _document(path: Path) -> dict[str, Any]:
+    config_file = path / _CONFIG
     try:
-        found = json.loads((run_dir / "config.json").read_text())
-        kind, config = found["format"], dict(found["config"])
+        document = json.loads(config_file.read_text())
+        kind, number = document["format"], document["version"]
+        dict(document["config"])
+    except OSError as error:
+        reason = "is missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else f"cannot be read: {error.strerror}"
+        raise InputError(f"{str(path)!r} is no run folder: {str(config_file)!r} {reason}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(run_dir / 'config.json')!r} is not of a run: name another folder") from error
-    if kind != document["format"]:
-        raise InputError(f"run folder {str(run_dir)!r} is of a {kind!r}: name a new or empty one with --run-dir")
+        raise InputError(f"{str(config_file)!r} is not of a run: name another folder") from error
+    if kind not in [f"mixq_rl/{known}" for known in _KINDS] or type(number) is not int:
+        raise InputError(f"{str(config_file)!r} is of a {kind!r}, not of a run: name another folder")
+    if number != _VERSION:
+        age = "a newer" if number > _VERSION else "an older"
+        raise ArtifactError(
+            f"run folder {str(path)!r} was written by {age} mixq_rl: it has format version {number}, this one reads "
+            f"{_VERSION}"
+        )
+    return dict(document)
+
+
+def _check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    if found["format"] != document["format"]:
+        raise InputError(f"run folder {str(path)!r} is of a {found['format']!r}: {_OTHER}")
     for name, value in document["config"].items():
         # Where the files of datasets lie makes no other run of it.
-        if name != "data_root" and config.get(name) != value:
+        if name != "data_root" and found["config"].get(name) != value:
             raise InputError(
-                f"run folder {str(run_dir)!r} has {name} {config.get(name)!r}, not {value!r}: name a new or empty one "
-                "with --run-dir"
+                f"run folder {str(path)!r} has {name} {found['config'].get(name)!r}, not {value!r}: {_OTHER}"
             )
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"run folder {str(path)!r} cannot be written: {error.strerror or error}")

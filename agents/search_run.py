@@ -6,13 +6,14 @@ from pathlib import Path
 
 from mixq_rl.agents.comparison import Trace, traces
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
-from mixq_rl.agents.run_folder import EVALUATIONS, claim
+from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.run_log import log_into, logged, together
 from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
-from mixq_rl.agents.stored_problem import StoredProblem
+from mixq_rl.agents.stored_problem import StoredProblem, opened
 from mixq_rl.envs import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, StoredEvaluator
+from mixq_rl.evaluation_store import StoredEvaluator
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
@@ -76,16 +77,15 @@ def run_searches(
         raise InputError("searches are compared by bit operations: the objective latency is for mixq-rl train")
     with stage("loading the dataset", ""):
         task, model = config.load()
-        claim(run_dir, "search", config, resumable=True)
-    store = EvaluationStore(run_dir / EVALUATIONS)
-    problem = StoredProblem.prepare(config, task, model, store, stage, cache)
-    for name in plan.algorithms:
-        for seed in range(plan.seeds):
-            with stage(f"{name}, seed {seed}", "evaluations") as progress:
-                search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, progress)
-    found = traces(store, problem.stored.fingerprint)
-    store.close()
-    return found
+        folder = RunFolder.create(run_dir, "search", config, shared=True)
+    with folder, log_into(folder.log), opened(folder.evaluations) as store:
+        stage = together(logged, stage)
+        problem = StoredProblem.prepare(config, task, model, store, stage, cache)
+        for name in plan.algorithms:
+            for seed in range(plan.seeds):
+                with stage(f"{name}, seed {seed}", "evaluations") as progress:
+                    search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, progress)
+        return traces(store, problem.stored.fingerprint)
 
 
 def search(

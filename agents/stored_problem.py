@@ -1,6 +1,9 @@
 """A problem that is searched, with the store that keeps what is evaluated on it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.datasets import GraphTask
@@ -9,7 +12,22 @@ from mixq_rl.evaluators import IntegerEvaluator
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.preparation_cache import PreparationCache
 
-__all__ = ["StoredProblem"]
+__all__ = ["StoredProblem", "opened"]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[EvaluationStore]:
+    """Open a store, and close it with the block.
+
+    Raises:
+        ArtifactError: as of :class:`~mixq_rl.EvaluationStore`.
+        OSError: likewise.
+    """
+    store = EvaluationStore(path)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @dataclass(frozen=True)

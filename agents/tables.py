@@ -12,7 +12,7 @@ from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.envs import Reward
 from mixq_rl.objective import Objective
 
-__all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
+__all__ = ["allocation_table", "bits_table", "choice", "final_table", "policy_table", "write_csv"]
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 _TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
@@ -34,7 +34,7 @@ def final_table(finalists: Sequence[Finalist], best: Finalist, reward: Reward) -
     table = Table(
         title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)"
         + (",\ntime in ms (and speed-up)" if timed else ""),
-        caption=_CAPTION + _choice(reward) + (_TIMED_CAPTION if timed else ""),
+        caption=_CAPTION + choice(reward) + (_TIMED_CAPTION if timed else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -58,7 +58,8 @@ def final_table(finalists: Sequence[Finalist], best: Finalist, reward: Reward) -
     return table
 
 
-def _choice(reward: Reward) -> str:
+def choice(reward: Reward) -> str:
+    """Return by what the best network was chosen, in words."""
     if reward.max_drop is not None:
         return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
     if reward.max_bitops is not None:

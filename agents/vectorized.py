@@ -130,7 +130,8 @@ class VectorizedBitAllocation(VecEnv):
         self._random.bit_generator.state = state["random"]
         self._deck = list(state["deck"])
         for group, own in zip(self._groups, state["groups"], strict=True):
-            group.begin(*self._tasks[own["env"]], own["preferences"])
+            env, evaluator = self._tasks[own["env"]]
+            group.begin(env, evaluator, own["preferences"])
             group.load_state_dict(own)
 
     def _placed(self) -> Iterator[tuple[int, "_Group"]]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -92,6 +92,7 @@ class EvaluationStore:
 
     Raises:
         ArtifactError: for a file that is no such store, or one of another format version.
+        OSError: if it cannot be written, here as later.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -102,8 +103,11 @@ class EvaluationStore:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):
                 raise ArtifactError(f"the store {self.path} has format version {version}: this one reads {_VERSION}")
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if version != _VERSION:
+                self._connection.executescript(_SCHEMA)
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from error
         except sqlite3.Error as error:
             raise ArtifactError(f"{self.path} is not a store of evaluations: {error}") from error
 
@@ -165,13 +169,20 @@ class EvaluationStore:
         self._connection.close()
 
     def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany(statement, rows)
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(statement, rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: sqlite3.OperationalError) -> OSError:
+        return OSError(f"the store {self.path} cannot be written: {error}")
 
 
 class StoredEvaluator(CachedEvaluator):
@@ -188,6 +199,7 @@ class StoredEvaluator(CachedEvaluator):
         store: as given.
         fingerprint: of the evaluator.
         made: how many evaluations the store did not have.
+        watcher: told of each evaluation as soon as it is kept; what it raises loses none.
     """
 
     def __init__(self, evaluator: Evaluator, store: EvaluationStore) -> None:
@@ -197,6 +209,7 @@ class StoredEvaluator(CachedEvaluator):
         self.store = store
         self.fingerprint = fingerprint(evaluator)
         self.made = 0
+        self.watcher: Callable[[Evaluation], None] = lambda evaluation: None
         self._stored = store.evaluations(self.fingerprint)
         seed = getattr(evaluator, "seed", None)
         self._seed = seed if isinstance(seed, int) else None
@@ -207,6 +220,8 @@ class StoredEvaluator(CachedEvaluator):
             self.store.add(self.fingerprint, evaluations, self._seed)
             self._stored.update((evaluation.allocation, evaluation) for evaluation in evaluations)
             self.made += len(evaluations)
+            for evaluation in evaluations:
+                self.watcher(evaluation)
         return [self._stored[allocation] for allocation in allocations]
 
     def _batches(self, allocations: list[tuple[int, ...]]) -> Iterator[list[Evaluation]]:

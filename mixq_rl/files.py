@@ -1,13 +1,16 @@
 """Files and folders that are there whole or not at all, at whatever instant the process is killed."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["draft_beside", "replace_file", "replacing_folder"]
+__all__ = ["draft_beside", "replace_file", "replacing_folder", "sweep_drafts"]
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 def draft_beside(path: Path) -> Path:
@@ -51,3 +54,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep_drafts(path: Path) -> None:
+    """Remove what processes that were killed had begun to write in a folder; nobody else may be writing there."""
+    for entry in path.iterdir() if path.is_dir() else ():
+        if _DRAFT.fullmatch(entry.name):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

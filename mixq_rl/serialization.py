@@ -104,9 +104,17 @@ def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Te
 def save_artifact(
     path: Path, kind: str, version: int, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write ``kind.safetensors`` and ``kind.json`` into the folder ``path``, creating it."""
+    """Write ``kind.safetensors`` and ``kind.json`` into the folder ``path``, creating it.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    save_file(dict(tensors), path / f"{kind}.safetensors")
+    tensor_file = path / f"{kind}.safetensors"
+    try:
+        save_file(dict(tensors), tensor_file)
+    except SafetensorError as error:
+        raise OSError(f"{tensor_file} cannot be written: {error}") from error
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
