@@ -1,16 +1,23 @@
-"""PPO for bit allocation and its rivals, the runs that search and train, and the command line."""
+"""PPO for bit allocation and its rivals, the runs that search and train, and the command line.
 
-from mixq_rl.agents.allocation import allocate
-from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
-from mixq_rl.agents.policy_record import PolicyRecord
-from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
-from mixq_rl.agents.ppo import PPOAgent, PPOSettings
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_config import RunConfig
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.agents.search_run import SearchPlan, run_searches
-from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
-from mixq_rl.agents.training_run import resume_training, train
+Names are imported when they are first used: what needs neither Gymnasium nor Stable-Baselines3 works without them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixq_rl.agents.allocation import allocate
+    from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
+    from mixq_rl.agents.policy_record import PolicyRecord
+    from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
+    from mixq_rl.agents.ppo import PPOAgent, PPOSettings
+    from mixq_rl.agents.problem_config import ProblemConfig
+    from mixq_rl.agents.run_config import RunConfig
+    from mixq_rl.agents.run_result import RunResult
+    from mixq_rl.agents.search_run import SearchPlan, run_searches
+    from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search
+    from mixq_rl.agents.training_run import resume_training, train
 
 __all__ = [
     "BudgetedEvaluator",
@@ -31,7 +38,27 @@ __all__ = [
     "resume_training",
     "run_search",
     "run_searches",
-    "searches",
     "train",
     "train_policy",
 ]
+
+_MODULES = {
+    "allocation": ("allocate",),
+    "pareto": ("ParetoArchive", "hypervolume", "pareto_front"),
+    "policy_record": ("PolicyRecord",),
+    "policy_run": ("PolicyPlan", "resume_policy", "train_policy"),
+    "ppo": ("PPOAgent", "PPOSettings"),
+    "problem_config": ("ProblemConfig",),
+    "run_config": ("RunConfig",),
+    "run_result": ("RunResult",),
+    "search_run": ("SearchPlan", "run_searches"),
+    "searches": ("BudgetedEvaluator", "SearchProblem", "run_search"),
+    "training_run": ("resume_training", "train"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixq_rl.agents' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mixq_rl.agents.{_HOMES[name]}"), name)

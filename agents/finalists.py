@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mixq_rl.agents.pareto import Saving, hypervolume, reduction
+from mixq_rl.agents.run_folder import finalist_path
+from mixq_rl.agents.run_result import Finalist
 from mixq_rl.envs import Reward
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation import Evaluation
@@ -15,24 +16,9 @@ from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training import Progress
 
-__all__ = ["Finalist", "best_finalist", "finalist_path", "fine_tune_finalists", "measure_finalists", "spread"]
+__all__ = ["best_finalist", "choice", "fine_tune_finalists", "measure_finalists", "spread"]
 
 _PREFERENCE = 0.5
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A network of the final table.
-
-    Attributes:
-        label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
-        evaluation: on the validation split, after fine-tuning.
-        test_accuracy: in [0, 1].
-    """
-
-    label: str
-    evaluation: Evaluation
-    test_accuracy: float
 
 
 def spread(
@@ -69,8 +55,7 @@ def fine_tune_finalists(
         evaluator: gives the network from which each fine-tuning starts.
         allocations: labels and bit-widths.
         seed: of the fine-tuning.
-        folder: keeps each network as soon as it is there (:func:`finalist_path`); those that it has are not made
-            again. None: nothing is kept.
+        folder: keeps each network as soon as it is there; those that it has are not made again. None: nothing is kept.
         progress: told (epochs done, epochs in all).
     """
     models = []
@@ -89,11 +74,6 @@ def fine_tune_finalists(
                     model.save(draft)
         models.append((label, model))
     return models
-
-
-def finalist_path(folder: Path, label: str) -> Path:
-    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``."""
-    return folder / label.replace(" ", "-")
 
 
 def _kept(path: Path, allocation: tuple[int, ...]) -> IntegerModel | None:
@@ -144,3 +124,12 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
     allowed = [finalist for finalist in finalists if finalist.evaluation.bitops <= limit]
     preference = _PREFERENCE if reward.preference is None else reward.preference
     return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
+
+
+def choice(reward: Reward) -> str:
+    """Return by what the best network was chosen, in words."""
+    if reward.max_drop is not None:
+        return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
+    if reward.max_bitops is not None:
+        return f"highest accuracy with at most {reward.max_bitops:.4g} bit operations, on validation data"
+    return "highest reward at preference 0.5, on validation data"

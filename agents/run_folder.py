@@ -17,7 +17,7 @@ from mixq_rl.machine import describe_machine, git_commit, package_versions
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["RunFolder"]
+__all__ = ["FolderInUseError", "RunFolder", "finalist_path"]
 
 T = TypeVar("T")
 
@@ -25,6 +25,10 @@ _VERSION = 4
 _KINDS = ("run", "policy", "search")
 _CONFIG, _LOCK = "config.json", ".lock"
 _OTHER = "name a new or empty folder with --run-dir"
+
+
+class FolderInUseError(InputError):
+    """Another process has the folder."""
 
 
 class RunFolder:
@@ -172,6 +176,19 @@ class RunFolder:
         """What happened when, in lines."""
         return self.path / "log.txt"
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a process has the folder."""
+        if self._lock is not None:
+            return True
+        try:
+            _locked(self.path).release()
+        except FolderInUseError:
+            return True
+        except InputError:  # nobody writes where one cannot write
+            return False
+        return False
+
     def close(self) -> None:
         """Let another process have the folder."""
         if self._lock is not None:
@@ -186,12 +203,17 @@ class RunFolder:
         self.close()
 
 
+def finalist_path(folder: Path, label: str) -> Path:
+    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``."""
+    return folder / label.replace(" ", "-")
+
+
 def _locked(path: Path) -> FileLock:
     lock = FileLock(path / _LOCK, fallback_to_soft=False, preserve_lock_file=True)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise InputError(
+        raise FolderInUseError(
             f"run folder {str(path)!r} is being used by another process: wait for it to end, or name another folder"
         ) from error
     except OSError as error:

@@ -2,25 +2,28 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mixq_rl.agents.problem_config import Stage
 from mixq_rl.training import Progress
 
-__all__ = ["handled", "log_into", "logged", "logger", "together"]
+__all__ = ["announced", "handled", "log_into", "logged", "logger", "together"]
 
 logger = logging.getLogger("mixq_rl")
 """Of the whole package; a program that wants the lines gives it a handler, as ``logging`` has it."""
 
 _PARTS = 10
-_SECONDS = 30.0
+_LEAST_SECONDS, _MOST_SECONDS = 2.0, 30.0
 
 
 @contextmanager
 def logged(what: str, unit: str) -> Iterator[Progress]:
-    """A stage that writes a line when it begins, when it ends, and every tenth or half a minute in between."""
+    """A stage that writes a line when it begins, when it ends, and after a tenth in between.
+
+    Lines are two seconds apart at least, and half a minute at most.
+    """
     logger.info(what)
     started = said = time.perf_counter()
     part, last = 0, ""
@@ -29,7 +32,8 @@ def logged(what: str, unit: str) -> Iterator[Progress]:
         nonlocal said, part, last
         now, last = time.perf_counter(), f"{done}/{total} {unit}"
         reached = _PARTS * done // max(total, 1)
-        if done < total and (reached > part or now - said > _SECONDS):
+        due = _LEAST_SECONDS if reached > part else _MOST_SECONDS
+        if done < total and now - said >= due:
             said, part = now, reached
             logger.info("%s: %s", what, last)
 
@@ -52,6 +56,22 @@ def together(*stages: Stage) -> Stage:
             yield progress
 
     return all_of_them
+
+
+def announced(stage: Stage, say: Callable[[], None]) -> Stage:
+    """Return a stage that calls ``say`` once the first, which shows whether the run can begin, has ended."""
+    said = False
+
+    @contextmanager
+    def first_announced(what: str, unit: str) -> Iterator[Progress]:
+        nonlocal said
+        with stage(what, unit) as progress:
+            yield progress
+        if not said:
+            said = True
+            say()
+
+    return first_announced
 
 
 class _File(logging.FileHandler):

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from mixq_rl.agents.finalists import Finalist
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.files import replace_file
@@ -16,9 +15,24 @@ from mixq_rl.nn import Component
 from mixq_rl.objective import Objective
 from mixq_rl.quantization import IntegerRange
 
-__all__ = ["ComponentShare", "RunResult", "shares_of"]
+__all__ = ["ComponentShare", "Finalist", "RunResult", "shares_of"]
 
 _FORMAT, _VERSION = "mixq_rl/result", 1
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network of the final table.
+
+    Attributes:
+        label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
+        evaluation: on the validation split, after fine-tuning.
+        test_accuracy: in [0, 1].
+    """
+
+    label: str
+    evaluation: Evaluation
+    test_accuracy: float
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,14 @@ __all__ = ["Stages"]
 
 
 class Stages:
-    """A progress bar for each stage; after the first, which says whether the run can begin, a word on where it is.
+    """A progress bar for each stage.
 
     Args:
         console: to draw on.
-        where: printed once the first stage has ended; None: nothing is.
     """
 
-    def __init__(self, console: Console, where: str | None = None) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._where = where
 
     @contextmanager
     def __call__(self, what: str, unit: str) -> Iterator[training.Progress]:
@@ -51,9 +49,6 @@ class Stages:
             if not bars.tasks[0].fields["counted"]:
                 bars.update(bar, completed=1, total=1)
             bars.update(bar, open=False)
-        if self._where is not None:
-            self._console.print(self._where, soft_wrap=True, highlight=False, markup=False)
-            self._where = None
 
 
 class _Bars(Progress):

@@ -7,34 +7,35 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from mixq_rl.agents.finalists import Finalist
 from mixq_rl.agents.policy_record import LearnedTask
-from mixq_rl.envs import Reward
+from mixq_rl.agents.run_result import Finalist
 from mixq_rl.objective import Objective
 
-__all__ = ["allocation_table", "bits_table", "choice", "final_table", "policy_table", "write_csv"]
+__all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 _TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
 _UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
 
 
-def final_table(finalists: Sequence[Finalist], best: Finalist, reward: Reward) -> Table:
+def final_table(
+    finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = Objective.BITOPS
+) -> Table:
     """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns.
 
     Args:
         finalists: the first is float32.
         best: of them.
-        reward: that the best was chosen by; if time is its objective the table also has times and speed-ups.
+        chosen_by: how the best was chosen, in words.
+        objective: if it is time the table also has times and speed-ups.
     """
-    objective = reward.objective
     timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     dearest = max(finalist.evaluation.bitops for finalist in finalists)
     scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
     table = Table(
         title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)"
         + (",\ntime in ms (and speed-up)" if timed else ""),
-        caption=_CAPTION + choice(reward) + (_TIMED_CAPTION if timed else ""),
+        caption=_CAPTION + chosen_by + (_TIMED_CAPTION if timed else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -56,15 +57,6 @@ def final_table(finalists: Sequence[Finalist], best: Finalist, reward: Reward) -
             style="bold green" if finalist is best else None,
         )
     return table
-
-
-def choice(reward: Reward) -> str:
-    """Return by what the best network was chosen, in words."""
-    if reward.max_drop is not None:
-        return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
-    if reward.max_bitops is not None:
-        return f"highest accuracy with at most {reward.max_bitops:.4g} bit operations, on validation data"
-    return "highest reward at preference 0.5, on validation data"
 
 
 def allocation_table(components: Sequence[str], best: Finalist) -> Table:

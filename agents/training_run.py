@@ -12,7 +12,7 @@ from stable_baselines3.common.logger import Logger, configure
 from mixq_rl.agents.allocation import load_agent
 from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.component_costs import component_costs
-from mixq_rl.agents.finalists import best_finalist, fine_tune_finalists, measure_finalists, spread
+from mixq_rl.agents.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import ParetoArchive, pareto_front
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.agents.policy_record import LearnedTask
@@ -26,7 +26,7 @@ from mixq_rl.agents.run_log import log_into, logged, logger, together
 from mixq_rl.agents.run_result import RunResult, shares_of
 from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.agents.stored_problem import StoredProblem, opened
-from mixq_rl.agents.tables import choice, write_csv
+from mixq_rl.agents.tables import write_csv
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import BitAllocationEnv, TradeOff
 from mixq_rl.evaluation import Evaluation

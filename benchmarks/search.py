@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import typer
 from measuring import circumstances
 
-from mixq_rl.agents import BudgetedEvaluator, PPOSettings, ProblemConfig, SearchProblem, run_search, searches
+from mixq_rl.agents import BudgetedEvaluator, PPOSettings, ProblemConfig, SearchProblem, run_search
 from mixq_rl.agents.comparison import Trace, estimate, measures
-from mixq_rl.agents.searches import BudgetSpent
+from mixq_rl.agents.searches import BudgetSpent, searches
 from mixq_rl.agents.searches.ppo import ppo
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
 

@@ -162,7 +162,7 @@ def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> 
     _, (text, _) = runs
     for label in ("float32", "uniform 8", "uniform 4", "uniform 2", "agent 1", "★", "conv1.weight"):
         assert label in text
-    stages = ("loading the dataset", "training in float32", "training the supernet")
+    stages = ("training in float32", "training the supernet")
     for stage in (*stages, "searching", "fine-tuning", "measuring"):
         assert stage in text
     assert "run folder: one" in text
@@ -171,8 +171,9 @@ def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> 
 
 def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     folder, _ = runs
-    names = {path.name for path in (folder / "one").iterdir() if not path.name.startswith("events.out.tfevents")}
-    assert names == {"config.json", "evaluations.sqlite", "allocations.csv", "policy", "model", "pareto.png"}
+    names = {path.name for path in (folder / "one").iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
+    files = {"config.json", "log.txt", "evaluations.sqlite", "allocations.csv", "result.json", "pareto.png"}
+    assert names == files | {"policy", "finalists", "model"}
     config = json.loads((folder / "one" / "config.json").read_text())
     assert config["config"]["bits"] == [2, 4, 8]
     assert config["config"]["objective"] == "bitops"

@@ -3,8 +3,9 @@ from functools import partial
 
 import mixq_rl
 from mixq_rl import Objective
-from mixq_rl.agents.finalists import Finalist, best_finalist, fine_tune_finalists, measure_finalists, spread
+from mixq_rl.agents.finalists import best_finalist, fine_tune_finalists, measure_finalists, spread
 from mixq_rl.agents.pareto import hypervolume, pareto_front
+from mixq_rl.agents.run_result import Finalist
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.evaluation import Evaluation

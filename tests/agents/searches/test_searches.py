@@ -3,8 +3,8 @@ import itertools
 import pytest
 
 import mixq_rl
-from mixq_rl.agents import BudgetedEvaluator, SearchProblem, hypervolume, run_search, searches
-from mixq_rl.agents.searches import BudgetSpent
+from mixq_rl.agents import BudgetedEvaluator, SearchProblem, hypervolume, run_search
+from mixq_rl.agents.searches import BudgetSpent, searches
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, UnknownNameError
 from tests.lookup_table import LookupTable

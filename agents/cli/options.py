@@ -1,10 +1,13 @@
 """Options that several commands take."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mixq_rl.agents.cli.config_file import read_config
+from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.datasets import datasets
 from mixq_rl.errors import BitWidthError
 from mixq_rl.evaluators import evaluators
@@ -13,25 +16,31 @@ from mixq_rl.objective import Objective
 from mixq_rl.quantization import schemes
 
 __all__ = [
+    "BITS",
     "CACHE",
     "Bits",
     "BitsList",
     "Cache",
+    "ConfigFile",
     "DataRoot",
     "Dataset",
     "Datasets",
     "EvaluatorName",
     "Fold",
     "HiddenChannels",
+    "Json",
     "Layers",
     "LayersList",
     "Model",
     "Models",
     "ObjectiveName",
     "Policy",
+    "Quiet",
+    "Resume",
     "RunDir",
     "SchemeName",
     "Seed",
+    "among",
     "parse_bits",
 ]
 
@@ -44,8 +53,15 @@ _LAYERS, _USUAL_LAYERS = "Number of graph layers.", "2 to classify nodes; 4, of 
 _BITS = "Bit-widths on offer, each within 1...8."
 _SEVERAL = " May be given several times: one policy then learns on all combinations."
 
-Dataset = Annotated[str, typer.Option(help=_DATASET)]
-Datasets = Annotated[list[str], typer.Option("--dataset", help=_DATASET + _SEVERAL)]
+
+def among(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what a shell offers to complete a name."""
+    return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+BITS = ",".join(str(width) for width in ProblemConfig.bits)
+Dataset = Annotated[str, typer.Option(help=_DATASET, autocompletion=among(datasets))]
+Datasets = Annotated[list[str], typer.Option("--dataset", help=_DATASET + _SEVERAL, autocompletion=among(datasets))]
 Fold = Annotated[
     int | None,
     typer.Option(
@@ -54,8 +70,8 @@ Fold = Annotated[
         show_default="the first",
     ),
 ]
-Model = Annotated[str, typer.Option(help=_MODEL)]
-Models = Annotated[list[str], typer.Option("--model", help=_MODEL + _SEVERAL)]
+Model = Annotated[str, typer.Option(help=_MODEL, autocompletion=among(models))]
+Models = Annotated[list[str], typer.Option("--model", help=_MODEL + _SEVERAL, autocompletion=among(models))]
 Layers = Annotated[int | None, typer.Option(help=_LAYERS, show_default=_USUAL_LAYERS)]
 LayersList = Annotated[list[int] | None, typer.Option("--layers", help=_LAYERS + _SEVERAL, show_default=_USUAL_LAYERS)]
 HiddenChannels = Annotated[
@@ -82,6 +98,7 @@ ObjectiveName = Annotated[
     str,
     typer.Option(
         metavar=f"<{'|'.join(Objective)}>",
+        autocompletion=among(Objective),
         help="What is to be saved: bit operations, or time. Time is measured on this machine under its present "
         "load, so that two runs of one seed differ.",
     ),
@@ -90,6 +107,7 @@ EvaluatorName = Annotated[
     str,
     typer.Option(
         metavar=f"<{'|'.join(evaluators)}>",
+        autocompletion=among(evaluators),
         help="Whose weights the search judges an allocation by. supernet: one network's, trained once for all of "
         "them. fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32.",
     ),
@@ -98,6 +116,7 @@ SchemeName = Annotated[
     str,
     typer.Option(
         metavar=f"<{'|'.join(schemes)}>",
+        autocompletion=among(schemes),
         help="Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes "
         "the nearest. The others follow the values in training, degree-quant with nodes protected by their degree.",
     ),
@@ -107,6 +126,26 @@ DataRoot = Annotated[str, typer.Option(envvar="MIXQ_RL_DATA", help="Folder of th
 RunDir = Annotated[
     Path | None,
     typer.Option(help="Folder for the results, new or empty.", show_default="runs/<dataset>-<model>-seed<seed>-<time>"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the results as one line of JSON; progress goes to standard error.")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Go on with a run that was stopped, as if it had not been; it takes no other option of the run.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        is_eager=True,
+        callback=read_config,
+        help="Take options from a file, such as config.json of a run folder; those given beside it override it.",
+    ),
 ]
 
 

@@ -1,0 +1,84 @@
+"""``mixq-rl allocate``: bit-widths for a network, at once."""
+
+from typing import Annotated
+
+import typer
+
+from mixq_rl.agents.allocation import PREFERENCE, allocate_for, check_wish, load_agent
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.run_log import logged, together
+from mixq_rl.agents.tables import bits_table
+from mixq_rl.evaluation import CachedEvaluator
+from mixq_rl.preparation_cache import PreparationCache
+
+__all__ = ["allocate"]
+
+
+def allocate(
+    policy: options.Policy = None,
+    dataset: options.Dataset = ProblemConfig.dataset,
+    fold: options.Fold = ProblemConfig.fold,
+    model: options.Model = ProblemConfig.model,
+    layers: options.Layers = ProblemConfig.num_layers,
+    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
+    preference: Annotated[
+        float | None,
+        typer.Option(help="From 0, accuracy alone, to 1, saving alone.", show_default=str(PREFERENCE)),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Or: points of accuracy below float32 that are tolerated after a short training: 1."),
+    ] = None,
+    bits: options.Bits = options.BITS,
+    seed: options.Seed = ProblemConfig.seed,
+    data_root: options.DataRoot = ProblemConfig.data_root,
+    cache: options.Cache = options.CACHE,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Name bit-widths for a network at once: no search, no supernet, only the statistics of the float32 network.
+
+    Example: mixq-rl allocate --dataset CiteSeer --data-root data --preference 0.5
+
+    Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-drop 1
+    """
+    with output(quiet, as_json) as out:
+        config = ProblemConfig(
+            dataset=dataset,
+            fold=fold,
+            model=model,
+            num_layers=layers,
+            hidden_channels=hidden_channels,
+            bits=options.parse_bits(bits),
+            evaluator="post-training" if max_drop is None else "fine-tune",
+            seed=seed,
+            data_root=data_root,
+        )
+        check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained
+        agent, stage = load_agent(policy), together(logged, out.stage)
+        task, network = config.load()
+        evaluator = CachedEvaluator(config.prepare(task, network, stage, PreparationCache(cache)))
+        with stage("choosing bit-widths", ""):
+            chosen = allocate_for(evaluator, agent, preference, max_drop)
+            (evaluation,) = evaluator.evaluate([chosen])
+        names = [component.name for component in evaluator.components]
+        out.show(bits_table(f"{config.model} on {task.name}", names, chosen))
+        training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
+        reference = evaluator.reference.accuracy
+        out.say(
+            f"{evaluation.reduction:.1f}× fewer bit operations than float32; validation accuracy "
+            f"{100 * evaluation.accuracy:.1f} % {training}, of float32 {100 * reference:.1f} %"
+        )
+        if max_drop is not None and evaluation.accuracy < reference - max_drop / 100:
+            out.say(f"no allocation was found that keeps {max_drop:g} points")
+        out.conclude(
+            {
+                "allocation": dict(zip(names, chosen, strict=True)),
+                "reduction": evaluation.reduction,
+                "validation_accuracy": evaluation.accuracy,
+                "float32_validation_accuracy": reference,
+                "fine_tuned": max_drop is not None,
+            }
+        )

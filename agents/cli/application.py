@@ -1,0 +1,90 @@
+"""The application: its commands, and what becomes of their errors."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from mixq_rl.agents.cli.failures import Failure, reason
+from mixq_rl.errors import InputError
+from mixq_rl.version import __version__
+
+__all__ = ["app", "main"]
+
+_USAGE, _FAILURE, _INTERRUPTED = 2, 1, 130
+_LEARNING = ("train", "transfer", "allocate", "search", "compare")
+_ALWAYS = ("runs",)
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Example: mixq-rl train --dataset citation --episodes 64",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mixq-rl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find how many bits each component of a graph neural network needs, and get a network that runs on integers."""
+
+
+def _absent(name: str) -> Callable[[], None]:
+    def needs_more() -> None:
+        raise InputError(f"mixq-rl {name} needs more packages: pip install 'mixq-rl[rl]'")
+
+    needs_more.__doc__ = "Needs more packages: pip install 'mixq-rl\\[rl]'."
+    return needs_more
+
+
+def _register() -> None:
+    complete = find_spec("gymnasium") is not None
+    for name in (*_LEARNING, *_ALWAYS):
+        if name in _LEARNING and not complete:
+            settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+            app.command(name, context_settings=settings)(_absent(name))
+        else:
+            app.command(name)(getattr(import_module(f"mixq_rl.agents.cli.{name}"), name))
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command: 0 when it is done, 2 for a mistake of the user's, 1 for a failure, 130 when interrupted."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except Failure as failure:
+        _fail(str(failure), failure.code)
+    except InputError as error:
+        _fail(str(error), _USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted", _INTERRUPTED)
+    except TyperException as error:
+        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), _USAGE)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stderr.close()
+        sys.exit(_FAILURE)
+    except OSError as error:
+        _fail(reason(error), _FAILURE)
+    else:
+        if code == _INTERRUPTED:
+            _fail("interrupted", _INTERRUPTED)
+        sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"mixq-rl: {' '.join(message.split())}", err=True)
+    sys.exit(code)

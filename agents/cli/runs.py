@@ -1,0 +1,60 @@
+"""``mixq-rl runs``: what was run, and what it found."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.run_index import IndexedRun, index_runs
+
+__all__ = ["runs"]
+
+_FOLDER = Path("runs")
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of run folders, searched at any depth.")] = _FOLDER,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """List runs with their best points.
+
+    Example: mixq-rl runs
+
+    Example: mixq-rl runs runs --json
+    """
+    with output(quiet, as_json) as out:
+        found = index_runs(folder)
+        if found:
+            out.show(_table(found))
+        else:
+            out.say(f"no runs in {folder}: begin one with mixq-rl train")
+        out.conclude({"runs": [run.document() for run in found]})
+
+
+def _table(found: list[IndexedRun]) -> Table:
+    table = Table(
+        caption="accuracy in % and reduction in bit operations (linear) of the best point", box=box.SIMPLE_HEAD
+    )
+    table.add_column("run", overflow="fold")
+    for heading in ("kind", "state", "best"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("val", "test", "reduction", "evaluated"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in found:
+        cells = [str(run.folder.path), run.folder.kind, run.state]
+        if run.result is not None:
+            best = run.result.best
+            cells += [
+                best.label,
+                f"{100 * best.evaluation.accuracy:.1f}",
+                f"{100 * best.test_accuracy:.1f}",
+                f"{best.evaluation.reduction:.1f}×",
+                str(run.result.evaluations),
+            ]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,104 @@
+"""``mixq-rl search``: several searches of one network beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.failures import going_on
+from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.cli.run_choice import default_run_dir
+from mixq_rl.agents.comparison import Trace, comparison_table, measures
+from mixq_rl.agents.interruption import interruptible
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.search_run import SearchPlan, run_searches
+from mixq_rl.agents.searches import searches
+from mixq_rl.preparation_cache import PreparationCache
+
+__all__ = ["budgets", "search", "search_document"]
+
+_PPO = ["ppo"]
+
+
+def search(
+    algorithm: Annotated[
+        list[str],
+        typer.Option(
+            help=f"{', '.join(searches)}; may be given several times.",
+            autocompletion=options.among(searches),
+        ),
+    ] = _PPO,
+    evaluations: Annotated[
+        int, typer.Option(help="Budget of each search: distinct allocations evaluated.")
+    ] = SearchPlan.evaluations,
+    seeds: Annotated[int, typer.Option(help="Runs of each search, with seeds 0, 1, ...")] = SearchPlan.seeds,
+    dataset: options.Dataset = ProblemConfig.dataset,
+    fold: options.Fold = ProblemConfig.fold,
+    model: options.Model = ProblemConfig.model,
+    layers: options.Layers = ProblemConfig.num_layers,
+    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
+    bits: options.Bits = options.BITS,
+    evaluator: options.EvaluatorName = ProblemConfig.evaluator,
+    scheme: options.SchemeName = ProblemConfig.scheme,
+    seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
+    data_root: options.DataRoot = ProblemConfig.data_root,
+    cache: options.Cache = options.CACHE,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results: new, empty, or of the same configuration.",
+            show_default="runs/<dataset>-<model>-seed<seed>-<time>",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Search one network's allocations by one algorithm or several, which share all evaluations, and compare them.
+
+    A run folder of the same configuration is gone on with: what its store holds is not evaluated again.
+
+    Example: mixq-rl search --algorithm ppo --algorithm tpe --dataset Cora --data-root data --seeds 3
+    """
+    with output(quiet, as_json) as out:
+        plan = SearchPlan(tuple(algorithm), evaluations, seeds)
+        config = ProblemConfig(
+            dataset=dataset,
+            fold=fold,
+            model=model,
+            num_layers=layers,
+            hidden_channels=hidden_channels,
+            bits=options.parse_bits(bits),
+            evaluator=evaluator,
+            scheme=scheme,
+            seed=seed,
+            data_root=data_root,
+        )
+        folder = run_dir or default_run_dir(config)
+        where = f"run folder: {folder}"
+        with going_on(folder, "search, the same options, and --run-dir"), interruptible(out.announcing(where)) as stage:
+            found = run_searches(config, plan, folder, stage, PreparationCache(cache))
+        out.show(comparison_table(found, budgets(found)))
+        out.say(where)
+        out.conclude({"run_dir": str(folder), "searches": search_document(found)})
+
+
+def budgets(found: Sequence[Trace]) -> list[int]:
+    """Return 32, 64, 128, ... as far as any search went, and how far that was."""
+    longest = max(len(trace.evaluations) for trace in found)
+    return [*(budget for budget in (32 << step for step in range(16)) if budget < longest), longest]
+
+
+def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
+    """Return what each search had found at its end, in plain values."""
+    return [
+        {
+            "problem": trace.problem.name,
+            "search": trace.search,
+            "seed": trace.seed,
+            "evaluations": len(trace.evaluations),
+            **measures(trace, len(trace.evaluations)),
+        }
+        for trace in found
+    ]

@@ -1,0 +1,165 @@
+"""``mixq-rl train``: from a dataset to an integer network, or one policy for several."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.failures import going_on
+from mixq_rl.agents.cli.output import Output, output
+from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
+from mixq_rl.agents.interruption import interruptible
+from mixq_rl.agents.policy_record import LearnedTask
+from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.run_config import RunConfig
+from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.run_result import RunResult
+from mixq_rl.agents.tables import allocation_table, final_table, policy_table
+from mixq_rl.agents.training_run import resume_training
+from mixq_rl.agents.training_run import train as train_run
+from mixq_rl.errors import InputError
+from mixq_rl.objective import Objective
+from mixq_rl.preparation_cache import PreparationCache
+
+__all__ = ["carry_out", "train"]
+
+_DATASETS, _MODELS, _BITS = [RunConfig.dataset], [RunConfig.model], [options.BITS]
+
+
+def train(
+    context: typer.Context,
+    dataset: options.Datasets = _DATASETS,
+    fold: options.Fold = RunConfig.fold,
+    model: options.Models = _MODELS,
+    layers: options.LayersList = None,
+    hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes of the search; each evaluates an allocation not evaluated before.")
+    ] = RunConfig.episodes,
+    bits: options.BitsList = _BITS,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Save as much as possible at most so many points below float32's accuracy: 0.3."),
+    ] = RunConfig.max_drop,
+    max_bitops: Annotated[
+        float | None,
+        typer.Option(help="Be as accurate as possible with at most so many bit operations (linear): 1.2e9."),
+    ] = RunConfig.max_bitops,
+    max_reduction: Annotated[
+        float | None,
+        typer.Option(help="As --max-bitops, given by how many times fewer than float32's they are to be: 12."),
+    ] = RunConfig.max_reduction,
+    objective: options.ObjectiveName = RunConfig.objective.value,
+    evaluator: options.EvaluatorName = RunConfig.evaluator,
+    scheme: options.SchemeName = RunConfig.scheme,
+    seed: options.Seed = RunConfig.seed,
+    data_root: options.DataRoot = RunConfig.data_root,
+    cache: options.Cache = options.CACHE,
+    run_dir: options.RunDir = None,
+    resume: options.Resume = None,
+    config: options.ConfigFile = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train an agent on one dataset, and execute, fine-tune and measure what it finds; or one policy on several.
+
+    Several datasets, models, depths or sets of bit-widths make as many tasks as there are combinations. One policy
+    learns on all of them, for mixq-rl transfer and mixq-rl allocate to use elsewhere; no network is fine-tuned.
+
+    A run that was stopped, by Ctrl-C or by force, goes on with --resume.
+
+    Example: mixq-rl train --dataset Cora --data-root data --episodes 1000 --bits 2,4,8 --seed 0
+
+    Example: mixq-rl train --dataset citation --dataset Cora --model gcn --model sage --data-root data
+
+    Example: mixq-rl train --resume runs/citation-gcn-seed0-20260101-120000
+    """
+    with output(quiet, as_json) as out:
+        if resume is not None:
+            refuse_beside_resume(context)
+            moved = context.get_parameter_source("data_root")
+            explicit = moved is not None and moved.name != "DEFAULT"
+            _go_on(resume, PreparationCache(cache), data_root if explicit else None, out)
+            return
+        depths: list[int | None] = [*layers] if layers else [None]
+        configs = [
+            RunConfig(
+                dataset=one_dataset,
+                fold=fold,
+                model=one_model,
+                num_layers=one_depth,
+                hidden_channels=hidden_channels,
+                episodes=episodes,
+                bits=options.parse_bits(one_set),
+                max_drop=max_drop,
+                max_bitops=max_bitops,
+                max_reduction=max_reduction,
+                objective=Objective(objective),
+                evaluator=evaluator,
+                scheme=scheme,
+                seed=seed,
+                data_root=data_root,
+            )
+            for one_dataset, one_model, one_depth, one_set in product(dataset, model, depths, bits)
+        ]
+        if len(configs) == 1:
+            carry_out(configs[0], run_dir, PreparationCache(cache), out)
+        else:
+            _learn(configs, run_dir, PreparationCache(cache), out)
+
+
+def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
+    """Carry out one run and print what it found."""
+    folder = run_dir or default_run_dir(config)
+    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+        result = train_run(config, folder, stage, cache)
+    _show_result(result, out)
+
+
+def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
+    """Train one policy on several tasks."""
+    for name in ("max_drop", "max_bitops", "max_reduction"):
+        if getattr(configs[0], name) is not None:
+            raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
+    if configs[0].objective is not Objective.BITOPS:
+        raise InputError("objective latency: a policy for several tasks learns to save bit operations")
+    names = [field.name for field in fields(ProblemConfig)]
+    tasks = tuple(ProblemConfig(**{name: getattr(config, name) for name in names}) for config in configs)
+    plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
+    folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
+    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+        reached = train_policy(plan, folder, stage, cache)
+    _show_policy(reached, folder, out)
+
+
+def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Output) -> None:
+    """Go on with a run of either kind."""
+    kind = RunFolder.read(folder).kind
+    if kind == "search":
+        raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with --run-dir {folder}")
+    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+        if kind == "policy":
+            _show_policy(resume_policy(folder, stage, cache, data_root=data_root), folder, out)
+        else:
+            _show_result(resume_training(folder, stage, cache, data_root=data_root), out)
+
+
+def _show_result(result: RunResult, out: Output) -> None:
+    out.show(final_table(result.finalists, result.best, result.choice, result.objective))
+    out.show(allocation_table(result.components, result.best))
+    out.say(
+        f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n"
+        f"{whereabouts(result.run_dir)}"
+    )
+    out.conclude({**result.document(), "run_dir": str(result.run_dir)})
+
+
+def _show_policy(reached: Sequence[LearnedTask], folder: Path, out: Output) -> None:
+    out.show(policy_table(reached))
+    out.say(whereabouts(folder))
+    out.conclude({"tasks": [asdict(task) for task in reached], "run_dir": str(folder)})
