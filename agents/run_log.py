@@ -1,12 +1,14 @@
 """What happens in a run, as lines of a log."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mixq_rl.agents.problem_config import Stage
+from mixq_rl.files import unwritable
 from mixq_rl.training import Progress
 
 __all__ = ["announced", "handled", "log_into", "logged", "logger", "together"]
@@ -77,7 +79,10 @@ def announced(stage: Stage, say: Callable[[], None]) -> Stage:
 class _File(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
         """Do not go on when the disk is full."""
-        raise
+        error = sys.exception()
+        if isinstance(error, OSError):
+            raise unwritable(Path(self.baseFilename), error) from error
+        super().handleError(record)
 
     def close(self) -> None:
         try:

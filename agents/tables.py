@@ -1,6 +1,7 @@
 """The final table: on the screen and as CSV."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.run_result import Finalist
+from mixq_rl.files import replace_file
 from mixq_rl.objective import Objective
 
 __all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
@@ -121,25 +123,26 @@ def write_csv(
         "product_reduction",
         *(["seconds", "speed_up"] if timed else []),
     ]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*heading, *components])
-        for finalist in finalists:
-            evaluation = finalist.evaluation
-            writer.writerow(
-                [
-                    finalist.label,
-                    int(finalist is best),
-                    evaluation.accuracy,
-                    finalist.test_accuracy,
-                    evaluation.bitops,
-                    evaluation.reduction,
-                    evaluation.product_bitops,
-                    evaluation.product_reduction,
-                    *([evaluation.seconds, objective.saving(evaluation, reference)] if timed else []),
-                    *evaluation.allocation,
-                ]
-            )
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*heading, *components])
+    for finalist in finalists:
+        evaluation = finalist.evaluation
+        writer.writerow(
+            [
+                finalist.label,
+                int(finalist is best),
+                evaluation.accuracy,
+                finalist.test_accuracy,
+                evaluation.bitops,
+                evaluation.reduction,
+                evaluation.product_bitops,
+                evaluation.product_reduction,
+                *([evaluation.seconds, objective.saving(evaluation, reference)] if timed else []),
+                *evaluation.allocation,
+            ]
+        )
+    replace_file(path, text.getvalue())
 
 
 def _short(allocation: Sequence[int]) -> str:

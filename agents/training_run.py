@@ -1,5 +1,6 @@
 """One run from graph to shipped network: train, search, fine-tune, measure, write the run folder; stop, and go on."""
 
+import io
 import math
 import shutil
 from dataclasses import replace
@@ -30,7 +31,7 @@ from mixq_rl.agents.tables import write_csv
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import BitAllocationEnv, TradeOff
 from mixq_rl.evaluation import Evaluation
-from mixq_rl.files import replacing_folder
+from mixq_rl.files import replace_file, replacing_folder
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.objective import Objective
@@ -230,7 +231,9 @@ def _write(result: RunResult, search: _Search, network: IntegerModel, folder: Ru
         tuned=[finalist.evaluation for finalist in result.mixed],
         title=f"{result.title}, {result.evaluations} allocations executed on integers",
     )
-    figure.savefig(folder.path / "pareto.png", dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    replace_file(folder.path / "pareto.png", picture.getvalue())
     log = search.logger
     log.record("final/pareto", LoggedFigure(figure, close=False))
     log.record("final/best_reduction", result.best.evaluation.reduction)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["draft_beside", "replace_file", "replacing_folder", "sweep_drafts"]
+__all__ = ["draft_beside", "replace_file", "replacing_folder", "sweep_drafts", "unwritable"]
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
@@ -16,6 +16,11 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 def draft_beside(path: Path) -> Path:
     """Return a new hidden name beside ``path``, on the same file system."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """Return the error as one of ``path``, whatever draft of it could not be written."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
@@ -31,6 +36,8 @@ def replace_file(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -51,6 +58,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rename(old)
         draft.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise unwritable(path, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

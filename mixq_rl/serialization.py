@@ -4,7 +4,10 @@ Only classes marked :func:`storable` are ever constructed from a file, and only 
 """
 
 import dataclasses
+import errno
 import json
+import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +25,7 @@ __all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
 
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
+_OS_ERROR = re.compile(r"os error (\d+)")
 
 
 def storable(cls: _T) -> _T:
@@ -114,7 +118,9 @@ def save_artifact(
     try:
         save_file(dict(tensors), tensor_file)
     except SafetensorError as error:
-        raise OSError(f"{tensor_file} cannot be written: {error}") from error
+        code = _OS_ERROR.search(str(error))
+        number = int(code[1]) if code else errno.EIO
+        raise OSError(number, os.strerror(number) if code else str(error), str(tensor_file)) from error
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
