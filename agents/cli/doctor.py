@@ -1,0 +1,123 @@
+"""``mixq-rl doctor``: what this machine offers, and what to do about what is missing."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich import box
+from rich.table import Table
+
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.kernels import backends
+from mixq_rl.machine import describe_machine, package_versions
+
+__all__ = ["Finding", "doctor", "examine"]
+
+_LEARNING = ("gymnasium", "stable-baselines3", "sb3-contrib", "optuna", "tensorboard")
+_ENOUGH_GIB = 1.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: what it is.
+        found: what was found.
+        remedy: what to do about it; empty: nothing is missing.
+    """
+
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+def doctor(
+    data_root: options.DataRoot = ProblemConfig.data_root, quiet: options.Quiet = False, as_json: options.Json = False
+) -> None:
+    """Say what this machine offers, and what to do about what is missing.
+
+    Example: mixq-rl doctor --data-root data
+    """
+    with output(quiet, as_json) as out:
+        found = list(examine(Path(data_root)))
+        out.show(_table(found))
+        out.conclude({"findings": [asdict(finding) for finding in found], "hardware": describe_machine()})
+
+
+def examine(data_root: Path) -> Iterator[Finding]:
+    """Look at versions, processor, GPU, data and disk."""
+    versions, machine = package_versions(), describe_machine()
+    yield Finding("mixq-rl", f"{versions['mixq-rl']}, Python {machine['python']} on {machine['system']}")
+    yield _packages(versions, ("torch", "torch_geometric", "numpy", "safetensors"), "pip install mixq-rl")
+    yield _packages(versions, _LEARNING, "pip install 'mixq-rl[rl]'")
+    yield _kernels(machine)
+    yield Finding("threads", f"{machine['threads']} of {machine['cores']} cores (OMP_NUM_THREADS sets them)")
+    yield _gpu(machine, versions["triton"])
+    yield _data(data_root)
+    yield _disk()
+
+
+def _packages(versions: dict[str, str | None], names: tuple[str, ...], remedy: str) -> Finding:
+    missing = [name for name in names if versions[name] is None]
+    found = ", ".join(f"{name} {versions[name]}" for name in names if versions[name] is not None)
+    subject = "reinforcement learning" if names is _LEARNING else "engine"
+    return Finding(subject, found or "nothing", f"{', '.join(missing)} missing: {remedy}" if missing else "")
+
+
+def _kernels(machine: dict[str, Any]) -> Finding:
+    chosen, *others = backends()
+    if chosen == "reference":
+        return Finding(
+            "integer kernels",
+            "not built: integers are executed by torch, many times slower",
+            "install a C++17 compiler (g++ or clang++), then: pip install --force-reinstall --no-deps mixq-rl",
+        )
+    rest = f" (also {', '.join(other for other in others if other != 'reference')})" if len(others) > 1 else ""
+    return Finding("integer kernels", f"C++, {chosen}{rest}, on {machine['processor'] or machine['machine']}")
+
+
+def _gpu(machine: dict[str, Any], triton: str | None) -> Finding:
+    if machine["gpu"] is None:
+        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees none"
+        return Finding("GPU", f"none ({built}); everything runs on the processor")
+    if triton is None:
+        return Finding(
+            "GPU", str(machine["gpu"]), "Triton is missing, which executes integers there: pip install triton"
+        )
+    return Finding("GPU", f"{machine['gpu']}, Triton {triton}")
+
+
+def _data(root: Path) -> Finding:
+    if not root.is_dir():
+        remedy = f"mkdir {root} to have datasets downloaded into it, or name another with --data-root or MIXQ_RL_DATA"
+        return Finding("data", f"no folder {str(root)!r}; citation and CSL are built in", remedy)
+    names = sorted(path.parent.name for path in root.glob("**/raw") if any(path.iterdir()))
+    if not names:
+        return Finding("data", f"{str(root)!r} holds none yet; what is asked for is downloaded into it")
+    return Finding("data", f"{', '.join(names)} in {str(root)!r}; citation and CSL are built in")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    remedy = "" if free >= _ENOUGH_GIB else "runs and trained networks may not fit: make room"
+    return Finding("disk", f"{free:.1f} GiB free here", remedy)
+
+
+def _table(found: list[Finding]) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in found:
+        table.add_row(
+            "!" if finding.remedy else "✓", finding.subject, finding.found, style="yellow" if finding.remedy else None
+        )
+        if finding.remedy:
+            table.add_row("", "", f"→ {finding.remedy}", style="yellow")
+    return table

@@ -1,0 +1,145 @@
+"""``mixq-rl train`` as people and programs use it; ``tests/agents/test_cli.py`` has what it finds."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixq_rl.agents import RunResult
+from mixq_rl.agents.run_folder import RunFolder
+from tests.agents.cli.invoking import SMALL, Invoke
+
+
+def test_prints_lines_where_there_is_no_terminal(invoke: Invoke) -> None:
+    ended = invoke("train", *SMALL, "--run-dir", "run")
+    assert ended.code == 0
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("run folder: run\nto watch the search: ")
+    for line in ("training in float32: 200/200 epochs in ", "searching: 4/4 episodes in ", "uniform 4", "★"):
+        assert line in ended.stdout
+    assert "\x1b" not in ended.stdout
+    assert "━" not in ended.stdout.split("★")[0].split("network")[0], "no bars"
+    assert "searching: 4/4 episodes in " in Path("run/log.txt").read_text()
+
+
+def test_quiet_prints_nothing(invoke: Invoke) -> None:
+    ended = invoke("train", *SMALL, "--run-dir", "run", "--quiet")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+    assert Path("run/allocations.csv").exists()
+
+
+def test_json_is_one_line_of_what_the_run_found(invoke: Invoke) -> None:
+    ended = invoke("train", *SMALL, "--run-dir", "run", "--json")
+    assert ended.code == 0
+    assert len(ended.stdout.splitlines()) == 1
+    printed = json.loads(ended.stdout)
+    result = RunResult.load(Path("run/result.json"))
+    assert printed["run_dir"] == "run"
+    assert printed["best"] == result.best.label
+    with Path("run/allocations.csv").open() as file:
+        (best,) = [row for row in csv.DictReader(file) if row["best"] == "1"]
+    (row,) = [row for row in printed["finalists"] if row["label"] == printed["best"]]
+    assert row["test_accuracy"] == float(best["test_accuracy"])
+    assert sum(share["bitops"] for share in printed["shares"]) == pytest.approx(float(best["bitops"]))
+    assert "searching" in ended.stderr
+    assert invoke("train", "--resume", "run", "--json", "--quiet").stdout == ended.stdout
+
+
+def test_options_come_from_a_file_and_are_overridden(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--seed", "3", "--run-dir", "run", "--quiet").code == 0
+    assert invoke("train", "--config", "run/config.json", "--run-dir", "again", "--quiet").code == 0
+    assert Path("run/allocations.csv").read_bytes() == Path("again/allocations.csv").read_bytes()
+    assert RunFolder.read(Path("again")).config == RunFolder.read(Path("run")).config
+    assert (
+        invoke("train", "--config", "run/config.json", "--seed", "4", "--bits", "4,8", "--run-dir", "other").code == 0
+    )
+    changed = RunFolder.read(Path("other")).config
+    assert changed == {**RunFolder.read(Path("run")).config, "seed": 4, "bits": [4, 8]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "configuration 'run.json' cannot be read: No such file or directory"),
+        ("{", "configuration 'run.json' is not JSON"),
+        ("[]", "configuration 'run.json' is not a JSON object of options"),
+        ('{"flavour": 1}', "configuration 'run.json' names 'flavour', which train does not know"),
+        ('{"episodes": "many"}', "Invalid value for '--episodes'"),
+        ('{"model": "gcm"}', "unknown model 'gcm'"),
+        ('{"config": {"tasks": []}}', "is of a run on several tasks"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_answered_with_one_line(
+    invoke: Invoke, text: str | None, message: str
+) -> None:
+    if text is not None:
+        Path("run.json").write_text(text)
+    ended = invoke("train", "--config", "run.json")
+    assert ended.code == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume", "none"], "'none' is no run folder: 'none/config.json' is missing"),
+        (["--resume", "run", "--episodes", "9"], "--resume goes on with a run as it was begun: leave --episodes out"),
+        (["--resume", "run", "--run-dir", "other"], "leave --run-dir out"),
+    ],
+)
+def test_resume_says_what_it_does_not_take(invoke: Invoke, arguments: list[str], message: str) -> None:
+    ended = invoke("train", *arguments)
+    assert ended.code == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_ends_after_the_evaluation_and_says_how_to_go_on(invoke: Invoke, tmp_path: Path) -> None:
+    options = ["--dataset", "graph.npz", "--hidden-channels", "8", "--evaluator", "post-training"]
+    arguments = ["train", *options, "--episodes", "40"]
+    assert invoke(*arguments, "--run-dir", "whole", "--quiet").code == 0
+    program = "from mixq_rl.agents.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--run-dir", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"},
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(Path("run").glob("checkpoints/0*")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors == ("mixq-rl: interrupted; everything so far is kept: go on with mixq-rl train --resume run\n")
+    assert not Path("run/result.json").exists()
+    ended = invoke("train", "--resume", "run")
+    assert ended.code == 0
+    assert Path("run/allocations.csv").read_bytes() == Path("whole/allocations.csv").read_bytes()
+
+
+def test_a_policy_run_goes_on_too(invoke: Invoke) -> None:
+    arguments = ["train", *SMALL, "--model", "gcn", "--model", "gin"]
+    assert invoke(*arguments, "--run-dir", "run", "--quiet").code == 0
+    before = Path("run/policy/policy.safetensors").read_bytes()
+    Path("run/result.json").unlink()
+    ended = invoke("train", "--resume", "run", "--json")
+    assert ended.code == 0
+    assert [task["evaluations"] for task in json.loads(ended.stdout)["tasks"]] == [4, 4]
+    assert Path("run/policy/policy.safetensors").read_bytes() == before
+
+
+def test_help_has_examples_and_completion_is_offered(invoke: Invoke) -> None:
+    shown = invoke("train", "--help")
+    assert shown.code == 0
+    assert shown.stdout.count("Example: mixq-rl train") == 3
+    assert "--install-completion" in invoke("--help").stdout
