@@ -28,7 +28,7 @@ def runs(
     Example: mixq-rl runs runs --json
     """
     with output(quiet, as_json) as out:
-        found = index_runs(folder)
+        found = index_runs(folder) if folder.is_dir() or folder != _FOLDER else []
         if found:
             out.show(_table(found))
         else:

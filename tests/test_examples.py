@@ -1,0 +1,144 @@
+"""Every command that README, docs and --help show is run, with as little training as will do."""
+
+import itertools
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import mixq_rl.agents.cli
+from mixq_rl import training
+from mixq_rl.agents import PPOAgent, RunConfig, train
+from mixq_rl.agents.searches import BudgetedEvaluator
+from mixq_rl.datasets import GraphTask
+from mixq_rl.optimization import Schedule
+from tests.agents.test_cli import save_graph
+
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+EPOCHS, EVALUATIONS = 2, 4
+READ_FROM = ("--resume", "--policy", "--config", "report", "export", "compare", "predict", "runs")
+
+
+def from_pages() -> Iterator[str]:
+    for page in PAGES:
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("$ "):
+                    yield from (part.strip().removeprefix(".venv/bin/") for part in line[2:].split("&&"))
+
+
+def from_help() -> Iterator[str]:
+    for command in get_command(mixq_rl.agents.cli.app).commands.values():
+        text = " ".join((command.help or "").split())
+        yield from (example.strip() for example in re.findall(r"Example: (mixq-rl .*?)(?=Example:|$)", text))
+
+
+SHOWN = list(dict.fromkeys([*from_pages(), *from_help()]))
+COMMANDS = list(
+    {re.sub(r" --run-dir \S+", "", shown): shown for shown in SHOWN if shown.startswith("mixq-rl ")}.values()
+)
+OTHERS = [shown for shown in SHOWN if not shown.startswith("mixq-rl ")]
+
+
+def test_there_are_examples_of_every_command() -> None:
+    names = {shlex.split(shown)[1] for shown in COMMANDS}
+    assert names >= set(get_command(mixq_rl.agents.cli.app).commands)
+
+
+@pytest.mark.parametrize("shown", OTHERS)
+def test_other_commands_are_ones_that_exist(shown: str) -> None:
+    program, *arguments = shlex.split(shown)
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    elif program.endswith("python") and arguments[0] != "-m":
+        assert (ROOT / arguments[0]).is_file()
+    else:
+        assert Path(program).name in ("mkdir", "cd", "git", "pip", "tensorboard", "python")
+
+
+@dataclass(frozen=True)
+class Kitchen:
+    """What examples find in the folder they are run in."""
+
+    run: Path
+    graph: Path
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
+    folder = tmp_path_factory.mktemp("kitchen")
+    graph = save_graph(folder / "graph.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        hurry(patch)
+        train(RunConfig(dataset="graph.npz"), folder / "run")
+    return Kitchen(folder / "run", graph)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Train for two epochs, search four allocations, fine-tune two of them, whatever an example asks for."""
+    schedule, learn, start = training.default_schedule, PPOAgent.learn, BudgetedEvaluator.__init__
+
+    def short(purpose: training.Purpose, task: GraphTask) -> Schedule:
+        return schedule(purpose, task).lasting(EPOCHS)
+
+    def learn_little(self: PPOAgent, episodes: int | None, **options: Any) -> PPOAgent:
+        return learn(self, episodes and min(episodes, EVALUATIONS), **options)
+
+    def start_small(self: BudgetedEvaluator, evaluator: Any, budget: int | None = None, **options: Any) -> None:
+        start(self, evaluator, budget and min(budget, EVALUATIONS), **options)
+
+    patch.setattr(training, "default_schedule", short)
+    patch.setattr(import_module("mixq_rl.evaluators"), "_SHORT_EPOCHS", 1)
+    patch.setattr("mixq_rl.agents.training_run._MAX_FINALISTS", 2)
+    patch.setattr("mixq_rl.agents.imitation._LEAST_STEPS", 2)
+    patch.setattr("mixq_rl.agents.imitation._STEPS_OF_TASK", 2)
+    patch.setattr(PPOAgent, "learn", learn_little)
+    patch.setattr(BudgetedEvaluator, "__init__", start_small)
+
+
+def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureRequest) -> None:
+    """Put in place what an example takes for granted: datasets, a graph, the run or network that it reads."""
+    if "--data-root" in arguments:
+        Path("data").symlink_to(request.getfixturevalue("data_root"))
+    shutil.copy(kitchen.graph, "graph.npz")
+    for before, argument in itertools.pairwise(arguments):
+        if before not in READ_FROM or argument.startswith("-"):
+            continue
+        path = Path(argument).parent if argument.endswith(".json") else Path(argument)
+        source = kitchen.run if path.parts[0] == "runs" else kitchen.run / "model"
+        shutil.copytree(source, path / "done" if path == Path("runs") else path)
+        if before == "--resume":
+            (path / "result.json").unlink()
+
+
+@pytest.mark.parametrize("shown", COMMANDS)
+def test_shown_commands_work(
+    shown: str,
+    kitchen: Kitchen,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, *arguments = shlex.split(shown)
+    monkeypatch.chdir(tmp_path)
+    lay_out(arguments, kitchen, request)
+    monkeypatch.delenv("MIXQ_RL_DATA", raising=False)
+    hurry(monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["mixq-rl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        mixq_rl.agents.cli.main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 0, printed.err
+    assert printed.out
+    assert printed.err == ""
