@@ -15,7 +15,8 @@ from mixq_rl.agents.comparison import (
     measures,
     traces,
 )
-from mixq_rl.agents.run_folder import EVALUATIONS
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.agents.search_run import search
 from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
@@ -84,8 +85,8 @@ def test_table_has_a_row_for_each_search_at_each_budget(found: list[Trace]) -> N
 
 def test_runs_of_one_problem_come_together(tmp_path: Path) -> None:
     for folder, budgets in (("one", {"random": 6, "greedy": 5}), ("two", {"random": 9})):
-        (tmp_path / folder).mkdir()
-        store = EvaluationStore(tmp_path / folder / EVALUATIONS)
+        with RunFolder.create(tmp_path / folder, "search", ProblemConfig()) as made:
+            store = EvaluationStore(made.evaluations)
         stored = StoredEvaluator(LookupTable(), store)
         store.describe(stored.fingerprint, Problem.of(stored, "a table"))
         for name, budget in budgets.items():
@@ -96,8 +97,11 @@ def test_runs_of_one_problem_come_together(tmp_path: Path) -> None:
 
 
 def test_folders_without_searches_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no evaluations.sqlite"):
+    with pytest.raises(InputError, match="is no run folder"):
         compare_runs([tmp_path])
-    EvaluationStore(tmp_path / EVALUATIONS)
+    with RunFolder.create(tmp_path, "search", ProblemConfig()) as made:
+        with pytest.raises(InputError, match=r"holds no evaluations.sqlite"):
+            compare_runs([tmp_path])
+        EvaluationStore(made.evaluations)
     with pytest.raises(InputError, match="no search has asked for an evaluation"):
         compare_runs([tmp_path])

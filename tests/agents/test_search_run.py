@@ -104,7 +104,7 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
         (["search", "--algorithm", "tep"], "unknown algorithm 'tep': known are ppo,"),
         (["search", "--evaluations", "0"], "a budget of 0 evaluations: at least 1 is needed"),
         (["search", "--seeds", "0"], "0 seeds: at least 1 is needed"),
-        (["compare", "."], "'.' holds no evaluations.sqlite"),
+        (["compare", "."], "'.' is no run folder: 'config.json' is missing"),
         (["compare", ".", "--budget", "0"], "a budget of 0 evaluations: at least 1 is needed"),
         (["compare"], "Missing argument"),
     ],
