@@ -19,6 +19,7 @@ from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.program import export_program
 from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
 
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "build_model",
     "evaluators",
+    "export_program",
     "fine_tune",
     "fit",
     "fit_supernet",
