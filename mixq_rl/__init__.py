@@ -16,6 +16,7 @@ from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, Superne
 from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
+from mixq_rl.model_size import ModelSize
 from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
@@ -33,6 +34,7 @@ __all__ = [
     "Graph",
     "GraphTask",
     "IntegerModel",
+    "ModelSize",
     "Objective",
     "OpMeter",
     "PostTrainingEvaluator",
