@@ -17,6 +17,7 @@ from tests.engine_only import Environment, requirements
 from tests.mixq_rl.frozen import arguments, frozen
 from tests.mixq_rl.nn.networks import make_graph
 
+ALLOCATION = (2, 4, 8, 2, 4, 8, 2, 4, 8)
 Inputs = Mapping[str, Tensor]
 """What a network is called with, by name."""
 
@@ -113,6 +114,12 @@ def another_graph(features: int) -> Inputs:
     return {"x": torch.rand(50, features, generator=draw), "edge_index": torch.cat([edges, edges.flip(0)], dim=1)}
 
 
+def graphs_around(task: GraphTask) -> dict[str, Inputs]:
+    """The graph of a task, and graphs that were not there in training."""
+    whole = {"x": task.x, "edge_index": task.edge_index}
+    return {"whole": whole, "extended": with_new_nodes(task), "another": another_graph(task.num_features)}
+
+
 def graphs_of(task: GraphTask, split: str) -> Inputs:
     inputs = task.inputs(split)  # type: ignore[arg-type]
     assert inputs.graph.batch is not None
@@ -122,24 +129,14 @@ def graphs_of(task: GraphTask, split: str) -> Inputs:
 def test_nodes_of_a_small_graph(
     evaluator: mixq_rl.SupernetEvaluator, task: GraphTask, engine_only: Environment, tmp_path: Path
 ) -> None:
-    graphs = {
-        "whole": {"x": task.x, "edge_index": task.edge_index},
-        "extended": with_new_nodes(task),
-        "another": another_graph(task.num_features),
-    }
-    check_same_integers(evaluator.freeze((2, 4, 8, 2, 4, 8, 2, 4, 8)), graphs, engine_only, tmp_path)
+    check_same_integers(evaluator.freeze(ALLOCATION), graphs_around(task), engine_only, tmp_path)
 
 
 def test_nodes_of_cora(data_root: Path, engine_only: Environment, tmp_path: Path) -> None:
     task = mixq_rl.load_task("Cora", data_root)
     model = mixq_rl.fit(mixq_rl.build_model("gcn", task, hidden_channels=32), task, epochs=5)
     evaluator = mixq_rl.SupernetEvaluator(model, task, epochs=1)
-    graphs = {
-        "whole": {"x": task.x, "edge_index": task.edge_index},
-        "extended": with_new_nodes(task),
-        "another": another_graph(task.num_features),
-    }
-    check_same_integers(evaluator.freeze((2, 4, 8, 2, 4, 8, 2, 4, 8)), graphs, engine_only, tmp_path)
+    check_same_integers(evaluator.freeze(ALLOCATION), graphs_around(task), engine_only, tmp_path)
 
 
 def test_graphs_of_proteins(data_root: Path, engine_only: Environment, tmp_path: Path) -> None:
