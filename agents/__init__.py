@@ -61,4 +61,11 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mixq_rl.agents' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mixq_rl.agents.{_HOMES[name]}"), name)
+    try:
+        module = importlib.import_module(f"mixq_rl.agents.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"mixq_rl.agents.{name} needs {error.name}, which is not installed: pip install 'mixq-rl[rl]'",
+            name=error.name,
+        ) from error
+    return getattr(module, name)

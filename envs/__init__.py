@@ -1,6 +1,11 @@
 """The environment ``mixq_rl/BitAllocation-v0``, its observation, its reward, and what bits cost."""
 
-import gymnasium
+try:
+    import gymnasium
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"mixq_rl.envs needs {error.name}, which is not installed: pip install 'mixq-rl[rl]'", name=error.name
+    ) from error
 
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
 from mixq_rl.envs.cost import BitCost

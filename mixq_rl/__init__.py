@@ -16,9 +16,11 @@ from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, Superne
 from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.metering import OpMeter
+from mixq_rl.model_size import ModelSize
 from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.program import export_program
 from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
 from mixq_rl.version import __version__
 
@@ -32,6 +34,7 @@ __all__ = [
     "Graph",
     "GraphTask",
     "IntegerModel",
+    "ModelSize",
     "Objective",
     "OpMeter",
     "PostTrainingEvaluator",
@@ -43,6 +46,7 @@ __all__ = [
     "__version__",
     "build_model",
     "evaluators",
+    "export_program",
     "fine_tune",
     "fit",
     "fit_supernet",

@@ -7,9 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from mixq_rl.conditions import require
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.serialization import storable
-from mixq_rl.sparse import CSR
+from mixq_rl.sparse import CSR, check_entries
 
 __all__ = ["Adjacency", "Graph", "Propagation", "check_edge_index"]
 
@@ -105,11 +106,7 @@ class Graph:
             raise InvalidGraphError(
                 f"batch must be int64 of shape [{num_nodes}], not {batch.dtype} {tuple(batch.shape)}"
             )
-        named = 1 if batch is None else int(batch.max()) + 1 if batch.numel() else 0
-        if batch is not None and batch.numel() and (int(batch.min()) < 0 or named > (num_graphs or named)):
-            raise InvalidGraphError(
-                f"batch names graphs {int(batch.min())}...{named - 1}; there are {num_graphs or named}"
-            )
+        named = 1 if batch is None else _named_graphs(batch, num_graphs)
         self.edge_index = edge_index
         self.num_nodes = num_nodes
         self.edge_weight = edge_weight
@@ -145,7 +142,7 @@ class Graph:
         # Keys of a stable sort: nodes are fewer than 2^31, so that their products fit.
         order = torch.argsort(target * self.num_nodes + source, stable=True)
         source, target, weight, is_loop = source[order], target[order], weight[order], is_loop[order]
-        csr = _csr(torch.bincount(target, minlength=self.num_nodes), source, self.num_nodes)
+        csr = _csr(target, self.num_nodes, source, self.num_nodes)
         value, row_scale = weight, None
         if propagation.normalization == "symmetric":
             degree = torch.zeros(self.num_nodes, dtype=torch.float64, device=weight.device)
@@ -162,18 +159,17 @@ class Graph:
     def _pooling(self, propagation: Propagation) -> Adjacency:
         device = self.edge_index.device
         batch = torch.zeros(self.num_nodes, dtype=torch.int64, device=device) if self.batch is None else self.batch
-        counts = torch.bincount(batch, minlength=self.num_graphs)
-        csr = _csr(counts, torch.argsort(batch, stable=True), self.num_nodes)
+        order = torch.argsort(batch, stable=True)
+        csr = _csr(batch[order], self.num_graphs, order, self.num_nodes)
         row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
         value = torch.ones(self.num_nodes, dtype=torch.float64, device=device)
         return Adjacency(csr, value, row_scale, batch.new_empty(0))
 
 
-def _csr(counts: Tensor, source: Tensor, num_columns: int) -> CSR:
-    if source.numel() >= 2**31:
-        raise InvalidGraphError(f"{source.numel()} edges are more than 32-bit indices can tell apart: sample the graph")
-    rowptr = torch.zeros(counts.numel() + 1, dtype=torch.int32, device=counts.device)
-    rowptr[1:] = counts.cumsum(0)
+def _csr(target: Tensor, num_rows: int, source: Tensor, num_columns: int) -> CSR:
+    """Return the places of edges that are sorted by target."""
+    check_entries(source.numel())
+    rowptr = torch.searchsorted(target, torch.arange(num_rows + 1, device=target.device), out_int32=True)
     return CSR(rowptr, source.to(torch.int32), num_columns)
 
 
@@ -190,10 +186,11 @@ def _with_loops(
     nodes = torch.arange(num_nodes, device=source.device)
     loops = torch.full((num_nodes,), loop_weight, dtype=torch.float64, device=source.device)
     if self_loops != "add":
-        own = source == target
+        is_own = source == target
+        own, others = is_own.nonzero()[:, 0], (~is_own).nonzero()[:, 0]
         if self_loops == "remaining":
             loops[source[own]] = weight[own]
-        source, target, weight = source[~own], target[~own], weight[~own]
+        source, target, weight = source[others], target[others], weight[others]
     is_loop = torch.cat([torch.zeros_like(source, dtype=torch.bool), torch.ones_like(nodes, dtype=torch.bool)])
     return torch.cat([source, nodes]), torch.cat([target, nodes]), torch.cat([weight, loops]), is_loop
 
@@ -204,8 +201,28 @@ def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
             f"edge_weight must be floating point of shape [{edge_index.shape[1]}], one for each edge, "
             f"not {edge_weight.dtype} of shape {list(edge_weight.shape)}"
         )
-    if not bool(edge_weight.isfinite().all()):
-        raise InvalidGraphError("edge_weight holds NaN or infinity: replace them")
+    reason = "edge_weight holds NaN or infinity: replace them"
+    require(edge_weight.isfinite().all(), reason, lambda: InvalidGraphError(reason))
+
+
+def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:
+    """Return how many graphs a batch names: one more than the greatest."""
+    if not batch.numel():
+        return 0
+    named: int = batch.max().item() + 1  # type: ignore[assignment]  # of integers
+    known = named if num_graphs is None else num_graphs
+
+    def error() -> InvalidGraphError:
+        return InvalidGraphError(
+            f"batch names graphs {int(batch.min())}...{named - 1} where there are {max(known, 0)}: "
+            f"number the graphs 0, 1, 2, ..."
+        )
+
+    below = "batch names a graph below 0: number the graphs 0, 1, 2, ..."
+    require((batch >= 0).all(), below, error)
+    require(named > 0, below, error)  # which torch does not conclude from that
+    require(named <= known, "batch names graphs that do not exist", error)
+    return named
 
 
 def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
@@ -219,12 +236,13 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
             f"edge_index must be integers of shape [2, edges], not {edge_index.dtype} of shape {list(edge_index.shape)}"
             + (": transpose it" if edge_index.dim() == 2 and edge_index.shape[1] == 2 else "")
         )
-    if edge_index.numel() == 0:
-        return
-    low, high = int(edge_index.min()), int(edge_index.max())
-    if low < 0 or high >= num_nodes:
-        offender = low if low < 0 else high
-        raise InvalidGraphError(
-            f"edge_index names node {offender}, but the graph has nodes 0...{num_nodes - 1}: "
+
+    def error() -> InvalidGraphError:
+        low, high = int(edge_index.min()), int(edge_index.max())
+        return InvalidGraphError(
+            f"edge_index names node {low if low < 0 else high}, but the graph has nodes 0...{num_nodes - 1}: "
             f"x must have a row for every node"
         )
+
+    exists = (edge_index >= 0) & (edge_index < num_nodes)
+    require(exists.all(), "edge_index names a node that x has no row for", error)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
-from mixq_rl.errors import ArtifactError, InputError, SumOverflowError
+from mixq_rl.conditions import check_finite
+from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.nn.activations import IntegerLookup
 from mixq_rl.nn.attention import IntegerAttend
@@ -25,6 +27,7 @@ from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, 
 
 __all__ = ["IntegerModel", "IntegerStep"]
 
+_KIND = "integer_model"
 _VERSION = 3
 _LARGEST_EXPONENT = 512
 
@@ -50,6 +53,7 @@ class IntegerModel:
     into logits, no floating-point number takes part.
 
     Attributes:
+        FILES: names of the files that a saved one consists of.
         input: quantizes the node features.
         steps: in execution order; step k (from 1) takes the results of steps before it, or the input, which is 0.
         components: their names: the input's, then the steps', in the order of the allocation.
@@ -59,6 +63,8 @@ class IntegerModel:
         ValueError: if the steps do not fit each other or the allocation.
         SumOverflowError: if an int32 sum of a product might overflow.
     """
+
+    FILES: ClassVar[tuple[str, ...]] = (f"{_KIND}.json", f"{_KIND}.safetensors")
 
     input: Quantizer
     steps: tuple[IntegerStep, ...]
@@ -98,6 +104,46 @@ class IntegerModel:
             tuple(source for source, place in last.items() if place == index) for index in range(len(self.steps))
         )
 
+    @cached_property
+    def num_features(self) -> int | None:
+        """Features of a node; None where no step takes a certain number of them."""
+        as_wide = {0}  # values of as many columns as the input has
+        if self.signatures[0].columns is not None:
+            return self.signatures[0].columns
+        for index, step in enumerate(self.steps, start=1):
+            if as_wide.isdisjoint(step.sources) or (isinstance(step, IntegerCombine) and step.join == "concatenate"):
+                continue
+            if isinstance(step, IntegerLinear):
+                return step.weight.shape[0]
+            if isinstance(step, IntegerScore):
+                return step.weight.shape[0] * step.weight.shape[1] // 2
+            if self.signatures[index].columns is not None:
+                return self.signatures[index].columns
+            as_wide.add(index)
+        return None
+
+    @property
+    def takes_edge_weight(self) -> bool:
+        """Whether the weights of edges take part."""
+        return any(isinstance(step, IntegerPropagate) and step.propagation.weighted for step in self.steps)
+
+    @property
+    def classifies_graphs(self) -> bool:
+        """Whether there are logits for graphs, not nodes."""
+        return self.signatures[-1].pooled
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tensors are."""
+        return self.input.scale.device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the model on another device."""
+        tensors: dict[str, Tensor] = {}
+        packed = pack(self, "model", tensors)
+        moved: Self = unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
+        return moved
+
     @classmethod
     def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
         """Freeze ``model`` at one allocation.
@@ -115,15 +161,25 @@ class IntegerModel:
         """Quantize node features, ``[nodes, features]``, floating point.
 
         Raises:
-            InputError: for features that are not floating point, or of a wrong number, or whose rows are far beyond
-                the calibration data.
+            InputError: for features that are not floating point, not finite, of a wrong number, or whose rows are far
+                beyond the calibration data.
         """
+        if x.layout is not torch.strided:
+            raise InputError(f"features are {x.layout}: give them as a dense tensor")
         if not x.is_floating_point():
             raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
-        columns = self.signatures[0].columns
-        if columns is not None and x.shape[1] != columns:
-            raise InputError(f"{x.shape[1]} features a node where the model takes {columns}")
-        return self.input.quantize(x)
+        if x.dim() != 2:
+            raise InputError(f"features are of shape {list(x.shape)}: give them as [nodes, features]")
+        if self.num_features is not None and x.shape[1] != self.num_features:
+            raise InputError(
+                f"{x.shape[1]} features a node where the model takes {self.num_features}: "
+                f"give those that it was trained on, in their order"
+            )
+        check_finite(x)
+        try:
+            return self.input.quantize(x)
+        except ScaleError as error:
+            raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
     def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
         """Return what each step needs of a graph, quantized.
@@ -167,15 +223,17 @@ class IntegerModel:
             ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools, in the dtype of ``x``.
 
         Raises:
-            InputError: for features that are not floating point, or whose rows are far beyond the calibration data,
-                or edge weights that the network does not use.
-            InvalidGraphError: for an edge to a node that does not exist.
+            InputError: for features that :meth:`quantize_features` refuses, edge weights that the network does not
+                use, or tensors that are on another device than the model.
+            InvalidGraphError: for an edge to a node that does not exist, or entries that do not fit each other.
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
-        if edge_weight is not None and not any(
-            isinstance(step, IntegerPropagate) and step.propagation.weighted for step in self.steps
-        ):
+        if edge_weight is not None and not self.takes_edge_weight:
             raise InputError("this network has no use for edge weights: leave edge_weight out")
+        given = {"x": x, "edge_index": edge_index, "edge_weight": edge_weight, "batch": batch}
+        for name, tensor in given.items():
+            if tensor is not None and tensor.device != self.device:
+                raise InputError(f"{name} is on {tensor.device}, the model is on {self.device}: move one by .to()")
         features = self.quantize_features(x)
         graph = Graph(edge_index, x.shape[0], edge_weight=edge_weight, batch=batch)
         return self.execute(features, self.quantize_graph(graph)).dequantize().to(x.dtype)
@@ -189,7 +247,7 @@ class IntegerModel:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
         config = {"model": pack(self, "model", tensors)}
-        save_artifact(Path(path), "integer_model", _VERSION, config, tensors)
+        save_artifact(Path(path), _KIND, _VERSION, config, tensors)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -198,7 +256,7 @@ class IntegerModel:
         Raises:
             ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
         """
-        config, tensors = load_artifact(Path(path), "integer_model", _VERSION)
+        config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
             model: Self = unpack(config.get("model"), cls, "model", tensors)
         except (ArtifactError, SumOverflowError) as error:

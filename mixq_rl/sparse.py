@@ -8,11 +8,24 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from mixq_rl.conditions import require
 from mixq_rl.errors import InvalidGraphError
 
-__all__ = ["CSR", "SparseMatrix", "as_features", "dropout"]
+__all__ = ["CSR", "SparseMatrix", "as_features", "check_entries", "dropout"]
 
 _SPARSE_BELOW = 0.1
+
+
+def check_entries(edges: int, heads: int = 1) -> None:
+    """Check that 32-bit indices can tell the entries of a matrix apart.
+
+    Raises:
+        InvalidGraphError: for too many edges.
+    """
+    beyond = "are more than 32-bit indices can tell apart: sample the graph"
+    if heads > 1:
+        beyond = f"for each of {heads} heads {beyond}, or take fewer heads"
+    require(edges * heads < 2**31, f"edges {beyond}", lambda: InvalidGraphError(f"{edges} edges {beyond}"))
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class CSR:
     def row(self) -> Tensor:
         """The row of each entry, int64 ``[entries]``."""
         rows = torch.arange(self.num_rows, device=self.rowptr.device)
-        return torch.repeat_interleave(rows, self.rowptr.diff())
+        return torch.repeat_interleave(rows, self.rowptr.diff(), output_size=self.col.numel())
 
     @cached_property
     def fullest_row(self) -> tuple[int, int]:
@@ -67,15 +80,12 @@ class CSR:
             InvalidGraphError: for more entries than 32-bit indices can tell apart.
         """
         if heads not in self._repeated:
-            if self.col.numel() * heads >= 2**31:
-                raise InvalidGraphError(
-                    f"{self.col.numel()} edges for each of {heads} heads are more than 32-bit indices can tell apart: "
-                    f"sample the graph, or take fewer heads"
-                )
+            check_entries(self.col.numel(), heads)
             counts = self.rowptr.diff().long().repeat_interleave(heads)
             rowptr = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=self.rowptr.device)
             rowptr[1:] = counts.cumsum(0)
-            row = torch.repeat_interleave(torch.arange(counts.numel(), device=self.rowptr.device), counts)
+            rows = torch.arange(counts.numel(), device=self.rowptr.device)
+            row = torch.repeat_interleave(rows, counts, output_size=self.col.numel() * heads)
             within = torch.arange(row.numel(), device=row.device) - rowptr[row]
             entry, head = self.rowptr.long()[row // heads] + within, row % heads
             col = self.col.long()[entry] * heads + head

@@ -1,6 +1,9 @@
 """What several tests share: small problems that train in a second, and where the real graphs are."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,9 @@ import torch
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.splits import fraction_split
+from tests.engine_only import Environment, make_environment
 
+ROOT = Path(__file__).parent.parent
 ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
@@ -87,3 +92,26 @@ def data_root() -> Path:
     if not root:
         pytest.skip("MIXQ_RL_DATA is not set: it names the folder of the real graphs")
     return Path(root).resolve()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a user installs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    # Built from a copy: what an earlier build left behind must not help.
+    for name in ("mixq_rl", "envs", "agents"):
+        shutil.copytree(
+            ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+        )
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source" / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "source"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine_only(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment without what only reinforcement learning needs."""
+    return make_environment(tmp_path_factory.mktemp("engine_only"), wheel)

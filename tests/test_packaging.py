@@ -1,7 +1,6 @@
 """What a user gets: the wheel, what it puts where, and what the engine needs."""
 
 import ast
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,22 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"mixq_rl": "mixq_rl", "mixq_rl/envs": "envs", "mixq_rl/agents": "agents"}
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    # Built from a copy: what an earlier build left behind must not help.
-    for name in ("mixq_rl", "envs", "agents"):
-        shutil.copytree(
-            ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
-        )
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source" / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "source"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
-    return path
 
 
 def test_wheel_holds_every_module_and_one_name(wheel: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixq_rl.conditions import check_finite
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.graph import check_edge_index
 
@@ -25,9 +26,7 @@ def check_features(x: Tensor) -> None:
         raise InvalidGraphError(f"x must be of shape [nodes, features], not {list(x.shape)}")
     if x.dtype != torch.float32:
         raise InvalidGraphError(f"x must be float32, not {x.dtype}")
-    if not bool(torch.isfinite(x).all()):
-        node = int((~torch.isfinite(x)).any(dim=1).nonzero()[0])
-        raise InvalidGraphError(f"the features of node {node} are not finite: replace NaN and infinity")
+    check_finite(x)
     if float(x.abs().max()) > _GREATEST_FEATURE:
         raise InvalidGraphError(f"features reach {float(x.abs().max()):.3g}: normalise them")
 

@@ -12,7 +12,7 @@ from mixq_rl.graph import Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.activations import check_table, lookup_table, table_entries
-from mixq_rl.nn.bounds import check_aggregate
+from mixq_rl.nn.bounds import check_aggregate, check_softmax
 from mixq_rl.nn.combination import centred, single_alignment
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
@@ -172,7 +172,7 @@ def _weighted_sum(attention: Tensor, message: Tensor, csr: CSR) -> Tensor:
 
 def _joined(sums: Tensor, heads: int, concat: bool) -> Tensor:
     """Return ``[nodes, heads * channels]``, or the heads' sum ``[nodes, channels]``."""
-    by_head = sums.view(-1, heads, sums.shape[1])
+    by_head = sums.view(sums.shape[0] // heads, heads, sums.shape[1])
     return by_head.flatten(1) if concat else by_head.sum(dim=1, dtype=sums.dtype)
 
 
@@ -236,6 +236,7 @@ class IntegerAttend:
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
         message, csr = inputs[0], _places(graph)
         heads = 1 if self.concat else self.heads
+        check_softmax(self.result, csr)
         check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)
         csr.repeated(self.heads)
         return csr
@@ -276,5 +277,5 @@ def _by_head(message: PackedRows, heads: int) -> PackedRows:
     """Return rows ``[nodes, heads * channels]`` as ``[nodes * heads, channels]``."""
     channels, rows = message.columns // heads, message.shape[0] * heads
     if channels * message.range.storage_bits % 8 == 0:
-        return PackedRows(message.data.view(rows, -1), channels, message.range)
+        return PackedRows(message.data.view(rows, message.range.row_bytes(channels)), channels, message.range)
     return PackedRows.pack(message.unpack().reshape(rows, channels), message.range)

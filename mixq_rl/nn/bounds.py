@@ -1,12 +1,18 @@
-"""Proof, before execution, that no int32 sum can overflow."""
+"""Proof, before execution, that no sum of integers can overflow."""
 
+from collections.abc import Callable
+
+import torch
+
+from mixq_rl.conditions import require
 from mixq_rl.errors import SumOverflowError
 from mixq_rl.quantization import IntegerRange, PackedRows
 from mixq_rl.sparse import CSR
 
-__all__ = ["check_aggregate", "check_linear"]
+__all__ = ["check_aggregate", "check_linear", "check_softmax"]
 
 _LIMIT = 2**31 - 1
+_SOFTMAX_NEIGHBOURS = 2**23
 
 
 def _magnitude(offered: IntegerRange, zero_point: int) -> int:
@@ -62,10 +68,34 @@ def check_aggregate(
     Raises:
         SumOverflowError: naming layer and node.
     """
-    worst, degree = csr.fullest_row
-    bound = heads * degree * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
-    if bound > _LIMIT:
-        raise SumOverflowError(
-            f"layer {name!r}: the sum over the {degree} neighbours of node {worst} may reach {bound}, "
-            f"beyond int32; offer it fewer bits (--bits)"
+    largest = heads * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
+    _check_neighbours(name, csr, _LIMIT // largest, lambda degree: f"may reach {degree * largest}, beyond int32")
+
+
+def check_softmax(name: str, csr: CSR) -> None:
+    """Check that each row has no more neighbours than :class:`~mixq_rl.nn.softmax.IntegerSoftmax` takes.
+
+    Args:
+        name: of the layer, for the message.
+        csr: where the neighbours are.
+
+    Raises:
+        SumOverflowError: naming layer and node.
+    """
+    _check_neighbours(name, csr, _SOFTMAX_NEIGHBOURS, lambda _: "may pass the 64 bits of its softmax")
+
+
+def _check_neighbours(name: str, csr: CSR, most: int, consequence: Callable[[int], str]) -> None:
+    remedy = "sample them, or offer the layer fewer bits (--bits)"
+
+    def error() -> SumOverflowError:
+        worst, degree = csr.fullest_row
+        return SumOverflowError(
+            f"layer {name!r}: the sum over the {degree} neighbours of node {worst} {consequence(degree)}; {remedy}"
         )
+
+    # How many a row has most is found once for a graph, but a program that torch traces must look each time.
+    traced = torch.compiler.is_compiling()
+    within = (csr.rowptr.diff() <= most).all() if traced else csr.fullest_row[1] <= most
+    reason = f"layer {name!r}: a node has more than {most} neighbours, whose sum {consequence(most + 1)}; {remedy}"
+    require(within, reason, error)

@@ -139,7 +139,7 @@ class Step(Protocol):
         """Return what the step needs of a graph, quantized.
 
         Raises:
-            SumOverflowError: if an int32 sum over neighbours might overflow.
+            SumOverflowError: if a sum over neighbours might overflow.
         """
         ...
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixq_rl.conditions import require
 from mixq_rl.errors import ScaleError
 from mixq_rl.serialization import storable
 
@@ -40,11 +41,15 @@ class FixedPoint:
             ScaleError: if a number needs a mantissa of more than 31 bits.
         """
         mantissa = torch.round(x.double() * 2.0**exponent)
-        if mantissa.numel() and not bool(mantissa.max() < 2**_MANTISSA_BITS):
-            raise ScaleError(
-                f"{float(x.max()):.4g} (entry {int(x.argmax())}) is beyond what a fixed-point number with {exponent} "
-                f"bits behind the point can hold; the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
-            )
+        beyond = (
+            f"beyond what a fixed-point number with {exponent} bits behind the point can hold; "
+            f"the largest is {2.0 ** (_MANTISSA_BITS - exponent):.4g}"
+        )
+        require(
+            (mantissa < 2**_MANTISSA_BITS).all(),
+            f"a number is {beyond}",
+            lambda: ScaleError(f"{float(x.max()):.4g} (entry {int(x.argmax())}) is {beyond}"),
+        )
         return cls(mantissa.to(torch.int32), exponent)
 
     def to_real(self) -> Tensor:

@@ -74,13 +74,18 @@ class Quantizer:
             row = FixedPoint.nearest(magnitude, self.row_exponent)
         columns, offered = x.shape[1], self.range
         data = x.new_empty((x.shape[0], offered.row_bytes(columns)), dtype=offered.storage_dtype)
-        # Block by block: in float64 the matrix would take many times what its integers take.
-        rows = max(1, _BLOCK_ELEMENTS // max(1, columns))
-        for first in range(0, x.shape[0], rows):
-            block = slice(first, first + rows)
+        for block in _blocks(x):
             entries = x[block] if magnitude is None else x[block].double() / nonzero(magnitude[block])
             data[block] = PackedRows.pack(self.integers(entries), offered).data
         return QTensor(PackedRows(data, columns, offered), self.scale, self.zero_point, row)
+
+
+def _blocks(x: Tensor) -> list[slice]:
+    """Return which rows to quantize at a time: in float64 they take many times what their integers take."""
+    if torch.compiler.is_compiling():  # a traced program does not know how many there will be
+        return [slice(None)]
+    rows = max(1, _BLOCK_ELEMENTS // max(1, x.shape[1]))
+    return [slice(first, first + rows) for first in range(0, x.shape[0], rows)]
 
 
 def row_magnitude(x: Tensor | SparseMatrix) -> Tensor:

@@ -199,7 +199,7 @@ def test_edge_weights_that_do_not_fit_are_refused(edge_weight: torch.Tensor, mes
         (torch.tensor([0]), None, r"must be int64 of shape \[2\]"),
         (torch.tensor([0, 1], dtype=torch.int32), None, "must be int64"),
         (torch.tensor([0, -1]), None, r"names graphs -1\.\.\.0"),
-        (torch.tensor([0, 3]), 3, r"names graphs 0\.\.\.3; there are 3"),
+        (torch.tensor([0, 3]), 3, r"names graphs 0\.\.\.3 where there are 3"),
     ],
 )
 def test_batches_that_do_not_fit_are_refused(batch: torch.Tensor, num_graphs: int | None, message: str) -> None:
