@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from mixq_rl.agents.policy_record import LearnedTask
@@ -68,7 +69,7 @@ def allocation_table(components: Sequence[str], best: Finalist) -> Table:
 
 def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
     """Return the bit-width of each component."""
-    table = Table(title=title)
+    table = Table(title=escape(title))
     table.add_column("component", no_wrap=True)
     table.add_column("bits", justify="right")
     for name, bits in zip(components, allocation, strict=True):
@@ -90,7 +91,7 @@ def policy_table(reached: Sequence[LearnedTask]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for task in reached:
         table.add_row(
-            task.task,
+            escape(task.task),
             str(task.evaluations),
             f"{task.hypervolume:.4f}",
             f"{task.reduction:.1f}×",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
@@ -116,8 +117,11 @@ def _table(found: list[Finding]) -> Table:
     table.add_column(overflow="fold")
     for finding in found:
         table.add_row(
-            "!" if finding.remedy else "✓", finding.subject, finding.found, style="yellow" if finding.remedy else None
+            "!" if finding.remedy else "✓",
+            finding.subject,
+            escape(finding.found),
+            style="yellow" if finding.remedy else None,
         )
         if finding.remedy:
-            table.add_row("", "", f"→ {finding.remedy}", style="yellow")
+            table.add_row("", "", escape(f"→ {finding.remedy}"), style="yellow")
     return table

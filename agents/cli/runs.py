@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
@@ -46,7 +47,7 @@ def _table(found: list[IndexedRun]) -> Table:
     for heading in ("val", "test", "reduction", "evaluated"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in found:
-        cells = [str(run.folder.path), run.folder.kind, run.state]
+        cells = [escape(str(run.folder.path)), run.folder.kind, run.state]
         if run.result is not None:
             best = run.result.best
             cells += [

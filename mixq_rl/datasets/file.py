@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,7 +14,7 @@ from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
 
-__all__ = ["SUFFIXES", "load_file"]
+__all__ = ["SUFFIXES", "load_file", "read_arrays"]
 
 SUFFIXES = (".npz", ".pt")
 
@@ -42,14 +43,7 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
         InvalidGraphError: if it cannot be read, lacks an entry, or contradicts itself.
         InputError: for another fold.
     """
-    if not path.is_file():
-        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
-    entries = _read(path)
-    missing = [name for name in ("x", "edge_index", "y") if name not in entries]
-    if missing:
-        raise InvalidGraphError(
-            f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}"
-        )
+    entries = read_arrays(path, ("x", "edge_index", "y"))
     x, y = entries["x"], entries["y"]
     if y.is_floating_point():
         raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
@@ -63,6 +57,28 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
         edge_weight=None if edge_weight is None else edge_weight.float(),
         batch=None if batch is None else _integers(batch),
     )
+
+
+def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
+    """Return the arrays in a file by name.
+
+    Args:
+        path: of the file.
+        required: names that must be among them.
+
+    Raises:
+        DataNotFoundError: if there is no such file.
+        InvalidGraphError: if it cannot be read, or lacks an entry.
+    """
+    if not path.is_file():
+        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
+    entries = _read(path)
+    missing = [name for name in required if name not in entries]
+    if missing:
+        raise InvalidGraphError(
+            f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}"
+        )
+    return entries
 
 
 def _integers(entry: Tensor) -> Tensor:

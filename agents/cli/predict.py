@@ -1,0 +1,108 @@
+"""``mixq-rl predict``: an integer network at work."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich import box
+from rich.table import Table
+
+from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.datasets import Split, load_questions
+from mixq_rl.errors import InputError
+from mixq_rl.files import replace_file
+from mixq_rl.integer_model import IntegerModel
+from mixq_rl.metering import OpMeter
+
+__all__ = ["load_model", "predict"]
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
+    dataset: options.Dataset = ProblemConfig.dataset,
+    fold: options.Fold = ProblemConfig.fold,
+    data_root: options.DataRoot = ProblemConfig.data_root,
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="File for the classes: CSV, a row for each node or graph.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where it is executed: cpu, or cuda for a GPU.")] = "cpu",
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Execute an integer network on a graph or graphs, which it need not have seen before.
+
+    A file (.npz, or .pt holding tensors) may lack labels; then the classes are all that is said.
+
+    Example: mixq-rl predict model --dataset graph.npz --output classes.csv
+    """
+    with output(quiet, as_json) as out:
+        network, place = load_model(model), _device(device)
+        questions = load_questions(dataset, data_root, fold=fold)
+        there = questions.to(place)
+        with OpMeter() as meter:
+            logits = network.to(place)(there.x, there.edge_index, there.edge_weight, there.batch)
+        answers = logits.argmax(dim=1).cpu()
+        if output_file is not None:
+            replace_file(output_file, _csv(questions.noun, answers))
+        accuracies = questions.accuracies(answers)
+        if accuracies:
+            out.show(_table(accuracies))
+        out.say(
+            f"{answers.numel()} {questions.noun}s of {questions.name}: {meter.bitops('linear'):.4g} bit operations "
+            f"(linear) in {1e3 * meter.seconds:.1f} ms on {place.type}"
+        )
+        if output_file is not None:
+            out.say(f"classes: {output_file}")
+        out.conclude(
+            {
+                "accuracies": accuracies,
+                "answered": answers.numel(),
+                "bitops": meter.bitops("linear"),
+                "product_bitops": meter.bitops("product"),
+                "seconds": meter.seconds,
+                **({} if output_file is not None else {"classes": answers.tolist()}),
+            }
+        )
+
+
+def load_model(path: Path) -> IntegerModel:
+    """Return the integer network in a folder, or the best of a run.
+
+    Raises:
+        ArtifactError: if there is none, or it is damaged.
+    """
+    inside = path / "model"
+    return IntegerModel.load(inside if (path / "config.json").is_file() and inside.is_dir() else path)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used here: {reason}") from error
+    return device
+
+
+def _csv(noun: str, answers: torch.Tensor) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([noun, "class"])
+    writer.writerows(enumerate(answers.tolist()))
+    return text.getvalue()
+
+
+def _table(accuracies: Mapping[Split, float]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("split")
+    table.add_column("accuracy in %", justify="right")
+    for split, accuracy in accuracies.items():
+        table.add_row(split, f"{100 * accuracy:.2f}")
+    return table
