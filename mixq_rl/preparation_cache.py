@@ -11,7 +11,6 @@ from os import PathLike
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphTask
@@ -193,8 +192,8 @@ class PreparationCache:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
+            reason = error.strerror or error
             raise InputError(f"the cache folder {self.path} cannot be written: {reason}") from error
 
 

@@ -4,10 +4,7 @@ Only classes marked :func:`storable` are ever constructed from a file, and only 
 """
 
 import dataclasses
-import errno
 import json
-import os
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -16,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mixq_rl.errors import ArtifactError
@@ -25,7 +22,6 @@ __all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
 
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
-_OS_ERROR = re.compile(r"os error (\d+)")
 
 
 def storable(cls: _T) -> _T:
@@ -114,13 +110,8 @@ def save_artifact(
         OSError: if they cannot be written.
     """
     path.mkdir(parents=True, exist_ok=True)
-    tensor_file = path / f"{kind}.safetensors"
-    try:
-        save_file(dict(tensors), tensor_file)
-    except SafetensorError as error:
-        code = _OS_ERROR.search(str(error))
-        number = int(code[1]) if code else errno.EIO
-        raise OSError(number, os.strerror(number) if code else str(error), str(tensor_file)) from error
+    # Not by safetensors' own function: what that writes nobody else may read.
+    (path / f"{kind}.safetensors").write_bytes(save(dict(tensors)))
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 

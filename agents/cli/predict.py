@@ -44,6 +44,9 @@ def predict(
     with output(quiet, as_json) as out:
         network, place = load_model(model), _device(device)
         questions = load_questions(dataset, data_root, fold=fold)
+        if network.classifies_graphs != (questions.noun == "graph"):
+            asked, answers = ("graphs", "nodes") if questions.noun == "graph" else ("nodes", "graphs")
+            raise InputError(f"{questions.name} asks about {asked}, and this network answers for {answers}")
         there = questions.to(place)
         with OpMeter() as meter:
             logits = network.to(place)(there.x, there.edge_index, there.edge_weight, there.batch)
@@ -84,6 +87,8 @@ def load_model(path: Path) -> IntegerModel:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("integers are executed on cpu and cuda")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

@@ -87,6 +87,8 @@ def test_classes_of_what_has_no_labels_are_written(invoke: Invoke, run: RunResul
         (["predict", "run", "--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
         (["predict", "run", "--dataset", "citation"], "1433 features a node where the model takes 40"),
         (["predict", "run", "--dataset", "graph.npz", "--device", "warp"], "device 'warp' cannot be used here"),
+        (["predict", "run", "--dataset", "graph.npz", "--device", "meta"], "integers are executed on cpu and cuda"),
+        (["predict", "run", "--dataset", "CSL"], "CSL asks about graphs, and this network answers for nodes"),
         (["predict", "run", "--dataset", "graph.npz", "--output", "no/such/file"], "No such file or directory"),
     ],
 )
