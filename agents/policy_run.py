@@ -137,6 +137,7 @@ def _carry_out(
                 plan.episodes,
                 {_WATCHED: watched},
                 step=lambda: watched.episodes,
+                watcher=watched,
                 logger=watched.writer.logger,
             )
             watched.finish()

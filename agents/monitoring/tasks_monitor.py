@@ -88,6 +88,10 @@ class TasksMonitor:
             for writer in (self.writer, *(monitor.writer for monitor in self._monitors)):
                 stack.enter_context(closing(writer))
 
+    def __call__(self, evaluations: Sequence[Evaluation]) -> None:
+        """Write what was recorded in the run's folder, once all tasks' batches are in and PPO has learned from them."""
+        self.writer.logger.dump(self.episodes)
+
     @property
     def episodes(self) -> int:
         """Done, of all tasks."""
@@ -120,7 +124,6 @@ class TasksMonitor:
         monitor = self._monitors[index]
         monitor(made)
         self.writer.logger.record(f"tasks/{problem.title}/hypervolume", monitor.archive.hypervolume)
-        self.writer.logger.dump(self.episodes)
         self._progress(self.episodes, self._all)
 
 

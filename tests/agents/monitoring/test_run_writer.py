@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,19 @@ def test_histograms_count_what_occurs(tmp_path: Path) -> None:
     counts = dict(zip(found.bucket_limit, found.bucket, strict=True))
     assert {limit - 0.5: count for limit, count in counts.items() if count} == {2: 3, 4: 1, 8: 1}
     assert (found.num, found.sum, found.sum_squares) == (5, 18, 92)
+
+
+def test_a_full_disk_is_said_where_something_is_written(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            writer.text("some/text", "long " * 100, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    write(writer, 2)  # there is room again: nothing of it is damaged
+    writer.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Tensors("some/text")] == [1, 2]
+    assert [event.step for event in events.Scalars("some/scalar")] == [2]

@@ -3,15 +3,28 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mixq_rl.agents import PolicyPlan, ProblemConfig, RunConfig, SearchPlan, run_searches, train, train_policy
+from mixq_rl.agents import (
+    PolicyPlan,
+    ProblemConfig,
+    RunConfig,
+    SearchPlan,
+    resume_policy,
+    resume_training,
+    run_searches,
+    train,
+    train_policy,
+)
 from mixq_rl.agents.monitoring.hyperparameters import HYPERPARAMETERS, METRICS
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.training import Progress
 from tests.agents.monitoring.server import Ask, tensorboard, wait_for
 from tests.agents.test_cli import save_graph
 
@@ -157,3 +170,46 @@ def test_a_search_that_is_run_again_starts_its_events_anew(runs: Path) -> None:
 
 def shown(ask: Ask) -> list[int]:
     return [step for _, step, _ in ask("plugin/scalars/scalars", run="random-seed0", tag="search/evaluations")]
+
+
+class Stopped(Exception):  # noqa: N818  not an error of the run's
+    """Stands for whatever ends a process."""
+
+
+@contextmanager
+def stopping(what: str, unit: str) -> Iterator[Progress]:
+    """A stage that ends the run in the search, when a checkpoint has been made and more has been written."""
+
+    def progress(done: int, total: int) -> None:
+        if unit == "episodes" and 4 * done >= 3 * total:
+            raise Stopped
+
+    yield progress
+
+
+def history(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the scalars of a run, but for times and for what the store had from the process that was stopped."""
+    events = EventAccumulator(str(folder)).Reload()
+    others = ("search/evaluations_per_second", "search/cache_hits", "kernel_time/")
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith(others)]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+def test_a_run_that_was_stopped_and_resumed_has_one_history(runs: Path, tmp_path: Path) -> None:
+    graph, cache = str(runs.parent / "graph.npz"), PreparationCache(runs.parent / "prepared")
+    with pytest.raises(Stopped):
+        train(RunConfig(dataset=graph, episodes=14, **SETTINGS), tmp_path / "plain", stopping, cache)
+    assert "final/best_accuracy" not in history(tmp_path / "plain")
+    resume_training(tmp_path / "plain", cache=cache)
+    assert history(tmp_path / "plain") == history(runs / "plain")
+
+
+def test_a_policy_that_was_stopped_and_resumed_has_one_history(runs: Path, tmp_path: Path) -> None:
+    graph, cache = str(runs.parent / "graph.npz"), PreparationCache(runs.parent / "prepared")
+    tasks = [ProblemConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
+    with pytest.raises(Stopped):
+        train_policy(PolicyPlan(tuple(tasks), episodes=16), tmp_path / "policy", stopping, cache)
+    resume_policy(tmp_path / "policy", cache=cache)
+    for folder in (".", *(f"tasks/{task}" for task in TASKS)):
+        assert history(tmp_path / "policy" / folder) == history(runs / "policy" / folder)
+        assert history(runs / "policy" / folder)
