@@ -113,5 +113,5 @@ def pareto_figure(
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)  # inside it would hide points
     return figure

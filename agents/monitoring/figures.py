@@ -92,7 +92,7 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     figure.colorbar(points, ax=axes, label="distinct evaluation", aspect=30)
     return figure
 

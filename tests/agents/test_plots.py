@@ -16,7 +16,7 @@ def test_draws_what_it_is_given_whatever_the_title() -> None:
     figure.savefig(io.BytesIO(), format="png")
     (axes,) = figure.axes
     assert axes.get_title() == "a$_$ [b] \\x"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["evaluated (3)", "front, as searched", "front, fine-tuned", "uniform, fine-tuned", "float32"]
 
 
