@@ -113,7 +113,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
     right.xaxis.set_major_locator(MaxNLocator(4))
     right.xaxis.set_major_formatter(EngFormatter(sep=" "))
     right.set_xlabel("bit operations (linear convention)")
-    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8)
+    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
     left.set_ylabel("component: bits")
     left.invert_yaxis()
     for axes in (left, right):
@@ -126,7 +126,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
 def _rows(components: Sequence[str], title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_SIZE[0], _height(len(components))), layout="constrained")
     axes = figure.subplots()
-    axes.set_yticks(np.arange(len(components)), components, fontsize=8)
+    axes.set_yticks(np.arange(len(components)), components, fontsize=8, parse_math=False)
     axes.set_title(title, parse_math=False, fontsize="medium")
     return figure, axes
 
