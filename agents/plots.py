@@ -43,7 +43,7 @@ def pareto_figure(
     """
     evaluations = list(evaluations)
     saving = partial(objective.saving, reference=reference)
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.scatter(
         [saving(e) for e in evaluations],

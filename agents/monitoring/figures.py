@@ -15,7 +15,7 @@ from mixq_rl.evaluation import Evaluation
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
 
 _COLUMNS = 64
-_SIZE = (6.0, 4.2)  # inches: TensorBoard shows figures small, so that text must be large in them
+_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so that text must be large in them
 _ROW_INCHES = 0.19
 
 
@@ -39,6 +39,7 @@ def bits_figure(
     norm = LogNorm(low, high) if low < high else LogNorm(low / 2, 2 * high)
     mesh = axes.pcolormesh(edges, np.arange(len(components) + 1) - 0.5, means.T, norm=norm, cmap="YlGnBu")
     axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("distinct evaluations")
     bar = figure.colorbar(mesh, ax=axes, label="mean bit-width (bits)", ticks=list(bit_widths), aspect=30)
     bar.ax.yaxis.set_major_formatter(ScalarFormatter())
@@ -112,7 +113,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
     right.barh(rows, [share.bitops for share in shares], color="tab:orange")
     right.xaxis.set_major_locator(MaxNLocator(4))
     right.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    right.set_xlabel("bit operations (linear convention)")
+    right.set_xlabel("bit operations (linear)")
     left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
     left.set_ylabel("component: bits")
     left.invert_yaxis()

@@ -20,7 +20,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 __all__ = ["RunWriter"]
 
 _FORMAT = "brain.Event:2"
-_DOTS_PER_INCH = 120
+_DOTS_PER_INCH = 130
 _RGBA = 4
 
 
