@@ -1,7 +1,8 @@
 """Figures of a search."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -12,6 +13,7 @@ from mixq_rl.objective import Objective
 
 __all__ = ["pareto_figure"]
 
+_RIVAL_MARKERS = "v^<>xP"
 _LABELS = {
     Objective.BITOPS: "reduction in bit operations against float32 (linear convention)",
     Objective.LATENCY: "speed-up against float32 (measured)",
@@ -25,6 +27,7 @@ def pareto_figure(
     objective: Objective = Objective.BITOPS,
     uniform: Sequence[tuple[str, Evaluation]] = (),
     tuned: Sequence[Evaluation] = (),
+    rivals: Mapping[str, Sequence[Evaluation]] = MappingProxyType({}),
     title: str = "",
 ) -> Figure:
     """Draw accuracy against saving: all evaluations, their front, and what it is to be compared with.
@@ -33,13 +36,14 @@ def pareto_figure(
         evaluations: all that were made in the search.
         reference: the float32 model.
         objective: says what the saving is.
-        uniform: labelled allocations of one bit-width everywhere.
+        uniform: labelled allocations of one bit-width everywhere, fine-tuned if the front's points are.
         tuned: the front's points after fine-tuning.
+        rivals: what other searches evaluated, by name; their fronts are drawn.
         title: above the axes.
     """
     evaluations = list(evaluations)
     saving = partial(objective.saving, reference=reference)
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.scatter(
         [saving(e) for e in evaluations],
@@ -58,6 +62,19 @@ def pareto_figure(
         color="tab:blue",
         label="front, as searched",
     )
+    for index, (name, found) in enumerate(rivals.items()):
+        other = pareto_front(found, saving)
+        axes.plot(
+            [saving(e) for e in other],
+            [100 * e.accuracy for e in other],
+            drawstyle="steps-pre",
+            marker=_RIVAL_MARKERS[index % len(_RIVAL_MARKERS)],
+            markersize=4,
+            linestyle=":",
+            linewidth=1,
+            color=f"C{4 + index % 6}",
+            label=f"{name} ({len(found)})",
+        )
     if tuned:
         axes.scatter(
             [saving(e) for e in tuned],
@@ -75,7 +92,7 @@ def pareto_figure(
             marker="s",
             color="tab:orange",
             zorder=3,
-            label=None if index else "uniform, fine-tuned",
+            label=None if index else "uniform, fine-tuned" if tuned else "uniform",
         )
         axes.annotate(
             label,
@@ -90,11 +107,11 @@ def pareto_figure(
     if objective is Objective.LATENCY:
         # Speed-ups may lie between two powers of 2, where a logarithmic axis has no ticks.
         axes.xaxis.set_major_locator(MaxNLocator(8))
-    axes.margins(x=0.08)
+    axes.margins(x=0.08, y=0.08)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.set_xlabel(_LABELS[objective])
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)  # inside it would hide points
     return figure

@@ -2,26 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from stable_baselines3.common.logger import Logger, configure
-
-from mixq_rl.agents.pareto import hypervolume
+from mixq_rl.agents.monitoring import TasksMonitor, TimeShare
 from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.resumable_search import ResumableSearch
 from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.agents.run_log import log_into, logged, together
-from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.agents.stored_problem import StoredProblem, opened
 from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore
 from mixq_rl.files import replace_file, replacing_folder
 from mixq_rl.preparation_cache import PreparationCache
@@ -31,6 +25,7 @@ __all__ = ["PolicyPlan", "resume_policy", "train_policy"]
 
 _KIND = "policy"
 _SEARCH = "ppo, several tasks"
+_WATCHED = "watched"
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,8 @@ def train_policy(
 ) -> list[LearnedTask]:
     """Train one policy on all tasks of a plan and write its folder.
 
-    The folder holds ``config.json``, ``evaluations.sqlite``, ``policy/`` and TensorBoard's events.
+    The folder holds ``config.json``, ``evaluations.sqlite``, ``policy/`` and TensorBoard's events, those of each task
+    in a folder below ``tasks/``.
 
     Args:
         plan: of the run.
@@ -78,10 +74,11 @@ def train_policy(
         InputError: if the run folder is in use, or the data are not what they should be.
         OSError: if something cannot be written; the run can go on once it can.
     """
+    share = TimeShare()
     for config in plan.tasks:
         config.load()  # what is wrong with the tenth of them is said before the first is trained
     with RunFolder.create(run_dir, _KIND, plan) as folder:
-        return _carry_out(plan, folder, stage, cache)
+        return _carry_out(plan, folder, stage, cache, share)
 
 
 def resume_policy(
@@ -99,31 +96,51 @@ def resume_policy(
         ArtifactError: if the folder is of another format version, or the networks, trained again, are others.
         OSError: as of :func:`train_policy`.
     """
+    share = TimeShare()
     with RunFolder.open(run_dir, _KIND) as folder:
         if folder.result.exists():
             return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
         plan = folder.restore(PolicyPlan)
         if data_root is not None:
             plan = replace(plan, tasks=tuple(replace(config, data_root=data_root) for config in plan.tasks))
-        return _carry_out(plan, folder, stage, cache)
+        return _carry_out(plan, folder, stage, cache, share)
 
 
-def _carry_out(plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: PreparationCache | None) -> list[LearnedTask]:
+def _carry_out(
+    plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: PreparationCache | None, share: TimeShare
+) -> list[LearnedTask]:
     with log_into(folder.log), opened(folder.evaluations) as store:
         stage = together(logged, stage)
         problems = [_prepare(config, store, stage, cache) for config in plan.tasks]
         resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint for problem in problems])
-        tensorboard = configure(str(folder.path), ["tensorboard"])
-        with stage("learning on all tasks", "episodes") as progress:
-            watcher = _Watcher(plan, tensorboard, progress)
-            envs = [
-                BitAllocationEnv(BudgetedEvaluator(problem.stored, watcher=partial(watcher, problem)))
-                for problem in problems
-            ]
+        with (
+            stage("learning on all tasks", "episodes") as progress,
+            TasksMonitor(
+                folder.path,
+                problems,
+                [asdict(config) for config in plan.tasks],
+                search=_SEARCH,
+                seed=plan.seed,
+                episodes=plan.episodes,
+                step=resumable.step,
+                state=resumable.saved(_WATCHED),
+                share=share,
+                progress=progress,
+            ) as watched,
+        ):
+            envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
             agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
             for problem in problems:
-                problem.stored.watcher = watcher.tick
-            resumable.learn(agent, plan.episodes, {}, step=lambda: watcher.done, logger=tensorboard)
+                problem.stored.watcher = watched.tick
+            resumable.learn(
+                agent,
+                plan.episodes,
+                {_WATCHED: watched},
+                step=lambda: watched.episodes,
+                watcher=watched,
+                logger=watched.writer.logger,
+            )
+            watched.finish()
             agent.rehearse()
         reached = [
             LearnedTask.of(
@@ -136,36 +153,9 @@ def _carry_out(plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: Prepara
         agent.record = agent.record.with_tasks(reached)
         with replacing_folder(folder.policy) as draft:
             agent.save(draft)
-        tensorboard.close()
         replace_file(folder.result, json.dumps([asdict(task) for task in reached], indent=2) + "\n")
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         return reached
-
-
-class _Watcher:
-    """Keeps who asked for what, and logs ``tasks/<title>/hypervolume``; the step counts the episodes of all tasks."""
-
-    def __init__(self, plan: PolicyPlan, logger: Logger, progress: Progress) -> None:
-        self._seed, self._whole = plan.seed, plan.episodes * len(plan.tasks)
-        self._logger, self._progress = logger, progress
-        self._found: dict[str, list[Evaluation]] = {}
-
-    def __call__(self, problem: StoredProblem, made: Sequence[Evaluation]) -> None:
-        problem.request(_SEARCH, self._seed, [evaluation.allocation for evaluation in made])
-        found = self._found.setdefault(problem.title, [])
-        found.extend(made)
-        self._logger.record(f"tasks/{problem.title}/hypervolume", hypervolume(found, problem.majority))
-        self._logger.dump(self.done)
-        self._progress(self.done, self._whole)
-
-    @property
-    def done(self) -> int:
-        """Episodes of all tasks."""
-        return sum(len(evaluations) for evaluations in self._found.values())
-
-    def tick(self, evaluation: Evaluation) -> None:
-        """Take in one evaluation: the run may be ended between two of them."""
-        self._progress(self.done, self._whole)
 
 
 def _prepare(

@@ -318,6 +318,8 @@ class PPOAgent:
         steps = self._ppo.n_steps * self._ppo.n_envs * self._settings.rollouts
         if steps:
             self._ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
+            logger = self._ppo.logger
+            logger.record("train/policy_entropy", -logger.name_to_value["train/entropy_loss"])
 
 
 def _environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]]) -> list[BitAllocationEnv]:

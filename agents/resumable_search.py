@@ -48,6 +48,10 @@ class ResumableSearch:
                 "versions of packages or the number of threads have changed; begin a new run"
             )
 
+    def saved(self, name: str) -> State | None:
+        """Return the state of one of those who watch, by its name in :meth:`learn`; None if the search begins."""
+        return None if self._state is None else self._state[name]
+
     def learn(
         self,
         agent: PPOAgent,

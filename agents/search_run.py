@@ -1,10 +1,13 @@
 """Searches of one problem, beside each other in one run folder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from mixq_rl.agents.comparison import Trace, traces
+from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, TimeShare, end_session, watch
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.agents.run_log import log_into, logged, together
@@ -16,7 +19,6 @@ from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import StoredEvaluator
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
-from mixq_rl.training import Progress
 
 __all__ = ["SearchPlan", "run_searches", "search"]
 
@@ -57,7 +59,8 @@ def run_searches(
     """Run searches on the same evaluator, and keep every evaluation in the run folder's store.
 
     A folder of the same configuration is gone on with: nothing that its store has is evaluated again, whether other
-    searches asked for it, or this one before it was killed; a search that was killed takes the same steps again.
+    searches asked for it, or this one before it was killed; a search that was killed takes the same steps again. Each
+    search writes TensorBoard's events into a folder of its own, and anew whenever it is run.
 
     Args:
         config: of the problem.
@@ -75,6 +78,7 @@ def run_searches(
     """
     if config.objective is not Objective.BITOPS:
         raise InputError("searches are compared by bit operations: the objective latency is for mixq-rl train")
+    share = TimeShare()
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "search", config, shared=True)
@@ -83,8 +87,24 @@ def run_searches(
         problem = StoredProblem.prepare(config, task, model, store, stage, cache)
         for name in plan.algorithms:
             for seed in range(plan.seeds):
-                with stage(f"{name}, seed {seed}", "evaluations") as progress:
-                    search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, progress)
+                with (
+                    closing(RunWriter(folder.path / f"{name}-seed{seed}")) as writer,
+                    stage(f"{name}, seed {seed}", "evaluations") as progress,
+                ):
+                    monitored = partial(
+                        watch,
+                        problem,
+                        writer=writer,
+                        search=name,
+                        seed=seed,
+                        episodes=plan.evaluations,
+                        reward=TradeOff(),
+                        settings=asdict(config),
+                        share=share,
+                        progress=progress,
+                    )
+                    search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, monitored)
+                    end_session(writer)
         return traces(store, problem.stored.fingerprint)
 
 
@@ -95,7 +115,7 @@ def search(
     budget: int,
     reward: Reward,
     reference_accuracy: float,
-    progress: Progress | None = None,
+    monitored: Callable[[BudgetedEvaluator], SearchMonitor] | None = None,
 ) -> None:
     """Run one search on an evaluator with a store, which keeps what it asks for.
 
@@ -106,16 +126,17 @@ def search(
         budget: of distinct evaluations.
         reward: what is wanted.
         reference_accuracy: of the hypervolume's reference point.
-        progress: told (evaluations, budget).
+        monitored: gives who watches what the search asks for; None: nobody does.
     """
-    done = 0
 
-    def watch(made: Sequence[Evaluation]) -> None:
-        nonlocal done
-        done += len(made)
+    def watcher(made: Sequence[Evaluation]) -> None:
         stored.store.request(stored.fingerprint, name, seed, [evaluation.allocation for evaluation in made])
-        if progress is not None:
-            progress(done, budget)
+        if monitor is not None:
+            monitor(made)
 
-    budgeted = BudgetedEvaluator(stored, budget, watcher=watch)
-    run_search(name, SearchProblem(budgeted, seed, reward, reference_accuracy))
+    budgeted = BudgetedEvaluator(stored, budget, watcher=watcher)
+    monitor = None if monitored is None else monitored(budgeted)
+    logger = None if monitor is None else monitor.writer.logger
+    run_search(name, SearchProblem(budgeted, seed, reward, reference_accuracy, logger=logger))
+    if monitor is not None:
+        monitor.finish(always=False)

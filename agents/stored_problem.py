@@ -1,14 +1,18 @@
 """A problem that is searched, with the store that keeps what is evaluated on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixq_rl.agents.component_costs import component_costs
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.datasets import GraphTask
+from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
 from mixq_rl.evaluators import IntegerEvaluator
+from mixq_rl.integer_model import IntegerModel
+from mixq_rl.metering import ComponentCost
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.preparation_cache import PreparationCache
 
@@ -86,3 +90,12 @@ class StoredProblem:
     def request(self, search: str, seed: int, allocations: list[tuple[int, ...]]) -> None:
         """Keep which allocations a search asked for."""
         self.stored.store.request(self.stored.fingerprint, search, seed, allocations)
+
+    def rivals(self, search: str, seed: int) -> dict[str, list[Evaluation]]:
+        """Return what the other searches of this seed in the store have evaluated, by their names."""
+        found = self.stored.store.searches(self.stored.fingerprint)
+        return {name: made for (name, other), made in found.items() if other == seed and name != search}
+
+    def costs(self, allocation: Sequence[int]) -> dict[str, ComponentCost]:
+        """Return what the components of an allocation cost, executed with the prepared weights: none are trained."""
+        return component_costs(self.evaluator, IntegerModel.freeze(self.evaluator.model, allocation))

@@ -3,18 +3,15 @@
 import io
 import math
 import shutil
-from dataclasses import replace
-from functools import partial
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from stable_baselines3.common.logger import Figure as LoggedFigure
-from stable_baselines3.common.logger import Logger, configure
-
 from mixq_rl.agents.allocation import load_agent
-from mixq_rl.agents.callbacks import SearchMonitor
 from mixq_rl.agents.component_costs import component_costs
 from mixq_rl.agents.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists, spread
-from mixq_rl.agents.pareto import ParetoArchive, pareto_front
+from mixq_rl.agents.monitoring import RunWriter, TimeShare, show_result, watch
+from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.agents.plots import pareto_figure
 from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
@@ -34,7 +31,6 @@ from mixq_rl.evaluation import Evaluation
 from mixq_rl.files import replace_file, replacing_folder
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
 from mixq_rl.training import Progress
 
@@ -62,6 +58,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         ArtifactError: if the policy to start from cannot be read.
         OSError: if something cannot be written; the run can go on once it can.
     """
+    share = TimeShare()
     start = None if config.policy is None else load_agent(config.policy or None)
     with stage("loading the dataset", ""):
         task, model = config.load()
@@ -69,7 +66,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
     with folder:
         if start is not None:
             start.save(folder.path / _START)
-        return _carry_out(config, folder, task, model, start, stage, cache)
+        return _carry_out(config, folder, task, model, start, stage, cache, share)
 
 
 def resume_training(
@@ -87,6 +84,7 @@ def resume_training(
         ArtifactError: if the folder is of another format version, or the network, trained again, is another one.
         OSError: as of :func:`train`.
     """
+    share = TimeShare()
     with RunFolder.open(run_dir, "run") as folder:
         if folder.result.exists():
             return RunResult.load(folder.result)
@@ -98,7 +96,7 @@ def resume_training(
             start = PPOAgent.load(kept) if kept.is_dir() else load_agent(config.policy or None)
         with stage("loading the dataset", ""):
             task, model = config.load()
-        return _carry_out(config, folder, task, model, start, stage, cache)
+        return _carry_out(config, folder, task, model, start, stage, cache, share)
 
 
 def _carry_out(
@@ -109,13 +107,16 @@ def _carry_out(
     start: PPOAgent | None,
     stage: Stage,
     cache: PreparationCache | None,
+    share: TimeShare,
 ) -> RunResult:
     """Do what of a run is not done yet."""
-    with log_into(folder.log), opened(folder.evaluations) as store:
+    with log_into(folder.log), opened(folder.evaluations) as store, ExitStack() as stack:
         stage = together(logged, stage)
         problem = StoredProblem.prepare(config, task, model, store, stage, cache)
+        resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint])
+        writer = stack.enter_context(closing(RunWriter(folder.path, step=resumable.step)))
         with stage("searching", "episodes") as progress:
-            search = _Search(config, folder, problem, start, progress)
+            search = _Search(config, resumable, problem, start, writer, share, progress)
             search.carry_out()
         search.agent.record = search.agent.record.with_tasks([LearnedTask.of(problem.description, search.evaluations)])
         with replacing_folder(folder.policy) as draft:
@@ -143,13 +144,13 @@ def _carry_out(
             shares=shares_of(
                 problem.evaluator.components, network.allocation, component_costs(problem.evaluator, network)
             ),
-            hypervolume=search.archive.hypervolume,
+            hypervolume=search.monitor.archive.hypervolume,
             evaluations=len(search.evaluations),
             counts={split: int(mask.sum()) for split, mask in task.masks.items()},
             majority=problem.majority,
             run_dir=folder.path,
         )
-        _write(result, search, network, folder)
+        _write(result, search, network, folder, writer)
         logger.info("%s is the best; %d allocations executed on integers", best.label, result.evaluations)
         return result
 
@@ -158,24 +159,36 @@ class _Search:
     """The agent at work on a run's problem, from the last checkpoint if there is one."""
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, problem: StoredProblem, start: PPOAgent | None, progress: Progress
+        self,
+        config: RunConfig,
+        resumable: ResumableSearch,
+        problem: StoredProblem,
+        start: PPOAgent | None,
+        writer: RunWriter,
+        share: TimeShare,
+        progress: Progress,
     ) -> None:
         self._config = config
-        self._resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint])
+        self._resumable = resumable
         self.reward = config.reward(problem.stored.reference)
-        self.archive = ParetoArchive(
-            problem.majority, partial(config.objective.saving, reference=problem.stored.reference)
-        )
-        self.logger: Logger = configure(str(folder.path), ["tensorboard"])
         name = "ppo" if self.reward == TradeOff() else f"ppo, {self.reward}"
         self._budgeted = BudgetedEvaluator(
             problem.stored, watcher=lambda made: problem.request(name, config.seed, [e.allocation for e in made])
         )
-        self._monitor = SearchMonitor(
-            self._budgeted, self.archive, config.episodes, reward=self.reward, logger=self.logger, progress=progress
+        self.monitor = watch(
+            problem,
+            self._budgeted,
+            writer=writer,
+            search=name,
+            seed=config.seed,
+            episodes=config.episodes,
+            reward=self.reward,
+            settings=asdict(config),
+            share=share,
+            progress=progress,
         )
         # Told of each evaluation, so that a run can be ended between two of them.
-        problem.stored.watcher = lambda evaluation: progress(self._monitor.episodes, config.episodes)
+        problem.stored.watcher = lambda evaluation: progress(self.monitor.episodes, config.episodes)
         self.agent = PPOAgent(
             BitAllocationEnv(self._budgeted, reward=self.reward),
             seed=config.seed,
@@ -189,11 +202,12 @@ class _Search:
         self._resumable.learn(
             self.agent,
             self._config.episodes,
-            {"monitor": self._monitor},
-            step=lambda: self._monitor.episodes,
-            watcher=self._monitor,
-            logger=self.logger,
+            {"monitor": self.monitor},
+            step=lambda: self.monitor.episodes,
+            watcher=self.monitor,
+            logger=self.monitor.writer.logger,
         )
+        self.monitor.finish()
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -209,7 +223,7 @@ class _Search:
 
 def _candidates(config: RunConfig, search: _Search) -> list[tuple[str, tuple[int, ...]]]:
     """Return the labelled allocations that are fine-tuned: the uniform ones, then the front's others."""
-    archive = search.archive
+    archive = search.monitor.archive
     front = pareto_front(search.allowed, archive.saving)
     count = len(front[0].allocation)
     uniform = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
@@ -218,7 +232,7 @@ def _candidates(config: RunConfig, search: _Search) -> list[tuple[str, tuple[int
     return uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
 
 
-def _write(result: RunResult, search: _Search, network: IntegerModel, folder: RunFolder) -> None:
+def _write(result: RunResult, search: _Search, network: IntegerModel, folder: RunFolder, writer: RunWriter) -> None:
     """Write what the run found; the result last, since where it is the run has ended."""
     with replacing_folder(folder.model) as draft:
         network.save(draft)
@@ -234,13 +248,6 @@ def _write(result: RunResult, search: _Search, network: IntegerModel, folder: Ru
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     replace_file(folder.path / "pareto.png", picture.getvalue())
-    log = search.logger
-    log.record("final/pareto", LoggedFigure(figure, close=False))
-    log.record("final/best_reduction", result.best.evaluation.reduction)
-    if result.objective is Objective.LATENCY:
-        log.record("final/best_speed_up", result.objective.saving(result.best.evaluation, result.reference))
-    log.record("final/best_test_accuracy", result.best.test_accuracy)
-    log.dump(result.evaluations)
-    log.close()
+    show_result(writer, result, figure, step=search.monitor.episodes)
     result.save(folder.result)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -9,7 +9,7 @@ import typer
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.failures import going_on
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.cli.run_choice import default_run_dir
+from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
 from mixq_rl.agents.comparison import Trace, comparison_table, measures
 from mixq_rl.agents.interruption import interruptible
 from mixq_rl.agents.problem_config import ProblemConfig
@@ -76,7 +76,7 @@ def search(
             data_root=data_root,
         )
         folder = run_dir or default_run_dir(config)
-        where = f"run folder: {folder}"
+        where = whereabouts(folder)
         with going_on(folder, "search, the same options, and --run-dir"), interruptible(out.announcing(where)) as stage:
             found = run_searches(config, plan, folder, stage, PreparationCache(cache))
         out.show(comparison_table(found, budgets(found)))

@@ -58,4 +58,5 @@ class BudgetedEvaluator(CachedEvaluator):
                 self._watcher(made)
             if self.budget is not None and not self.left:
                 raise BudgetSpent
-        return super().evaluate(wanted)
+        self.hits += len(wanted) - len(new)
+        return [self.evaluations[allocation] for allocation in wanted]

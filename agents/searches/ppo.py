@@ -17,4 +17,4 @@ def ppo(problem: SearchProblem, settings: PPOSettings | None = None) -> None:
         reference_accuracy=problem.reference_accuracy,
         start=problem.start,
     )
-    agent.learn(max(problem.evaluator.left, 1))
+    agent.learn(max(problem.evaluator.left, 1), logger=problem.logger)

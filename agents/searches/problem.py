@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+from stable_baselines3.common.logger import Logger
+
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.agents.searches.budget import BudgetedEvaluator
 from mixq_rl.envs import Reward, TradeOff
@@ -21,6 +23,7 @@ class SearchProblem:
         reward: what is wanted; only PPO follows others than the trade-off.
         reference_accuracy: of the hypervolume's reference point.
         start: an agent whose policy PPO starts from; None: from nothing.
+        logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
     """
 
     evaluator: BudgetedEvaluator
@@ -28,6 +31,7 @@ class SearchProblem:
     reward: Reward = field(default_factory=TradeOff)
     reference_accuracy: float = 0.0
     start: PPOAgent | None = None
+    logger: Logger | None = None
 
     def log_saving(self, evaluation: Evaluation) -> float:
         """Return log2 of what an evaluation saves."""

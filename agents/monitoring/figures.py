@@ -1,0 +1,136 @@
+"""Figures that only TensorBoard shows: bits over the search, accuracy against bit operations, time of components."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+from mixq_rl.agents.run_result import ComponentShare
+from mixq_rl.evaluation import Evaluation
+
+__all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
+
+_COLUMNS = 64
+_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so that text must be large in them
+_ROW_INCHES = 0.19
+
+
+def bits_figure(
+    evaluations: Sequence[Evaluation], components: Sequence[str], bit_widths: Sequence[int], *, title: str = ""
+) -> Figure:
+    """Draw a heat map of the mean bit-width of each component over the evaluations, in at most 64 columns.
+
+    Args:
+        evaluations: in the order they were made, at least one.
+        components: their names, in the order of the allocations.
+        bit_widths: on offer, ascending.
+        title: above the axes.
+    """
+    allocations = np.array([evaluation.allocation for evaluation in evaluations], dtype=float)
+    width = -(-len(allocations) // _COLUMNS)
+    edges = [*range(0, len(allocations), width), len(allocations)]
+    means = np.array([allocations[left:right].mean(axis=0) for left, right in pairwise(edges)])
+    figure, axes = _rows(components, title)
+    low, high = bit_widths[0], bit_widths[-1]
+    norm = LogNorm(low, high) if low < high else LogNorm(low / 2, 2 * high)
+    mesh = axes.pcolormesh(edges, np.arange(len(components) + 1) - 0.5, means.T, norm=norm, cmap="YlGnBu")
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("distinct evaluations")
+    bar = figure.colorbar(mesh, ax=axes, label="mean bit-width (bits)", ticks=list(bit_widths), aspect=30)
+    bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+    bar.ax.minorticks_off()
+    return figure
+
+
+def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *, title: str = "") -> Figure:
+    """Draw accuracy against bit operations of all evaluations, later ones darker, with float32 and uniform allocations.
+
+    Args:
+        evaluations: in the order they were made, at least one.
+        reference: the float32 model.
+        title: above the axes.
+    """
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.subplots()
+    points = axes.scatter(
+        [evaluation.bitops for evaluation in evaluations],
+        [100 * evaluation.accuracy for evaluation in evaluations],
+        c=np.arange(1, len(evaluations) + 1),
+        cmap="viridis_r",
+        vmin=1,
+        s=12,
+        label=f"evaluated ({len(evaluations)})",
+    )
+    uniform = [evaluation for evaluation in evaluations if len(set(evaluation.allocation)) == 1]
+    axes.scatter(
+        [evaluation.bitops for evaluation in uniform],
+        [100 * evaluation.accuracy for evaluation in uniform],
+        marker="s",
+        s=40,
+        facecolors="none",
+        edgecolors="tab:orange",
+        linewidths=1.5,
+        label="uniform",
+    )
+    for evaluation in uniform:
+        place = (evaluation.bitops, 100 * evaluation.accuracy)
+        axes.annotate(
+            f"{evaluation.allocation[0]} bits", place, (6, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    axes.scatter(reference.bitops, 100 * reference.accuracy, marker="D", color="black", label="float32")
+    axes.axhline(100 * reference.accuracy, color="black", linewidth=0.8, linestyle="--")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.08, y=0.08)
+    axes.set_xlabel("bit operations (linear convention)")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    figure.colorbar(points, ax=axes, label="distinct evaluation", aspect=30)
+    return figure
+
+
+def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
+    """Draw the time of each component that is a result, and the bit operations of every component.
+
+    Args:
+        shares: of all components of a network.
+        title: above the axes.
+    """
+    figure = Figure(figsize=(_SIZE[0] + 0.6, _height(len(shares))), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(shares))
+    left.barh(rows, [1e3 * share.seconds for share in shares], color="tab:blue")
+    left.set_xlabel("kernel time (ms)")
+    right.barh(rows, [share.bitops for share in shares], color="tab:orange")
+    right.xaxis.set_major_locator(MaxNLocator(4))
+    right.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    right.set_xlabel("bit operations (linear)")
+    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
+    left.set_ylabel("component: bits")
+    left.invert_yaxis()
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.suptitle(title, parse_math=False, fontsize="medium")
+    return figure
+
+
+def _rows(components: Sequence[str], title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_SIZE[0], _height(len(components))), layout="constrained")
+    axes = figure.subplots()
+    axes.set_yticks(np.arange(len(components)), components, fontsize=8, parse_math=False)
+    axes.set_title(title, parse_math=False, fontsize="medium")
+    return figure, axes
+
+
+def _height(rows: int) -> float:
+    return 1.6 + _ROW_INCHES * max(rows, 8)

@@ -1,0 +1,85 @@
+"""What runs are compared by in TensorBoard's tab of hyperparameters."""
+
+import time
+from collections.abc import Mapping
+
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+from mixq_rl.agents.monitoring.run_writer import RunWriter
+
+__all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
+
+_TEXT, _NUMBER = api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_FLOAT64
+
+HYPERPARAMETERS: Mapping[str, int] = {
+    "search": _TEXT,
+    "search_seed": _TEXT,
+    "dataset": _TEXT,
+    "model": _TEXT,
+    "episodes": _NUMBER,
+    "bits": _TEXT,
+    "seed": _TEXT,
+    "num_layers": _NUMBER,
+    "hidden_channels": _NUMBER,
+    "objective": _TEXT,
+    "max_drop": _NUMBER,
+    "max_bitops": _NUMBER,
+    "max_reduction": _NUMBER,
+    "evaluator": _TEXT,
+    "scheme": _TEXT,
+    "fold": _TEXT,
+    "policy": _TEXT,
+}
+"""Columns of the tab and their types. TensorBoard takes those of any one run: they are the same of every kind."""
+
+_SHOWN = ("dataset", "episodes", "model", "search", "search_seed")  # TensorBoard shows five, first what differs
+
+METRICS: Mapping[str, str] = {
+    "final/best_accuracy": "best: validation accuracy",
+    "final/best_test_accuracy": "best: test accuracy",
+    "final/best_reduction": "best: reduction",
+    "final/best_product_reduction": "best: reduction (product)",
+    "final/best_speed_up": "best: speed-up",
+    "search/hypervolume": "hypervolume",
+    "search/reward_best": "best reward",
+    "search/evaluations": "evaluations",
+}
+"""Scalars that stand beside them, by tag, and how they are called."""
+
+
+def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
+    """Write what a run is given, and what it will be judged by.
+
+    Args:
+        writer: of the run.
+        values: by the names in :data:`HYPERPARAMETERS`; None, and what has another name, is left out.
+    """
+    experiment = api_pb2.Experiment(
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, type=kind, differs=name in _SHOWN) for name, kind in HYPERPARAMETERS.items()
+        ],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name) for tag, name in METRICS.items()
+        ],
+    )
+    _write(writer, metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+    for name, kind in HYPERPARAMETERS.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if kind == _NUMBER:
+            start.hparams[name].number_value = float(str(value))
+        else:
+            start.hparams[name].string_value = str(value)
+    _write(writer, metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
+
+
+def end_session(writer: RunWriter) -> None:
+    """Write that a run has come to its end."""
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+    _write(writer, metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
+
+
+def _write(writer: RunWriter, tag: str, content: plugin_data_pb2.HParamsPluginData) -> None:
+    writer.describe(tag, metadata.create_summary_metadata(content), metadata.NULL_TENSOR)

@@ -1,0 +1,32 @@
+"""What TensorBoard's tab of custom scalars draws together."""
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["layout"]
+
+
+def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return tags by category and chart, as regular expressions.
+
+    Args:
+        components: names such as ``"conv1.weight"``; those of one layer share a chart.
+    """
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in components))
+    return {
+        "search": {
+            "reward": ["search/reward_mean", "search/reward_best"],
+            "hypervolume": ["search/hypervolume"],
+            "accuracy": ["search/accuracy"],
+            "saving (×)": ["search/reduction", "search/speed_up"],
+            "evaluations": ["search/evaluations$", "search/cache_hits"],
+            "evaluations per second": ["search/evaluations_per_second"],
+        },
+        "bits by layer": {layer or "network": [rf"bits/{re.escape(layer)}\."] for layer in layers},
+        "kernel time by layer (ms)": {layer or "network": [rf"kernel_time/{re.escape(layer)}\."] for layer in layers},
+        "learning": {
+            "policy entropy": ["train/policy_entropy"],
+            "losses": ["train/loss", "train/policy_gradient_loss", "train/value_loss"],
+            "change of the policy": ["train/approx_kl", "train/clip_fraction"],
+        },
+    }

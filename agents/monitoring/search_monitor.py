@@ -1,0 +1,249 @@
+"""Watching one search: what TensorBoard is told after each batch of evaluations."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from mixq_rl.agents.finalists import spread
+from mixq_rl.agents.monitoring.figures import accuracy_figure, bits_figure
+from mixq_rl.agents.monitoring.run_writer import RunWriter
+from mixq_rl.agents.monitoring.texts import allocations_text
+from mixq_rl.agents.monitoring.time_share import TimeShare
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.plots import pareto_figure
+from mixq_rl.envs import Reward
+from mixq_rl.evaluation import CachedEvaluator, Evaluation
+from mixq_rl.evaluation_store import StoredEvaluator
+from mixq_rl.metering import ComponentCost
+from mixq_rl.objective import Objective
+from mixq_rl.training import Progress
+
+__all__ = ["SearchMonitor"]
+
+_ENTRIES = 200
+_ROUNDS = 10
+_SHOWN_POINTS = 12
+_PREFERENCE = 0.5
+
+Rivals = Callable[[], Mapping[str, Sequence[Evaluation]]]
+Costs = Callable[[Sequence[int]], Mapping[str, ComponentCost]]
+
+
+class SearchMonitor:
+    """Keeps the Pareto archive and writes what is seen of a search; the step is the number of episodes.
+
+    ``docs/tensorboard.md`` has all tags. It takes little of the time: scalars and histograms are written 200 times in a
+    search at most. Figures, the table of the best allocations and kernel times are due after each tenth of the
+    episodes, and left out where they would take more than their share of the time (:class:`TimeShare`); the last are
+    drawn by :meth:`finish`.
+
+    Args:
+        evaluator: whose evaluations are watched.
+        archive: is filled.
+        episodes: in all.
+        reward: what is wanted.
+        writer: is told.
+        title: of the problem.
+        rivals: gives what other searches of the problem evaluated, by name; None: there are none.
+        costs: gives what the components of an allocation cost; None: not known.
+        share: that figures may take of the time; others may draw on the same.
+        progress: told (episodes done, episodes in all) after each batch.
+
+    Attributes:
+        archive, writer: as given.
+        episodes: done.
+    """
+
+    def __init__(
+        self,
+        evaluator: CachedEvaluator,
+        archive: ParetoArchive,
+        episodes: int,
+        *,
+        reward: Reward,
+        writer: RunWriter,
+        title: str = "",
+        rivals: Rivals | None = None,
+        costs: Costs | None = None,
+        share: TimeShare | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.archive = archive
+        self._evaluator = evaluator
+        self._all = episodes
+        self._reward = reward
+        self.writer = writer
+        self._title = title
+        self._rivals = rivals
+        self._costs = costs
+        self._share = share or TimeShare()
+        self._progress = progress
+        self._preference = _PREFERENCE if reward.preference is None else reward.preference
+        self.episodes = 0
+        self._rounds = 0
+        self._shown = 0
+        self._resumed = False
+        self._archived = 0
+        self._pending: list[Evaluation] = []
+        self._best: tuple[float, Evaluation] | None = None
+        self._since = (time.perf_counter(), 0)
+        self._executed = -_executed(evaluator)
+        self._hits = -evaluator.hits
+
+    def __call__(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take in a batch, at least one."""
+        self.episodes += len(evaluations)
+        self._pending.extend(evaluations)
+        self._fill_archive()
+        best = max(evaluations, key=self._worth)
+        if self._best is None or self._worth(best) > self._best[0]:
+            self._best = (self._worth(best), best)
+        rounds = self.episodes * _ROUNDS // self._all
+        due = rounds > self._rounds and self.episodes < self._all
+        self._rounds = rounds
+        if due or len(self._pending) * _ENTRIES >= self._all:
+            self._write(figures=self._resumed or (due and self._share.allows))
+            self._resumed = False
+        if self._progress is not None:
+            self._progress(min(self.episodes, self._all), self._all)
+
+    def finish(self, *, always: bool = True) -> None:
+        """Write what is left to be written at the end.
+
+        Args:
+            always: whether the last figures are drawn whatever they take; otherwise they keep to the share, too.
+        """
+        figures = self.episodes > self._shown and (always or self._share.allows)
+        if figures or self._pending:
+            self._write(figures=figures)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has to be known to go on in another process: numbers, strings, lists and dictionaries.
+
+        ``"step"`` is where the next process's writer goes on from. Evaluations are not in it.
+        """
+        return {
+            "step": self.episodes,
+            "rounds": self._rounds,
+            "shown": self._shown,
+            "pending": [list(evaluation.allocation) for evaluation in self._pending],
+            "best": None if self._best is None else list(self._best[1].allocation),
+            "written": self._since[1],
+            "waited": time.perf_counter() - self._since[0],
+            "executed": self._executed + _executed(self._evaluator),
+            "hits": self._hits + self._evaluator.hits,
+            "share": self._share.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was called.
+
+        The evaluator has to hold the evaluations that it held then, in their order: from them the archive is filled and
+        the figures are drawn.
+        """
+        known = self._evaluator.evaluations
+        self.episodes, self._rounds, self._shown = state["step"], state["rounds"], state["shown"]
+        self._pending = [known[tuple(allocation)] for allocation in state["pending"]]
+        if state["best"] is not None:
+            best = known[tuple(state["best"])]
+            self._best = (self._worth(best), best)
+        self._since = (time.perf_counter() - state["waited"], state["written"])
+        self._executed = state["executed"] - _executed(self._evaluator)
+        self._hits = state["hits"] - self._evaluator.hits
+        self._share.load_state_dict(state["share"])
+        self._fill_archive()
+        # TensorBoard's faster server does not heed where a process goes on: of each tag it forgets what has the step of
+        # a new entry or a later one. Scalars come again at the steps that they had. Figures, which depend on the time,
+        # may not: they are drawn with the first entry.
+        self._resumed = True
+
+    def _worth(self, evaluation: Evaluation) -> float:
+        return self._reward(evaluation, self._evaluator.reference, self._preference)
+
+    def _fill_archive(self) -> None:
+        """Add what was evaluated since the last time, the search's own probes included."""
+        evaluations = self._evaluator.evaluations
+        self.archive.add(islice(evaluations.values(), self._archived, None))
+        self._archived = len(evaluations)
+
+    def _write(self, *, figures: bool) -> None:
+        if self._pending:
+            self._record_scalars()
+            self._write_histograms()
+            self._pending.clear()
+        if figures:
+            with self._share.spending():
+                self._show()
+            self._shown = self.episodes
+        self.writer.logger.dump(self.episodes)
+
+    def _record_scalars(self) -> None:
+        batch, evaluator, objective = self._pending, self._evaluator, self._reward.objective
+        assert self._best is not None
+        record = self.writer.logger.record
+        record("search/reward_mean", float(np.mean([self._worth(evaluation) for evaluation in batch])))
+        record("search/reward_best", self._best[0])
+        record("search/accuracy", float(np.mean([evaluation.accuracy for evaluation in batch])))
+        record("search/reduction", float(np.mean([evaluation.reduction for evaluation in batch])))
+        if objective is Objective.LATENCY:
+            savings = [objective.saving(evaluation, evaluator.reference) for evaluation in batch]
+            record("search/speed_up", float(np.mean(savings)))
+        record("search/hypervolume", self.archive.hypervolume)
+        now, count = time.perf_counter(), len(evaluator.evaluations)
+        record("search/evaluations", count)
+        record("search/evaluations_per_second", (count - self._since[1]) / max(now - self._since[0], 1e-9))
+        record(
+            "search/cache_hits",
+            self._hits + evaluator.hits + count - (self._executed + _executed(evaluator)),
+        )
+        self._since = (now, count)
+        for index, component in enumerate(evaluator.components):
+            record(f"bits/{component.name}", float(np.mean([e.allocation[index] for e in batch])))
+
+    def _write_histograms(self) -> None:
+        for index, component in enumerate(self._evaluator.components):
+            chosen = [evaluation.allocation[index] for evaluation in self._pending]
+            self.writer.histogram(
+                f"bits_chosen/{component.name}", chosen, self._evaluator.bit_widths[-1], self.episodes
+            )
+
+    def _show(self) -> None:
+        """Write what is dear: figures, the table of the best allocations, kernel times."""
+        assert self._best is not None
+        evaluator, step, reward = self._evaluator, self.episodes, self._reward
+        evaluations, reference = list(evaluator.evaluations.values()), evaluator.reference
+        names = [component.name for component in evaluator.components]
+        title = f"{self._title} after {step} episodes".strip()
+        rivals = {} if self._rivals is None else self._rivals()
+        uniform = [(f"{e.allocation[0]} bits", e) for e in evaluations if len(set(e.allocation)) == 1]
+        pareto = pareto_figure(
+            evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals, title=title
+        )
+        self.writer.figure("search/pareto", pareto, step)
+        self.writer.figure("search/bits", bits_figure(evaluations, names, evaluator.bit_widths, title=title), step)
+        self.writer.figure("search/accuracy_bitops", accuracy_figure(evaluations, reference, title=title), step)
+        _, best = self._best
+        limit = math.inf if reward.max_bitops is None else reward.max_bitops
+        front = [point for point in self.archive.front if point.bitops <= limit]
+        front = spread(front, _SHOWN_POINTS, self.archive.reference_accuracy, self.archive.saving)
+        self.writer.text(
+            "search/best_allocations", allocations_text(front, best, reference, names, reward=reward), step
+        )
+        if self._costs is not None:
+            for name, cost in self._costs(best.allocation).items():
+                if cost.seconds:
+                    self.writer.logger.record(f"kernel_time/{name}", 1e3 * cost.seconds)
+
+
+def _executed(evaluator: CachedEvaluator) -> int:
+    """Return how many evaluations were made since this process began, not taken from a memory or a store."""
+    inner: object = evaluator
+    while isinstance(inner, CachedEvaluator):
+        if isinstance(inner, StoredEvaluator):
+            return inner.made
+        inner = inner.evaluator
+    return len(evaluator.evaluations)

@@ -1,0 +1,83 @@
+"""Texts that TensorBoard shows, as tables in Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.ticker import EngFormatter
+
+from mixq_rl.agents.run_result import RunResult
+from mixq_rl.envs import Reward
+from mixq_rl.evaluation import Evaluation
+from mixq_rl.objective import Objective
+
+__all__ = ["allocations_text", "configuration_text", "final_text"]
+
+_ENGINEERING = EngFormatter(places=2, sep=" ")
+
+
+def configuration_text(values: Mapping[str, object]) -> str:
+    """Return what a run was given."""
+    return _table(["setting", "value"], [[name, _shown(value)] for name, value in values.items()])
+
+
+def allocations_text(
+    front: Sequence[Evaluation],
+    best: Evaluation,
+    reference: Evaluation,
+    components: Sequence[str],
+    *,
+    reward: Reward,
+) -> str:
+    """Return the points of a front, that of highest reward starred, and the bits of that one by component."""
+    objective = reward.objective
+    shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
+    rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
+    rows.insert(0, _row("float32", reference, reference, objective))
+    bits = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
+    return f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], bits)}"
+
+
+def final_text(result: RunResult) -> str:
+    """Return the final table."""
+    headings = _headings(result.objective)
+    headings.insert(2, "test accuracy (%)")
+    rows = []
+    for finalist in result.finalists:
+        label = f"{finalist.label} ★" if finalist is result.best else finalist.label
+        row = _row(label, finalist.evaluation, result.reference, result.objective)
+        row.insert(2, f"{100 * finalist.test_accuracy:.1f}")
+        rows.append(row)
+    return f"{_table(headings, rows)}\n\n★ {result.choice}"
+
+
+def _headings(objective: Objective) -> list[str]:
+    timed = ["speed-up", "ms"] if objective is Objective.LATENCY else []
+    return ["", "validation accuracy (%)", "reduction", "BitOPs (linear)", *timed, "bits, in the components' order"]
+
+
+def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:
+    timed = (
+        [f"{objective.saving(evaluation, reference):.2f}×", f"{1e3 * evaluation.seconds:.3f}"]
+        if objective is Objective.LATENCY
+        else []
+    )
+    widths = evaluation.allocation
+    bits = str(widths[0]) if len(set(widths)) == 1 else " ".join(map(str, widths))
+    return [
+        label,
+        f"{100 * evaluation.accuracy:.1f}",
+        f"{evaluation.reduction:.2f}×",
+        _ENGINEERING.format_eng(evaluation.bitops),
+        *timed,
+        bits,
+    ]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "default"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(entry.replace("|", "\\|") for entry in line) + " |" for line in lines)

@@ -1,0 +1,96 @@
+"""How the watching of a search begins, and how the result of a run is shown."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from mixq_rl.agents.monitoring.figures import cost_figure
+from mixq_rl.agents.monitoring.hyperparameters import begin_session, end_session
+from mixq_rl.agents.monitoring.layout import layout
+from mixq_rl.agents.monitoring.run_writer import RunWriter
+from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
+from mixq_rl.agents.monitoring.texts import configuration_text, final_text
+from mixq_rl.agents.monitoring.time_share import TimeShare
+from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.run_result import RunResult
+from mixq_rl.agents.stored_problem import StoredProblem
+from mixq_rl.envs import Reward
+from mixq_rl.evaluation import CachedEvaluator
+from mixq_rl.objective import Objective
+from mixq_rl.training import Progress
+
+__all__ = ["show_result", "watch"]
+
+
+def watch(
+    problem: StoredProblem,
+    evaluator: CachedEvaluator,
+    *,
+    writer: RunWriter,
+    search: str,
+    seed: int,
+    episodes: int,
+    reward: Reward,
+    settings: Mapping[str, object],
+    share: TimeShare | None = None,
+    progress: Progress | None = None,
+) -> SearchMonitor:
+    """Describe a search to TensorBoard, and return what is told of its evaluations.
+
+    Args:
+        problem: that is searched.
+        evaluator: that the search asks; nothing was asked yet.
+        writer: of the search's folder; what is written once is left out where it ``continues``.
+        search: its name in the store.
+        seed: of the search.
+        episodes: in all.
+        reward: what is wanted.
+        settings: what the run was given, by name.
+        share: of the time, for figures.
+        progress: told (episodes done, episodes in all).
+    """
+    components = [component.name for component in evaluator.components]
+    reference = evaluator.reference
+    if not writer.continues:
+        given = {**settings, "search": search, "search_seed": seed, "episodes": episodes}
+        begin_session(writer, {**given, "bits": ",".join(map(str, evaluator.bit_widths))})
+        found = {"components": components, "float32 accuracy": reference.accuracy, "float32 BitOPs": reference.bitops}
+        writer.text("run/configuration", configuration_text({**given, **found}), 0)
+        writer.layout(layout(components))
+    return SearchMonitor(
+        evaluator,
+        ParetoArchive(problem.majority, partial(reward.objective.saving, reference=reference)),
+        episodes,
+        reward=reward,
+        writer=writer,
+        title=problem.title,
+        rivals=partial(problem.rivals, search, seed),
+        costs=problem.costs,
+        share=share,
+        progress=progress,
+    )
+
+
+def show_result(writer: RunWriter, result: RunResult, pareto: Figure, *, step: int) -> None:
+    """Write what a run came to, and that it has come to its end.
+
+    Args:
+        writer: of the run's folder.
+        result: of the run.
+        pareto: the final figure.
+        step: the number of episodes.
+    """
+    best, record = result.best, writer.logger.record
+    record("final/best_accuracy", best.evaluation.accuracy)
+    record("final/best_test_accuracy", best.test_accuracy)
+    record("final/best_reduction", best.evaluation.reduction)
+    record("final/best_product_reduction", best.evaluation.product_reduction)
+    if result.objective is Objective.LATENCY:
+        record("final/best_speed_up", result.objective.saving(best.evaluation, result.reference))
+    writer.logger.dump(step)
+    writer.figure("final/pareto", pareto, step)
+    title = f"{result.title}: {best.label}, fine-tuned"
+    writer.figure("final/cost", cost_figure(result.shares, title=title), step)
+    writer.text("final/table", final_text(result), step)
+    end_session(writer)
