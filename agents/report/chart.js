@@ -39,23 +39,28 @@
     return found;
   }
 
-  function line(text, kind) {
-    const element = document.createElement("div");
-    element.textContent = text;
+  function made(name, ...content) {
+    const element = document.createElement(name);
+    element.append(...content);
+    return element;
+  }
+
+  function line(kind, ...content) {
+    const element = made("div", ...content);
     element.className = kind;
     return element;
   }
 
   function layers(bits) {
-    if (new Set(bits).size === 1) return [line(`${bits[0]} bits everywhere`, "bits")];
+    if (new Set(bits).size === 1) return [line("bits", made("b", bits[0]), " bits everywhere")];
     const groups = new Map();
     components.forEach((name, index) => {
       const dot = name.lastIndexOf(".");
-      const part = `${name.slice(dot + 1)} ${bits[index]}`;
       const layer = name.slice(0, Math.max(dot, 0));
-      groups.set(layer, [...(groups.get(layer) ?? []), part]);
+      const parts = groups.get(layer) ?? [layer && `${layer}: `];
+      groups.set(layer, [...parts, parts.length > 1 ? ", " : "", `${name.slice(dot + 1)}\u00a0`, made("b", bits[index])]);
     });
-    return [...groups].map(([layer, parts]) => line(`${layer}${layer && ": "}${parts.join(", ")}`, "bits"));
+    return [...groups.values()].map((parts) => line("bits", ...parts));
   }
 
   function show(point) {
@@ -64,7 +69,7 @@
     shown = point;
     point.classList.add("on");
     const [name, value] = texts.get(point).split("\n");
-    tip.replaceChildren(line(name, "name"), line(value, "value"), ...layers(point.dataset.bits.split(" ")));
+    tip.replaceChildren(line("name", name), line("value", value), ...layers(point.dataset.bits.split(" ")));
     tip.hidden = false;
     const frame = chart.getBoundingClientRect();
     const [x, y] = centre(point);
@@ -90,6 +95,9 @@
   chart.addEventListener("pointerdown", follow);
   chart.addEventListener("pointerleave", (event) => {
     if (event.pointerType === "mouse") hide();
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!chart.contains(event.target)) hide();
   });
   chart.addEventListener("keydown", (event) => {
     const at = named.indexOf(document.activeElement);

@@ -52,9 +52,11 @@ def _row(share: ComponentShare, total: float, greatest: float) -> Markup:
     parts = share.name.split(".")
     # A long name is broken behind a dot, if anywhere.
     name = joined(*(f"{part}." for part in parts[:-1]), parts[-1], between=Markup("<wbr>"))
+    # Where there is little room a kind is left out that the name says.
+    kind = element("span", f"{share.kind}, ", class_="implied" if parts[-1].startswith(share.kind) else None)
     return element(
         "tr",
-        element("th", name, element("small", f"{share.kind}, {shape(share.shape)}"), scope="row"),
+        element("th", name, element("small", kind, shape(share.shape)), scope="row"),
         element("td", str(share.bits), _pips(share.bits), class_="number"),
         element("td", memory(share.bytes), element("small", memory(share.float_bytes)), class_="number"),
         element("td", percent(share.bitops / total), _bar(share.bitops / greatest), class_="number"),

@@ -131,7 +131,7 @@ def test_a_run_that_began_with_a_policy_is_repeated_by_options(result: RunResult
 def test_with_latency_the_page_has_times_and_speed_ups(tmp_path: Path) -> None:
     result = run_result(objective=Objective.LATENCY, run_dir=tmp_path / "run")
     page = parsed(page_of(result, replace(CONFIG, objective=Objective.LATENCY)))
-    assert "and 5.000 ms in place of 10.000 (2.00× float32's speed)" in plain(page.one("p", "lead"))
+    assert "in 5.000 ms where float32 takes 10.000 (2.00× float32's speed)" in plain(page.one("p", "lead"))
     table = page.one("table", "networks")
     assert "time" in plain(table.one("thead"))
     assert "2.00×5.000" in plain(table.all("tbody")[-1])
