@@ -28,13 +28,14 @@
     return [box.left + box.width / 2, box.top + box.height / 2];
   }
 
+  // Of points in one place the one that is drawn last, and seen.
   function nearest(x, y) {
     let found = null;
     let least = REACH;
     for (const point of texts.keys()) {
       const [left, top] = centre(point);
       const distance = Math.hypot(left - x, top - y) + (point.classList.contains("evaluated") ? BEHIND : 0);
-      if (distance < least) [found, least] = [point, distance];
+      if (distance <= least) [found, least] = [point, distance];
     }
     return found;
   }
