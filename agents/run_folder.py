@@ -172,6 +172,11 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def report(self) -> Path:
+        """The page that shows what the run found."""
+        return self.path / "report.html"
+
+    @property
     def log(self) -> Path:
         """What happened when, in lines."""
         return self.path / "log.txt"

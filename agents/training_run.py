@@ -17,6 +17,7 @@ from mixq_rl.agents.policy_record import LearnedTask
 from mixq_rl.agents.ppo import PPOAgent, PPOSettings
 from mixq_rl.agents.problem_config import Stage, silent
 from mixq_rl.agents.proposals import SWEEP
+from mixq_rl.agents.report import report_page
 from mixq_rl.agents.resumable_search import ResumableSearch
 from mixq_rl.agents.run_config import RunConfig
 from mixq_rl.agents.run_folder import RunFolder
@@ -44,8 +45,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
     """Carry out a run and write its folder.
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``allocations.csv``, ``result.json``,
-    ``policy/``, ``finalists/``, ``model/`` (the best integer model), ``pareto.png`` and TensorBoard's events. While the
-    run lasts it holds ``checkpoints/`` too, from which :func:`resume_training` goes on.
+    ``policy/``, ``finalists/``, ``model/`` (the best integer model), ``pareto.png``, ``report.html`` and TensorBoard's
+    events. While the run lasts it holds ``checkpoints/`` too, from which :func:`resume_training` goes on.
 
     Args:
         config: of the run.
@@ -249,5 +250,6 @@ def _write(result: RunResult, search: _Search, network: IntegerModel, folder: Ru
     figure.savefig(picture, format="png", dpi=150)
     replace_file(folder.path / "pareto.png", picture.getvalue())
     show_result(writer, result, figure, step=search.monitor.episodes)
+    replace_file(folder.report, report_page(result, search.evaluations, folder))
     result.save(folder.result)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -16,7 +16,7 @@ def test_wheel_holds_every_module_and_one_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"mixq_rl"}
-    expected = {"mixq_rl/py.typed"}
+    expected = {"mixq_rl/py.typed", "mixq_rl/agents/report/style.css", "mixq_rl/agents/report/chart.js"}
     for package, folder in FOLDERS.items():
         expected |= {
             f"{package}/{path.relative_to(ROOT / folder).as_posix()}" for path in (ROOT / folder).rglob("*.py")

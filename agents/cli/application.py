@@ -17,7 +17,7 @@ __all__ = ["app", "main"]
 
 _USAGE, _FAILURE, _INTERRUPTED = 2, 1, 130
 _LEARNING = ("train", "transfer", "allocate", "search", "compare")
-_ALWAYS = ("predict", "export", "runs", "doctor")
+_ALWAYS = ("predict", "export", "report", "runs", "doctor")
 
 app = typer.Typer(
     pretty_exceptions_enable=False,

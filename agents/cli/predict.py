@@ -45,8 +45,8 @@ def predict(
         network, place = load_model(model), _device(device)
         questions = load_questions(dataset, data_root, fold=fold)
         if network.classifies_graphs != (questions.noun == "graph"):
-            asked, answers = ("graphs", "nodes") if questions.noun == "graph" else ("nodes", "graphs")
-            raise InputError(f"{questions.name} asks about {asked}, and this network answers for {answers}")
+            other = "node" if questions.noun == "graph" else "graph"
+            raise InputError(f"{questions.name} asks about {questions.noun}s, and this network answers for {other}s")
         there = questions.to(place)
         with OpMeter() as meter:
             logits = network.to(place)(there.x, there.edge_index, there.edge_weight, there.batch)
