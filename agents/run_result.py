@@ -88,6 +88,7 @@ class RunResult:
 
     Attributes:
         title: ``"gcn on Cora"``.
+        kind: what is classified: ``"node"`` or ``"graph"``.
         objective: what was saved.
         choice: by what the best was chosen.
         finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
@@ -102,6 +103,7 @@ class RunResult:
     """
 
     title: str
+    kind: str
     objective: Objective
     choice: str
     finalists: tuple[Finalist, ...]
@@ -161,6 +163,7 @@ class RunResult:
             finalists = tuple(_finalist(row) for row in content["finalists"])
             return cls(
                 title=content["title"],
+                kind=content["kind"],
                 objective=Objective(content["objective"]),
                 choice=content["choice"],
                 finalists=finalists,

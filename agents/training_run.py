@@ -137,6 +137,7 @@ def _carry_out(
         network = dict(tuned)[best.label]
         result = RunResult(
             title=problem.title,
+            kind=task.kind,
             objective=config.objective,
             choice=choice(search.reward),
             finalists=tuple(finalists),

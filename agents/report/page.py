@@ -110,7 +110,7 @@ def _summary(result: RunResult) -> list[str]:
         element("strong", best.label),
         ", is right on ",
         element("strong", percent(best.test_accuracy)),
-        f" of the test items (95\N{NO-BREAK SPACE}% interval {percent(low)} to {percent(high)}; float32: "
+        f" of the test {result.kind}s (95\N{NO-BREAK SPACE}% interval {percent(low)} to {percent(high)}; float32: "
         f"{percent(float32.test_accuracy)}) with ",
         element("strong", f"{times(evaluation.reduction)} fewer bit operations"),
         f"{speed}, and its components take ",
@@ -123,9 +123,9 @@ def _about_networks(result: RunResult) -> list[Markup]:
     test, validation = result.counts["test"], result.counts["validation"]
     notes = [
         f"★ best: {result.choice}. The test split decides nothing: it is only measured.",
-        f"Intervals: Wilson (1927), over the {test} test items alone. They say nothing of other seeds or of training "
-        f"anew, and all networks answer the same items. Validation: {validation} items, by which the networks were "
-        "chosen, so that those accuracies flatter them.",
+        f"Intervals: Wilson (1927), over the {test} test {result.kind}s alone. They say nothing of other seeds or of "
+        f"training anew, and all networks answer the same ones. Validation: {validation} {result.kind}s, by which the "
+        "networks were chosen, so that those accuracies flatter them.",
         "The line in each picture is float32. Integer networks are trained towards the float32 network's answers, too, "
         "which float32 is not: that is how they can exceed it.",
     ]

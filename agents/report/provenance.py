@@ -27,7 +27,7 @@ def provenance(folder: RunFolder, result: RunResult) -> Markup:
     search = {
         "allocations evaluated": result.evaluations,
         "hypervolume": f"{result.hypervolume:.4f}",
-        "items": splits,
+        f"{result.kind}s": splits,
     }
     return element(
         "div",

@@ -45,6 +45,7 @@ def test_the_final_table_has_test_accuracies_and_with_latency_times() -> None:
     finalists = (Finalist("float32", FLOAT, 0.7), Finalist("uniform 4", UNIFORM, 0.6), Finalist("agent 1", MIXED, 0.65))
     result = RunResult(
         title="gcn on a graph",
+        kind="node",
         objective=Objective.LATENCY,
         choice="highest reward",
         finalists=finalists,

@@ -64,6 +64,7 @@ def run_result(
     )
     return RunResult(
         title=title,
+        kind="node",
         objective=objective,
         choice="highest reward at preference 0.5, on validation data",
         finalists=finalists,

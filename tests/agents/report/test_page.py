@@ -36,7 +36,7 @@ def test_says_in_one_sentence_what_was_found(result: RunResult) -> None:
     held = sum(share.bytes for share in result.shares)
     assert plain(page.one("h1")) == "gcn on somewhere"
     assert plain(page.one("p", "lead")) == (
-        "The best network, agent 2, is right on 78.5 % of the test items (95 % interval 75.8 % to 80.9 %; float32: "
+        "The best network, agent 2, is right on 78.5 % of the test nodes (95 % interval 75.8 % to 80.9 %; float32: "
         f"79.0 %) with 12.8× fewer bit operations, and its components take {held / 1000:.1f} kB in place of 424 kB."
     )
     headings = [plain(heading) for heading in page.all("h2")]
@@ -96,7 +96,7 @@ def test_what_was_run_and_how_to_repeat_it(result: RunResult) -> None:
         "seed7",
         "bits2, 4, 8",
         "allocations evaluated12",
-        "items100 train, 500 validation, 1000 test",
+        "nodes100 train, 500 validation, 1000 test",
         "hypervolume1.2500",
         "stable-baselines3",
         "kernels",
@@ -105,7 +105,7 @@ def test_what_was_run_and_how_to_repeat_it(result: RunResult) -> None:
         f"mixq-rl export {run} --output DIR",
         f"mixq_rl.IntegerModel.load('{run}/model')",
         "highest reward at preference 0.5, on validation data",
-        "Wilson (1927), over the 1000 test items alone",
+        "Wilson (1927), over the 1000 test nodes alone",
     ):
         assert part in text
     assert "max drop" not in text
