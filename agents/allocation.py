@@ -1,7 +1,6 @@
 """An allocation for a network that no search has seen: what a policy knows from others."""
 
 from collections.abc import Sequence
-from functools import cache
 from importlib.resources import as_file, files
 from os import PathLike
 from pathlib import Path
@@ -23,9 +22,8 @@ PREFERENCE = 0.3
 _POLICY = "policy"
 
 
-@cache
 def pretrained() -> PPOAgent:
-    """Return the agent that comes with the package, trained by ``benchmarks/pretrain.py``."""
+    """Read the agent that comes with the package, trained by ``benchmarks/pretrain.py``."""
     with as_file(files("mixq_rl.agents") / "pretrained") as folder:
         return PPOAgent.load(folder)
 

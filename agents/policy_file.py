@@ -21,6 +21,8 @@ _KIND = "policy"
 _VERSION = 3
 _MOST_WIDTH, _MOST_LAYERS = 4096, 16
 _MOST_WEIGHT = 1e6
+# Hundreds of times what the agent's own widths take.
+_MOST_BYTES = 2**25
 
 
 def save_policy(policy: AllocationPolicy, path: Path, record: PolicyRecord) -> None:
@@ -43,9 +45,10 @@ def load_policy(path: Path) -> tuple[AllocationPolicy, PolicyRecord]:
     """Read what :func:`save_policy` wrote.
 
     Raises:
-        ArtifactError: if it is missing, damaged, of another kind or format version, or sees other features.
+        ArtifactError: if it is missing, damaged, larger than 32 MiB, of another kind or format version, or sees other
+            features.
     """
-    config, tensors = load_artifact(path, _KIND, _VERSION)
+    config, tensors = load_artifact(path, _KIND, _VERSION, most_bytes=_MOST_BYTES)
     if type(config.get("observation")) is not int or config["observation"] != OBSERVATION_VERSION:
         raise ArtifactError(
             f"the policy in {path} was trained on version {config.get('observation')!r} of the observation; this "

@@ -59,8 +59,8 @@ class PPOAgent:
         record: of the tasks that the policy learned on: that of ``start``, and what was added.
 
     Raises:
-        InputError: for another environment, environments or a ``start`` that observe otherwise, or as many reference
-            accuracies as there are no environments.
+        InputError: for another environment, environments or a ``start`` that observe otherwise, environments of
+            different rewards, or as many reference accuracies as there are no environments.
 
     Example:
         >>> agent = PPOAgent(env, seed=0)  # doctest: +SKIP
@@ -330,6 +330,9 @@ def _environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any
         found.append(one.unwrapped)
     if not found:
         raise InputError("PPOAgent learns on environments: at least one is needed")
+    other = next((env.reward for env in found if env.reward != found[0].reward), None)
+    if other is not None:
+        raise InputError(f"one policy cannot learn for {found[0].reward} and for {other}: give all the same reward")
     return found
 
 

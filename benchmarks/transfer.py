@@ -1,10 +1,10 @@
 """Policies that learned on some tasks, on tasks they have never seen: against searches that begin from nothing.
 
-A policy learns on two-layer GCNs for citation, Cora and EN at 2, 4 and 8 bits. Five studies try it on what that leaves
-out: other graphs (a), other layers (b), deeper networks (c), classification of whole graphs (d), other bit-widths (e).
-Hypervolumes are of the same supernet's evaluations for all who search a task. What is
-in ``results/transfer.jsonl`` is not measured again; networks and evaluations are kept under ``--work``. Without
-``--study`` it prints the tables and draws the figure of what is there:
+A policy learns on two-layer networks for citation, Cora and EN at 2, 4 and 8 bits: on GCNs; for study (d) on GCNs and
+GINs. Five studies try it on what that leaves out: other graphs (a), other layers (b), deeper networks (c),
+classification of whole graphs (d), other bit-widths (e). Hypervolumes are of the same supernet's evaluations for all
+who search a task. What is in ``results/transfer.jsonl`` is not measured again; networks and evaluations are kept under
+``--work``. Without ``--study`` it prints the tables and draws the figure of what is there:
 
     python benchmarks/transfer.py --data-root data --study a --study b --seeds 5
 """
@@ -13,7 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,15 +38,35 @@ def gcn(dataset: str, **options: Any) -> ProblemConfig:
 
 
 # Each network twice, of other width and from other weights: what one supernet happens to like is not to be learned.
-SOURCES = [
-    gcn(name, **variant) for name in ("citation", "Cora", "EN") for variant in ({}, {"hidden_channels": 16, "seed": 1})
-]
+SOURCES = {
+    "gcn": [
+        gcn(name, **variant)
+        for name in ("citation", "Cora", "EN")
+        for variant in ({}, {"hidden_channels": 16, "seed": 1})
+    ]
+}
+SOURCES["gcn and gin"] = [replace(config, model=model) for model in ("gcn", "gin") for config in SOURCES["gcn"]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What policies are tried on, and what they learned on: a name of ``SOURCES``."""
+
+    title: str
+    targets: list[ProblemConfig]
+    sources: str = "gcn"
+
+
 STUDIES = {
-    "a": ("other graphs", [gcn("CiteSeer"), gcn("PT"), gcn("Facebook")]),
-    "b": ("other layers", [ProblemConfig(dataset="Cora", model=model) for model in ("sage", "gin", "gat")]),
-    "c": ("deeper networks", [gcn("Cora", num_layers=layers) for layers in (3, 4, 5)]),
-    "d": ("whole graphs", [ProblemConfig(dataset=d, model="gin") for d in ("PROTEINS", "MUTAG", "CSL")]),
-    "e": ("other bit-widths", [gcn(d, bits=SIX_WIDTHS) for d in ("citation", "Cora", "CiteSeer")]),
+    "a": Study("other graphs", [gcn("CiteSeer"), gcn("PT"), gcn("Facebook")]),
+    "b": Study("other layers", [ProblemConfig(dataset="Cora", model=model) for model in ("sage", "gin", "gat")]),
+    "c": Study("deeper networks", [gcn("Cora", num_layers=layers) for layers in (3, 4, 5)]),
+    "d": Study(
+        "whole graphs",
+        [ProblemConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG", "CSL")],
+        sources="gcn and gin",
+    ),
+    "e": Study("other bit-widths", [gcn(name, bits=SIX_WIDTHS) for name in ("citation", "Cora", "CiteSeer")]),
 }
 EPISODES = 256
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -92,13 +112,13 @@ def main(
 
 
 def _measure(place: Workplace, study: str, methods: list[str], seed: int, work: Path) -> None:
-    for target in STUDIES[study][1]:
+    for target in STUDIES[study].targets:
         for method in methods:
             transferred = method in ("zero-shot", "fine-tuned")
             key = {"task": title(target), "method": method, "seed": seed}
             if any(key.items() <= run.items() for run in _runs()):
                 continue
-            policy = _policy(place, seed, work) if transferred else None
+            policy = _policy(place, STUDIES[study].sources, seed, work) if transferred else None
             started = time.perf_counter()
             found, majority, best = _search(place, target, method, seed, policy)
             result = {
@@ -113,11 +133,11 @@ def _measure(place: Workplace, study: str, methods: list[str], seed: int, work: 
                 file.write(json.dumps({**result, **circumstances("transfer.py")}) + "\n")
 
 
-def _policy(place: Workplace, seed: int, work: Path) -> PPOAgent:
+def _policy(place: Workplace, sources: str, seed: int, work: Path) -> PPOAgent:
     """Return what has learned on the sources; trained once."""
-    folder = work / "policies" / str(seed)
+    folder = work / "policies" / sources / str(seed)
     if not (folder / "policy.json").exists():
-        evaluators = [place.evaluator(config) for config in SOURCES]
+        evaluators = [place.evaluator(config) for config in SOURCES[sources]]
         envs = [BitAllocationEnv(CachedEvaluator(evaluator)) for evaluator, _ in evaluators]
         agent = PPOAgent(envs, seed=seed, reference_accuracy=[majority for _, majority in evaluators])
         agent.learn(EPISODES).rehearse().save(folder)
@@ -153,7 +173,7 @@ def _curves(runs: Iterable[dict[str, Any]], study: str, method: str) -> dict[str
     """Return the hypervolumes of a method by task, a list for each seed."""
     return {
         title(target): [run["hypervolume"] for run in runs if (run["task"], run["method"]) == (title(target), method)]
-        for target in STUDIES[study][1]
+        for target in STUDIES[study].targets
     }
 
 
@@ -162,7 +182,7 @@ def _report() -> None:
     figure = plt.figure(figsize=(11, 6.4), layout="constrained")
     panels = figure.subplots(2, 3).ravel()
     for axes, study in zip(panels, STUDIES, strict=False):
-        print(f"\nStudy {study}, {STUDIES[study][0]}: hypervolume in % of PPO's from nothing after {COUNTS[-1]}")
+        print(f"\nStudy {study}, {STUDIES[study].title}: hypervolume in % of PPO's from nothing after {COUNTS[-1]}")
         print("| task | method | seeds | " + " | ".join(str(count) for count in COUNTS) + " |")
         print("| --- | --- | --- |" + " --- |" * len(COUNTS))
         for index, method in enumerate(BUDGETS):
@@ -173,7 +193,7 @@ def _report() -> None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
         axes.set_ylim(40, 103)
-        axes.set_title(f"({study}) {STUDIES[study][0]}")
+        axes.set_title(f"({study}) {STUDIES[study].title}")
         axes.set_xlabel("distinct evaluations")
         axes.grid(alpha=0.3)
     for axes in panels[::3]:

@@ -116,13 +116,24 @@ def save_artifact(
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def load_artifact(path: Path, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_artifact(
+    path: Path, kind: str, version: int, *, most_bytes: int | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read what :func:`save_artifact` wrote.
 
+    Args:
+        path: its folder.
+        kind: as it was saved.
+        version: of the format.
+        most_bytes: that either file may have; a larger one is not read. None: no such limit.
+
     Raises:
-        ArtifactError: if a file is missing, damaged, of another kind, or of another format version.
+        ArtifactError: if a file is missing, damaged, too large, of another kind, or of another format version.
     """
     config_file, tensor_file = path / f"{kind}.json", path / f"{kind}.safetensors"
+    for file in (config_file, tensor_file):
+        if most_bytes is not None and file.is_file() and (size := file.stat().st_size) > most_bytes:
+            raise ArtifactError(f"{file} has {size:,} bytes; a {kind} has at most {most_bytes:,}: it is not read")
     try:
         config = json.loads(config_file.read_text())
         tensors: dict[str, torch.Tensor] = load_file(tensor_file)

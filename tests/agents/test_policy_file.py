@@ -148,6 +148,14 @@ def test_a_gigabyte_that_a_header_claims_is_not_believed(policy: Path) -> None:
             PPOAgent.load(policy)
 
 
+@pytest.mark.parametrize("name", ["policy.safetensors", "policy.json"])
+def test_a_file_far_larger_than_any_policy_is_not_read(policy: Path, name: str) -> None:
+    with (policy / name).open("r+b") as file:
+        file.truncate(2**30)  # takes no space on the disk
+    with pytest.raises(ArtifactError, match=r"has 1,073,741,824 bytes; a policy has at most 33,554,432"):
+        PPOAgent.load(policy)
+
+
 def test_allocates_the_same_in_another_process_without_the_native_kernels(policy: Path) -> None:
     program = (
         "import sys; sys.modules['mixq_rl.kernels._cpu'] = None\n"

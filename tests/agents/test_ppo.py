@@ -37,6 +37,13 @@ def test_preference_moves_the_allocation(agent: PPOAgent) -> None:
     assert accurate.accuracy == 0.8
 
 
+def test_one_policy_learns_for_one_reward() -> None:
+    table = LookupTable()
+    PPOAgent([BitAllocationEnv(table, reward=MaxDrop(0.01)), BitAllocationEnv(table, reward=MaxDrop(0.01))])
+    with pytest.raises(InputError, match=r"one policy cannot learn for .*max_drop=0\.01.* and for .*max_drop=0\.02"):
+        PPOAgent([BitAllocationEnv(table, reward=MaxDrop(0.01)), BitAllocationEnv(table, reward=MaxDrop(0.02))])
+
+
 def test_learns_from_so_many_episodes_none_of_them_twice(evaluator: mixq_rl.SupernetEvaluator) -> None:
     env = BitAllocationEnv(evaluator)
     agent = PPOAgent(env, seed=0)

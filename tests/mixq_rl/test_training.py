@@ -1,10 +1,12 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
+from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.errors import BitWidthError, InputError, SumOverflowError
 from mixq_rl.training import calibrate, class_probabilities, default_schedule
 from tests.conftest import make_classified_graphs, make_task
@@ -163,6 +165,18 @@ def test_small_graph_tasks_are_trained_for_more_epochs_up_to_a_bound(task: Graph
         steps = many.epochs * -(-int(large.masks["train"].sum()) // many.batch_size)
         assert steps >= 600
         assert default_schedule(purpose, task).epochs >= 100
+
+
+def test_labels_weigh_more_in_fine_tuning_where_more_nodes_have_them(task: GraphTask) -> None:
+    def weight(labelled: float) -> float:
+        masks = fraction_split(task.num_nodes, train=labelled, validation=0.1, seed=0)
+        return default_schedule("fine-tune", replace(task, masks=masks)).label_weight
+
+    assert weight(0.05) == 0.1
+    assert weight(0.25) == pytest.approx(1 / 3, rel=0.02)
+    assert weight(0.6) == 1.0
+    for purpose in ("float", "supernet"):
+        assert default_schedule(purpose, task).label_weight == 0.1
 
 
 def test_fine_tune_learns_from_labels_alone(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
