@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,20 +24,18 @@ def examples(path: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
 
 
-SHORT = [
-    (path.name, example)
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    for example in examples(path)
-    if "PPOAgent" not in example
-]
+PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if examples(path)]
 
 
-@pytest.mark.parametrize(("name", "example"), SHORT, ids=[f"{name}-{index}" for index, (name, _) in enumerate(SHORT)])
-def test_short_python_examples(
-    name: str, example: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_of_a_page_run_one_after_another(
+    page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, name, "exec"), {})  # noqa: S102  the project's own text
+    names: dict[str, Any] = {"__name__": page.stem}
+    for example in examples(page):
+        if page.name != "README.md" or "PPOAgent" not in example:  # that one is looked at below
+            exec(compile(example, page.name, "exec"), names)  # noqa: S102  the project's own text
     assert capsys.readouterr().out
 
 
