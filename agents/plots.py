@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.evaluation import Evaluation
@@ -107,6 +107,8 @@ def pareto_figure(
     if objective is Objective.LATENCY:
         # Speed-ups may lie between two powers of 2, where a logarithmic axis has no ticks.
         axes.xaxis.set_major_locator(MaxNLocator(8))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5)))
     axes.margins(x=0.08, y=0.08)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.set_xlabel(_LABELS[objective])

@@ -85,25 +85,28 @@ def run_searches(
     with folder, log_into(folder.log), opened(folder.evaluations) as store:
         stage = together(logged, stage)
         problem = StoredProblem.prepare(config, task, model, store, stage, cache)
-        for name in plan.algorithms:
-            for seed in range(plan.seeds):
-                with (
-                    closing(RunWriter(folder.path / f"{name}-seed{seed}")) as writer,
-                    stage(f"{name}, seed {seed}", "evaluations") as progress,
-                ):
-                    monitored = partial(
-                        watch,
-                        problem,
-                        writer=writer,
-                        search=name,
-                        seed=seed,
-                        episodes=plan.evaluations,
-                        reward=TradeOff(),
-                        settings=asdict(config),
-                        share=share,
-                        progress=progress,
-                    )
-                    search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, monitored)
+        jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]
+        for name, seed in jobs:
+            with (
+                closing(RunWriter(folder.path / f"{name}-seed{seed}")) as writer,
+                stage(f"{name}, seed {seed}", "evaluations") as progress,
+            ):
+                monitored = partial(
+                    watch,
+                    problem,
+                    writer=writer,
+                    search=name,
+                    seed=seed,
+                    episodes=plan.evaluations,
+                    reward=TradeOff(),
+                    settings=asdict(config),
+                    share=share,
+                    progress=progress,
+                )
+                monitor = search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, monitored)
+                if monitor is not None:
+                    # Those of the last show all searches of its seed.
+                    monitor.finish(always=(name, seed) == jobs[-1])
                     end_session(writer)
         return traces(store, problem.stored.fingerprint)
 
@@ -116,7 +119,7 @@ def search(
     reward: Reward,
     reference_accuracy: float,
     monitored: Callable[[BudgetedEvaluator], SearchMonitor] | None = None,
-) -> None:
+) -> SearchMonitor | None:
     """Run one search on an evaluator with a store, which keeps what it asks for.
 
     Args:
@@ -127,6 +130,9 @@ def search(
         reward: what is wanted.
         reference_accuracy: of the hypervolume's reference point.
         monitored: gives who watches what the search asks for; None: nobody does.
+
+    Returns:
+        who watched, to be told that the search has ended.
     """
 
     def watcher(made: Sequence[Evaluation]) -> None:
@@ -138,5 +144,4 @@ def search(
     monitor = None if monitored is None else monitored(budgeted)
     logger = None if monitor is None else monitor.writer.logger
     run_search(name, SearchProblem(budgeted, seed, reward, reference_accuracy, logger=logger))
-    if monitor is not None:
-        monitor.finish(always=False)
+    return monitor

@@ -67,16 +67,17 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
         label=f"evaluated ({len(evaluations)})",
     )
     uniform = [evaluation for evaluation in evaluations if len(set(evaluation.allocation)) == 1]
-    axes.scatter(
-        [evaluation.bitops for evaluation in uniform],
-        [100 * evaluation.accuracy for evaluation in uniform],
-        marker="s",
-        s=40,
-        facecolors="none",
-        edgecolors="tab:orange",
-        linewidths=1.5,
-        label="uniform",
-    )
+    if uniform:
+        axes.scatter(
+            [evaluation.bitops for evaluation in uniform],
+            [100 * evaluation.accuracy for evaluation in uniform],
+            marker="s",
+            s=40,
+            facecolors="none",
+            edgecolors="tab:orange",
+            linewidths=1.5,
+            label="uniform",
+        )
     for evaluation in uniform:
         place = (evaluation.bitops, 100 * evaluation.accuracy)
         axes.annotate(

@@ -36,8 +36,8 @@ Costs = Callable[[Sequence[int]], Mapping[str, ComponentCost]]
 class SearchMonitor:
     """Keeps the Pareto archive and writes what is seen of a search; the step is the number of episodes.
 
-    ``docs/tensorboard.md`` has all tags. It takes little of the time: scalars and histograms are written 200 times in a
-    search at most. Figures, the table of the best allocations and kernel times are due after each tenth of the
+    ``docs/tensorboard.md`` has all tags. It takes little of the time: scalars and histograms are written some 200 times
+    in a search at most. Figures, the table of the best allocations and kernel times are due after each tenth of the
     episodes, and left out where they would take more than their share of the time (:class:`TimeShare`); the last are
     drawn by :meth:`finish`.
 
