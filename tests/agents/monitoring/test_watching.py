@@ -112,7 +112,7 @@ def test_each_kind_of_run_has_its_own_tags(ask: Ask) -> None:
     for task in TASKS:
         assert "search/hypervolume" in scalars[f"policy/tasks/{task}"]
     images = ask("plugin/images/tags")
-    for run in ("timed", "plain", *(f"policy/tasks/{task}" for task in TASKS)):
+    for run in ("timed", "plain", "searches/ppo-seed0", *(f"policy/tasks/{task}" for task in TASKS)):
         assert {"search/pareto", "search/bits", "search/accuracy_bitops"} <= set(images[run])
         assert ask("plugin/images/images", run=run, tag="search/bits")[-1]["step"] >= 14
 
