@@ -41,7 +41,7 @@ def export(
 
     Example: mixq-rl export runs/citation-gcn-seed0-20260101-120000 --output model
 
-    Example: mixq-rl export runs/citation-gcn-seed0-20260101-120000 --point 3 --output model --program
+    Example: mixq-rl export runs/citation-gcn-seed0-20260101-120000 --point 1 --output model --program
     """
     with output(quiet, as_json) as out:
         source = RunFolder.read(run)
