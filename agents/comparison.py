@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from scipy.stats import t as student
 
@@ -18,7 +19,16 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import EvaluationStore, Problem
 
-__all__ = ["Trace", "compare_runs", "comparison_figure", "comparison_table", "estimate", "measures", "traces"]
+__all__ = [
+    "Trace",
+    "compare_runs",
+    "comparison_figure",
+    "comparison_table",
+    "estimate",
+    "measures",
+    "search_document",
+    "traces",
+]
 
 _CONFIDENCE = 0.95
 _POINTS = 48
@@ -150,8 +160,9 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
         budgets: numbers of distinct evaluations.
     """
     problem = found[0].problem
+    widths = ", ".join(map(str, problem.bit_widths))
     table = Table(
-        title=f"{problem.name}: {len(problem.components)} components at {', '.join(map(str, problem.bit_widths))} bits",
+        title=f"{escape(problem.name)}: {len(problem.components)} components at {widths} bits",
         caption="mean ± half of the 95 % interval over seeds; reductions at most so many points below float32;\n"
         "area: mean hypervolume over the evaluations up to here",
         box=box.SIMPLE_HEAD,
@@ -176,6 +187,20 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
         for index, (_, row) in enumerate(rows):
             table.add_row(str(budget) if not index else "", *row, end_section=index == len(rows) - 1)
     return table
+
+
+def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
+    """Return what each search had found at its end, in plain values."""
+    return [
+        {
+            "problem": trace.problem.name,
+            "search": trace.search,
+            "seed": trace.seed,
+            "evaluations": len(trace.evaluations),
+            **measures(trace, len(trace.evaluations)),
+        }
+        for trace in found
+    ]
 
 
 def comparison_figure(

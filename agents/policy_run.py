@@ -50,7 +50,7 @@ class PolicyPlan:
         object.__setattr__(self, "tasks", tuple(tasks))
         if not self.tasks:
             raise InputError("a policy learns on tasks: at least one is needed")
-        if len(set(self.tasks)) < len(self.tasks):
+        if len({task.seen_from(Path.cwd()) for task in self.tasks}) < len(self.tasks):
             raise InputError("a task is named twice: name each dataset, model, depth and set of bit-widths once")
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
@@ -61,8 +61,9 @@ def train_policy(
 ) -> list[LearnedTask]:
     """Train one policy on all tasks of a plan and write its folder.
 
-    The folder holds ``config.json``, ``evaluations.sqlite``, ``policy/`` and TensorBoard's events, those of each task
-    in a folder below ``tasks/``.
+    The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``result.json``, ``policy/`` and
+    TensorBoard's events, those of each task in a folder below ``tasks/``. While the run lasts it holds ``checkpoints/``
+    too, from which :func:`resume_policy` goes on.
 
     Args:
         plan: of the run.
@@ -101,8 +102,10 @@ def resume_policy(
         if folder.result.exists():
             return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
         plan = folder.restore(PolicyPlan)
+        tasks = [config.seen_from(folder.directory) for config in plan.tasks]
         if data_root is not None:
-            plan = replace(plan, tasks=tuple(replace(config, data_root=data_root) for config in plan.tasks))
+            tasks = [replace(config, data_root=data_root) for config in tasks]
+        plan = replace(plan, tasks=tuple(tasks))
         return _carry_out(plan, folder, stage, cache, share)
 
 
@@ -111,7 +114,9 @@ def _carry_out(
 ) -> list[LearnedTask]:
     with log_into(folder.log), opened(folder.evaluations) as store:
         stage = together(logged, stage)
-        problems = [_prepare(config, store, stage, cache) for config in plan.tasks]
+        problems: list[StoredProblem] = []
+        for config in plan.tasks:
+            problems.append(_prepare(config, [problem.title for problem in problems], store, stage, cache))
         resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint for problem in problems])
         with (
             stage("learning on all tasks", "episodes") as progress,
@@ -159,10 +164,14 @@ def _carry_out(
 
 
 def _prepare(
-    config: ProblemConfig, store: EvaluationStore, stage: Stage, cache: PreparationCache | None
+    config: ProblemConfig, taken: list[str], store: EvaluationStore, stage: Stage, cache: PreparationCache | None
 ) -> StoredProblem:
     task, model = config.load()
-    title = _title(config, task.name)
+    title = plain = _title(config, task.name)
+    number = 1
+    while title in taken:  # files of one name, in several folders
+        number += 1
+        title = f"{plain} ({number})"
 
     def labelled(what: str, unit: str) -> AbstractContextManager[Progress]:
         return stage(f"{title}: {what}", unit)

@@ -1,12 +1,16 @@
 """What is searched: a network, the data it is for, and how its allocations are judged."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from mixq_rl.datasets import GraphTask, load_task
+from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.errors import InputError
 from mixq_rl.evaluators import IntegerEvaluator, evaluators
 from mixq_rl.nn import QuantizableModel, build_model, models
@@ -20,6 +24,7 @@ __all__ = ["ProblemConfig", "Stage", "silent"]
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
 
+_logger = logging.getLogger("mixq_rl")
 _TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
 
 
@@ -62,12 +67,25 @@ class ProblemConfig:
     evaluator: str = "supernet"
     scheme: str = "lsq"
 
+    _PATHS: ClassVar[tuple[str, ...]] = ("dataset", "data_root")
+
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
         models[self.model], evaluators[self.evaluator], schemes[self.scheme]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "objective", Objective(self.objective))
+
+    def seen_from(self, directory: Path) -> Self:
+        """Return the same with absolute paths: relative ones lead from a directory, if they lead anywhere from there.
+
+        Args:
+            directory: in which the configuration was written down.
+        """
+        names = [name for name in self._PATHS if name != "dataset" or Path(self.dataset).suffix.lower() in SUFFIXES]
+        places = {name: directory / getattr(self, name) for name in names if getattr(self, name)}
+        found: dict[str, Any] = {name: str(place.resolve()) for name, place in places.items() if place.exists()}
+        return replace(self, **found)
 
     def load(self) -> tuple[GraphTask, QuantizableModel]:
         """Load the dataset and build the network for it, untrained."""
@@ -89,7 +107,7 @@ class ProblemConfig:
             cache: has what was prepared before, and keeps what is prepared now; None: everything is trained.
 
         Raises:
-            InputError: if the cache cannot be written.
+            InputError: if the cache cannot be written, as far as that shows before the training.
         """
         if cache is None:
             return self._train(task, model, stage)
@@ -107,7 +125,10 @@ class ProblemConfig:
                 return self._restore(task, model, known)
         cache.open()
         evaluator = self._train(task, model, stage)
-        cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict()))
+        try:
+            cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict()))
+        except InputError as error:  # a run does without it, and is not to be lost for it
+            _logger.warning("%s; what was trained is not kept for other runs", error)
         return evaluator
 
     def _train(self, task: GraphTask, model: QuantizableModel, stage: Stage) -> IntegerEvaluator:

@@ -1,6 +1,8 @@
 """What makes a run of ``mixq-rl train`` or ``transfer``."""
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
@@ -37,6 +39,8 @@ class RunConfig(ProblemConfig):
     max_reduction: float | None = None
     policy: str | None = None
 
+    _PATHS: ClassVar[tuple[str, ...]] = (*ProblemConfig._PATHS, "policy")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.episodes < 1:
@@ -44,12 +48,12 @@ class RunConfig(ProblemConfig):
         given = [name for name in ("max_drop", "max_bitops", "max_reduction") if getattr(self, name) is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)}: a search has one limit")
-        if self.max_drop is not None:
-            MaxDrop(self.max_drop / 100)
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise InputError(f"a drop of at most {self.max_drop:g} points: it must be within 0...100")
         if self.max_bitops is not None:
             MaxBitOps(self.max_bitops)
-        if self.max_reduction is not None and not self.max_reduction > 0:
-            raise InputError(f"a reduction to {self.max_reduction} times fewer bit operations: it must be positive")
+        if self.max_reduction is not None and not 0 < self.max_reduction < math.inf:
+            raise InputError(f"{self.max_reduction:g} times fewer bit operations: it must be positive and finite")
         if self.objective is Objective.LATENCY and {"max_bitops", "max_reduction"} & set(given):
             raise InputError("a limit on bit operations and the objective latency: choose one of the two")
 

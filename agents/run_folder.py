@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,7 @@ T = TypeVar("T")
 _VERSION = 4
 _KINDS = ("run", "policy", "search")
 _CONFIG, _LOCK = "config.json", ".lock"
+_PATIENCE = 0.2  # seconds: whoever only looks whether a folder is in use lets go of it at once
 _OTHER = "name a new or empty folder with --run-dir"
 
 
@@ -67,6 +69,7 @@ class RunFolder:
             "format": f"mixq_rl/{kind}",
             "version": _VERSION,
             "config": json.loads(json.dumps(asdict(config))),
+            "directory": str(Path.cwd()),
             "packages": package_versions(),
             "commit": git_commit(),
             "hardware": describe_machine(),
@@ -85,8 +88,7 @@ class RunFolder:
                 return cls(path, found, lock)
             taken = next((entry.name for entry in sorted(path.iterdir()) if not entry.name.startswith(".")), None)
             if taken is not None:
-                hint = f", or go on with it: mixq-rl train --resume {path}" if taken == _CONFIG else ""
-                raise InputError(f"run folder {str(path)!r} holds {taken!r}: {_OTHER}{hint}")
+                raise InputError(f"run folder {str(path)!r} holds {taken!r}: {_OTHER}{_way_on(path)}")
             replace_file(path / _CONFIG, json.dumps(document, indent=2) + "\n")
         except OSError as error:
             lock.release()
@@ -140,6 +142,11 @@ class RunFolder:
             return of(**self.config)
         except TypeError as error:
             raise ArtifactError(f"{str(self.path / _CONFIG)!r} is not what this version writes: {error}") from error
+
+    @property
+    def directory(self) -> Path:
+        """Where the run was begun: what its relative paths lead from."""
+        return Path(self.document.get("directory", "."))
 
     @property
     def evaluations(self) -> Path:
@@ -216,7 +223,7 @@ def finalist_path(folder: Path, label: str) -> Path:
 def _locked(path: Path) -> FileLock:
     lock = FileLock(path / _LOCK, fallback_to_soft=False, preserve_lock_file=True)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 10)
     except Timeout as error:
         raise FolderInUseError(
             f"run folder {str(path)!r} is being used by another process: wait for it to end, or name another folder"
@@ -246,6 +253,15 @@ def _document(path: Path) -> dict[str, Any]:
             f"{_VERSION}"
         )
     return dict(document)
+
+
+def _way_on(path: Path) -> str:
+    """Return how to go on with what was begun in a folder, if it can be gone on with by ``--resume``."""
+    try:
+        known = RunFolder.read(path).kind != "search"
+    except InputError:
+        known = False
+    return f", or go on with it: mixq-rl train --resume {shlex.quote(str(path))}" if known else ""
 
 
 def _check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """Searches of one problem, beside each other in one run folder."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from mixq_rl.agents.comparison import Trace, traces
+from mixq_rl.agents.comparison import Trace, search_document, traces
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, TimeShare, end_session, watch
 from mixq_rl.agents.problem_config import ProblemConfig, Stage, silent
 from mixq_rl.agents.run_folder import RunFolder
@@ -17,6 +18,7 @@ from mixq_rl.envs import Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluation
 from mixq_rl.evaluation_store import StoredEvaluator
+from mixq_rl.files import replace_file
 from mixq_rl.objective import Objective
 from mixq_rl.preparation_cache import PreparationCache
 
@@ -83,6 +85,7 @@ def run_searches(
         task, model = config.load()
         folder = RunFolder.create(run_dir, "search", config, shared=True)
     with folder, log_into(folder.log), opened(folder.evaluations) as store:
+        folder.result.unlink(missing_ok=True)
         stage = together(logged, stage)
         problem = StoredProblem.prepare(config, task, model, store, stage, cache)
         jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]
@@ -108,7 +111,9 @@ def run_searches(
                     # Those of the last show all searches of its seed.
                     monitor.finish(always=(name, seed) == jobs[-1])
                     end_session(writer)
-        return traces(store, problem.stored.fingerprint)
+        found = traces(store, problem.stored.fingerprint)
+        replace_file(folder.result, json.dumps(search_document(found), indent=2) + "\n")
+        return found
 
 
 def search(

@@ -33,7 +33,7 @@ class Stages:
         """
         columns = (
             _SpinnerColumn(),
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
             _CountColumn(unit),
             _SpeedColumn(),

@@ -46,7 +46,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``allocations.csv``, ``result.json``,
     ``policy/``, ``finalists/``, ``model/`` (the best integer model), ``pareto.png``, ``report.html`` and TensorBoard's
-    events. While the run lasts it holds ``checkpoints/`` too, from which :func:`resume_training` goes on.
+    events; where the run began with a policy, that as ``start/``. While the run lasts it holds ``checkpoints/`` too,
+    from which :func:`resume_training` goes on.
 
     Args:
         config: of the run.
@@ -66,7 +67,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         folder = RunFolder.create(run_dir, "run", config)
     with folder:
         if start is not None:
-            start.save(folder.path / _START)
+            with replacing_folder(folder.path / _START) as draft:
+                start.save(draft)
         return _carry_out(config, folder, task, model, start, stage, cache, share)
 
 
@@ -89,7 +91,7 @@ def resume_training(
     with RunFolder.open(run_dir, "run") as folder:
         if folder.result.exists():
             return RunResult.load(folder.result)
-        config = folder.restore(RunConfig)
+        config = folder.restore(RunConfig).seen_from(folder.directory)
         config = config if data_root is None else replace(config, data_root=data_root)
         start = None
         if config.policy is not None:

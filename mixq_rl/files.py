@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all, at whatever instant the process is killed."""
 
+import errno
 import os
 import re
 import shutil
@@ -14,7 +15,14 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 def draft_beside(path: Path) -> Path:
-    """Return a new hidden name beside ``path``, on the same file system."""
+    """Return a new hidden name beside ``path``, on the same file system.
+
+    Raises:
+        IsADirectoryError: for the root of a file system, which has nothing beside it.
+    """
+    path = path.absolute()
+    if not path.name:
+        raise _is_folder(path)
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
@@ -29,6 +37,8 @@ def replace_file(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: if it cannot be written; an old file stays as it was.
     """
+    if path.is_dir():
+        raise _is_folder(path)
     draft = draft_beside(path)
     try:
         with draft.open("wb") as file:
@@ -55,9 +65,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         draft.mkdir(parents=True)
         yield draft
+        _sync(draft)
         if path.exists():
             path.rename(old)
         draft.rename(path)
+        _sync_entries(draft.parent)
     except OSError as error:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -72,3 +84,25 @@ def sweep_drafts(path: Path) -> None:
     for entry in path.iterdir() if path.is_dir() else ():
         if _DRAFT.fullmatch(entry.name):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _is_folder(path: Path) -> OSError:
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _sync(folder: Path) -> None:
+    """See that what a folder holds outlives a power cut."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with (Path(place) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_entries(Path(place))
+
+
+def _sync_entries(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.files import draft_beside
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import Scheme
 from mixq_rl.serialization import load_artifact, save_artifact
@@ -97,7 +97,7 @@ class PreparationCache:
         """
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self._new_path("probe")
+            probe = draft_beside(self.path / "probe")
             probe.mkdir()
             probe.rmdir()
 
@@ -163,7 +163,7 @@ class PreparationCache:
             for name, tensor in state.items()
         }
         self.open()
-        draft = self._new_path(key)
+        draft = draft_beside(self.path / key)
         with self._writing():
             try:
                 save_artifact(draft, _KIND, _VERSION, {"sha256": _checksum(key, tensors)}, tensors)
@@ -175,7 +175,7 @@ class PreparationCache:
         """Make a folder the entry of a key, unless there is a whole one."""
         if self.get(key) is not None:
             return
-        damaged = self._new_path(key)
+        damaged = draft_beside(self.path / key)
         with suppress(FileNotFoundError):
             (self.path / key).rename(damaged)
             shutil.rmtree(damaged, ignore_errors=True)
@@ -184,9 +184,6 @@ class PreparationCache:
         except OSError:
             if self.get(key) is None:  # otherwise another process was faster
                 raise
-
-    def _new_path(self, name: str) -> Path:
-        return self.path / f".{name}.{uuid.uuid4().hex}"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

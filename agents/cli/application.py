@@ -1,5 +1,6 @@
 """The application: its commands, and what becomes of their errors."""
 
+import io
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -9,13 +10,12 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from mixq_rl.agents.cli.failures import Failure, reason
+from mixq_rl.agents.cli.failures import FAILED, INTERRUPTED, USAGE, Failure, reason
 from mixq_rl.errors import InputError
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
 
-_USAGE, _FAILURE, _INTERRUPTED = 2, 1, 130
 _LEARNING = ("train", "transfer", "allocate", "search", "compare")
 _ALWAYS = ("predict", "export", "report", "runs", "doctor")
 
@@ -64,24 +64,27 @@ _register()
 
 def main() -> None:
     """Run the command: 0 when it is done, 2 for a mistake of the user's, 1 for a failure, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a star that an encoding lacks is no reason to fail
+            stream.reconfigure(errors="replace")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except Failure as failure:
         _fail(str(failure), failure.code)
     except InputError as error:
-        _fail(str(error), _USAGE)
+        _fail(str(error), USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted", _INTERRUPTED)
+        _fail("interrupted", INTERRUPTED)
     except TyperException as error:
-        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), _USAGE)
+        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), USAGE)
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
-        sys.exit(_FAILURE)
+        sys.exit(FAILED)
     except OSError as error:
-        _fail(reason(error), _FAILURE)
+        _fail(reason(error), FAILED)
     else:
-        if code == _INTERRUPTED:
-            _fail("interrupted", _INTERRUPTED)
+        if code == INTERRUPTED:
+            _fail("interrupted", INTERRUPTED)
         sys.exit(code or 0)
 
 

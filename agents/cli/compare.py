@@ -7,8 +7,8 @@ import typer
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.cli.search import budgets, search_document
-from mixq_rl.agents.comparison import compare_runs, comparison_figure, comparison_table
+from mixq_rl.agents.cli.search import budgets
+from mixq_rl.agents.comparison import compare_runs, comparison_figure, comparison_table, search_document
 from mixq_rl.errors import InputError
 
 __all__ = ["compare"]
@@ -36,6 +36,8 @@ def compare(
         for found in grouped:
             out.show(comparison_table(found, sorted(set(budget)) if budget else budgets(found)))
         path = figure or runs[0] / "comparison.png"
+        if path.is_dir():
+            raise InputError(f"the figure cannot be written to {str(path)!r}: it is a folder")
         try:
             comparison_figure(grouped).savefig(path, dpi=150)
         except ValueError as error:

@@ -10,8 +10,7 @@ from mixq_rl.errors import InputError
 
 __all__ = ["read_config"]
 
-_NAMES = {"num_layers": "layers"}
-_NO_OPTIONS = ("policy",)
+_NAMES = {"num_layers": "layers", "json": "as_json"}
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -40,12 +39,15 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     defaults: dict[str, Any] = {}
     for given, value in config.items():
         name = _NAMES.get(given, given)
-        if value is None or (given in _NO_OPTIONS and name not in known):
+        if value is None:
             continue
+        if given == "policy" and name not in known:
+            raise InputError(f"configuration {str(path)!r} is of mixq-rl transfer, which begins with a policy")
         if name not in known:
             raise InputError(f"configuration {str(path)!r} names {given!r}, which {context.info_name} does not know")
+        if name == "bits" and isinstance(value, list) and all(isinstance(item, int) for item in value):
+            value = ",".join(str(width) for width in value)  # one set of bit-widths, as config.json has it
         several = bool(getattr(known[name], "multiple", False))
-        single = ",".join(str(item) for item in value) if isinstance(value, list) else value
-        defaults[name] = [single] if several else single
+        defaults[name] = [value] if several and not isinstance(value, list) else value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path

@@ -98,7 +98,7 @@ def _data(root: Path) -> Finding:
     if not root.is_dir():
         remedy = f"mkdir {root} to have datasets downloaded into it, or name another with --data-root or MIXQ_RL_DATA"
         return Finding("data", f"no folder {str(root)!r}; citation and CSL are built in", remedy)
-    names = sorted(path.parent.name for path in root.glob("**/raw") if any(path.iterdir()))
+    names = sorted(path.parent.name for path in root.glob("**/raw") if path.is_dir() and any(path.iterdir()))
     if not names:
         return Finding("data", f"{str(root)!r} holds none yet; what is asked for is downloaded into it")
     return Finding("data", f"{', '.join(names)} in {str(root)!r}; citation and CSL are built in")

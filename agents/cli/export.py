@@ -51,6 +51,8 @@ def export(
         chosen = _chosen(result, point)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{str(folder)!r} is not empty: name a new or empty folder with --output")
+        if folder.exists() and folder.samefile(Path.cwd()):
+            raise InputError(f"{str(folder)!r} is the present folder: name another with --output")
         network = IntegerModel.load(finalist_path(source.finalists, chosen.label))
         with replacing_folder(folder) as draft:
             network.save(draft)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from mixq_rl.agents.interruption import Interrupted
 
-__all__ = ["Failure", "going_on", "reason"]
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "going_on", "reason"]
 
-_FAILED, _INTERRUPTED = 1, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Failure(Exception):  # noqa: N818  its code says what it is
     """The command ends with this message, in one line, and this exit code."""
 
-    def __init__(self, message: str, code: int = _FAILED) -> None:
+    def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
         self.code = code
 
@@ -31,7 +31,7 @@ def going_on(folder: Path, command: str) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
-        raise Failure(f"interrupted{_hint(folder, command, 'everything so far is kept')}", _INTERRUPTED) from error
+        raise Failure(f"interrupted{_hint(folder, command, 'everything so far is kept')}", INTERRUPTED) from error
     except OSError as error:
         raise Failure(f"{reason(error)}{_hint(folder, command, 'nothing so far is lost')}") from error
 

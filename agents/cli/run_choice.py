@@ -1,5 +1,6 @@
 """Where a run is written, and what its commands have in common."""
 
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ def timed_run_dir(name: str) -> Path:
 
 def whereabouts(folder: Path) -> str:
     """Return where a run is, and how to watch it."""
-    return f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {folder}"
+    return f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {shlex.quote(str(folder))}"
 
 
 def refuse_beside_resume(context: typer.Context) -> None:

@@ -10,14 +10,14 @@ from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.failures import going_on
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
-from mixq_rl.agents.comparison import Trace, comparison_table, measures
+from mixq_rl.agents.comparison import Trace, comparison_table, search_document
 from mixq_rl.agents.interruption import interruptible
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.agents.search_run import SearchPlan, run_searches
 from mixq_rl.agents.searches import searches
 from mixq_rl.preparation_cache import PreparationCache
 
-__all__ = ["budgets", "search", "search_document"]
+__all__ = ["budgets", "search"]
 
 _PPO = ["ppo"]
 
@@ -88,17 +88,3 @@ def budgets(found: Sequence[Trace]) -> list[int]:
     """Return 32, 64, 128, ... as far as any search went, and how far that was."""
     longest = max(len(trace.evaluations) for trace in found)
     return [*(budget for budget in (32 << step for step in range(16)) if budget < longest), longest]
-
-
-def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
-    """Return what each search had found at its end, in plain values."""
-    return [
-        {
-            "problem": trace.problem.name,
-            "search": trace.search,
-            "seed": trace.seed,
-            "evaluations": len(trace.evaluations),
-            **measures(trace, len(trace.evaluations)),
-        }
-        for trace in found
-    ]

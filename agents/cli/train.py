@@ -1,5 +1,6 @@
 """``mixq-rl train``: from a dataset to an integer network, or one policy for several."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from itertools import product
@@ -82,9 +83,10 @@ def train(
     with output(quiet, as_json) as out:
         if resume is not None:
             refuse_beside_resume(context)
-            moved = context.get_parameter_source("data_root")
-            explicit = moved is not None and moved.name != "DEFAULT"
-            _go_on(resume, PreparationCache(cache), data_root if explicit else None, out)
+            source = context.get_parameter_source("data_root")
+            # A run has its data root: what the environment says is for new ones.
+            moved = data_root if source is not None and source.name == "COMMANDLINE" else None
+            _go_on(resume, PreparationCache(cache), moved, out)
             return
         depths: list[int | None] = [*layers] if layers else [None]
         configs = [
@@ -116,7 +118,7 @@ def train(
 def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
     """Carry out one run and print what it found."""
     folder = run_dir or default_run_dir(config)
-    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
         result = train_run(config, folder, stage, cache)
     _show_result(result, out)
 
@@ -132,7 +134,7 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     tasks = tuple(ProblemConfig(**{name: getattr(config, name) for name in names}) for config in configs)
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
-    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
         reached = train_policy(plan, folder, stage, cache)
     _show_policy(reached, folder, out)
 
@@ -141,12 +143,19 @@ def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Ou
     """Go on with a run of either kind."""
     kind = RunFolder.read(folder).kind
     if kind == "search":
-        raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with --run-dir {folder}")
-    with going_on(folder, "train --resume"), interruptible(out.announcing(whereabouts(folder))) as stage:
+        again = f"--run-dir {shlex.quote(str(folder))}"
+        raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with {again}")
+    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
         if kind == "policy":
             _show_policy(resume_policy(folder, stage, cache, data_root=data_root), folder, out)
         else:
             _show_result(resume_training(folder, stage, cache, data_root=data_root), out)
+
+
+def _resuming(cache: PreparationCache) -> str:
+    """Return the command that goes on with a run, up to its folder."""
+    elsewhere = "" if cache.path == options.CACHE else f"--cache {shlex.quote(str(cache.path))} "
+    return f"train {elsewhere}--resume"
 
 
 def _show_result(result: RunResult, out: Output) -> None:

@@ -85,3 +85,17 @@ def test_drafts_of_killed_processes_are_swept_and_nothing_else(tmp_path: Path) -
     sweep_drafts(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {".hidden", "config.json"}
     sweep_drafts(tmp_path / "not there")
+
+
+@pytest.mark.parametrize("path", [Path(), Path("/")])
+def test_a_folder_is_not_replaced_by_a_file(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").touch()
+    with pytest.raises(IsADirectoryError):
+        replace_file(path, "nothing")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def test_the_root_is_not_replaced() -> None:
+    with pytest.raises(IsADirectoryError), replacing_folder(Path("/")):
+        pass

@@ -21,6 +21,7 @@ def test_names_the_data_it_finds(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     (tmp_path / "planetoid/CiteSeer/raw").mkdir(parents=True)
+    (tmp_path / "raw").touch()
     (data,) = [finding for finding in examine(tmp_path) if finding.subject == "data"]
     assert data.found.startswith("Cora, EN in ")
     assert not data.remedy

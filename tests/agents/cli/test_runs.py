@@ -32,3 +32,12 @@ def test_no_runs_are_said_to_be_none(invoke: Invoke) -> None:
     ended = invoke("runs", "elsewhere")
     assert ended.code == 2
     assert "'elsewhere' is no folder of runs" in ended.stderr
+
+
+def test_a_search_has_ended_when_all_its_searches_have(invoke: Invoke) -> None:
+    options = ("search", *SMALL[:2], *SMALL[4:], "--algorithm", "random", "--run-dir", "runs/one", "--quiet")
+    assert invoke(*options, "--evaluations", "4", "--json").code == 0
+    (found,) = json.loads(invoke("runs", "--json").stdout)["runs"]
+    assert (found["kind"], found["state"]) == ("search", "finished")
+    (row,) = json.loads(Path("runs/one/result.json").read_text())
+    assert (row["search"], row["evaluations"]) == ("random", 4)

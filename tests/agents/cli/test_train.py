@@ -1,8 +1,10 @@
 """``mixq-rl train`` as people and programs use it; ``tests/agents/test_cli.py`` has what it finds."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mixq_rl.agents import RunResult
+from mixq_rl.agents import RunConfig, RunResult
 from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.datasets import GraphTask
+from mixq_rl.nn import QuantizableModel
 from tests.agents.cli.invoking import SMALL, Invoke
 
 
@@ -143,3 +147,134 @@ def test_help_has_examples_and_completion_is_offered(invoke: Invoke) -> None:
     assert shown.code == 0
     assert shown.stdout.count("Example: mixq-rl train") == 3
     assert "--install-completion" in invoke("--help").stdout
+
+
+def unfinished(invoke: Invoke, *options: str) -> Path:
+    """Return the folder of a run that looks as if it had been killed just before its end."""
+    folder = Path("run")
+    assert invoke("train", *SMALL, *options, "--run-dir", str(folder), "--quiet").code == 0
+    (folder / "result.json").unlink()
+    return folder.resolve()
+
+
+def test_a_run_goes_on_from_another_folder(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = unfinished(invoke)
+    before = (folder / "allocations.csv").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ended = invoke("train", "--resume", str(folder), "--quiet")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert (folder / "allocations.csv").read_bytes() == before
+
+
+def test_a_run_that_was_moved_with_its_graph_goes_on(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unfinished(invoke)
+    (tmp_path / "moved").mkdir()
+    for path in (folder, tmp_path / "graph.npz"):
+        path.rename(tmp_path / "moved" / path.name)
+    monkeypatch.chdir(tmp_path / "moved")
+    assert invoke("train", "--resume", "run", "--quiet").code == 0
+
+
+def test_the_environment_does_not_move_the_data_of_a_run(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unfinished(invoke, "--data-root", str(tmp_path))
+    restored: list[str] = []
+    load = RunConfig.load
+
+    def noted(config: RunConfig) -> tuple[GraphTask, QuantizableModel]:
+        restored.append(config.data_root)
+        return load(config)
+
+    monkeypatch.setattr(RunConfig, "load", noted)
+    monkeypatch.setenv("MIXQ_RL_DATA", str(tmp_path / "another"))
+    assert invoke("train", "--resume", str(folder), "--quiet").code == 0
+    (folder / "result.json").unlink()
+    assert invoke("train", "--resume", str(folder), "--data-root", "given", "--quiet").code == 0
+    assert restored == [str(tmp_path), "given"]
+
+
+def test_a_run_does_without_a_cache_that_it_cannot_fill(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mixq_rl.preparation_cache.save_artifact", full)
+    ended = invoke("train", *SMALL, "--run-dir", "run", "--cache", "small", "--quiet")
+    assert ended.code == 0
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("mixq-rl: the cache folder small cannot be written: No space left on device; ")
+
+
+def test_what_an_encoding_lacks_is_no_reason_to_fail(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+    command = [sys.executable, "-c", "from mixq_rl.agents.cli import main; main()", "train", "--resume", "run"]
+    for encoding in ("ascii", "latin-1"):
+        ended = subprocess.run(
+            command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False
+        )
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert b"uniform 4 ?" in ended.stdout or b"agent 1 ?" in ended.stdout or b"uniform 2 ?" in ended.stdout
+
+
+def test_a_folder_that_holds_a_run_says_how_to_go_on_with_it(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "one run", "--quiet").code == 0
+    ended = invoke("train", *SMALL, "--run-dir", "one run")
+    assert ended.code == 2
+    assert ended.stderr.rstrip().endswith("or go on with it: mixq-rl train --resume 'one run'")
+    search = ("search", *SMALL[:2], *SMALL[4:], "--evaluations", "4", "--run-dir", "searched", "--quiet")
+    assert invoke(*search).code == 0
+    ended = invoke("train", *SMALL, "--run-dir", "searched")
+    assert ended.code == 2
+    assert "--resume" not in ended.stderr
+
+
+def test_files_of_options_with_lists(invoke: Invoke) -> None:
+    shutil.copy("graph.npz", "other.npz")
+    options = {"dataset": ["graph.npz", "other.npz"], "episodes": 4, "layers": [1], "hidden_channels": 8, "json": True}
+    options |= {"bits": [2, 4], "evaluator": "post-training"}
+    Path("options.json").write_text(json.dumps(options))
+    ended = invoke("train", "--config", "options.json", "--run-dir", "policy", "--quiet")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert [task["task"] for task in json.loads(ended.stdout)["tasks"]] == [
+        "gcn on graph.npz layers 1 wide 8 bits 2,4",
+        "gcn on other.npz layers 1 wide 8 bits 2,4",
+    ]
+
+
+def test_the_options_of_a_transfer_are_not_those_of_a_training(invoke: Invoke) -> None:
+    transfer = [*SMALL[:2], *SMALL[4:], "--episodes", "4", "--run-dir", "run", "--quiet"]
+    assert invoke("transfer", *transfer).code == 0
+    ended = invoke("train", "--config", "run/config.json")
+    assert ended.code == 2
+    assert "is of mixq-rl transfer, which begins with a policy" in ended.stderr
+
+
+def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
+    Path("b").mkdir()
+    shutil.copy("graph.npz", "b/graph.npz")
+    ended = invoke("train", *SMALL, "--dataset", "b/graph.npz", "--run-dir", "policy", "--json", "--quiet")
+    assert ended.code == 0
+    names = [task["task"] for task in json.loads(ended.stdout)["tasks"]]
+    assert names == [
+        "gcn on graph.npz layers 1 wide 8 bits 2,4",
+        "gcn on graph.npz layers 1 wide 8 bits 2,4 (2)",
+    ]
+    ended = invoke("train", *SMALL, "--dataset", "./b/../graph.npz")
+    assert ended.code == 2
+    assert "a task is named twice" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-drop", "-1"), "a drop of at most -1 points: it must be within 0...100"),
+        (("--max-reduction", "inf"), "inf times fewer bit operations: it must be positive and finite"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(invoke: Invoke, options: tuple[str, str], message: str) -> None:
+    ended = invoke("train", *SMALL, *options, "--run-dir", "run")
+    assert (ended.code, ended.stderr.strip()) == (2, f"mixq-rl: {message}")
+    assert not Path("run").exists()
