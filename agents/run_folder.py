@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -26,6 +27,7 @@ _VERSION = 4
 _KINDS = ("run", "policy", "search")
 _CONFIG, _LOCK = "config.json", ".lock"
 _PATIENCE = 0.2  # seconds: whoever only looks whether a folder is in use lets go of it at once
+_LABEL = re.compile(r"(agent|uniform) [0-9]+")
 _OTHER = "name a new or empty folder with --run-dir"
 
 
@@ -216,7 +218,13 @@ class RunFolder:
 
 
 def finalist_path(folder: Path, label: str) -> Path:
-    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``."""
+    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``.
+
+    Raises:
+        ArtifactError: for what is no label, so that a damaged result leads nowhere else.
+    """
+    if not _LABEL.fullmatch(label):
+        raise ArtifactError(f"{label!r} is no row of a final table")
     return folder / label.replace(" ", "-")
 
 

@@ -153,7 +153,7 @@ class RunResult:
             ArtifactError: if it is missing, damaged, or of another format version.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(), parse_constant=_no_number)
             if content["format"] != _FORMAT:
                 raise ArtifactError(f"{path} is not the result of a run")
             if content["version"] != _VERSION:
@@ -182,6 +182,10 @@ class RunResult:
             if isinstance(error, ArtifactError):
                 raise
             raise ArtifactError(f"{path} is damaged: {error}") from error
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no number")
 
 
 def _bytes(component: Component, bits: int) -> int:

@@ -232,6 +232,8 @@ class IntegerModel:
             raise InputError("this network has no use for edge weights: leave edge_weight out")
         given = {"x": x, "edge_index": edge_index, "edge_weight": edge_weight, "batch": batch}
         for name, tensor in given.items():
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise InputError(f"{name} must be a tensor, not {type(tensor).__name__}: torch.as_tensor makes it one")
             if tensor is not None and tensor.device != self.device:
                 raise InputError(f"{name} is on {tensor.device}, the model is on {self.device}: move one by .to()")
         features = self.quantize_features(x)

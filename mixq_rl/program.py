@@ -30,9 +30,9 @@ class _Callable(nn.Module):
 def export_program(model: IntegerModel) -> ExportedProgram:
     """Return an integer model as a program that ``torch.export.save`` writes and ``torch.export.load`` reads.
 
-    The program takes a graph as users have it, of any size, also one never seen before: it normalises and quantizes
-    the adjacency and quantizes the features as :class:`~mixq_rl.IntegerModel` does, and gives the same logits, bit for
-    bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2, edges]``) and, where
+    The program takes a graph as users have it, of one node or more, also one never seen before: it normalises and
+    quantizes the adjacency and quantizes the features as :class:`~mixq_rl.IntegerModel` does, and gives the same
+    logits, bit for bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2, edges]``) and, where
     the network uses them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64 ``[nodes]``), which
     are then required. Its sums and products are the operators ``torch.ops.mixq_rl``: ``import mixq_rl.kernels`` before
     loading it.

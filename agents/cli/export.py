@@ -10,6 +10,7 @@ import typer
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.run_folder import RunFolder, finalist_path
 from mixq_rl.agents.run_result import Finalist, RunResult
 from mixq_rl.errors import InputError
@@ -44,9 +45,7 @@ def export(
     Example: mixq-rl export runs/citation-gcn-seed0-20260101-120000 --point 1 --output model --program
     """
     with output(quiet, as_json) as out:
-        source = RunFolder.read(run)
-        if source.kind != "run":
-            raise InputError(f"run folder {str(run)!r} is of a {source.kind!r}: it holds no networks to export")
+        source = ended_run(run)
         result = RunResult.load(source.result)
         chosen = _chosen(result, point)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

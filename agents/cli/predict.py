@@ -13,8 +13,9 @@ from rich.table import Table
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.datasets import Split, load_questions
+from mixq_rl.datasets import load_questions
 from mixq_rl.errors import InputError
 from mixq_rl.files import replace_file
 from mixq_rl.integer_model import IntegerModel
@@ -48,8 +49,11 @@ def predict(
             other = "node" if questions.noun == "graph" else "graph"
             raise InputError(f"{questions.name} asks about {questions.noun}s, and this network answers for {other}s")
         there = questions.to(place)
+        weight = there.edge_weight if network.takes_edge_weight else None
+        if weight is None and there.edge_weight is not None:
+            out.say(f"the edge weights of {questions.name} are left out: this network has no use for any")
         with OpMeter() as meter:
-            logits = network.to(place)(there.x, there.edge_index, there.edge_weight, there.batch)
+            logits = network.to(place)(there.x, there.edge_index, weight, there.batch)
         answers = logits.argmax(dim=1).cpu()
         if output_file is not None:
             replace_file(output_file, _csv(questions.noun, answers))
@@ -78,10 +82,13 @@ def load_model(path: Path) -> IntegerModel:
     """Return the integer network in a folder, or the best of a run.
 
     Raises:
+        InputError: if it is a run that has not ended, or chose no network.
         ArtifactError: if there is none, or it is damaged.
     """
-    inside = path / "model"
-    return IntegerModel.load(inside if (path / "config.json").is_file() and inside.is_dir() else path)
+    if path.is_file():
+        raise InputError(f"{str(path)!r} is a file: name the folder of an integer network, or of a run")
+    is_run = (path / "config.json").is_file()
+    return IntegerModel.load(ended_run(path).model if is_run else path)
 
 
 def _device(name: str) -> torch.device:
@@ -98,13 +105,13 @@ def _device(name: str) -> torch.device:
 
 def _csv(noun: str, answers: torch.Tensor) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow([noun, "class"])
     writer.writerows(enumerate(answers.tolist()))
     return text.getvalue()
 
 
-def _table(accuracies: Mapping[Split, float]) -> Table:
+def _table(accuracies: Mapping[str, float]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("split")
     table.add_column("accuracy in %", justify="right")

@@ -8,11 +8,16 @@ from pathlib import Path
 import typer
 
 from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.errors import InputError
 
-__all__ = ["default_run_dir", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
+__all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
 
 _BESIDE_RESUME = ("resume", "cache", "data_root", "quiet", "as_json")
+_OTHERS = {
+    "policy": "is of a policy for several tasks, which chose no network: use it with mixq-rl transfer --policy {run}",
+    "search": "is of mixq-rl search, which chose no network: compare what it found with mixq-rl compare {run}",
+}
 
 
 def default_run_dir(config: ProblemConfig) -> Path:
@@ -29,6 +34,21 @@ def timed_run_dir(name: str) -> Path:
 def whereabouts(folder: Path) -> str:
     """Return where a run is, and how to watch it."""
     return f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {shlex.quote(str(folder))}"
+
+
+def ended_run(path: Path) -> RunFolder:
+    """Return the folder of a run that chose a network.
+
+    Raises:
+        InputError: if it is none, or the run has not ended; saying what to do.
+    """
+    folder, quoted = RunFolder.read(path), shlex.quote(str(path))
+    if folder.kind in _OTHERS:
+        raise InputError(f"run folder {str(path)!r} {_OTHERS[folder.kind].format(run=quoted)}")
+    if not folder.result.exists():
+        how = "wait for it" if folder.in_use else f"go on with it: mixq-rl train --resume {quoted}"
+        raise InputError(f"the run in {str(path)!r} has not ended: {how}")
+    return folder
 
 
 def refuse_beside_resume(context: typer.Context) -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -14,7 +14,7 @@ from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
 
-__all__ = ["SUFFIXES", "load_file", "read_arrays"]
+__all__ = ["SUFFIXES", "class_numbers", "drawn_masks", "given_masks", "integers", "load_file", "read_arrays"]
 
 SUFFIXES = (".npz", ".pt")
 
@@ -22,17 +22,18 @@ _MASKS: dict[str, Split] = {"train_mask": "train", "val_mask": "validation", "te
 _SPLIT_SEED = 0
 _FEWEST_NODES = 5
 _FOLDS = 10
+_READ = ("x", "edge_index", "edge_weight", "y", "batch", *_MASKS)
 
 
 def load_file(path: Path, fold: int | None = None) -> GraphTask:
-    """Load a graph, or many, from ``.npz``, or from ``.pt`` holding a dictionary of tensors and nothing else.
+    """Load a graph, or many, from ``.npz``, or from ``.pt`` holding a dictionary of tensors.
 
     Entries: ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` ``[nodes]``, optionally ``edge_weight``
     ``[edges]``, and, all three or none, ``train_mask``, ``val_mask``, ``test_mask`` ``[nodes]``. Without masks the
     nodes are split 60/20/20 by a fixed seed.
 
     With ``batch`` ``[nodes]``, the graph of each node, ascending, graphs are classified: ``y`` and the masks then have
-    an entry for each graph. Without masks the graphs are split into ten stratified folds.
+    an entry for each graph. Without masks the graphs are split into ten stratified folds. Other entries are not read.
 
     Args:
         path: of the file.
@@ -44,23 +45,21 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
         InputError: for another fold.
     """
     entries = read_arrays(path, ("x", "edge_index", "y"))
-    x, y = entries["x"], entries["y"]
-    if y.is_floating_point():
-        raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
+    x, y = entries["x"], class_numbers(path, entries["y"])
     edge_weight, batch = entries.get("edge_weight"), entries.get("batch")
     return GraphTask(
         path.name,
         x.float(),
-        _integers(entries["edge_index"]),
-        y.long(),
+        integers(entries["edge_index"]),
+        y,
         _masks(path, entries, fold),
         edge_weight=None if edge_weight is None else edge_weight.float(),
-        batch=None if batch is None else _integers(batch),
+        batch=None if batch is None else integers(batch),
     )
 
 
 def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
-    """Return the arrays in a file by name.
+    """Return the arrays in a file by name: those that a graph is made of.
 
     Args:
         path: of the file.
@@ -72,33 +71,60 @@ def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
-    entries = _read(path)
+    entries, names = _read(path)
     missing = [name for name in required if name not in entries]
     if missing:
-        raise InvalidGraphError(
-            f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(entries) or 'nothing'}"
-        )
+        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(names) or 'nothing'}")
     return entries
 
 
-def _integers(entry: Tensor) -> Tensor:
+def integers(entry: Tensor) -> Tensor:
+    """Return integers as int64, and anything else as it is: it is refused where its dtype is checked."""
     return entry if entry.is_floating_point() else entry.long()
+
+
+def class_numbers(path: Path, y: Tensor) -> Tensor:
+    """Return classes as int64.
+
+    Raises:
+        InvalidGraphError: if they are no integers.
+    """
+    if y.is_floating_point():
+        raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
+    return y.long()
+
+
+def given_masks(path: Path, entries: Mapping[str, Tensor]) -> dict[Split, Tensor]:
+    """Return the masks that a file holds, as booleans.
+
+    Raises:
+        InvalidGraphError: if one holds other values than false and true.
+    """
+    given = {name: entries[name] for name in _MASKS if name in entries}
+    for name, mask in given.items():
+        if not bool(((mask == 0) | (mask == 1)).all()):
+            raise InvalidGraphError(f"{path.name}: {name} holds other values than false and true")
+    return {_MASKS[name]: mask.bool() for name, mask in given.items()}
 
 
 def _masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
     given = [name for name in _MASKS if name in entries]
     if not given:
-        return _drawn_masks(path, entries, fold)
+        return drawn_masks(path, entries, fold)
     if len(given) < len(_MASKS):
         raise InvalidGraphError(f"{path.name}: only {', '.join(given)} given; give all of {', '.join(_MASKS)}, or none")
-    for name in given:
-        if not bool(((entries[name] == 0) | (entries[name] == 1)).all()):
-            raise InvalidGraphError(f"{path.name}: {name} holds other values than false and true")
+    masks = given_masks(path, entries)
     check_fold(path.name, fold)
-    return {split: entries[name].bool() for name, split in _MASKS.items()}
+    return masks
 
 
-def _drawn_masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
+def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
+    """Return the splits of a file that holds no masks.
+
+    Raises:
+        InvalidGraphError: if there are too few nodes or graphs.
+        InputError: for a fold that it does not have.
+    """
     noun, rows, fewest = ("graph", "y", _FOLDS) if "batch" in entries else ("node", "x", _FEWEST_NODES)
     count = len(entries[rows]) if entries[rows].dim() else 0
     if count < fewest:
@@ -109,7 +135,8 @@ def _drawn_masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> di
     return fold_split(entries["y"].reshape(-1).long(), folds=_FOLDS, fold=check_fold(path.name, fold, _FOLDS))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return what is read of a file, and the names of all that it holds."""
     npz = path.suffix.lower() == ".npz"
     if npz and not zipfile.is_zipfile(path):
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: it is not an .npz archive")
@@ -118,9 +145,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # what is wrong with the file is said below, in one line
             if npz:
                 archive = np.load(file, allow_pickle=False)
-                loaded = {name: torch.from_numpy(archive[name]) for name in archive.files}
+                names = list(archive.files)
+                loaded = {name: torch.from_numpy(archive[name]) for name in _READ if name in names}
             else:
                 loaded = torch.load(file, map_location="cpu", weights_only=True)
+                names = [str(name) for name in loaded] if isinstance(loaded, dict) else []
     except UnpicklingError as error:
         raise InvalidGraphError(
             f"{path.name} cannot be read as a graph of plain arrays: it holds other objects than a dictionary of "
@@ -129,15 +158,19 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # the bytes are a stranger's: a parser may fail on them in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
-    if not isinstance(loaded, dict) or not all(_is_plain(name, entry) for name, entry in loaded.items()):
-        raise InvalidGraphError(f"{path.name} must hold a dictionary of dense, real tensors and nothing else")
-    return {name: entry.detach() for name, entry in loaded.items()}
+    if not isinstance(loaded, dict):
+        raise InvalidGraphError(f"{path.name} must hold a dictionary of tensors, not a {type(loaded).__name__}")
+    # A PyG object has more than this: its number of nodes, a name. None stands for what is not there.
+    entries = {name: loaded[name] for name in _READ if loaded.get(name) is not None}
+    for name, entry in entries.items():
+        if not _is_plain(entry):
+            raise InvalidGraphError(f"{path.name}: {name} must be a dense, real tensor")
+    return {name: entry.detach() for name, entry in entries.items()}, names
 
 
-def _is_plain(name: object, entry: object) -> bool:
+def _is_plain(entry: object) -> bool:
     return (
-        isinstance(name, str)
-        and isinstance(entry, Tensor)
+        isinstance(entry, Tensor)
         and entry.layout is torch.strided
         and entry.device.type == "cpu"
         and not entry.is_complex()

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from mixq_rl.datasets.catalogue import load_task
-from mixq_rl.datasets.file import SUFFIXES, read_arrays
-from mixq_rl.datasets.task import Split
+from mixq_rl.datasets.consistency import check_batch, check_edges, check_features, check_labels
+from mixq_rl.datasets.file import SUFFIXES, class_numbers, drawn_masks, given_masks, integers, read_arrays
+from mixq_rl.errors import InvalidGraphError
 
 __all__ = ["Questions", "load_questions"]
 
@@ -36,7 +37,7 @@ class Questions:
     edge_weight: Tensor | None
     batch: Tensor | None
     y: Tensor | None
-    masks: Mapping[Split, Tensor]
+    masks: Mapping[str, Tensor]
 
     @property
     def noun(self) -> str:
@@ -54,7 +55,7 @@ class Questions:
             batch=None if batch is None else batch.to(device),
         )
 
-    def accuracies(self, answers: Tensor) -> dict[Split, float]:
+    def accuracies(self, answers: Tensor) -> dict[str, float]:
         """Return the share of each split that is answered rightly, in [0, 1]; empty where no answers are known.
 
         Args:
@@ -70,26 +71,63 @@ def load_questions(dataset: str, root: str | PathLike[str] = "data", *, fold: in
     """Load a dataset, or a file that need not say what the answers are.
 
     Args:
-        dataset, root, fold: as of :func:`~mixq_rl.load_task`. A file may lack ``y``.
+        dataset, root, fold: as of :func:`~mixq_rl.load_task`. A file may lack ``y``, classes of some rows (-1), and
+            masks. Without masks its splits are those of :func:`~mixq_rl.load_task`, or, where it cannot be split, one
+            that is called ``"all"``.
 
     Raises:
         InputError: as of :func:`~mixq_rl.load_task`.
     """
     path = Path(dataset)
     if path.suffix.lower() in SUFFIXES:
-        entries = read_arrays(path, ("x", "edge_index"))
-        if "y" not in entries:
-            batch, weight = entries.get("batch"), entries.get("edge_weight")
-            return Questions(
-                path.name,
-                entries["x"].float(),
-                entries["edge_index"].long(),
-                None if weight is None else weight.float(),
-                None if batch is None else batch.long(),
-                None,
-                {},
-            )
+        return _from_file(path, fold)
     task = load_task(dataset, root, fold=fold)
-    known = {split: mask & (task.y >= 0) for split, mask in task.masks.items()}
-    masks: dict[Split, Tensor] = {split: mask for split, mask in known.items() if bool(torch.any(mask))}
+    masks = _answered(task.masks, task.y)
     return Questions(task.name, task.x, task.edge_index, task.edge_weight, task.batch, task.y, masks)
+
+
+def _from_file(path: Path, fold: int | None) -> Questions:
+    entries = read_arrays(path, ("x", "edge_index"))
+    weight, batch = entries.get("edge_weight"), entries.get("batch")
+    questions = Questions(
+        path.name,
+        entries["x"].float(),
+        integers(entries["edge_index"]),
+        None if weight is None else weight.float(),
+        None if batch is None else integers(batch),
+        None,
+        {},
+    )
+    try:
+        check_features(questions.x)
+        if questions.batch is not None:
+            check_batch(questions.batch, len(questions.x))
+        check_edges(questions.edge_index, len(questions.x), questions.edge_weight, questions.batch)
+        if "y" not in entries:
+            return questions
+        y = class_numbers(path, entries["y"])
+        check_labels(y, len(questions.x) if questions.batch is None else int(questions.batch[-1]) + 1, questions.noun)
+    except InvalidGraphError as error:
+        raise InvalidGraphError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
+    return replace(questions, y=y, masks=_answered(_splits(path, entries, y, fold), y))
+
+
+def _splits(path: Path, entries: Mapping[str, Tensor], y: Tensor, fold: int | None) -> Mapping[Any, Tensor]:
+    given = given_masks(path, entries)
+    for split, mask in given.items():
+        if mask.shape != y.shape:
+            raise InvalidGraphError(f"{path.name}: the {split} mask must have an entry for each of {len(y)} rows of y")
+    if given:
+        return given
+    try:
+        if bool((y >= 0).all()):
+            return drawn_masks(path, entries, fold)
+    except InvalidGraphError:  # too few to be split, which is no harm: nothing is trained
+        pass
+    return {"all": torch.ones_like(y, dtype=torch.bool)}
+
+
+def _answered(splits: Mapping[Any, Tensor], y: Tensor) -> dict[str, Tensor]:
+    """Return of each split what has an answer; of a split without any, nothing."""
+    known = {str(split): mask & (y >= 0) for split, mask in splits.items()}
+    return {split: mask for split, mask in known.items() if bool(torch.any(mask))}

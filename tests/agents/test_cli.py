@@ -274,8 +274,9 @@ def test_limits_are_searched_for_and_kept(
     ("limit", "message"),
     [
         (["--max-drop", "1", "--max-bitops", "1e9"], "max_drop and max_bitops: a search has one limit"),
-        (["--max-drop", "-1"], "an accuracy drop of -0.01 is outside [0, 1]"),
-        (["--max-reduction", "0"], "a reduction to 0.0 times fewer bit operations"),
+        (["--max-drop", "-1"], "a drop of at most -1 points: it must be within 0...100"),
+        (["--max-reduction", "0"], "0 times fewer bit operations: it must be positive and finite"),
+        (["--max-reduction", "inf"], "inf times fewer bit operations: it must be positive and finite"),
         (["--max-bitops", "1e9", "--objective", "latency"], "choose one of the two"),
     ],
 )

@@ -273,3 +273,11 @@ def test_what_no_step_says_is_still_refused() -> None:
     assert integers(features(graph), graph.edge_index).shape == (24, 3)
     with pytest.raises(InputError, match=r"linear of shapes \(24, 14\) and \(12, 3\): inner dimensions must agree"):
         integers(torch.zeros(24, 7), graph.edge_index)
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    model, x, edge_index = frozen("gcn", "node"), features(make_graph()), make_graph().edge_index
+    with pytest.raises(InputError, match=r"x must be a tensor, not ndarray: torch\.as_tensor"):
+        model(x.numpy(), edge_index)
+    with pytest.raises(InputError, match="edge_index must be a tensor, not list"):
+        model(x, edge_index.tolist())

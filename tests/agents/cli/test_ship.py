@@ -105,7 +105,7 @@ def test_an_unfinished_run_has_nothing_to_ship_yet(invoke: Invoke, run: RunResul
     Path("run/result.json").unlink()
     ended = invoke("export", "run", "--output", "model")
     assert ended.code == 2
-    assert "the run has not ended" in ended.stderr
+    assert "the run in 'run' has not ended: go on with it: mixq-rl train --resume run" in ended.stderr
 
 
 def test_without_what_searches_networks_are_shipped_and_answer_the_same(
@@ -128,3 +128,45 @@ def test_without_what_searches_networks_are_shipped_and_answer_the_same(
             f"mixq-rl: mixq-rl {command[0]} needs more packages: pip install 'mixq-rl[rl]'\n"
         )
     assert "Needs more packages" in there("--help")
+
+
+def test_a_network_is_asked_for_by_its_folder(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+    ended = invoke("predict", "graph.npz", "--dataset", "graph.npz")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "'graph.npz' is a file: name the folder" in ended.stderr
+    Path("run/result.json").rename("result.json")
+    ended = invoke("predict", "run", "--dataset", "graph.npz")
+    assert ended.code == 2
+    assert "has not ended: go on with it: mixq-rl train --resume run" in ended.stderr
+
+
+def test_a_damaged_result_leads_nowhere_else(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+    result = Path("run/result.json")
+    content = result.read_text()
+    result.write_text(content.replace('"uniform 4"', '"../../other/model"'))
+    ended = invoke("export", "run", "--point", "../../other/model", "--output", "shipped")
+    assert ended.code in (1, 2)
+    assert "is no row of a final table" in ended.stderr
+    document = json.loads(content)
+    document["hypervolume"] = float("nan")
+    result.write_text(json.dumps(document))
+    ended = invoke("report", "run")
+    assert ended.code in (1, 2)
+    assert "is damaged: it holds NaN" in ended.stderr
+
+
+def test_edge_weights_that_have_no_use_are_left_out(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--model", "sage", "--run-dir", "run", "--quiet").code == 0
+    with np.load("graph.npz") as graph:
+        arrays = dict(graph)
+    np.savez("weighted.npz", **arrays, edge_weight=np.ones(arrays["edge_index"].shape[1], dtype=np.float32))
+    plain, weighted = (
+        invoke("predict", "run", "--dataset", f"{name}.npz", "--output", f"{name}.csv")
+        for name in ("graph", "weighted")
+    )
+    assert (plain.code, weighted.code) == (0, 0)
+    assert "edge weights of weighted.npz are left out" in weighted.stdout
+    assert Path("graph.csv").read_bytes() == Path("weighted.csv").read_bytes()
+    assert b"\r" not in Path("graph.csv").read_bytes()

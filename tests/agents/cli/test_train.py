@@ -265,16 +265,3 @@ def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
     ended = invoke("train", *SMALL, "--dataset", "./b/../graph.npz")
     assert ended.code == 2
     assert "a task is named twice" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--max-drop", "-1"), "a drop of at most -1 points: it must be within 0...100"),
-        (("--max-reduction", "inf"), "inf times fewer bit operations: it must be positive and finite"),
-    ],
-)
-def test_limits_that_mean_nothing_are_refused(invoke: Invoke, options: tuple[str, str], message: str) -> None:
-    ended = invoke("train", *SMALL, *options, "--run-dir", "run")
-    assert (ended.code, ended.stderr.strip()) == (2, f"mixq-rl: {message}")
-    assert not Path("run").exists()

@@ -69,7 +69,7 @@ def test_without_masks_the_nodes_are_split_60_20_20(tmp_path: Path) -> None:
         ({"y": np.arange(10) - 5}, "node 0 has class -5"),
         ({"y": np.full(10, 10**9)}, "node 0 has class 1000000000: .* fewer than there are nodes"),
         ({"x": np.full((10, 4), 3e38)}, r"features reach 3e\+38: normalise them"),
-        ({"x": np.ones((10, 4), dtype=complex)}, "must hold a dictionary of dense, real tensors"),
+        ({"x": np.ones((10, 4), dtype=complex)}, "x must be a dense, real tensor"),
         ({"edge_index": np.array([[0, 1], [1, 2], [2, 3]])}, "transpose it"),
         ({"edge_index": np.array([[0], [2**63]], dtype=np.uint64)}, "names node -"),
         ({"train_mask": np.full(10, np.nan)}, "train_mask holds other values than false and true"),
@@ -184,12 +184,18 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes, suffix: str) 
 
 
 @pytest.mark.parametrize(
-    "content",
-    [[torch.ones(2)], {0: torch.ones(2)}, {"x": torch.ones(2, 2).to_sparse()}, {"x": torch.ones(2, device="meta")}],
+    ("content", "message"),
+    [
+        ([torch.ones(2)], "must hold a dictionary of tensors, not a list"),
+        ({0: torch.ones(2)}, "x, edge_index, y missing; it holds 0"),
+        ({"x": torch.ones(2, 2).to_sparse()}, "x must be a dense, real tensor"),
+        ({"x": torch.ones(2, device="meta")}, r"x must be a dense, real tensor|cannot be read"),
+        ({"x": [1.0, 2.0]}, "x must be a dense, real tensor"),
+    ],
 )
-def test_pt_of_anything_else_is_refused(tmp_path: Path, content: object) -> None:
+def test_pt_of_anything_else_is_refused(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "graph.pt")
-    with pytest.raises(InvalidGraphError, match=r"must hold a dictionary of dense, real tensors|cannot be read"):
+    with pytest.raises(InvalidGraphError, match=message):
         mixq_rl.load_task(str(tmp_path / "graph.pt"))
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from mixq_rl.datasets import load_questions, load_task
 from mixq_rl.errors import InvalidGraphError
@@ -46,3 +47,65 @@ def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", x=np.eye(3))
     with pytest.raises(InvalidGraphError, match="edge_index missing; it holds x"):
         load_questions(str(tmp_path / "new.npz"))
+
+
+GRAPH = {"x": np.eye(8, dtype=np.float32), "edge_index": np.array([[0, 1, 2], [1, 2, 3]])}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"edge_index": GRAPH["edge_index"] + 0.7}, "edge_index must be integers"),
+        ({"edge_index": GRAPH["edge_index"] + 5}, "names node 8"),
+        ({"batch": np.arange(8) / 2}, "batch must be int64"),
+        ({"batch": np.arange(8) * 2}, "graph 1 has no node"),
+        ({"batch": np.arange(8)}, "joins node 0 of graph 0 and node 1 of graph 1"),
+        ({"batch": np.full(8, 10**13)}, "batch starts with graph 10000000000000"),
+        ({"x": np.full((8, 2), np.nan)}, r"new\.npz: .*NaN"),
+        ({"y": np.zeros(3, dtype=np.int64)}, "each needs one label"),
+        ({"y": np.zeros(8)}, "y must hold classes"),
+        ({"y": np.zeros(8, dtype=np.int64), "test_mask": np.ones(3, dtype=bool)}, "an entry for each of 8 rows"),
+    ],
+)
+def test_a_file_is_refused_with_and_without_answers(
+    changed: dict[str, np.ndarray], message: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "new.npz", **{**GRAPH, **changed})
+    with pytest.raises(InvalidGraphError, match=message):
+        load_questions(str(tmp_path / "new.npz"))
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"y": np.array([0, 1, -1, -1, -1, -1, -1, -1])}, {"all": 0.5}),
+        ({"y": np.zeros(8, dtype=np.int32), "test_mask": np.arange(8) > 3}, {"test": 1.0}),
+        ({"y": np.arange(8) % 2, "test_mask": np.arange(8) == 0, "val_mask": np.zeros(8)}, {"test": 1.0}),
+    ],
+)
+def test_few_answers_do(known: dict[str, np.ndarray], expected: dict[str, float], tmp_path: Path) -> None:
+    np.savez(tmp_path / "new.npz", **GRAPH, **known)
+    assert load_questions(str(tmp_path / "new.npz")).accuracies(torch.zeros(8, dtype=torch.int64)) == expected
+
+
+def test_too_few_nodes_to_be_split_are_one_split(tmp_path: Path) -> None:
+    np.savez(tmp_path / "new.npz", x=np.eye(3), edge_index=GRAPH["edge_index"][:, :2], y=np.zeros(3, dtype=np.int64))
+    questions = load_questions(str(tmp_path / "new.npz"))
+    assert questions.accuracies(torch.tensor([0, 0, 1])) == {"all": pytest.approx(2 / 3)}
+
+
+def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
+    data = Data(
+        x=torch.eye(8),
+        edge_index=torch.tensor([[0, 1], [1, 2]]),
+        y=torch.arange(8) % 2,
+        num_nodes=8,
+        name="mine",
+        club=["a"] * 8,
+    )
+    torch.save({**data.to_dict(), "edge_weight": None}, tmp_path / "graph.pt")
+    assert load_task(str(tmp_path / "graph.pt")).num_nodes == 8
+    assert load_questions(str(tmp_path / "graph.pt")).y is not None
+    torch.save({**data.to_dict(), "x": data.x.to_sparse()}, tmp_path / "sparse.pt")
+    with pytest.raises(InvalidGraphError, match=r"sparse\.pt: x must be a dense, real tensor"):
+        load_task(str(tmp_path / "sparse.pt"))
