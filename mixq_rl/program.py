@@ -32,10 +32,10 @@ def export_program(model: IntegerModel) -> ExportedProgram:
 
     The program takes a graph as users have it, of one node or more, also one never seen before: it normalises and
     quantizes the adjacency and quantizes the features as :class:`~mixq_rl.IntegerModel` does, and gives the same
-    logits, bit for bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2, edges]``) and, where
-    the network uses them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64 ``[nodes]``), which
-    are then required. Its sums and products are the operators ``torch.ops.mixq_rl``: ``import mixq_rl.kernels`` before
-    loading it.
+    logits, bit for bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2,
+    edges]``) and, where the network uses them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64
+    ``[nodes]``), which are then required. Its sums and products are the operators ``torch.ops.mixq_rl``: ``import
+    mixq_rl.kernels`` before loading it.
 
     What is wrong with a graph is found while the program runs, as a RuntimeError that names the reason: features that
     are not finite, an edge to a node that does not exist, a node with so many neighbours that a sum might pass int32.
