@@ -22,11 +22,16 @@ def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
             "evaluations": ["search/evaluations$", "search/cache_hits"],
             "evaluations per second": ["search/evaluations_per_second"],
         },
-        "bits by layer": {layer or "network": [rf"bits/{re.escape(layer)}\."] for layer in layers},
-        "kernel time by layer (ms)": {layer or "network": [rf"kernel_time/{re.escape(layer)}\."] for layer in layers},
+        "bits by layer": {layer or "network": [_of("bits", layer)] for layer in layers},
+        "kernel time by layer (ms)": {layer or "network": [_of("kernel_time", layer)] for layer in layers},
         "learning": {
             "policy entropy": ["train/policy_entropy"],
             "losses": ["train/loss", "train/policy_gradient_loss", "train/value_loss"],
             "change of the policy": ["train/approx_kl", "train/clip_fraction"],
         },
     }
+
+
+def _of(group: str, layer: str) -> str:
+    """Return the pattern of a layer's tags; of no layer: of the components that belong to the network itself."""
+    return rf"{group}/{re.escape(layer)}\." if layer else rf"{group}/[^.]*$"

@@ -10,3 +10,9 @@ def test_components_of_a_layer_share_a_chart() -> None:
     assert re.match(pattern, "bits/conv1.weight")
     assert not re.match(pattern, "bits/conv10.weight")
     assert not re.match(pattern, "bits_chosen/conv1.weight")
+
+
+def test_components_of_no_layer_have_a_chart_of_their_own() -> None:
+    (pattern,) = layout(["input", "conv1.weight"])["bits by layer"]["network"]
+    assert re.match(pattern, "bits/input")
+    assert not re.match(pattern, "bits/conv1.weight")
