@@ -20,14 +20,12 @@ class Interrupted(Exception):  # noqa: N818  the user's will, not an error
 def interruptible(stage: Stage) -> Iterator[Stage]:
     """Give a stage in which the first Ctrl-C is remembered until progress is told next: then the run ends.
 
-    A second Ctrl-C ends it at once, as usual. Outside the main thread, which alone gets signals, and where Ctrl-C is
-    ignored, as by what a script runs in the background, nothing changes.
+    A second Ctrl-C ends it at once, as usual. Outside the main thread, which alone gets signals, nothing changes.
 
     Raises:
         Interrupted: from the stage's progress, after a Ctrl-C.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield stage
         return
     asked = False
