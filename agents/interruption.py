@@ -33,7 +33,8 @@ def interruptible(stage: Stage) -> Iterator[Stage]:
     def ask(signum: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(signal.SIGINT, before)
+        # What a script runs in the background begins with Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is signal.SIG_IGN else before)
 
     @contextmanager
     def watched(what: str, unit: str) -> Iterator[Progress]:
