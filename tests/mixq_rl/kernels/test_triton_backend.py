@@ -28,7 +28,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 with pytest.MonkeyPatch.context() as patch:
     if DEVICE == "cpu":  # kernels decide when they are imported; other test modules need not be interpreted
         patch.setenv("TRITON_INTERPRET", "1")
-    from mixq_rl.kernels.triton_backend.partition import CHUNK, partition
+    from mixq_rl.kernels.partition import CHUNK, partition
 
 each_range = pytest.mark.parametrize("offered", RANGES, ids=lambda offered: f"{offered.bits}-{offered.signed}")
 interpreted = settings(deadline=None, max_examples=40)
