@@ -15,6 +15,7 @@
 //   LANES     lanes of a group: 1, 2, 4, ..., 32
 //   UNIT      bytes that rows of x can be loaded by: 1, 2, 4, 8 or 16
 //   WARPS     warps of a block
+//   BLOCKS    blocks of a multiprocessor that there must be registers for
 
 namespace {
 
@@ -295,7 +296,7 @@ __device__ __forceinline__ void write(
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32) aggregate(const Arguments a) {
+extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const Arguments a) {
     // Column by column, so that the lanes of a group read neighbouring entries.
     __shared__ long long bias[COLUMNS * LANES];
     if (a.out_bits != 0 && a.bias != nullptr) {

@@ -12,7 +12,7 @@ from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend.driver import Kernel, compile_cubin
 from mixq_rl.kernels.partition import CHUNK, NARROW, Partition, partition
 
-__all__ = ["Arguments", "Specialization", "aggregate", "kernel", "launch"]
+__all__ = ["Arguments", "Specialization", "aggregate", "compiled", "kernel", "launch"]
 
 _POINTERS = (
     *("target", "start", "stop", "hub_row", "hub_chunks", "hub_sums", "hub_arrived"),
@@ -45,9 +45,10 @@ class Specialization(NamedTuple):
     lanes: int
     unit: int
     warps: int = 8
+    blocks: int = 1
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 8) -> "Specialization":
+    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 8, blocks: int = 1) -> "Specialization":
         """Return the specialisation for these operands.
 
         Args:
@@ -55,6 +56,7 @@ class Specialization(NamedTuple):
             x: contiguous, with at least one column.
             columns: of a lane, 16 or 32.
             warps: of a block.
+            blocks: of a multiprocessor that there must be registers for.
         """
         lanes = 1
         while lanes < 32 and lanes * columns < x.columns:
@@ -63,7 +65,7 @@ class Specialization(NamedTuple):
         unit = columns * x.bits // 8
         while x.data.shape[1] % unit or x.data.data_ptr() % unit or unit > 16:
             unit //= 2
-        return cls(x.bits, x.data.dtype == torch.int8, weight, columns, lanes, unit, warps)
+        return cls(x.bits, x.data.dtype == torch.int8, weight, columns, lanes, unit, warps, blocks)
 
     def grid(self, parts: Partition, columns: int) -> tuple[int, int]:
         """Return the number of blocks for the pieces of a graph and the columns of a matrix."""
@@ -145,8 +147,17 @@ def kernel(how: Specialization, device: int) -> Kernel:
     Raises:
         CudaError: if it cannot be compiled or loaded.
     """
-    cubin = compile_cubin(source(), "aggregate.cu", defines(how), torch.cuda.get_device_capability(device))
-    return Kernel(cubin, "aggregate", device)
+    return Kernel(compiled(how, torch.cuda.get_device_capability(device)), "aggregate", device)
+
+
+@cache
+def compiled(how: Specialization, capability: tuple[int, int]) -> bytes:
+    """Return the machine code of a specialisation for a compute capability.
+
+    Raises:
+        CudaError: if it cannot be compiled.
+    """
+    return compile_cubin(source(), "aggregate.cu", defines(how), capability)
 
 
 def source() -> str:
