@@ -27,7 +27,7 @@ def source_hash() -> str:
 
 
 def use_wheels(folder: Path) -> None:
-    """Install the wheels of a folder for this program, and start it again with them; return where that was done.
+    """Install the wheels of a folder for this program alone, and start it again with them.
 
     Raises:
         SystemExit: for wheels built from other sources than those of this tree.
@@ -37,15 +37,7 @@ def use_wheels(folder: Path) -> None:
     if (folder / RECORD).read_text().strip() != source_hash():
         sys.exit(f"{folder} holds a wheel of other sources than these: run benchmarks/fetch_wheels.py again")
     target = tempfile.mkdtemp(prefix="site-")
-    options = [
-        "-q",
-        "--no-index",
-        "--no-deps",
-        "--no-compile",
-        "--no-cache-dir",
-        "--upgrade",
-        "--disable-pip-version-check",
-    ]
+    options = ["-q", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade"]
     wheels = [str(path) for path in sorted(folder.glob("*.whl"))]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, *wheels], check=True)
     paths = [target, *filter(None, [os.environ.get("PYTHONPATH")])]
