@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["SHAPES", "Shape", "power_law_graph"]
+__all__ = ["SHAPES", "Shape", "named_graph", "power_law_graph"]
 
 _EXPONENT = 2.5
 
@@ -51,3 +51,35 @@ def power_law_graph(shape: Shape, seed: int) -> tuple[Tensor, Tensor]:
     counts = np.bincount(keys // shape.nodes, minlength=shape.nodes)
     rowptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return torch.from_numpy(rowptr), torch.from_numpy((keys % shape.nodes).astype(np.int32))
+
+
+def named_graph(name: str, device: str, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return :func:`power_law_graph` of a shape by its name, on a device; it is made once a process.
+
+    Fifty million edges take a CPU ten seconds to sort: a GPU draws its own graph, by the same rule.
+    """
+    key = (name, device, seed)
+    if key not in _made:
+        make = power_law_graph if device == "cpu" else _drawn_on_gpu
+        _made[key] = make(SHAPES[name], seed)
+    return _made[key]
+
+
+_made: dict[tuple[str, str, int], tuple[Tensor, Tensor]] = {}
+
+
+def _drawn_on_gpu(shape: Shape, seed: int, device: str = "cuda") -> tuple[Tensor, Tensor]:
+    draw = torch.Generator(device).manual_seed(seed)
+    options = {"dtype": torch.float64, "device": device, "generator": draw}
+    weights = (1 - torch.rand(shape.nodes, **options)) ** (-1 / (_EXPONENT - 1))
+    for _ in range(20):
+        weights = weights.clamp(max=shape.hub / (shape.entries - shape.nodes) * float(weights.sum()))
+    edges = (weights / weights.sum()).cumsum(0)
+    source, target = (
+        torch.searchsorted(edges, torch.rand(shape.entries - shape.nodes, **options)).clamp(max=shape.nodes - 1)
+        for _ in range(2)
+    )
+    loops = torch.arange(shape.nodes, device=device)
+    keys = torch.cat([source * shape.nodes + target, loops * shape.nodes + loops]).sort().values
+    rowptr = torch.searchsorted(keys, torch.arange(shape.nodes + 1, device=device) * shape.nodes, out_int32=True)
+    return rowptr, (keys % shape.nodes).to(torch.int32)

@@ -11,36 +11,27 @@ done with them). "Sums" are written as int32, "fused" are requantized to as many
 
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import torch_geometric
 import typer
+from contestants import BITS, OWN, Contestant, float_aggregates, integer_aggregates, integer_linears, random_rows
 from graphs import SHAPES, power_law_graph
 from inference import measure_inference
 from measuring import circumstances, interleaved
-from native import float_aggregate, gather
+from native import gather
 from speed_figure import draw
 from torch import Tensor
 
-from mixq_rl import kernels
 from mixq_rl.nn.bounds import check_aggregate
-from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from mixq_rl.quantization import IntegerRange
 from mixq_rl.sparse import CSR
 
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parent.parent / "docs" / "kernels.png"
-BITS = (8, 4, 2, 1)
 WIDTHS = {"cora": (128,), "pubmed": (128,), "arxiv": (100, 128, 256), "products": (100, 128, 256)}
 PRODUCTS = ((2708, 1433, 128), (19717, 500, 128))
-# Message passing by scatter holds a float for every edge and feature.
-SCATTER_LIMIT = 4 * 2**30
-OWN = "float32, our scheduling"
-SEEN = 1000  # rows that are compared
-
-Contestant = Callable[[], object]
 
 
 def main(
@@ -73,24 +64,14 @@ def _aggregate(rowptr: Tensor, col: Tensor, width: int, seconds: float) -> dict[
     nodes, edges, device = rowptr.numel() - 1, col.numel(), rowptr.device
     check_aggregate("benchmark", CSR(rowptr, col, nodes), IntegerRange(8, False), 0, IntegerRange(8, True), 0)
     x, weight = torch.randn(nodes, width, device=device), torch.rand(edges, device=device)
-    contestants = _float_aggregates(rowptr, col, weight, x)
-    users = [name for name in contestants if name != OWN]
-    out = torch.empty(nodes, width, dtype=torch.int32, device=device)
-    alpha = torch.randint(0, 256, (edges,), dtype=torch.uint8, device=device)
-    row = FixedPoint.nearest(torch.rand(nodes, 1, device=device), 30)
-    for bits in BITS:
-        packed = _random_rows(nodes, width, IntegerRange(bits, True), device)
-        bias = torch.zeros(width, dtype=torch.float64, device=device)
-        scale = torch.tensor(1e-3, dtype=torch.float64, device=device)
-        result = Requantization.from_scales(scale, bias, row.exponent, IntegerRange(bits, False), 0)
-        contestants |= {
-            f"sums {bits}": lambda x=packed: kernels.aggregate(rowptr, col, alpha, x, out=out),
-            f"fused {bits}": lambda x=packed, result=result: kernels.aggregate_requantize(
-                rowptr, col, alpha, x, result, row=row
-            ),
-        }
-        if device.type == "cpu":
-            contestants[f"ceiling {bits}"] = lambda x=packed: gather(col, x.data)
+    contestants, _ = float_aggregates(rowptr, col, weight, x)
+    contestants = {f"float32, {OWN}" if name == OWN else name: call for name, call in contestants.items()}
+    users = [name for name in contestants if OWN not in name]
+    contestants |= integer_aggregates(rowptr, col, width)
+    if device.type == "cpu":
+        for bits in BITS:
+            rows = random_rows(nodes, width, IntegerRange(bits, True), device).data
+            contestants[f"ceiling {bits}"] = lambda rows=rows: gather(col, rows)
     times = interleaved(contestants, seconds, device.type)
     best = min(users, key=times.__getitem__)
     return {
@@ -106,49 +87,12 @@ def _aggregate(rowptr: Tensor, col: Tensor, width: int, seconds: float) -> dict[
     }
 
 
-def _float_aggregates(rowptr: Tensor, col: Tensor, weight: Tensor, x: Tensor) -> dict[str, Contestant]:
-    nodes = rowptr.numel() - 1
-    matrix = torch.sparse_csr_tensor(rowptr, col, weight, (nodes, nodes), check_invariants=False)
-    row = torch.repeat_interleave(torch.arange(nodes, device=col.device), rowptr.diff())
-    indices = torch.stack([row, col.long()])
-    edge_index = torch_geometric.EdgeIndex(indices, sparse_size=(nodes, nodes), sort_order="row").fill_cache_()
-    sparse_out = torch.empty_like(x)
-    contestants: dict[str, Contestant] = {
-        "torch.mm CSR": lambda: torch.mm(matrix, x, out=sparse_out),
-        "EdgeIndex": lambda: edge_index.matmul(x, input_value=weight),
-    }
-    if col.numel() * x.shape[1] * 4 < SCATTER_LIMIT:
-        convolution = torch_geometric.nn.SimpleConv(aggr="sum")
-        flipped = indices.flip(0)
-        contestants["PyG scatter"] = lambda: convolution(x, flipped, weight)
-    if x.device.type == "cpu":
-        own_out = torch.empty_like(x)
-        contestants[OWN] = lambda: float_aggregate(rowptr, col, weight, x, own_out)
-    for name, contestant in contestants.items():
-        result = contestant()
-        seen = (own_out if result is None else result)[:SEEN]
-        expected = torch.mm(matrix, x)[:SEEN]
-        torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-3, msg=f"{name} computes something else")
-    return contestants
-
-
 def _linear(rows: int, inputs: int, outputs: int, seconds: float, device: str) -> dict[str, Any]:
     x, weight = torch.randn(rows, inputs, device=device), torch.randn(inputs, outputs, device=device)
     float_out = torch.empty(rows, outputs, device=device)
     out = torch.empty(rows, outputs, dtype=torch.int32, device=device)
     contestants: dict[str, Contestant] = {"torch.mm": lambda: torch.mm(x, weight, out=float_out)}
-    row = FixedPoint.nearest(torch.rand(rows, 1, device=device), 26)
-    for bits in BITS:
-        left = _random_rows(rows, inputs, IntegerRange(bits, False), x.device)
-        right = _random_rows(inputs, outputs, IntegerRange(bits, True), x.device)
-        scale = 1e-4 * (1 + torch.rand(outputs, dtype=torch.float64, device=device))
-        result = Requantization.from_scales(scale, None, row.exponent, IntegerRange(bits, True), 0)
-        contestants |= {
-            f"sums {bits}": lambda x=left, weight=right: kernels.linear(x, weight, out=out),
-            f"fused {bits}": lambda x=left, weight=right, result=result: kernels.linear_requantize(
-                x, weight, result, row=row
-            ),
-        }
+    contestants |= integer_linears(rows, inputs, outputs, device)
     signed, right = (torch.randint(-128, 128, tensor.shape, device=device).to(torch.int8) for tensor in (x, weight))
     contestants["torch._int_mm"] = lambda: torch._int_mm(signed, right, out=out)
     times = interleaved(contestants, seconds, device)
@@ -156,11 +100,6 @@ def _linear(rows: int, inputs: int, outputs: int, seconds: float, device: str) -
         "milliseconds": {name: 1e3 * value for name, value in times.items()},
         "ratio": {name: times["torch.mm"] / value for name, value in times.items()},
     }
-
-
-def _random_rows(rows: int, columns: int, offered: IntegerRange, device: torch.device) -> PackedRows:
-    data = torch.randint(0, 256, (rows, offered.row_bytes(columns)), dtype=torch.uint8, device=device)
-    return PackedRows(data.view(offered.storage_dtype), columns, offered)
 
 
 def _print_aggregate(entry: dict[str, Any]) -> None:

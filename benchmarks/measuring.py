@@ -3,6 +3,7 @@
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["circumstances", "interleaved"]
+__all__ = ["captured", "circumstances", "interleaved", "replayed"]
 
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "numpy")
+_SLEEP = 4_000_000  # cycles: two milliseconds
 
 
 def interleaved(
@@ -44,6 +46,69 @@ def interleaved(
     return {name: statistics.median(measured) for name, measured in times.items()}
 
 
+def replayed(
+    contestants: Mapping[str, Callable[[], object]], seconds: float, device: str, calls: int = 1, least: int = 5
+) -> dict[str, float]:
+    """Return the median seconds of a call of each contestant, as the GPU's own clock has it.
+
+    Each is captured in a CUDA graph of ``calls`` calls, or called from Python where it cannot be captured. They take
+    turns in a new order each round; the GPU sleeps at first, so that launches wait for it and not it for them. With
+    one call a turn, operands that do not fit into the L2 cache with those of the others come from memory; with
+    several, small ones stay there. A CPU measures by :func:`interleaved`.
+    """
+    if device == "cpu":
+        return interleaved(contestants, seconds, least=1)
+    turns = {
+        name: captured(contestant, calls) or _repeated(contestant, calls) for name, contestant in contestants.items()
+    }
+    draw, order = random.Random(0), list(turns.items())
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    started, rounds = time.perf_counter(), 0
+    while rounds < least or (time.perf_counter() - started < seconds and rounds < 200):
+        draw.shuffle(order)
+        torch.cuda._sleep(_SLEEP)
+        events = {}
+        for name, turn in order:
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            turn()
+            end.record()
+            events[name] = begin, end
+        torch.cuda.synchronize()
+        for name, (begin, end) in events.items():
+            times[name].append(begin.elapsed_time(end) / 1e3 / calls)
+        rounds += 1
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def captured(contestant: Callable[[], object], calls: int = 1) -> Callable[[], object] | None:
+    """Return the replay of a CUDA graph of so many calls; None for what cannot be captured."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        contestant()
+        contestant()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            for _ in range(calls):
+                contestant()
+    except (RuntimeError, ValueError):
+        torch.cuda.synchronize()
+        return None
+    return graph.replay
+
+
+def _repeated(contestant: Callable[[], object], calls: int) -> Callable[[], object]:
+    def turn() -> None:
+        for _ in range(calls):
+            contestant()
+
+    return turn
+
+
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
@@ -51,13 +116,31 @@ def _wait(device: str) -> None:
 
 def circumstances(program: str, device: str = "cpu") -> dict[str, Any]:
     """Return what is needed to judge and to repeat a measurement."""
-    return {
+    gpu = _gpu() if device == "cuda" else {}
+    return gpu | {
         "command": " ".join(["python", f"benchmarks/{program}", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "packages": {package: version(package) for package in _PACKAGES},
         "python": platform.python_version(),
         "processor": torch.cuda.get_device_name() if device == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
+    }
+
+
+def _gpu() -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(0)
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split("\n")[0]
+    except (OSError, subprocess.CalledProcessError):
+        driver = "unknown"
+    return {
+        "memory_gigabytes": round(properties.total_memory / 1e9, 1),
+        "l2_megabytes": round(properties.L2_cache_size / 1e6, 1),
+        "multiprocessors": properties.multi_processor_count,
+        "driver": driver,
+        "triton": version("triton"),
+        "cuda": torch.version.cuda,
     }
 
 
