@@ -1,4 +1,4 @@
-"""Which variants of the GPU's kernels are fastest: sizes of blocks, columns of a lane, degrees at which rows are shared.
+"""Which variants of the GPU's kernels are fastest: blocks, columns of a lane, degrees at which rows are shared.
 
     python benchmarks/tune_gpu.py --output results
 
@@ -16,10 +16,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from graphs import SHAPES, power_law_graph
+from float_aggregate import float_aggregate
+from graphs import named_graph
 from measuring import circumstances
 from torch import Tensor
 
+from mixq_rl import kernels
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.triton_backend.linear import Tile, linear
@@ -44,7 +46,7 @@ def main(
         (output / "tune-gpu.json").write_text(json.dumps(document, indent=1) + "\n")
 
     for name in shape:
-        rowptr, col = (tensor.cuda() for tensor in power_law_graph(SHAPES[name], seed=0))
+        rowptr, col = named_graph(name, "cuda")
         for columns in width:
             document["aggregate"] += _aggregates(name, rowptr, col, columns)
             keep()
@@ -78,6 +80,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
                         how, graph, x, result, out, narrow=narrow, chunk=chunk
                     )
                 )
+    variants |= _references(rowptr, col, columns)
     device = torch.cuda.current_device()
     with ThreadPoolExecutor() as pool:  # NVRTC compiles beside Python
         capability = torch.cuda.get_device_capability()
@@ -86,12 +89,33 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
         launch.kernel(how, device)
     times = _times(variants)
     best: dict[tuple[Any, ...], tuple[float, Any]] = {}
+    for bits in BITS:  # the same operation by Triton
+        x = _random(nodes, columns, IntegerRange(bits, True))
+        with kernels.using("triton"):
+            for _ in range(2):
+                kernels.aggregate(rowptr, col, weight, x)
+            times |= _times({(bits, "triton sums"): lambda x=x: kernels.aggregate(rowptr, col, weight, x)})
     for (bits, kind, *rest), value in times.items():
         best[bits, kind] = min(best.get((bits, kind), (float("inf"), None)), (value, rest))
     for (bits, kind), (value, rest) in best.items():
-        usual = times[bits, kind, 16, 8, 1, 64, 512]
-        print(f"{name} {columns} {bits} bits {kind}: {value:.1f} us by {rest}; usual {usual:.1f}", flush=True)
+        usual = times.get((bits, kind, *BLOCKS[0], 64, 512), float("nan"))
+        print(f"{name} {columns} {bits} {kind}: {value:.1f} us by {rest}; usual {usual:.1f}", flush=True)
     return [{"graph": name, "width": columns, "variant": list(key), "us": value} for key, value in times.items()]
+
+
+def _references(rowptr: Tensor, col: Tensor, columns: int) -> dict[tuple[Any, ...], Callable[[], object]]:
+    nodes = rowptr.numel() - 1
+    found: dict[tuple[Any, ...], Callable[[], object]] = {}
+    for dtype in (torch.float32, torch.float16):
+        x = torch.randn(nodes, columns, device="cuda", dtype=dtype)
+        weight = torch.rand(col.numel(), device="cuda", dtype=dtype)
+        matrix = torch.sparse_csr_tensor(rowptr, col, weight, (nodes, nodes), check_invariants=False)
+        out, own = torch.empty_like(x), torch.empty_like(x)
+        found["cuSPARSE", str(dtype)] = lambda matrix=matrix, x=x, out=out: torch.mm(matrix, x, out=out)
+        found["own", str(dtype)] = lambda weight=weight, x=x, own=own: float_aggregate(rowptr, col, weight, x, own)
+        difference = (float_aggregate(rowptr, col, weight, x) - torch.mm(matrix, x)).abs().max()
+        print(f"{dtype}: own scheduling and cuSPARSE differ by {float(difference):.3g} at most", flush=True)
+    return found
 
 
 def _linears(rows: int, inputs: int, outputs: int) -> list[dict[str, Any]]:
@@ -103,7 +127,9 @@ def _linears(rows: int, inputs: int, outputs: int) -> list[dict[str, Any]]:
         scale = 1e-4 * (1 + torch.rand(outputs, dtype=torch.float64, device="cuda"))
         offered = IntegerRange(bits, True)
         rescale = Rescale.of(Requantization.from_scales(scale, None, 26, offered, 0), row)
-        out = torch.empty(rows, offered.row_bytes(outputs), dtype=torch.uint8, device="cuda").view(offered.storage_dtype)
+        out = torch.empty(rows, offered.row_bytes(outputs), dtype=torch.uint8, device="cuda").view(
+            offered.storage_dtype
+        )
         for tile in (Tile(128, 128, 64, 8), Tile(64, 128, 64, 4), Tile(32, 128, 64, 4), Tile(32, 64, 128, 4)):
             variants[bits, *tile] = lambda x=x, weight=weight, rescale=rescale, out=out, tile=tile: linear(
                 x, weight, rescale, out, tile

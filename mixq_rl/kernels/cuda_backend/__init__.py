@@ -1,7 +1,7 @@
 """The integer operations on NVIDIA GPUs: sums over neighbours in CUDA C++, products in Triton.
 
-A :class:`mixq_rl.kernels.library.Backend`. NVRTC, which torch's CUDA builds bring, compiles the CUDA C++ when it is first
-used. Where it cannot, and for edge weights with a zero point, Triton's kernel sums.
+A :class:`mixq_rl.kernels.library.Backend`. NVRTC, which torch's CUDA builds bring, compiles the CUDA C++ when it is
+first used. Where it cannot, and for edge weights with a zero point, Triton's kernel sums.
 """
 
 import warnings

@@ -45,10 +45,10 @@ class Specialization(NamedTuple):
     lanes: int
     unit: int
     warps: int = 8
-    blocks: int = 1
+    blocks: int = 3
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 8, blocks: int = 1) -> "Specialization":
+    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 8, blocks: int = 3) -> "Specialization":
         """Return the specialisation for these operands.
 
         Args:

@@ -9,8 +9,8 @@ from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dens
 
 pytest.importorskip("triton")
 
-from mixq_rl.kernels.cuda_backend import launch  # noqa: E402  needs Triton
-from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel  # noqa: E402
+from mixq_rl.kernels.cuda_backend import launch
+from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SEVERAL = (3, 9, 0, 17, 40, 1, 4, 8, 5, 33, 2, 100)
