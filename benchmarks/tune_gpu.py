@@ -28,9 +28,13 @@ from mixq_rl.kernels.triton_backend.linear import Tile, linear
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 
 BITS = (8, 4, 2, 1)
-THRESHOLDS = ((16, 256), (32, 512), (64, 512), (128, 512), (64, 2048))
-BLOCKS = ((16, 8, 1), (16, 8, 3), (16, 8, 4), (16, 4, 8), (32, 8, 1), (32, 8, 3))
+THRESHOLDS = ((64, 512), (128, 512), (128, 2048), (256, 2048))
+BLOCKS = ((16, 4, 6), (16, 4, 8), (16, 4, 7), (16, 4, 5), (16, 8, 3), (32, 4, 6))
 PRODUCTS = ((2708, 1433, 128), (169_343, 128, 256), (169_343, 256, 40))
+TILES = (
+    *(Tile(64, 128, 64, 4), Tile(32, 128, 64, 4), Tile(64, 64, 64, 4), Tile(128, 64, 64, 4), Tile(32, 64, 64, 4)),
+    *(Tile(64, 64, 32, 4), Tile(128, 128, 64, 8), Tile(64, 128, 32, 8)),
+)
 REPEATS = 12
 
 
@@ -70,7 +74,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
         fused = torch.empty(nodes, rescale.range.row_bytes(columns), dtype=torch.uint8, device="cuda")
         sums = torch.empty(nodes, columns, dtype=torch.int32, device="cuda")
         for place, (blocks, (narrow, chunk)) in enumerate(itertools.product(BLOCKS, THRESHOLDS)):
-            if place % len(THRESHOLDS) != 2 and place >= len(THRESHOLDS):
+            if place % len(THRESHOLDS) != 1 and place >= len(THRESHOLDS):
                 continue  # thresholds are varied for the first kind of block alone
             how = launch.Specialization.of(graph, x, *blocks)
             wanted.add(how)
@@ -98,7 +102,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
     for (bits, kind, *rest), value in times.items():
         best[bits, kind] = min(best.get((bits, kind), (float("inf"), None)), (value, rest))
     for (bits, kind), (value, rest) in best.items():
-        usual = times.get((bits, kind, *BLOCKS[0], 64, 512), float("nan"))
+        usual = times.get((bits, kind, *BLOCKS[0], 128, 512), float("nan"))
         print(f"{name} {columns} {bits} {kind}: {value:.1f} us by {rest}; usual {usual:.1f}", flush=True)
     return [{"graph": name, "width": columns, "variant": list(key), "us": value} for key, value in times.items()]
 
@@ -130,7 +134,7 @@ def _linears(rows: int, inputs: int, outputs: int) -> list[dict[str, Any]]:
         out = torch.empty(rows, offered.row_bytes(outputs), dtype=torch.uint8, device="cuda").view(
             offered.storage_dtype
         )
-        for tile in (Tile(128, 128, 64, 8), Tile(64, 128, 64, 4), Tile(32, 128, 64, 4), Tile(32, 64, 128, 4)):
+        for tile in TILES:
             variants[bits, *tile] = lambda x=x, weight=weight, rescale=rescale, out=out, tile=tile: linear(
                 x, weight, rescale, out, tile
             )

@@ -9,15 +9,20 @@ import warnings
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels import triton_backend
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import CudaError
-from mixq_rl.kernels.triton_backend import linear
 
 __all__ = ["aggregate", "linear"]
 
 _unavailable: set[str] = set()
+
+
+def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+    """See :class:`mixq_rl.kernels.library.Backend`."""
+    from mixq_rl.kernels import triton_backend
+
+    triton_backend.linear(x, weight, rescale, out)
 
 
 def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
@@ -35,4 +40,6 @@ def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> 
             )
         else:
             return
+    from mixq_rl.kernels import triton_backend
+
     triton_backend.aggregate(graph, x, rescale, out)

@@ -253,15 +253,15 @@ __device__ __forceinline__ int rounded(const Arguments& a, int sum, long long sc
 }
 
 __device__ __forceinline__ void write(
-    const Arguments& a, const int (&sums)[COLUMNS], int row, int first, int lane, const long long* bias) {
+    const Arguments& a, const int (&sums)[COLUMNS], int row, int row_scale, int first, int lane,
+    const long long* bias) {
     if (a.out_bits == 0) {
         store_sums(a, sums, row, first);
         return;
     }
     const bool biased = a.bias != nullptr;
-    const long long row_scale = a.row == nullptr ? 0 : __ldg(a.row + row);
     const auto with_row = [&](long long scale) {
-        return a.row == nullptr ? scale : row_scale * scale >> a.row_shift;
+        return a.row == nullptr ? scale : static_cast<long long>(row_scale) * scale >> a.row_shift;
     };
     const long long scale = with_row(__ldg(a.multiplier));
     unsigned codes[COLUMNS];
@@ -294,6 +294,21 @@ __device__ __forceinline__ void write(
     if (a.out_bits == 1) store_packed<1>(a, codes, row, first);
 }
 
+// A warp's share of the work: a chunk of a hub, a row for all of its groups, or a row for each.
+struct Piece {
+    int start = 0, stop = 0, target = 0;
+    bool live = false;
+
+    __device__ __forceinline__ void load(const Arguments& a, int item, int group) {
+        const int of_warps = a.chunks + a.shared;
+        const int piece = item < of_warps ? item : of_warps + (item - of_warps) * GROUPS + group;
+        live = piece < of_warps + a.rows;
+        start = live ? __ldg(a.start + piece) : 0;
+        stop = live ? __ldg(a.stop + piece) : 0;
+        target = live ? __ldg(a.target + piece) : 0;
+    }
+};
+
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const Arguments a) {
@@ -307,15 +322,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
         __syncthreads();
     }
 
-    const int warp = blockIdx.x * WARPS + threadIdx.x / 32;
     const int lane = threadIdx.x % LANES, group = threadIdx.x % 32 / LANES;
-    const bool is_chunk = warp < a.chunks, is_shared = warp < a.chunks + a.shared;
-    const int piece = is_shared ? warp : a.chunks + a.shared + (warp - a.chunks - a.shared) * GROUPS + group;
-    const bool live = piece < a.chunks + a.shared + a.rows;
-    const int start = live ? __ldg(a.start + piece) : 0, stop = live ? __ldg(a.stop + piece) : 0;
-    // A warp's first piece is its longest.
-    const int longest = __shfl_sync(ALL, stop - start, 0);
-
     const int first = (blockIdx.y * LANES + lane) * COLUMNS;
     int place[UNITS];
 #pragma unroll
@@ -324,70 +331,91 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
         place[unit] = byte < a.row_bytes ? byte : 0;  // what lies behind the row is not written
     }
 
-    int sums[COLUMNS];
-#pragma unroll
-    for (int column = 0; column < COLUMNS; ++column) sums[column] = 0;
-    int total = 0;
-    const int stride = is_shared ? EDGES * GROUPS : EDGES;
-    int at = start + (is_shared ? group * EDGES : 0);
+    // Warps go on from item to item; what the next one needs is on its way while this one is summed.
+    const int of_warps = a.chunks + a.shared, items = of_warps + (a.rows + GROUPS - 1) / GROUPS;
+    int item = blockIdx.x * WARPS + threadIdx.x / 32;
+    Piece piece;
+    piece.load(a, item, group);
     Edges edges;
-    edges.load(a, at, stop, lane);
-    for (int done = 0; done < longest; done += stride) {
-        unsigned weights[2];
-        edges.pack(lane, weights);
-        const bool more = is_shared || longest - done > 4;
-        unsigned gathered[2][4][WORDS];
+    edges.load(a, piece.start + (item < of_warps ? group * EDGES : 0), piece.stop, lane);
+    for (; item < items; item += gridDim.x * WARPS) {
+        const bool is_chunk = item < a.chunks, is_shared = item < of_warps;
+        const int stride = is_shared ? EDGES * GROUPS : EDGES;
+        const int longest = __shfl_sync(ALL, piece.stop - piece.start, 0);  // a warp's first piece is its longest
+        const int next_item = item + gridDim.x * WARPS;
+        Piece next;
+        next.load(a, next_item, group);
+        int row_scale = 0;
+        if (a.out_bits != 0 && a.row != nullptr && !is_chunk) row_scale = __ldg(a.row + piece.target);
+
+        int sums[COLUMNS];
 #pragma unroll
-        for (int edge = 0; edge < 4; ++edge) {
-            const unsigned neighbour = edges.neighbour(edge);
-            load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[0][edge]);
-        }
-        if (more) {
+        for (int column = 0; column < COLUMNS; ++column) sums[column] = 0;
+        int total = 0;
+        int at = piece.start + (is_shared ? group * EDGES : 0);
+        for (int done = 0; done < longest; done += stride) {
+            unsigned weights[2];
+            edges.pack(lane, weights);
+            const bool more = is_shared || longest - done > 4;
+            unsigned gathered[2][4][WORDS];
 #pragma unroll
             for (int edge = 0; edge < 4; ++edge) {
-                const unsigned neighbour = edges.neighbour(4 + edge);
-                load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[1][edge]);
+                const unsigned neighbour = edges.neighbour(edge);
+                load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[0][edge]);
+            }
+            if (more) {
+#pragma unroll
+                for (int edge = 0; edge < 4; ++edge) {
+                    const unsigned neighbour = edges.neighbour(4 + edge);
+                    load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[1][edge]);
+                }
+            }
+            at += stride;
+            if (done + stride < longest) edges.load(a, at, piece.stop, lane);
+            accumulate(gathered[0], weights[0], sums);
+            if (more) accumulate(gathered[1], weights[1], sums);
+            total = dot(0x01010101u, weights[0], dot(0x01010101u, weights[1], total));
+        }
+        edges.load(a, next.start + (next_item < of_warps ? group * EDGES : 0), next.stop, lane);
+
+        if (is_shared) {
+#pragma unroll
+            for (int distance = LANES; distance < 32; distance *= 2) {
+#pragma unroll
+                for (int column = 0; column < COLUMNS; ++column)
+                    sums[column] += __shfl_xor_sync(ALL, sums[column], distance);
+                total += __shfl_xor_sync(ALL, total, distance);
             }
         }
-        at += stride;
-        edges.load(a, at, stop, lane);
-        accumulate(gathered[0], weights[0], sums);
-        if (more) accumulate(gathered[1], weights[1], sums);
-        total = dot(0x01010101u, weights[0], dot(0x01010101u, weights[1], total));
-    }
+#pragma unroll
+        for (int column = 0; column < COLUMNS; ++column)
+            sums[column] = a.step * (sums[column] >> (column % CODES * X_BITS)) + a.offset * total;
 
-    if (is_shared) {
+        bool writes = piece.live && first < a.columns && (!is_shared || group == 0);
+        int row = piece.target;
+        if (is_chunk) {
+            const int hub = row;
+            int* hub_sums = a.hub_sums + static_cast<long long>(hub) * a.columns;
+            if (writes)
+                for (int column = 0; column < COLUMNS; ++column)
+                    if (first + column < a.columns) atomicAdd(hub_sums + first + column, sums[column]);
+            __threadfence();
+            __syncwarp();
+            int arrived = 0;
+            if (threadIdx.x % 32 == 0) arrived = atomicAdd(a.hub_arrived + hub * gridDim.y + blockIdx.y, 1);
+            const bool last = __shfl_sync(ALL, arrived, 0) == __ldg(a.hub_chunks + hub) - 1;
+            writes = writes && last;
+            if (last) {
+                __threadfence();
+                if (writes)
 #pragma unroll
-        for (int distance = LANES; distance < 32; distance *= 2) {
-#pragma unroll
-            for (int column = 0; column < COLUMNS; ++column)
-                sums[column] += __shfl_xor_sync(ALL, sums[column], distance);
-            total += __shfl_xor_sync(ALL, total, distance);
+                    for (int column = 0; column < COLUMNS; ++column)
+                        sums[column] = first + column < a.columns ? __ldcg(hub_sums + first + column) : 0;
+                row = __ldg(a.hub_row + hub);
+                if (a.out_bits != 0 && a.row != nullptr) row_scale = __ldg(a.row + row);
+            }
         }
+        if (writes) write(a, sums, row, row_scale, first, lane, bias);
+        piece = next;
     }
-#pragma unroll
-    for (int column = 0; column < COLUMNS; ++column)
-        sums[column] = a.step * (sums[column] >> (column % CODES * X_BITS)) + a.offset * total;
-
-    const bool writes = live && first < a.columns && (!is_shared || group == 0);
-    int row = live ? __ldg(a.target + piece) : 0;
-    if (is_chunk) {
-        const int hub = row;
-        int* hub_sums = a.hub_sums + static_cast<long long>(hub) * a.columns;
-        if (writes)
-            for (int column = 0; column < COLUMNS; ++column)
-                if (first + column < a.columns) atomicAdd(hub_sums + first + column, sums[column]);
-        __threadfence();
-        __syncwarp();
-        int arrived = 0;
-        if (threadIdx.x % 32 == 0) arrived = atomicAdd(a.hub_arrived + hub * gridDim.y + blockIdx.y, 1);
-        if (__shfl_sync(ALL, arrived, 0) != __ldg(a.hub_chunks + hub) - 1) return;
-        __threadfence();
-        if (writes)
-#pragma unroll
-            for (int column = 0; column < COLUMNS; ++column)
-                sums[column] = first + column < a.columns ? __ldcg(hub_sums + first + column) : 0;
-        row = __ldg(a.hub_row + hub);
-    }
-    if (writes) write(a, sums, row, first, lane, bias);
 }

@@ -44,11 +44,11 @@ class Specialization(NamedTuple):
     columns: int
     lanes: int
     unit: int
-    warps: int = 8
-    blocks: int = 3
+    warps: int = 4
+    blocks: int = 6
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 8, blocks: int = 3) -> "Specialization":
+    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 4, blocks: int = 6) -> "Specialization":
         """Return the specialisation for these operands.
 
         Args:
@@ -67,17 +67,19 @@ class Specialization(NamedTuple):
             unit //= 2
         return cls(x.bits, x.data.dtype == torch.int8, weight, columns, lanes, unit, warps, blocks)
 
-    def grid(self, parts: Partition, columns: int) -> tuple[int, int]:
-        """Return the number of blocks for the pieces of a graph and the columns of a matrix."""
+    def grid(self, parts: Partition, columns: int, multiprocessors: int) -> tuple[int, int]:
+        """Return the number of blocks: as many as run at a time, or as there is work for."""
         of_warps = parts.num_chunks + parts.num_wide
         narrow = parts.pieces.number - of_warps
         warps = of_warps + -(-narrow // (32 // self.lanes))
-        return -(-warps // self.warps), -(-columns // (self.lanes * self.columns))
+        of_columns = -(-columns // (self.lanes * self.columns))
+        at_a_time = -(-multiprocessors * self.blocks // of_columns)
+        return min(-(-warps // self.warps), at_a_time), of_columns
 
 
 def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`. The weights' zero point is 0."""
-    if out.numel():
+    if out.numel():  # rows without columns cannot be specialised for
         launch(Specialization.of(graph, x), graph, x, rescale, out)
 
 
@@ -92,8 +94,11 @@ def launch(
     chunk: int = CHUNK,
 ) -> None:
     """Execute one specialisation; ``narrow`` and ``chunk`` are those of the partition."""
+    if not out.numel():
+        return
+    device = out.get_device()
     parts = partition(graph.rowptr, narrow, chunk)
-    grid = how.grid(parts, x.columns)
+    grid = how.grid(parts, x.columns, multiprocessors(device))
     arguments = _arguments(graph, x, rescale, out, parts)
     hubs = parts.hubs.numel()
     if hubs:
@@ -105,7 +110,6 @@ def launch(
     aligned = 16 if rescale is None else how.columns * rescale.range.storage_bits // 8
     whole = out.shape[1] * out.element_size() % aligned == 0
     arguments.out_aligned = whole and out.data_ptr() % min(aligned, 16) == 0
-    device = out.get_device()
     stream = torch.cuda.current_stream(device).cuda_stream if out.is_cuda else 0
     kernel(how, device).launch(grid, 32 * how.warps, arguments, stream)
 
@@ -138,6 +142,12 @@ def _arguments(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor, pa
         arguments.lowest, arguments.highest = offered.minimum, offered.maximum
         arguments.out_bits, arguments.is_sign = offered.storage_bits, offered.is_sign
     return arguments
+
+
+@cache
+def multiprocessors(device: int) -> int:
+    """Return how many multiprocessors a device has."""
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 @cache

@@ -4,13 +4,10 @@ import pytest
 import torch
 
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
-from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
-from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
-
-pytest.importorskip("triton")
-
 from mixq_rl.kernels.cuda_backend import launch
+from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
+from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SEVERAL = (3, 9, 0, 17, 40, 1, 4, 8, 5, 33, 2, 100)
@@ -23,6 +20,7 @@ def somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     if COMPILER is None:
         pytest.skip("no GPU, and no g++ to emulate one")
     monkeypatch.setattr(launch, "kernel", emulated_kernel)
+    monkeypatch.setattr(launch, "multiprocessors", lambda device: 1)
 
 
 def moved(value: torch.Tensor | None) -> torch.Tensor | None:
