@@ -197,6 +197,10 @@ __device__ __forceinline__ void store_packed(const Arguments& a, const unsigned 
 #pragma unroll
         for (int place = 0; place < PER_WORD; ++place)
             if (word * PER_WORD + place < COLUMNS) words[word] |= codes[word * PER_WORD + place] << (place * BITS);
+        if (BITS == 8) {  // bytes hold the integers themselves
+            const unsigned lowest = (a.lowest & 255) * 0x01010101u;
+            words[word] = ((words[word] & 0x7f7f7f7fu) + (lowest & 0x7f7f7f7fu)) ^ ((words[word] ^ lowest) & 0x80808080u);
+        }
     }
     const long long begin = static_cast<long long>(first) * BITS / 8;
     unsigned char* to = static_cast<unsigned char*>(a.out) + row * a.out_row_bytes + begin;
@@ -233,60 +237,59 @@ __device__ __forceinline__ void store_sums(const Arguments& a, const int (&sums)
         if (first + column < a.columns) to[column] = sums[column];
 }
 
-// Rounds (sum * scale + bias) / 2^shift half to even, for a scale below 2^31 and a shift of at least 32.
-__device__ __forceinline__ int rounded_fast(const Arguments& a, int sum, int scale, long long bias) {
-    long long value = static_cast<long long>(sum) * scale + bias;
-    const int shift = a.shift - 32;
-    if (a.is_sign) return value >= 0 ? 1 : -1;
-    const unsigned odd = static_cast<unsigned>(value >> 32) >> shift & 1;
-    value += (1ll << (a.shift - 1)) - 1 + odd;
-    const int result = (static_cast<int>(value >> 32) >> shift) + a.zero_point;
-    return min(max(result, a.lowest), a.highest);
+// What is added to a product with the bias: half a step, so that the shift rounds, and what makes the result a code.
+__device__ __forceinline__ long long rounding(const Arguments& a) {
+    if (a.is_sign) return 0;
+    return (1ll << (a.shift - 1)) + (static_cast<long long>(a.zero_point - a.lowest) << a.shift);
 }
 
-__device__ __forceinline__ int rounded(const Arguments& a, int sum, long long scale, long long bias) {
-    long long value = sum * scale + bias;
-    if (a.is_sign) return value >= 0 ? 1 : -1;
-    value += (1ll << (a.shift - 1)) - 1 + (value >> a.shift & 1);
-    const long long result = (value >> a.shift) + a.zero_point;
-    return static_cast<int>(min(max(result, static_cast<long long>(a.lowest)), static_cast<long long>(a.highest)));
+// The code 0, 1, 2, ... of a product with bias and rounding, half to even.
+__device__ __forceinline__ unsigned exact_code(const Arguments& a, long long product) {
+    if (a.is_sign) return product >= 0;
+    long long code = product >> a.shift;
+    const bool tie = (product & ((1ll << a.shift) - 1)) == 0;
+    if (tie && ((code - a.zero_point + a.lowest) & 1)) --code;
+    return static_cast<unsigned>(min(max(code, 0ll), static_cast<long long>(a.highest - a.lowest)));
 }
 
 __device__ __forceinline__ void write(
     const Arguments& a, const int (&sums)[COLUMNS], int row, int row_scale, int first, int lane,
-    const long long* bias) {
+    const long long* addend) {
     if (a.out_bits == 0) {
         store_sums(a, sums, row, first);
         return;
     }
-    const bool biased = a.bias != nullptr;
     const auto with_row = [&](long long scale) {
         return a.row == nullptr ? scale : static_cast<long long>(row_scale) * scale >> a.row_shift;
     };
     const long long scale = with_row(__ldg(a.multiplier));
     unsigned codes[COLUMNS];
+    bool exact = false;
     if (!a.per_column && a.shift >= 32 && scale >> 31 == 0) {
+        // The code lies in the upper 32 bits; a product halfway between two of them has none below.
+        const int factor = static_cast<int>(scale), shift = a.shift - 32, highest = a.highest - a.lowest;
+        unsigned below = ALL;
 #pragma unroll
-        for (int column = 0; column < COLUMNS; ++column)
-            codes[column] = rounded_fast(
-                a, sums[column], static_cast<int>(scale), biased ? bias[column * LANES + lane] : 0ll);
-    } else {
+        for (int column = 0; column < COLUMNS; ++column) {
+            const long long product = static_cast<long long>(sums[column]) * factor + addend[column * LANES + lane];
+            const int upper = static_cast<int>(product >> 32);
+            codes[column] = a.is_sign ? upper >= 0 : min(max(upper >> shift, 0), highest);
+            below = min(below, static_cast<unsigned>(product));
+        }
+        exact = below != 0;
+    }
+    if (!exact) {
 #pragma unroll
         for (int column = 0; column < COLUMNS; ++column) {
             const int place = min(first + column, a.columns - 1);
             const long long factor = a.per_column ? with_row(__ldg(a.multiplier + place)) : scale;
-            codes[column] = rounded(a, sums[column], factor, biased ? bias[column * LANES + lane] : 0ll);
+            codes[column] = exact_code(a, sums[column] * factor + addend[column * LANES + lane]);
         }
     }
+    if (first + COLUMNS > a.columns) {
 #pragma unroll
-    for (int column = 0; column < COLUMNS; ++column) {
-        if (a.is_sign)
-            codes[column] = static_cast<int>(codes[column]) > 0;
-        else if (a.out_bits < 8)
-            codes[column] -= a.lowest;
-        else
-            codes[column] &= 255;
-        if (first + column >= a.columns) codes[column] = 0;
+        for (int column = 0; column < COLUMNS; ++column)
+            if (first + column >= a.columns) codes[column] = 0;
     }
     if (a.out_bits == 8) store_packed<8>(a, codes, row, first);
     if (a.out_bits == 4) store_packed<4>(a, codes, row, first);
@@ -313,11 +316,11 @@ struct Piece {
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const Arguments a) {
     // Column by column, so that the lanes of a group read neighbouring entries.
-    __shared__ long long bias[COLUMNS * LANES];
-    if (a.out_bits != 0 && a.bias != nullptr) {
+    __shared__ long long addend[COLUMNS * LANES];
+    if (a.out_bits != 0) {
         for (int entry = threadIdx.x; entry < COLUMNS * LANES; entry += WARPS * 32) {
             const int column = (blockIdx.y * LANES + entry % LANES) * COLUMNS + entry / LANES;
-            bias[entry] = column < a.columns ? __ldg(a.bias + column) : 0;
+            addend[entry] = rounding(a) + (a.bias != nullptr && column < a.columns ? __ldg(a.bias + column) : 0ll);
         }
         __syncthreads();
     }
@@ -415,7 +418,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
                 if (a.out_bits != 0 && a.row != nullptr) row_scale = __ldg(a.row + row);
             }
         }
-        if (writes) write(a, sums, row, row_scale, first, lane, bias);
+        if (writes) write(a, sums, row, row_scale, first, lane, addend);
         piece = next;
     }
 }
