@@ -28,8 +28,8 @@ from mixq_rl.kernels.triton_backend.linear import Tile, linear
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 
 BITS = (8, 4, 2, 1)
-THRESHOLDS = ((64, 512), (128, 512), (128, 2048), (256, 2048))
-BLOCKS = ((16, 4, 6), (16, 4, 8), (16, 4, 7), (16, 4, 5), (16, 8, 3), (32, 4, 6))
+THRESHOLDS = ((32, 128), (64, 256), (64, 512), (128, 512))
+BLOCKS = ((4, 6), (4, 8), (4, 7), (4, 5), (8, 3), (8, 4))
 PRODUCTS = ((2708, 1433, 128), (169_343, 128, 256), (169_343, 256, 40))
 TILES = (
     *(Tile(64, 128, 64, 4), Tile(32, 128, 64, 4), Tile(64, 64, 64, 4), Tile(128, 64, 64, 4), Tile(32, 64, 64, 4)),
@@ -76,7 +76,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
         for place, (blocks, (narrow, chunk)) in enumerate(itertools.product(BLOCKS, THRESHOLDS)):
             if place % len(THRESHOLDS) != 1 and place >= len(THRESHOLDS):
                 continue  # thresholds are varied for the first kind of block alone
-            how = launch.Specialization.of(graph, x, *blocks)
+            how = launch.Specialization.of(graph, x)._replace(warps=blocks[0], blocks=blocks[1])
             wanted.add(how)
             for kind, result, out in (("fused", rescale, fused), ("sums", None, sums)):
                 variants[bits, kind, *blocks, narrow, chunk] = (
@@ -102,7 +102,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
     for (bits, kind, *rest), value in times.items():
         best[bits, kind] = min(best.get((bits, kind), (float("inf"), None)), (value, rest))
     for (bits, kind), (value, rest) in best.items():
-        usual = times.get((bits, kind, *BLOCKS[0], 128, 512), float("nan"))
+        usual = times.get((bits, kind, *BLOCKS[0], 64, 256), float("nan"))
         print(f"{name} {columns} {bits} {kind}: {value:.1f} us by {rest}; usual {usual:.1f}", flush=True)
     return [{"graph": name, "width": columns, "variant": list(key), "us": value} for key, value in times.items()]
 

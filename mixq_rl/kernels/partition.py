@@ -10,7 +10,7 @@ from mixq_rl.kernels.memory import Memory
 __all__ = ["CHUNK", "NARROW", "Partition", "Pieces", "partition"]
 
 NARROW = 64
-CHUNK = 512
+CHUNK = 256
 
 
 class Pieces(NamedTuple):

@@ -11,7 +11,6 @@
 //   X_BITS    bits of a code of x: 1, 2, 4 or 8
 //   X_SIGNED  whether bytes of x are signed (8 bits only)
 //   WEIGHT    0: all weights are 1; 1: uint8; 2: int8
-//   COLUMNS   columns of a lane: 16 or 32
 //   LANES     lanes of a group: 1, 2, 4, ..., 32
 //   UNIT      bytes that rows of x can be loaded by: 1, 2, 4, 8 or 16
 //   WARPS     warps of a block
@@ -19,6 +18,7 @@
 
 namespace {
 
+constexpr int COLUMNS = 16;                        // of a lane
 constexpr int BYTES = COLUMNS * X_BITS / 8;        // of a row of x that a lane reads
 constexpr int WORDS = (BYTES + 3) / 4;             // that hold them
 constexpr int TRANSPOSED = BYTES < 4 ? BYTES : 4;  // bytes of a word

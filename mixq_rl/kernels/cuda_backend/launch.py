@@ -14,6 +14,11 @@ from mixq_rl.kernels.partition import CHUNK, NARROW, Partition, partition
 
 __all__ = ["Arguments", "Specialization", "aggregate", "compiled", "kernel", "launch"]
 
+_COLUMNS = 16  # of a lane, as the kernel has it
+_WARPS = 4
+# As many blocks of a multiprocessor as there are registers for: measured by benchmarks/tune_gpu.py.
+_BLOCKS = {8: 5, 4: 7, 2: 8, 1: 8}
+
 _POINTERS = (
     *("target", "start", "stop", "hub_row", "hub_chunks", "hub_sums", "hub_arrived"),
     *("col", "weight", "x", "out", "multiplier", "row", "bias"),
@@ -41,38 +46,34 @@ class Specialization(NamedTuple):
     x_bits: int
     x_signed: bool
     weight: int
-    columns: int
     lanes: int
     unit: int
-    warps: int = 4
-    blocks: int = 6
+    warps: int
+    blocks: int
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix, columns: int = 16, warps: int = 4, blocks: int = 6) -> "Specialization":
+    def of(cls, graph: Graph, x: Matrix) -> "Specialization":
         """Return the specialisation for these operands.
 
         Args:
             graph: contiguous.
             x: contiguous, with at least one column.
-            columns: of a lane, 16 or 32.
-            warps: of a block.
-            blocks: of a multiprocessor that there must be registers for.
         """
         lanes = 1
-        while lanes < 32 and lanes * columns < x.columns:
+        while lanes < 32 and lanes * _COLUMNS < x.columns:
             lanes *= 2
         weight = 0 if graph.weight is None else 1 if graph.weight.dtype == torch.uint8 else 2
-        unit = columns * x.bits // 8
-        while x.data.shape[1] % unit or x.data.data_ptr() % unit or unit > 16:
+        unit = _COLUMNS * x.bits // 8
+        while x.data.shape[1] % unit or x.data.data_ptr() % unit:
             unit //= 2
-        return cls(x.bits, x.data.dtype == torch.int8, weight, columns, lanes, unit, warps, blocks)
+        return cls(x.bits, x.data.dtype == torch.int8, weight, lanes, unit, _WARPS, _BLOCKS[x.bits])
 
     def grid(self, parts: Partition, columns: int, multiprocessors: int) -> tuple[int, int]:
         """Return the number of blocks: as many as run at a time, or as there is work for."""
         of_warps = parts.num_chunks + parts.num_wide
         narrow = parts.pieces.number - of_warps
         warps = of_warps + -(-narrow // (32 // self.lanes))
-        of_columns = -(-columns // (self.lanes * self.columns))
+        of_columns = -(-columns // (self.lanes * _COLUMNS))
         at_a_time = -(-multiprocessors * self.blocks // of_columns)
         return min(-(-warps // self.warps), at_a_time), of_columns
 
@@ -107,7 +108,7 @@ def launch(
         arguments.hub_row, arguments.hub_chunks = parts.hubs.data_ptr(), parts.hub_chunks.data_ptr()
         arguments.hub_sums = scratch.data_ptr()
         arguments.hub_arrived = scratch.data_ptr() + 4 * hubs * x.columns
-    aligned = 16 if rescale is None else how.columns * rescale.range.storage_bits // 8
+    aligned = 16 if rescale is None else _COLUMNS * rescale.range.storage_bits // 8
     whole = out.shape[1] * out.element_size() % aligned == 0
     arguments.out_aligned = whole and out.data_ptr() % min(aligned, 16) == 0
     stream = torch.cuda.current_stream(device).cuda_stream if out.is_cuda else 0

@@ -20,7 +20,7 @@ from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, writ
 
 __all__ = ["Tile", "linear"]
 
-_LEAST_ROWS = 16
+_LEAST_ROWS = 32
 _PROGRAMS = 132  # as many as an H100 has multiprocessors
 _planes: Memory[tuple[Tensor, Tensor]] = Memory()
 
@@ -43,10 +43,10 @@ class Tile(NamedTuple):
     @classmethod
     def of(cls, num_rows: int, num_columns: int, row_bytes: int) -> Self:
         """Return a tile that leaves no multiprocessor without work, where there are rows enough for that."""
-        rows, columns = max(16, at_most(num_rows, 128)), max(16, at_most(num_columns, 128))
+        rows, columns = max(16, at_most(num_rows, 64)), max(16, at_most(num_columns, 128))
         while rows > _LEAST_ROWS and -(-num_rows // rows) * -(-num_columns // columns) < _PROGRAMS:
             rows //= 2
-        return cls(rows, columns, max(32, at_most(row_bytes, 64)), 8 if rows * columns >= 128 * 128 else 4)
+        return cls(rows, columns, max(32, at_most(row_bytes, 64)), 4)
 
 
 def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor, tile: Tile | None = None) -> None:

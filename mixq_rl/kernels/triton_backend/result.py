@@ -110,9 +110,8 @@ def write(
             else:
                 rounded = ((value + half + ((value >> shift) & 1)) >> shift) + zero_point
                 codes = tl.minimum(tl.maximum(rounded, LOWEST), HIGHEST).to(tl.int32)
-        if not (SIGNED and BITS == 1):
-            if STORAGE < 8:
-                codes -= LOWEST
+        if STORAGE < 8 and not (SIGNED and BITS == 1):
+            codes -= LOWEST
         PER: tl.constexpr = 8 // STORAGE
         if PER > 1:
             codes = tl.where(inside[None, :], codes, 0)

@@ -27,9 +27,7 @@ def moved(value: torch.Tensor | None) -> torch.Tensor | None:
     return None if value is None else value.to(DEVICE)
 
 
-def check(
-    draw: Draw, degrees: tuple[int, ...], *, weighted: bool = True, columns: int = 16, narrow: int = 16, chunk: int = 32
-) -> None:
+def check(draw: Draw, degrees: tuple[int, ...], *, weighted: bool = True, narrow: int = 16, chunk: int = 32) -> None:
     generator = torch.Generator().manual_seed(draw.seed)
     degree, nodes = torch.tensor(degrees), 23
     rowptr = torch.zeros(len(degrees) + 1, dtype=torch.int32)
@@ -43,7 +41,7 @@ def check(
     packed = PackedRows.pack(x, draw.range)
     matrix = Matrix.of(PackedRows(packed.data.to(DEVICE), packed.columns, packed.range), draw.x_zero_point)
     graph = Graph(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
-    chosen = launch.Specialization.of(graph, matrix, columns, warps=2)
+    chosen = launch.Specialization.of(graph, matrix)._replace(warps=2)
     sums = torch.full((len(degrees), draw.width), 7, dtype=torch.int32, device=DEVICE)
     launch.launch(chosen, graph, matrix, None, sums, narrow=narrow, chunk=chunk)
     assert torch.equal(sums.cpu().long(), expected)
@@ -83,13 +81,6 @@ def test_every_result(result: IntegerRange) -> None:
 def test_every_width(bits: int, width: int) -> None:
     x, weight = IntegerRange(bits, bits % 3 != 0), IntegerRange(8, bits == 2)
     check(draw(width, x, weight, x, width + bits), SEVERAL)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_lanes_of_32_columns(bits: int) -> None:
-    x = IntegerRange(bits, False)
-    for width in (32, 128, 77):
-        check(draw(width, x, IntegerRange(8, False), x, width), SEVERAL, columns=32)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
