@@ -12,7 +12,7 @@ __all__ = ["RECORD", "ROOT", "source_hash", "use_wheels"]
 ROOT = Path(__file__).parent.parent
 RECORD = "sources.sha256"
 _IN_USE = "MIXQ_RL_WHEELS_IN_USE"
-_KINDS = {".py", ".cpp", ".hpp", ".json", ".safetensors", ".css", ".js"}
+_KINDS = {".py", ".cpp", ".hpp", ".cu", ".json", ".safetensors", ".css", ".js"}
 
 
 def source_hash() -> str:

@@ -33,6 +33,8 @@ class Backend(Protocol):
         """Write the sums over neighbours to ``out``: as int32, or what ``rescale`` makes of them, packed."""
 
 
+_OF_A_GPU = ("cuda", "triton")
+
 _chosen: ContextVar[str | None] = ContextVar("chosen_backend", default=None)
 
 
@@ -44,12 +46,12 @@ def backends() -> tuple[str, ...]:
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Execute by the named backend inside the block: one of :func:`backends`, or ``"triton"``.
+    """Execute by the named backend inside the block: one of :func:`backends`, or, on a GPU, ``"cuda"`` or ``"triton"``.
 
     Raises:
         InputError: for a backend that cannot run here.
     """
-    known = backends() if find_spec("triton") is None else (*backends(), "triton")
+    known = backends() if find_spec("triton") is None else (*backends(), *_OF_A_GPU)
     if name not in known:
         raise InputError(f"backend {name!r} cannot run here; these can: {', '.join(known)}")
     token = _chosen.set(name)
@@ -61,6 +63,10 @@ def using(name: str) -> Iterator[None]:
 
 @cache
 def _backend(name: str) -> Backend:
+    if name == "cuda":
+        from mixq_rl.kernels import cuda_backend
+
+        return cuda_backend
     if name == "triton":
         from mixq_rl.kernels import triton_backend
 
@@ -69,8 +75,8 @@ def _backend(name: str) -> Backend:
 
 
 def _backend_for(tensor: Tensor) -> Backend:
-    name = _chosen.get() or ("triton" if tensor.is_cuda else backends()[0])
-    if tensor.is_cuda and name not in ("triton", "reference"):
+    name = _chosen.get() or ("cuda" if tensor.is_cuda else backends()[0])
+    if tensor.is_cuda and name not in (*_OF_A_GPU, "reference"):
         raise InputError(f"backend {name!r} executes tensors of the CPU, not of {tensor.device}")
     return _backend(name)
 

@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.partition import Pieces, partition
 from mixq_rl.kernels.triton_backend.hubs import finish
 from mixq_rl.kernels.triton_backend.launch import on_device
-from mixq_rl.kernels.triton_backend.partition import Pieces, partition
 from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, write
 from mixq_rl.kernels.triton_backend.tiling import Tiling
 

@@ -5,6 +5,8 @@
 # mypy: disallow_untyped_defs=False, disallow_incomplete_defs=False
 # mypy: disable-error-code="import-untyped,import-not-found"
 
+from typing import NamedTuple, Self
+
 import torch
 import triton
 import triton.language as tl
@@ -16,27 +18,50 @@ from mixq_rl.kernels.memory import Memory
 from mixq_rl.kernels.triton_backend.launch import at_most, on_device, unit_bytes
 from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, write
 
-__all__ = ["linear"]
+__all__ = ["Tile", "linear"]
 
-_BLOCK_BYTES = 64
+_LEAST_ROWS = 32
+_PROGRAMS = 132  # as many as an H100 has multiprocessors
 _planes: Memory[tuple[Tensor, Tensor]] = Memory()
 
 
-def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-    """See :class:`mixq_rl.kernels.library.Backend`."""
+class Tile(NamedTuple):
+    """The part of a product that a program computes.
+
+    Attributes:
+        rows: of x.
+        columns: of the weight.
+        bytes: of a row of x that are multiplied at a time.
+        warps: of the program.
+    """
+
+    rows: int
+    columns: int
+    bytes: int
+    warps: int
+
+    @classmethod
+    def of(cls, num_rows: int, num_columns: int, row_bytes: int) -> Self:
+        """Return a tile that leaves no multiprocessor without work, where there are rows enough for that."""
+        rows, columns = max(16, at_most(num_rows, 64)), max(16, at_most(num_columns, 128))
+        while rows > _LEAST_ROWS and -(-num_rows // rows) * -(-num_columns // columns) < _PROGRAMS:
+            rows //= 2
+        return cls(rows, columns, max(32, at_most(row_bytes, 64)), 4)
+
+
+def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor, tile: Tile | None = None) -> None:
+    """See :class:`mixq_rl.kernels.library.Backend`; tile: None: as it suits the sizes."""
     with on_device(out):
         if not out.numel():
             return
         num_rows, row_bytes = x.data.shape
-        block_bytes = max(32, at_most(row_bytes, _BLOCK_BYTES))
-        block_columns = max(16, at_most(weight.columns, 128))
-        block_rows = max(16, at_most(num_rows, 128))
-        key = (8 // x.bits, block_bytes, block_columns, *weight[1:])
+        tile = tile or Tile.of(num_rows, weight.columns, row_bytes)
+        key = (8 // x.bits, tile.bytes, tile.columns, *weight[1:])
         planes, total = _planes.recall(weight.data, key, lambda: _prepare(weight, *key[:3]))
         vector = unit_bytes(x.data, 16)
         flip = x.data.dtype == torch.uint8 and x.bits == 8
-        column_blocks = planes.shape[1] // block_columns
-        _product[(-(-num_rows // block_rows) * column_blocks,)](
+        column_blocks = planes.shape[1] // tile.columns
+        _product[(-(-num_rows // tile.rows) * column_blocks,)](
             x.data.view(torch.uint8),
             planes,
             total,
@@ -52,10 +77,10 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
             VECTOR=vector,
             X_BITS=x.bits,
             FLIP=flip,
-            BLOCK_ROWS=block_rows,
-            BLOCK_COLUMNS=block_columns,
-            BLOCK_BYTES=block_bytes,
-            num_warps=8 if block_rows * block_columns >= 128 * 128 else 4,
+            BLOCK_ROWS=tile.rows,
+            BLOCK_COLUMNS=tile.columns,
+            BLOCK_BYTES=tile.bytes,
+            num_warps=tile.warps,
         )
 
 

@@ -44,6 +44,11 @@ def rescaling(rescale: Rescale | None) -> dict[str, Any]:
 
 
 @triton.jit
+def _greater(left, right):
+    return tl.maximum(left, right)
+
+
+@triton.jit
 def write(
     sums,  # int32 [R, C]
     rows,  # int64 [R]
@@ -70,25 +75,43 @@ def write(
         place = rows[:, None] * num_columns + columns[None, :]
         tl.store(out + place, sums, mask=live[:, None] & inside[None, :])
     else:
-        scale = tl.load(multiplier + columns * PER_COLUMN, mask=inside, other=0)[None, :]
-        if row is not None:
-            scale = (tl.load(row + rows, mask=live, other=0)[:, None] * scale) >> row_shift
-        value = sums.to(tl.int64) * scale
-        if bias is not None:
-            value += tl.load(bias + columns, mask=inside, other=0)[None, :]
-        SIGN: tl.constexpr = SIGNED and BITS == 1
         STORAGE: tl.constexpr = BITS if BITS <= 2 else (4 if BITS <= 4 else 8)
-        if SIGN:
-            codes = (value >= 0).to(tl.int32)
+        LOWEST: tl.constexpr = -(2 ** (BITS - 1)) if SIGNED else 0
+        HIGHEST: tl.constexpr = LOWEST + 2**BITS - 1
+        factor = tl.load(multiplier + columns * PER_COLUMN, mask=inside, other=0).to(tl.int64)
+        greatest = tl.reduce(factor, 0, _greater)
+        if row is not None:
+            row_factor = tl.load(row + rows, mask=live, other=0).to(tl.int64)
+            greatest = (greatest * tl.reduce(row_factor, 0, _greater)) >> row_shift
+        half = (tl.full((), 1, tl.int64) << (shift - 1)) - 1
+        if (shift >= 32) & (greatest < 2147483648):
+            # Factors of 32 bits are multiplied by one instruction; what is rounded lies in the product's upper half.
+            scale = factor.to(tl.int32)[None, :]
+            if row is not None:
+                scale = ((row_factor.to(tl.int32).to(tl.int64)[:, None] * scale.to(tl.int64)) >> row_shift).to(tl.int32)
+            product = sums.to(tl.int64) * scale.to(tl.int64)
+            if bias is not None:
+                product += tl.load(bias + columns, mask=inside, other=0)[None, :]
+            if SIGNED and BITS == 1:
+                codes = (product >= 0).to(tl.int32)
+            else:
+                odd = ((product >> 32).to(tl.int32) >> (shift - 32)) & 1
+                upper = ((product + half + odd) >> 32).to(tl.int32)
+                codes = tl.minimum(tl.maximum((upper >> (shift - 32)) + zero_point, LOWEST), HIGHEST)
         else:
-            LOWEST: tl.constexpr = -(2 ** (BITS - 1)) if SIGNED else 0
-            HIGHEST: tl.constexpr = LOWEST + 2**BITS - 1
-            odd = (value >> shift) & 1
-            half = (tl.full((), 1, tl.int64) << (shift - 1)) - 1
-            rounded = ((value + half + odd) >> shift) + zero_point
-            codes = tl.minimum(tl.maximum(rounded, LOWEST), HIGHEST).to(tl.int32)
-            if STORAGE < 8:
-                codes -= LOWEST
+            wide = factor[None, :]
+            if row is not None:
+                wide = (row_factor[:, None] * wide) >> row_shift
+            value = sums.to(tl.int64) * wide
+            if bias is not None:
+                value += tl.load(bias + columns, mask=inside, other=0)[None, :]
+            if SIGNED and BITS == 1:
+                codes = (value >= 0).to(tl.int32)
+            else:
+                rounded = ((value + half + ((value >> shift) & 1)) >> shift) + zero_point
+                codes = tl.minimum(tl.maximum(rounded, LOWEST), HIGHEST).to(tl.int32)
+        if STORAGE < 8 and not (SIGNED and BITS == 1):
+            codes -= LOWEST
         PER: tl.constexpr = 8 // STORAGE
         if PER > 1:
             codes = tl.where(inside[None, :], codes, 0)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import Graph, Matrix
+from mixq_rl.kernels.partition import CHUNK
 from mixq_rl.kernels.triton_backend.launch import at_most, unit_bytes
-from mixq_rl.kernels.triton_backend.partition import CHUNK
 
 __all__ = ["COLUMNS_OF_PROGRAM", "Tiling"]
 

@@ -1,0 +1,102 @@
+"""Which program of a GPU sums which edges."""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from mixq_rl.kernels.memory import Memory
+
+__all__ = ["CHUNK", "NARROW", "Partition", "Pieces", "partition"]
+
+NARROW = 64
+CHUNK = 256
+
+
+class Pieces(NamedTuple):
+    """Runs of edges, each summed to one row.
+
+    Attributes:
+        target: int32, ``[pieces]``: the row that the sum goes to.
+        start: int32, ``[pieces]``: the first edge.
+        stop: int32, ``[pieces]``: behind the last edge.
+    """
+
+    target: Tensor
+    start: Tensor
+    stop: Tensor
+
+    @property
+    def number(self) -> int:
+        return self.target.shape[0]
+
+    def part(self, first: int, last: int) -> Self:
+        """Return the pieces ``first`` ... ``last - 1``."""
+        return self._make(tensor[first:last] for tensor in self)
+
+
+class Partition(NamedTuple):
+    """The rows of a graph by degree, so that programs that run side by side have as much to do.
+
+    Attributes:
+        pieces: chunks of hubs, then the wide rows, then the narrow ones; wide and narrow rows longest first.
+        num_chunks: number of chunks: at most ``chunk`` edges of a hub each; target is the position in ``hubs``.
+        num_wide: number of rows whose edges a program or warp shares.
+        hubs: int32, ``[hubs]``: rows that several programs share.
+        hub_chunks: int32, ``[hubs]``: number of chunks of each.
+    """
+
+    pieces: Pieces
+    num_chunks: int
+    num_wide: int
+    hubs: Tensor
+    hub_chunks: Tensor
+
+    @property
+    def chunks(self) -> Pieces:
+        return self.pieces.part(0, self.num_chunks)
+
+    @property
+    def wide(self) -> Pieces:
+        return self.pieces.part(self.num_chunks, self.num_chunks + self.num_wide)
+
+    @property
+    def narrow(self) -> Pieces:
+        """Rows of few edges: a program sums several of them, each serially."""
+        return self.pieces.part(self.num_chunks + self.num_wide, self.pieces.number)
+
+
+_partitions: Memory[Partition] = Memory()
+
+
+def partition(rowptr: Tensor, narrow: int = NARROW, chunk: int = CHUNK) -> Partition:
+    """Return the partition of a graph; the device is waited for the first time that a graph is seen.
+
+    Args:
+        rowptr: int32, ``[rows + 1]``: where each row's edges begin.
+        narrow: most edges of a narrow row.
+        chunk: most edges of a wide row, and of a chunk of a hub.
+    """
+    return _partitions.recall(rowptr, (narrow, chunk), lambda: _partition(rowptr, narrow, chunk))
+
+
+def _partition(rowptr: Tensor, narrow: int, chunk: int) -> Partition:
+    degree = rowptr.diff()
+    # Rows of one degree stay in their order, which often has neighbourhoods in common.
+    order = degree.argsort(descending=True, stable=True)
+    num_hubs, num_wide = torch.stack([(degree > chunk).sum(), (degree > narrow).sum()]).tolist()
+    rows = Pieces(order.to(torch.int32), rowptr[:-1][order], rowptr[1:][order])
+    hubs = rows.part(0, num_hubs)
+    counts = ((hubs.stop - hubs.start + chunk - 1) // chunk).to(torch.int32)
+    chunks = _chunks(hubs, counts, chunk)
+    others = rows.part(num_hubs, rows.number)
+    pieces = Pieces._make(torch.cat(pair) for pair in zip(chunks, others, strict=True))
+    return Partition(pieces, chunks.number, num_wide - num_hubs, hubs.target, counts)
+
+
+def _chunks(hubs: Pieces, counts: Tensor, chunk: int) -> Pieces:
+    hub = torch.repeat_interleave(torch.arange(counts.numel(), dtype=torch.int32, device=counts.device), counts)
+    before = (counts.cumsum(0) - counts).to(torch.int32)
+    place = torch.arange(hub.numel(), dtype=torch.int32, device=counts.device) - before[hub]
+    first = hubs.start[hub] + place * chunk
+    return Pieces(hub, first, torch.minimum(first + chunk, hubs.stop[hub]))

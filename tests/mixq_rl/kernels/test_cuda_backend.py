@@ -1,0 +1,119 @@
+"""The CUDA C++ kernel against int64, bit for bit: on a GPU where there is one, otherwise emulated on the CPU."""
+
+import pytest
+import torch
+
+from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.cuda_backend import launch
+from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
+from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SEVERAL = (3, 9, 0, 17, 40, 1, 4, 8, 5, 33, 2, 100)
+
+
+@pytest.fixture(autouse=True)
+def somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    if DEVICE == "cuda":
+        return
+    if COMPILER is None:
+        pytest.skip("no GPU, and no g++ to emulate one")
+    monkeypatch.setattr(launch, "kernel", emulated_kernel)
+    monkeypatch.setattr(launch, "multiprocessors", lambda device: 1)
+
+
+def moved(value: torch.Tensor | None) -> torch.Tensor | None:
+    return None if value is None else value.to(DEVICE)
+
+
+def check(draw: Draw, degrees: tuple[int, ...], *, weighted: bool = True, narrow: int = 16, chunk: int = 32) -> None:
+    generator = torch.Generator().manual_seed(draw.seed)
+    degree, nodes = torch.tensor(degrees), 23
+    rowptr = torch.zeros(len(degrees) + 1, dtype=torch.int32)
+    rowptr[1:] = degree.cumsum(0)
+    col = torch.randint(0, nodes, (int(rowptr[-1]),), generator=generator).to(torch.int32)
+    weight = integers((col.numel(),), draw.weight_range, generator, draw.extreme) if weighted else None
+    x = integers((nodes, draw.width), draw.range, generator, draw.extreme)
+    alpha = torch.ones_like(col).long() if weight is None else weight.long()
+    expected = dense_aggregate(rowptr, col, alpha, x.long() - draw.x_zero_point)
+    how, row = requantization(draw, expected, generator)
+    packed = PackedRows.pack(x, draw.range)
+    matrix = Matrix.of(PackedRows(packed.data.to(DEVICE), packed.columns, packed.range), draw.x_zero_point)
+    graph = Graph(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
+    chosen = launch.Specialization.of(graph, matrix)._replace(warps=2)
+    sums = torch.full((len(degrees), draw.width), 7, dtype=torch.int32, device=DEVICE)
+    launch.launch(chosen, graph, matrix, None, sums, narrow=narrow, chunk=chunk)
+    assert torch.equal(sums.cpu().long(), expected)
+    rescale = Rescale.of(how, row)
+    rescale = rescale._replace(
+        multiplier=rescale.multiplier.to(DEVICE), row=moved(rescale.row), bias=moved(rescale.bias)
+    )
+    offered = how.range
+    fused = torch.full((len(degrees), offered.row_bytes(draw.width)), 77, dtype=torch.uint8).view(offered.storage_dtype)
+    fused = fused.to(DEVICE)
+    launch.launch(chosen, graph, matrix, rescale, fused, narrow=narrow, chunk=chunk)
+    check_requantized(PackedRows(fused.cpu(), draw.width, offered), expected, how, row)
+
+
+def draw(width: int, x: IntegerRange, weight: IntegerRange, result: IntegerRange, seed: int, **changes: object) -> Draw:
+    drawn = Draw(0, width, 0, x, weight, result, 3, 0, False, True, True, seed)
+    return drawn._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("offered", RANGES, ids=lambda offered: f"{offered.bits}-{offered.signed}")
+@pytest.mark.parametrize("width", [16, 7])
+def test_every_range(offered: IntegerRange, width: int) -> None:
+    for seed in range(4):
+        scales = {"row_scales": bool(seed & 1), "column_scales": bool(seed & 2)}
+        check(draw(width, offered, offered, offered, seed, **scales), SEVERAL)
+
+
+@pytest.mark.parametrize("result", RANGES, ids=lambda offered: f"{offered.bits}-{offered.signed}")
+def test_every_result(result: IntegerRange) -> None:
+    for width in (32, 20, 1):
+        check(draw(width, RANGES[6], RANGES[14], result, width, column_scales=False), SEVERAL)
+        check(draw(width, RANGES[6], RANGES[14], result, 1 + width), SEVERAL)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("width", [40, 64, 100, 128, 200, 256, 511, 512, 1030])
+def test_every_width(bits: int, width: int) -> None:
+    x, weight = IntegerRange(bits, bits % 3 != 0), IntegerRange(8, bits == 2)
+    check(draw(width, x, weight, x, width + bits), SEVERAL)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_without_weights(bits: int) -> None:
+    x = IntegerRange(bits, True)
+    check(draw(48, x, x, x, 5), SEVERAL, weighted=False)
+
+
+@pytest.mark.parametrize("degrees", [(), (0,), (1,), (0, 0, 0), (300,), (33, 33, 64, 65), (3,) * 70])
+def test_rows_of_all_kinds(degrees: tuple[int, ...]) -> None:
+    check(draw(24, RANGES[6], RANGES[14], RANGES[7], 1), degrees)
+
+
+@pytest.mark.parametrize("offered", RANGES[12:], ids=lambda offered: f"{offered.bits}-{offered.signed}")
+def test_extreme_values(offered: IntegerRange) -> None:
+    check(draw(16, offered, offered, RANGES[14], 3, extreme=True), (600, 2, 40))
+
+
+def test_a_shift_below_32_and_a_scale_beyond_31_bits() -> None:
+    drawn = draw(16, RANGES[15], RANGES[14], RANGES[14], 2)
+    generator = torch.Generator().manual_seed(0)
+    rowptr = torch.tensor([0, 2, 40], dtype=torch.int32)
+    col = torch.randint(0, 9, (40,), generator=generator).to(torch.int32)
+    weight = integers((40,), drawn.weight_range, generator, False)
+    x = integers((9, 16), drawn.range, generator, False)
+    expected = dense_aggregate(rowptr, col, weight.long(), x.long())
+    row = FixedPoint(torch.tensor([[2**31 - 1], [2**29]], dtype=torch.int32), 30)
+    graph = Graph(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
+    matrix = Matrix.of(x.to(DEVICE))
+    for shift, multiplier in ((1, 1), (17, 2**10), (31, 2**31 - 1), (40, 2**31 - 1)):
+        how = Requantization(torch.tensor(multiplier), shift, 30, None, RANGES[14], 5)
+        rescale = Rescale.of(how, row)
+        rescale = rescale._replace(multiplier=rescale.multiplier.to(DEVICE), row=moved(rescale.row))
+        out = torch.empty(2, 16, dtype=torch.uint8, device=DEVICE)
+        launch.aggregate(graph, matrix, rescale, out)
+        check_requantized(PackedRows(out.cpu(), 16, RANGES[14]), expected, how, row)
