@@ -1,22 +1,26 @@
 """Evaluators that execute a network on integers: they differ in where an allocation's weights come from."""
 
 import copy
-import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 from torch import Tensor
 
 from mixq_rl.datasets import GraphTask, Split
-from mixq_rl.errors import InputError
+from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation import Evaluation, check_allocation
+from mixq_rl.integer_accuracy import IntegerAccuracy
 from mixq_rl.integer_model import IntegerModel
-from mixq_rl.metering import OpMeter
+from mixq_rl.measurement import float_execution, measure_reference, metered
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.preparation_cache import content_hash, load_state, task_tensors
 from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
 from mixq_rl.registry import Registry
+from mixq_rl.shared_execution import OpCost, SharedExecution
+from mixq_rl.timing import median_seconds
 from mixq_rl.training import Progress, calibrate, class_probabilities, fine_tune, fit_supernet
 from mixq_rl.version import __version__
 
@@ -29,60 +33,18 @@ __all__ = [
     "measure_reference",
 ]
 
-_FLOAT_BITS = 32
 _SHORT_EPOCHS = 20
-
-T = TypeVar("T")
-
-
-def measure_reference(
-    model: QuantizableModel, task: GraphTask, *, split: Split = "validation", timing_repeats: int = 1
-) -> Evaluation:
-    """Return the evaluation of ``model`` executed in float32.
-
-    Args:
-        model: float-trained.
-        task: what it is for.
-        split: gives the accuracy.
-        timing_repeats: as of :class:`IntegerEvaluator`.
-
-    Raises:
-        InputError: for less than one timing repeat.
-    """
-    inputs = task.inputs(split)
-    with model.evaluating(), model.allocated(None):
-        logits, meter, seconds = _metered(lambda: model(inputs.x, inputs.graph), timing_repeats)
-    return Evaluation(
-        allocation=(_FLOAT_BITS,) * len(model.quantizers),
-        accuracy=task.accuracy(logits, split),
-        bitops=meter.bitops("linear"),
-        reduction=1.0,
-        product_bitops=meter.bitops("product"),
-        product_reduction=1.0,
-        bytes=meter.bytes,
-        seconds=seconds,
-    )
-
-
-def _metered(execute: Callable[[], T], timing_repeats: int) -> tuple[T, OpMeter, float]:
-    """Return what one execution gave, its meter, and the seconds: its own, or the median of the warm ones after it."""
-    if timing_repeats < 1:
-        raise InputError(f"{timing_repeats} timing repeats: at least 1 is needed")
-    with OpMeter() as first:
-        result = execute()
-    if timing_repeats == 1:
-        return result, first, first.seconds
-    return result, first, statistics.median(_seconds(execute) for _ in range(timing_repeats))
-
-
-def _seconds(execute: Callable[[], object]) -> float:
-    with OpMeter() as meter:
-        execute()
-    return meter.seconds
+_CHUNK = 32
+_CHUNK_SECONDS = 0.5
 
 
 class IntegerEvaluator:
     """What the evaluators share: an allocation is frozen, executed on integers, and judged on the validation split.
+
+    Allocations that agree in the bit-widths of a step and of all before it share what was executed there
+    (:class:`~mixq_rl.shared_execution.SharedExecution`), also in later calls, for as long as :attr:`model` stays what
+    it is. An evaluation says what executing its allocation alone says; its seconds are those of its operations when
+    they were executed, on a GPU 0.0: it is not waited for. With more than one timing repeat nothing is shared.
 
     Subclasses prepare :attr:`model` (:meth:`_prepare`), and may choose another way to :meth:`freeze`.
 
@@ -95,14 +57,16 @@ class IntegerEvaluator:
         epochs: of what is trained; None: the default.
         timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
             accuracy and bit operations and is the warm-up, and the seconds are the median of so many after it.
-            The reference is timed alike.
+            The reference is timed alike, on a GPU by replays of a CUDA graph
+            (:func:`~mixq_rl.timing.median_seconds`).
         progress: told after each epoch of the preparation.
         prepared: ``state_dict`` of the :attr:`model` of an evaluator prepared before, for the same arguments: nothing
             is trained, and the evaluator is that one again. None: what is needed is trained.
 
     Attributes:
         preparation: what :meth:`_prepare` does, for who waits for it.
-        model: a copy, calibrated at every bit-width on offer, from which fine-tuning starts.
+        model: a copy, calibrated at every bit-width on offer, from which fine-tuning starts. What torch writes to it
+            is noticed by the next call; what goes past torch (``parameter.data``, numpy) is not.
         task: as given.
         teacher: the float model's class probabilities, from which all others are distilled.
         bit_widths: ascending.
@@ -145,7 +109,7 @@ class IntegerEvaluator:
         inputs = task.calibration_inputs
         self.components = self.model.observe(inputs.x, inputs.graph)
         self.teacher = class_probabilities(self.model, task)
-        self._features: dict[int, QTensor] = {}
+        self._shared: SharedExecution | None = None
         if prepared is None:
             self._prepare(progress)
         else:
@@ -170,7 +134,7 @@ class IntegerEvaluator:
             BitWidthError: for bit-widths that are not on offer.
             SumOverflowError: if an int32 sum might overflow.
         """
-        return IntegerModel.freeze(self.model, check_allocation(self, allocation))
+        return self.shared.freeze(check_allocation(self, allocation))
 
     def fine_tune(
         self,
@@ -208,8 +172,73 @@ class IntegerEvaluator:
         return list(self.stream(allocations))
 
     def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        """Yield what :meth:`evaluate` returns, one by one."""
-        return (self._evaluate(self.freeze(allocation)) for allocation in allocations)
+        """Yield what :meth:`evaluate` returns, one by one, as soon as about half a second's worth is executed."""
+        if self.timing_repeats > 1:
+            yield from self._whole(allocations)
+            return
+        left, size = [check_allocation(self, allocation) for allocation in allocations], 1
+        while left:
+            chunk, left = left[:size], left[size:]
+            started = time.perf_counter()
+            evaluations = self._together(chunk)
+            seconds = time.perf_counter() - started
+            size = min(2 * size, _CHUNK) if seconds < _CHUNK_SECONDS / 2 else size
+            size = max(size // 2, 1) if seconds > _CHUNK_SECONDS else size
+            yield from evaluations
+
+    def _together(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
+        shared, judge = self.shared, IntegerAccuracy(self.task, "validation")
+        executed: dict[int, tuple[list[OpCost], Tensor]] = {}
+        # Neighbours in this order agree in the first steps, whose results are then held.
+        for index in sorted(range(len(allocations)), key=allocations.__getitem__):
+            made = shared.execute(allocations[index])
+            executed[index] = made.costs, judge.correct(made.output)
+        places = range(len(allocations))
+        accuracies = judge.of([executed[index][1] for index in places])
+        return [
+            self._evaluation(
+                allocations[index],
+                accuracies[index],
+                float(sum(cost.bitops for cost in executed[index][0])),
+                float(sum(cost.product_bitops for cost in executed[index][0])),
+                sum(cost.bytes for cost in executed[index][0]),
+                sum(cost.seconds for cost in executed[index][0]),
+                self.reference,
+            )
+            for index in places
+        ]
+
+    def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield evaluations of networks that are executed whole."""
+        return (self.measure(self.freeze(allocation), "validation") for allocation in allocations)
+
+    @property
+    def shared(self) -> SharedExecution:
+        """What executes allocations of :attr:`model` on the validation split; made anew when the model has changed."""
+        inputs = self.task.inputs("validation")
+        if self._shared is None or not self._shared.serves(self.model, inputs.graph):
+            self._shared = SharedExecution(self.model, inputs.x, inputs.graph)
+        return self._shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shared": None}  # copies hold results of their own
+
+    def warm_up(self, progress: Progress | None = None) -> None:
+        """Execute the steps at the combinations of bit-widths that they are made for, so that kernels are compiled.
+
+        Of a step that depends on more than three components' bit-widths not all combinations are tried. What an
+        allocation refuses to execute is left out.
+
+        Args:
+            progress: told (steps executed, steps in all).
+        """
+        shared = self.shared
+        combinations = shared.frozen.combinations(self.bit_widths)
+        for done, (place, allocation) in enumerate(combinations, start=1):
+            with suppress(SumOverflowError, ScaleError):
+                shared.execute_step(allocation, place)
+            if progress is not None:
+                progress(done, len(combinations))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -228,29 +257,65 @@ class IntegerEvaluator:
         network: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
         return content_hash(described, network | task_tensors(self.task))
 
-    def _evaluate(self, model: IntegerModel) -> Evaluation:
-        bits = model.input.range.bits
-        if bits not in self._features:
-            self._features[bits] = model.quantize_features(self.task.inputs("validation").x)
-        return self._measure(model, self._features[bits], "validation")
+    def measure(self, model: IntegerModel, split: Split, *, timing_repeats: int | None = None) -> Evaluation:
+        """Return the evaluation of any integer model of this network on a split: for the final table.
 
-    def measure(self, model: IntegerModel, split: Split) -> Evaluation:
-        """Return the evaluation of any integer model of this network on a split: for the final table."""
-        return self._measure(model, model.quantize_features(self.task.inputs(split).x), split)
+        Args:
+            model: is executed whole.
+            split: gives graph and accuracy.
+            timing_repeats: None: those of the evaluator.
+        """
+        repeats = self.timing_repeats if timing_repeats is None else timing_repeats
+        output, meter, seconds = metered(self._execution(model, split), repeats, self.task.x.device)
+        return self._evaluation(
+            model.allocation,
+            self.task.accuracy(output.dequantize(), split),
+            meter.bitops("linear"),
+            meter.bitops("product"),
+            meter.bytes,
+            seconds,
+            self._reference(split),
+        )
 
-    def _measure(self, model: IntegerModel, features: QTensor, split: Split) -> Evaluation:
-        prepared = model.quantize_graph(self.task.inputs(split).graph)
-        output, meter, seconds = _metered(lambda: model.execute(features, prepared), self.timing_repeats)
-        bitops, product_bitops = meter.bitops("linear"), meter.bitops("product")
-        reference = self._reference(split)
+    def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
+        """Return the seconds that each network takes on the validation split, a float-trained one in float32.
+
+        They take turns, :attr:`timing_repeats` of them, so that what else the machine does falls on all alike.
+
+        Args:
+            networks: executed at least once before.
+        """
+        executions: list[Callable[[], object]] = [
+            self._execution(network, "validation")
+            if isinstance(network, IntegerModel)
+            else float_execution(network, self.task, "validation")
+            for network in networks
+        ]
+        return median_seconds(executions, self.timing_repeats, self.task.x.device)
+
+    def _execution(self, model: IntegerModel, split: Split) -> Callable[[], QTensor]:
+        inputs = self.task.inputs(split)
+        features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)
+        return lambda: model.execute(features, prepared)
+
+    def _evaluation(
+        self,
+        allocation: tuple[int, ...],
+        accuracy: float,
+        bitops: float,
+        product_bitops: float,
+        size: int,
+        seconds: float,
+        reference: Evaluation,
+    ) -> Evaluation:
         return Evaluation(
-            allocation=model.allocation,
-            accuracy=self.task.accuracy(output.dequantize(), split),
+            allocation=allocation,
+            accuracy=accuracy,
             bitops=bitops,
             reduction=reference.bitops / bitops,
             product_bitops=product_bitops,
             product_reduction=reference.product_bitops / product_bitops,
-            bytes=meter.bytes,
+            bytes=size,
             seconds=seconds,
         )
 
@@ -302,8 +367,9 @@ class FineTuneEvaluator(IntegerEvaluator):
         """
         return self.fine_tune(allocation, seed=self.seed, epochs=_SHORT_EPOCHS if self.epochs is None else self.epochs)
 
-    def _evaluate(self, model: IntegerModel) -> Evaluation:
-        return self.measure(model, "validation")  # the input's scale was trained too: features are no one else's
+    def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield what :meth:`evaluate` returns, one by one: no two allocations share weights, or anything executed."""
+        return self._whole(allocations)
 
 
 @evaluators.register("post-training")

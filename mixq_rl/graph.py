@@ -1,8 +1,11 @@
 """Graphs as layers take them: for each way of summing over neighbours, an adjacency, made once."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -69,6 +72,11 @@ class Adjacency:
     value: Tensor
     row_scale: Tensor | None
     loops: Tensor
+
+    @cached_property
+    def quantized(self) -> WeakValueDictionary[Hashable, Any]:
+        """What steps made of the entries, by what it depends on; kept for as long as a step holds it."""
+        return WeakValueDictionary()
 
     @property
     def is_binary(self) -> bool:

@@ -25,7 +25,7 @@ from mixq_rl.nn.propagation import IntegerPropagate
 from mixq_rl.quantization import QTensor, Quantizer
 from mixq_rl.serialization import load_artifact, pack, save_artifact, storable, unpack
 
-__all__ = ["IntegerModel", "IntegerStep"]
+__all__ = ["IntegerModel", "IntegerStep", "input_signature"]
 
 _KIND = "integer_model"
 _VERSION = 3
@@ -42,6 +42,19 @@ IntegerStep = (
     | IntegerAttend
 )
 """What an integer network may consist of."""
+
+
+def input_signature(source: Quantizer) -> Signature:
+    """Return what is known of a network's quantized input.
+
+    Raises:
+        ValueError: for scales that no step can take.
+    """
+    by_column = source.scale.dim() > 0
+    if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
+        raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
+    columns = source.scale.numel() if by_column else None
+    return Signature(source.range, source.zero_point, columns, source.row_exponent is not None, by_column)
 
 
 @storable
@@ -84,12 +97,7 @@ class IntegerModel:
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:
         """What is known of each value before execution: the input, then the steps' results."""
-        offered = self.input
-        by_column = offered.scale.dim() > 0
-        if offered.scale.dim() > 1 or abs(offered.row_exponent or 0) > _LARGEST_EXPONENT:
-            raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
-        columns = offered.scale.numel() if by_column else None
-        values = [Signature(offered.range, offered.zero_point, columns, offered.row_exponent is not None, by_column)]
+        values = [input_signature(self.input)]
         for step in self.steps:
             if not step.sources or not all(0 <= source < len(values) for source in step.sources):
                 raise ValueError(f"step {step.result!r} takes values {step.sources}, of which there are {len(values)}")
@@ -121,6 +129,30 @@ class IntegerModel:
                 return self.signatures[index].columns
             as_wide.add(index)
         return None
+
+    @classmethod
+    def assemble(
+        cls,
+        source: Quantizer,
+        steps: tuple[IntegerStep, ...],
+        signatures: tuple[Signature, ...],
+        like: "IntegerModel",
+        allocation: tuple[int, ...],
+    ) -> Self:
+        """Return a model of steps that were inferred before: nothing is checked again.
+
+        Args:
+            source: quantizes the node features.
+            steps: in execution order; they take the same values as those of ``like``.
+            signatures: of the input and of the steps' results.
+            like: a model of the same network at any allocation.
+            allocation: what the steps have.
+        """
+        model = object.__new__(cls)
+        known = {"signatures": signatures, "_finished": like._finished}
+        fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
+        model.__dict__.update(fields | known)
+        return model
 
     @property
     def takes_edge_weight(self) -> bool:

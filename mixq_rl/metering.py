@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import torch
 
-__all__ = ["ComponentCost", "Convention", "OpMeter", "OpRecord", "operation"]
+__all__ = ["ComponentCost", "Convention", "OpMeter", "OpRecord", "operation", "unmetered"]
 
 Convention = Literal["linear", "product"]
 
@@ -103,6 +103,9 @@ class ComponentCost:
 class OpMeter:
     """Records every operation executed inside its ``with`` block, leaving which it waits for a GPU to have finished.
 
+    Args:
+        timed: whether operations are timed. False: their seconds stay 0.0, and a GPU is not waited for.
+
     Example:
         >>> with OpMeter() as meter:
         ...     pass
@@ -110,7 +113,8 @@ class OpMeter:
         0.0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, timed: bool = True) -> None:
+        self.timed = timed
         self.records: list[OpRecord] = []
         self._pending: list[tuple[int, torch.cuda.Event, torch.cuda.Event]] = []
         self._tokens: list[Token[tuple[OpMeter, ...]]] = []
@@ -173,6 +177,11 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
     meters = () if torch.compiler.is_compiling() else _active.get()
     if not meters:
         yield
+    elif not any(meter.timed for meter in meters):
+        yield
+        executed = record()
+        for meter in meters:
+            meter.records.append(executed)
     elif device.type == "cuda":
         with torch.cuda.device(device):
             yield from _timed_on_device(record, meters)
@@ -180,9 +189,20 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
-        finished = replace(record(), seconds=seconds)
+        executed = record()
+        finished = replace(executed, seconds=seconds)
         for meter in meters:
-            meter.records.append(finished)
+            meter.records.append(finished if meter.timed else executed)
+
+
+@contextmanager
+def unmetered() -> Iterator[None]:
+    """Hand nothing to the active meters inside the block: what a CUDA graph records cannot be timed event by event."""
+    token = _active.set(())
+    try:
+        yield
+    finally:
+        _active.reset(token)
 
 
 def _timed_on_device(record: Callable[[], OpRecord], meters: tuple[OpMeter, ...]) -> Iterator[None]:
@@ -192,5 +212,6 @@ def _timed_on_device(record: Callable[[], OpRecord], meters: tuple[OpMeter, ...]
     ended.record()
     executed = record()
     for meter in meters:
-        meter._pending.append((len(meter.records), started, ended))
+        if meter.timed:
+            meter._pending.append((len(meter.records), started, ended))
         meter.records.append(executed)

@@ -139,7 +139,8 @@ class GraphTask:
         """
         mask = self.masks[split]
         answers = (logits[mask] if self.batch is None else logits).argmax(dim=1)
-        return float((answers == self.y[mask]).double().mean())
+        labels = self.y[mask]
+        return int((answers == labels).sum()) / labels.numel()
 
     def majority_accuracy(self, split: Split) -> float:
         """Return the accuracy of always answering the split's most frequent class."""

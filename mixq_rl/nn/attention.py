@@ -265,7 +265,7 @@ class IntegerAttend:
         _, coefficient, source, aggregate = self.names
         return records.integer_aggregate(
             (coefficient, source, aggregate),
-            csr.rowptr,
+            csr,
             attention,
             self.softmax.range.bits,
             message.payload,

@@ -138,11 +138,20 @@ class QuantizableModel(nn.Module):
         Raises:
             BitWidthError: if no allocation is in force.
         """
+        quantizer, program = self.program()
+        return quantizer, tuple(program.steps)
+
+    def program(self) -> tuple[Quantizer, Program]:
+        """Return what :meth:`freeze` does, with the operators that the steps come from.
+
+        Raises:
+            BitWidthError: if no allocation is in force.
+        """
         program = Program()
         quantizer = self.input.quantizer()
         with torch.no_grad():
             self._compute(Symbol(program, 0, quantizer, self.input.name), None)
-        return quantizer, tuple(program.steps)
+        return quantizer, program
 
     @property
     def quantizers(self) -> tuple[LearnedQuantizer, ...]:

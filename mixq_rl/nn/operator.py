@@ -136,7 +136,7 @@ class Step(Protocol):
         ...
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> Any:
-        """Return what the step needs of a graph, quantized.
+        """Return what the step needs of a graph, quantized. Synchronizing with a GPU is for here, not for the call.
 
         Raises:
             SumOverflowError: if a sum over neighbours might overflow.
@@ -154,14 +154,31 @@ class Program:
 
     Attributes:
         steps: in execution order.
+        results: what stands for the result of each step.
+        origins: the operator that made each step, and the values that it took.
     """
 
     steps: list[Step] = field(default_factory=list)
+    results: list["Symbol"] = field(default_factory=list)
+    origins: list[tuple["Operator", tuple["Symbol", ...]]] = field(default_factory=list)
 
     def append(self, step: Step, quantizer: Quantizer, name: str) -> "Symbol":
         """Add a step, and return what stands for its result."""
         self.steps.append(step)
-        return Symbol(self, len(self.steps), quantizer, name)
+        self.results.append(Symbol(self, len(self.steps), quantizer, name))
+        return self.results[-1]
+
+    def call(self, operator: "Operator", inputs: tuple["Symbol", ...]) -> "Symbol":
+        """Let an operator add its step.
+
+        Raises:
+            ValueError: for an operator that adds no step, or several.
+        """
+        result = operator.freeze(inputs)
+        self.origins.append((operator, inputs))
+        if len(self.origins) != len(self.steps):
+            raise ValueError(f"{type(operator).__name__}.freeze() must add one step to the program")
+        return result
 
 
 @dataclass(frozen=True)
@@ -208,7 +225,7 @@ class Operator(nn.Module):
             return self.real(inputs, graph)
         if isinstance(first, FakeQuantized):
             return self.fake_quantized(inputs, graph)
-        return self.freeze(inputs)
+        return first.program.call(self, inputs)  # type: ignore[arg-type]
 
     def real(self, inputs: Sequence[Any], graph: Graph | None) -> Real:
         """The float computation; shows every component's values to its observer."""
@@ -219,7 +236,11 @@ class Operator(nn.Module):
         raise NotImplementedError
 
     def freeze(self, inputs: Sequence[Any]) -> Symbol:
-        """Add the integer computation at the bit-widths in force to the inputs' program."""
+        """Add the integer computation to the inputs' program, as one step.
+
+        The step depends on the bit-widths in force of its own components, on the inputs' names and quantizers, and on
+        nothing else that differs between allocations: networks that agree in those share it.
+        """
         raise NotImplementedError
 
 

@@ -24,6 +24,7 @@ from mixq_rl.quantization import (
     Requantization,
 )
 from mixq_rl.serialization import storable
+from mixq_rl.sparse import CSR
 
 __all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate", "has_entries"]
 
@@ -168,14 +169,13 @@ class IntegerAdjacency:
     """A step's quantized adjacency.
 
     Attributes:
-        rowptr, col: the structure, int32 (CSR).
+        csr: where the edges are.
         weight: the integers alpha of the edges, int8 or uint8 ``[edges]``: a byte each at any bit-width, since beside
             each lies an index of four bytes, and the row that it fetches. None: all 1.
         row: fixed-point scales of the rows, or None.
     """
 
-    rowptr: Tensor
-    col: Tensor
+    csr: CSR
     weight: Tensor | None
     row: FixedPoint | None
 
@@ -234,7 +234,18 @@ class IntegerPropagate:
         if self.adjacency is not None:
             weights, zero_point = self.adjacency.range, self.adjacency.zero_point
         check_aggregate(self.result, adjacency.csr, weights, zero_point, x.range, x.zero_point)
-        return IntegerAdjacency(adjacency.csr.rowptr, adjacency.csr.col, self._weight(adjacency), _row(adjacency))
+        if torch.compiler.is_compiling():
+            return self._quantized(adjacency)
+        # Steps that differ in other components' bits hold one copy, for as long as any of them lives.
+        scale = None if self.adjacency is None else float(self.adjacency.scale)
+        epsilon = None if self.epsilon is None else float(self.epsilon)
+        made = adjacency.quantized.get((weights, zero_point, scale, epsilon))
+        if made is None:
+            made = adjacency.quantized[weights, zero_point, scale, epsilon] = self._quantized(adjacency)
+        return made
+
+    def _quantized(self, adjacency: Adjacency) -> IntegerAdjacency:
+        return IntegerAdjacency(adjacency.csr, self._weight(adjacency), _row(adjacency))
 
     def _weight(self, adjacency: Adjacency) -> Tensor | None:
         if self.adjacency is None:
@@ -250,11 +261,10 @@ class IntegerPropagate:
         zero_point = 0
         if self.adjacency is not None:
             bits, zero_point = self.adjacency.range.bits, self.adjacency.zero_point
-        edges = (prepared.rowptr, prepared.col, prepared.weight, x.payload)
+        csr = prepared.csr
+        edges = (csr.rowptr, csr.col, prepared.weight, x.payload)
         with operation(
-            lambda: records.integer_aggregate(
-                self.names, prepared.rowptr, prepared.weight, bits, x.payload, self.requantization
-            ),
+            lambda: records.integer_aggregate(self.names, csr, prepared.weight, bits, x.payload, self.requantization),
             x.payload.data.device,
         ):
             if isinstance(self.requantization, BankRequantization):

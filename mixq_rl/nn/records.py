@@ -63,7 +63,7 @@ def float_aggregate(names: Names, csr: CSR, message: Tensor) -> OpRecord:
 
 def integer_aggregate(
     names: Names,
-    rowptr: Tensor,
+    csr: CSR,
     weight: Tensor | None,
     weight_bits: int | None,
     message: PackedRows,
@@ -73,13 +73,13 @@ def integer_aggregate(
 
     Args:
         names: of the adjacency, the messages and the result.
-        rowptr: int32, ``[rows + 1]``.
+        csr: where the edges are.
         weight: of the edges, a byte each; None: all 1.
         weight_bits: bit-width of the adjacency; None: it has no weights.
         message: what is gathered.
         result: gives the integers of the result.
     """
-    rows, edges, columns = rowptr.numel() - 1, int(rowptr[-1]), message.columns
+    rows, edges, columns = csr.num_rows, csr.col.numel(), message.columns
     gathered, held = message.range.row_bytes(columns), 0 if weight is None else weight.element_size()
     size = _aggregate_bytes(rows, edges, gathered, held, result.range.row_bytes(columns))
     bits = (weight_bits, message.range.bits, result.range.bits)

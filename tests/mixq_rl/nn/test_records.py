@@ -35,7 +35,7 @@ def test_sparse_features_count_as_the_matrix_that_they_stand_for() -> None:
 
 def test_bytes_of_an_aggregation_count_a_row_as_often_as_it_is_gathered() -> None:
     weight, message = torch.ones(5, dtype=torch.uint8), packed(3, 9, 1)
-    record = records.integer_aggregate(AGGREGATE, CSR_OF_THREE.rowptr, weight, 3, message, TO_FOUR_BITS)
+    record = records.integer_aggregate(AGGREGATE, CSR_OF_THREE, weight, 3, message, TO_FOUR_BITS)
     assert (record.left, record.right, record.result) == AGGREGATE
     assert (record.left_bits, record.right_bits, record.result_bits) == (3, 1, 4)
     assert record.bytes == 5 * (1 + 4 + 2) + 3 * (4 + 5)
@@ -46,6 +46,6 @@ def test_bytes_of_an_aggregation_count_a_row_as_often_as_it_is_gathered() -> Non
 
 def test_an_adjacency_without_weights_moves_none() -> None:
     names = (records.EDGES, *AGGREGATE[1:])
-    record = records.integer_aggregate(names, CSR_OF_THREE.rowptr, None, 1, packed(3, 9, 1), TO_FOUR_BITS)
+    record = records.integer_aggregate(names, CSR_OF_THREE, None, 1, packed(3, 9, 1), TO_FOUR_BITS)
     assert record.left == "edges"
     assert record.bytes == 5 * (4 + 2) + 3 * (4 + 5)

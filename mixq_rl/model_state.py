@@ -1,0 +1,47 @@
+"""Whether a network still is what it was."""
+
+from torch import Tensor, nn
+
+__all__ = ["ModelState"]
+
+
+class ModelState:
+    """The parameters and buffers of a network as they are now, told from later ones by torch's version counters.
+
+    What torch writes to a tensor, and modules, parameters and buffers that are replaced are noticed. What goes past
+    torch (``parameter.data``, numpy) is not. A network that holds inference tensors, which do not tell, never holds.
+
+    Args:
+        model: is watched.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = tuple(model.modules())
+        self._children, self._tensors = self._members()
+        self._versions = self._read()
+
+    def holds(self) -> bool:
+        """Return whether nothing has changed."""
+        if None in self._versions:
+            return False
+        children, tensors = self._members()
+        same = _identical(children, self._children) and _identical(tensors, self._tensors)
+        return same and self._read() == self._versions
+
+    def _members(self) -> tuple[list[object], list[object]]:
+        children = [child for module in self._modules for child in module._modules.values()]
+        tensors = [tensor for module in self._modules for tensor in module._parameters.values()]
+        tensors += [tensor for module in self._modules for tensor in module._buffers.values()]
+        return list(children), list(tensors)
+
+    def _read(self) -> list[tuple[int, int] | None]:
+        return [_version(tensor) for tensor in self._tensors if isinstance(tensor, Tensor)]
+
+
+def _version(tensor: Tensor) -> tuple[int, int] | None:
+    # An inference tensor does not tell whether it was written to.
+    return None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
+
+
+def _identical(these: list[object], others: list[object]) -> bool:
+    return len(these) == len(others) and all(one is other for one, other in zip(these, others, strict=True))

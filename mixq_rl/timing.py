@@ -1,0 +1,99 @@
+"""How long networks take to execute: the median of warm executions, several networks in turn."""
+
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+
+from mixq_rl.errors import InputError
+from mixq_rl.metering import OpMeter, unmetered
+
+__all__ = ["check_repeats", "median_seconds"]
+
+_WARM_UPS = 3
+
+
+def check_repeats(repeats: int) -> None:
+    """Check a number of timing repeats.
+
+    Raises:
+        InputError: for less than one.
+    """
+    if repeats < 1:
+        raise InputError(f"{repeats} timing repeats: at least 1 is needed")
+
+
+def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
+    """Return the median seconds of each of several executions, which take turns, so that load falls on all alike.
+
+    On a CPU the seconds are those of the metered operations, and the caller has warmed up. On a GPU each execution is
+    captured as a CUDA graph after a warm-up, and the seconds are those of its replays: from the first kernel to the
+    last, what lies between the operations included, and Python not. What cannot be captured is executed as it is, after
+    a warning, and its seconds include what Python takes to launch the kernels.
+
+    Args:
+        executions: what is timed: each leaves its inputs as they are and reads the same memory each time.
+        repeats: how often each is timed, at least 1.
+        device: that executes.
+
+    Raises:
+        InputError: for less than one repeat.
+    """
+    check_repeats(repeats)
+    if device.type != "cuda":
+        return _medians([_metered(execute) for execute in executions], repeats)
+    with torch.cuda.device(device), unmetered(), torch.no_grad():
+        return _medians([_between_events(_replay(execute)) for execute in executions], repeats)
+
+
+def _medians(timers: Sequence[Callable[[], float]], repeats: int) -> list[float]:
+    rounds = [[timer() for timer in timers] for _ in range(repeats)]
+    return [statistics.median(measured) for measured in zip(*rounds, strict=True)]
+
+
+def _metered(execute: Callable[[], object]) -> Callable[[], float]:
+    def timer() -> float:
+        with OpMeter() as meter:
+            execute()
+        return meter.seconds
+
+    return timer
+
+
+def _between_events(execute: Callable[[], object]) -> Callable[[], float]:
+    def timer() -> float:
+        started, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        started.record()
+        execute()
+        ended.record()
+        ended.synchronize()
+        return float(started.elapsed_time(ended)) / 1000
+
+    return timer
+
+
+def _replay(execute: Callable[[], object]) -> Callable[[], object]:
+    """Return what replays an execution, warmed up; the execution itself where it cannot be captured."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(_WARM_UPS):
+            execute()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            execute()
+    except RuntimeError as error:  # what synchronizes cannot be captured; nor what does not fit the memory twice
+        torch.cuda.synchronize()
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        warnings.warn(
+            f"the network cannot be captured as a CUDA graph ({reason}): its seconds include what Python takes to "
+            f"launch the kernels",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return execute
+    graph.replay()  # the first replay uploads the graph
+    return graph.replay
