@@ -89,15 +89,20 @@ def _runs(device: str, data_root: Path, folder: Path, quick: bool) -> Iterator[t
     for dataset in ("citation", "Cora"):
         for where in dict.fromkeys((device, other)):
             run = folder / f"{dataset}-{where}"
-            yield f"train {dataset} on {where}", _run(
-                ["train", "--dataset", dataset, "--device", where, "--run-dir", str(run), *known]
+            yield (
+                f"train {dataset} on {where}",
+                _run(["train", "--dataset", dataset, "--device", where, "--run-dir", str(run), *known]),
             )
         model = folder / f"{dataset}-{device}" / "model"
         if model.is_dir():
             yield f"the network of {dataset} on both devices", _executed(model, dataset, data_root, device)
     killed = folder / "killed"
-    yield "a run that was killed resumes", _resumed(
-        ["train", "--dataset", "citation", "--device", device, "--seed", "1", "--run-dir", str(killed), *known], killed
+    yield (
+        "a run that was killed resumes",
+        _resumed(
+            ["train", "--dataset", "citation", "--device", device, "--seed", "1", "--run-dir", str(killed), *known],
+            killed,
+        ),
     )
     again = ["train", "--dataset", "citation", "--device", device, "--run-dir", str(folder / "again"), *few]
     cache = ["--cache", str(folder / "other")]
@@ -105,7 +110,10 @@ def _runs(device: str, data_root: Path, folder: Path, quick: bool) -> Iterator[t
     tables = [folder / name / "allocations.csv" for name in (f"citation-{device}", "again")]
     if all(table.is_file() for table in tables):
         same = len({_without_times(table.read_text()) for table in tables}) == 1
-        yield "the same seed gives the same table", {"passed": same, "said": tables[0].read_text()[:400], "seconds": 0.0}
+        yield (
+            "the same seed gives the same table",
+            {"passed": same, "said": tables[0].read_text()[:400], "seconds": 0.0},
+        )
 
 
 def _without_times(table: str) -> str:
@@ -164,5 +172,3 @@ def _executed(model: Path, dataset: str, data_root: Path, device: str) -> dict[s
         return {"passed": False, "said": ended.stderr[-3000:], "seconds": seconds}
     found = json.loads(ended.stdout.splitlines()[-1])
     return {"passed": all(value is True for value in found.values()), "said": json.dumps(found), "seconds": seconds}
-
-

@@ -68,9 +68,7 @@ def _measure(device: str, name: str, hidden: int, seconds: float) -> dict[str, A
     return entry
 
 
-def _float_networks(
-    x: Tensor, edge_index: Tensor, classes: int, hidden: int, name: str
-) -> dict[str, Contestant]:
+def _float_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int, name: str) -> dict[str, Contestant]:
     def network() -> torch.nn.Module:
         model = torch_geometric.nn.models.GCN(x.shape[1], hidden, 2, classes, cached=True)
         return model.to(x.device, x.dtype).eval()
