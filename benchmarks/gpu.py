@@ -26,7 +26,7 @@ import typer
 from gpu_table import table
 from measuring import circumstances
 
-SECTIONS = ("ceilings", "checks", "aggregate", "networks", "evaluations", "linear", "training")
+SECTIONS = ("ceilings", "aggregate", "networks", "evaluations", "checks", "training", "linear")
 
 
 def main(
@@ -34,7 +34,7 @@ def main(
     device: str = "cuda",
     quick: Annotated[bool, typer.Option(help="Small graphs, few repeats: to see that it runs.")] = False,
     only: Annotated[list[str], typer.Option(help=f"Repeatable; of {', '.join(SECTIONS)}.")] = [],  # noqa: B006
-    seconds: Annotated[float, typer.Option(help="No section begins after so many.")] = 420.0,
+    seconds: Annotated[float, typer.Option(help="No section begins after so many.")] = 400.0,
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = ROOT / "benchmarks" / "results",
 ) -> None:
     started = time.perf_counter()

@@ -252,6 +252,7 @@ class IntegerEvaluator:
             self.timing_repeats,
             [self.reference.accuracy, self.reference.bitops],
             str(self.model),
+            self.task.device.type,
             __version__,
         ]
         network: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
@@ -266,7 +267,7 @@ class IntegerEvaluator:
             timing_repeats: None: those of the evaluator.
         """
         repeats = self.timing_repeats if timing_repeats is None else timing_repeats
-        output, meter, seconds = metered(self._execution(model, split), repeats, self.task.x.device)
+        output, meter, seconds = metered(self._execution(model, split), repeats, self.task.device)
         return self._evaluation(
             model.allocation,
             self.task.accuracy(output.dequantize(), split),
@@ -291,7 +292,7 @@ class IntegerEvaluator:
             else float_execution(network, self.task, "validation")
             for network in networks
         ]
-        return median_seconds(executions, self.timing_repeats, self.task.x.device)
+        return median_seconds(executions, self.timing_repeats, self.task.device)
 
     def _execution(self, model: IntegerModel, split: Split) -> Callable[[], QTensor]:
         inputs = self.task.inputs(split)

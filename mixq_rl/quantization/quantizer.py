@@ -27,6 +27,7 @@ __all__ = [
 _SEARCH_STEPS = 40
 _SAMPLE_ELEMENTS = 2**18
 _BLOCK_ELEMENTS = 2**16
+_BLOCK_ELEMENTS_ON_GPU = 2**26  # a block is a dozen launches, and half a gigabyte
 
 
 @storable
@@ -84,7 +85,8 @@ def _blocks(x: Tensor) -> list[slice]:
     """Return which rows to quantize at a time: in float64 they take many times what their integers take."""
     if torch.compiler.is_compiling():  # a traced program does not know how many there will be
         return [slice(None)]
-    rows = max(1, _BLOCK_ELEMENTS // max(1, x.shape[1]))
+    elements = _BLOCK_ELEMENTS_ON_GPU if x.is_cuda else _BLOCK_ELEMENTS
+    rows = max(1, elements // max(1, x.shape[1]))
     return [slice(first, first + rows) for first in range(0, x.shape[0], rows)]
 
 
