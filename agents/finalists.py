@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from mixq_rl.agents.pareto import Saving, hypervolume, reduction
 from mixq_rl.agents.run_folder import finalist_path
 from mixq_rl.agents.run_result import Finalist
@@ -66,7 +68,7 @@ def fine_tune_finalists(
                 progress(before * epochs + epoch, len(allocations) * epochs)
 
         kept = None if folder is None else finalist_path(folder, label)
-        model = None if kept is None else _kept(kept, allocation)
+        model = None if kept is None else _kept(kept, allocation, evaluator.task.device)
         if model is None:
             model = evaluator.fine_tune(allocation, seed=seed, progress=report)
             if kept is not None:
@@ -76,9 +78,9 @@ def fine_tune_finalists(
     return models
 
 
-def _kept(path: Path, allocation: tuple[int, ...]) -> IntegerModel | None:
+def _kept(path: Path, allocation: tuple[int, ...], device: torch.device) -> IntegerModel | None:
     try:
-        model = IntegerModel.load(path)
+        model = IntegerModel.load(path, device)
     except ArtifactError:
         return None
     return model if model.allocation == allocation else None

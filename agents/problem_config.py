@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.datasets.file import SUFFIXES
+from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
 from mixq_rl.evaluators import IntegerEvaluator, evaluators
 from mixq_rl.nn import QuantizableModel, build_model, models
@@ -50,9 +51,11 @@ class ProblemConfig:
         fold: which of the dataset's splits, from 0, where it has several; None: the first.
         evaluator: a name of :data:`mixq_rl.evaluators`: whose weights the search judges an allocation by.
         scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
+        device: of data, networks, training and execution, as :func:`~mixq_rl.devices.resolve_device` names it; it need
+            not be there until the data are loaded. ``"auto"`` becomes what it stands for here.
 
     Raises:
-        InputError: for a value out of bounds, or an unknown model, objective, evaluator or scheme.
+        InputError: for a value out of bounds, or an unknown model, objective, evaluator, scheme or device.
     """
 
     dataset: str = "citation"
@@ -66,6 +69,7 @@ class ProblemConfig:
     fold: int | None = None
     evaluator: str = "supernet"
     scheme: str = "lsq"
+    device: str = "auto"
 
     _PATHS: ClassVar[tuple[str, ...]] = ("dataset", "data_root")
 
@@ -75,6 +79,7 @@ class ProblemConfig:
         models[self.model], evaluators[self.evaluator], schemes[self.scheme]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "objective", Objective(self.objective))
+        object.__setattr__(self, "device", full_name(self.device))
 
     def seen_from(self, directory: Path) -> Self:
         """Return the same with absolute paths: relative ones lead from a directory, if they lead anywhere from there.
@@ -88,8 +93,12 @@ class ProblemConfig:
         return replace(self, **found)
 
     def load(self) -> tuple[GraphTask, QuantizableModel]:
-        """Load the dataset and build the network for it, untrained."""
-        task = load_task(self.dataset, self.data_root, fold=self.fold)
+        """Load the dataset and build the network for it, untrained, on the device.
+
+        Raises:
+            InputError: for a device that is not there, or data that are not what they should be.
+        """
+        task = load_task(self.dataset, self.data_root, fold=self.fold, device=self.device)
         model = build_model(
             self.model, task, hidden_channels=self.hidden_channels, num_layers=self.num_layers, seed=self.seed
         )

@@ -23,7 +23,7 @@ __all__ = ["FolderInUseError", "RunFolder", "finalist_path"]
 
 T = TypeVar("T")
 
-_VERSION = 4
+_VERSION = 5
 _KINDS = ("run", "policy", "search")
 _CONFIG, _LOCK = "config.json", ".lock"
 _PATIENCE = 0.2  # seconds: whoever only looks whether a folder is in use lets go of it at once

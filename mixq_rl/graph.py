@@ -145,8 +145,8 @@ class Graph:
         csr = _csr(target, self.num_nodes, source, self.num_nodes)
         value, row_scale = weight, None
         if propagation.normalization == "symmetric":
-            degree = torch.zeros(self.num_nodes, dtype=torch.float64, device=weight.device)
-            factor = degree.index_add(0, target, weight).rsqrt()
+            degree = csr.rowptr.diff().double() if weights is None else _sums(weight, target, self.num_nodes)
+            factor = degree.sqrt().reciprocal()  # both rounded rightly on every device, as rsqrt is not
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
                 value, row_scale = factor[source], factor.unsqueeze(1)
@@ -171,6 +171,12 @@ def _csr(target: Tensor, num_rows: int, source: Tensor, num_columns: int) -> CSR
     check_entries(source.numel())
     rowptr = torch.searchsorted(target, torch.arange(num_rows + 1, device=target.device), out_int32=True)
     return CSR(rowptr, source.to(torch.int32), num_columns)
+
+
+def _sums(weight: Tensor, target: Tensor, num_nodes: int) -> Tensor:
+    """Return the sum of each node's weights, in the order of the edges: on the CPU, since a GPU keeps to none."""
+    degree = torch.zeros(num_nodes, dtype=torch.float64)
+    return degree.index_add(0, target.cpu(), weight.cpu()).to(weight.device)
 
 
 def _reciprocal(csr: CSR) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.conditions import check_finite
+from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.nn.activations import IntegerLookup
@@ -252,15 +253,22 @@ class IntegerModel:
         save_artifact(Path(path), _KIND, _VERSION, config, tensors)
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
+    def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
         """Read what :meth:`save` wrote.
+
+        Args:
+            path: of the folder.
+            device: where the model is to be: a name of :func:`~mixq_rl.devices.resolve_device`, such as ``"cuda"``.
 
         Raises:
             ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
+            InputError: for a device that is not there.
         """
+        place = resolve_device(device)
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
-            model: Self = unpack(config.get("model"), cls, "model", tensors)
+            moved = {name: tensor.to(place) for name, tensor in tensors.items()}
+            model: Self = unpack(config.get("model"), cls, "model", moved)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error
         return model

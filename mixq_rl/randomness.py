@@ -12,15 +12,24 @@ __all__ = ["RandomStream", "seeded"]
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers from ``seed`` inside the block, and leave the caller's generator untouched."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Draw torch's random numbers from ``seed`` inside the block, and leave the caller's generators untouched.
+
+    Args:
+        seed: of the CPU's generator, and of the device's.
+        device: a GPU, if numbers are drawn on one; those of other GPUs are neither seeded nor kept.
+    """
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(gpus, device_type="cuda"):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
 
 
 class RandomStream:
-    """The global generators of Python, NumPy and torch, for a library that draws from them.
+    """The global generators of Python, NumPy and torch (the CPU's), for a library that draws from them.
 
     Inside its ``with`` blocks they go on from where the last one left them; outside, the caller's are untouched.
 
@@ -32,7 +41,7 @@ class RandomStream:
         outer = _get()
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002  the global generator is what the library draws from
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         self._state = _get()
         _set(outer)
 

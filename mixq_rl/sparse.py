@@ -14,6 +14,8 @@ from mixq_rl.errors import InvalidGraphError
 __all__ = ["CSR", "SparseMatrix", "as_features", "check_entries", "dropout"]
 
 _SPARSE_BELOW = 0.1
+_GATHERED = 2**28
+"""Entries that a deterministic product gathers at a time: 1 GiB of float32."""
 
 
 def check_entries(edges: int, heads: int = 1) -> None:
@@ -106,9 +108,26 @@ class CSR:
         if x.device.type == "cpu" and not torch.backends.mkl.is_available():
             gathered = x.index_select(0, self.col.long()) * value.unsqueeze(1)
             return x.new_zeros(self.num_rows, x.shape[1]).index_add_(0, self.row, gathered)
+        # cuSPARSE promises the same sums every time of its third algorithm only, which torch does not choose.
+        if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+            return self._summed_in_order(value, x)
         _announce_beta_once()
         shape = (self.num_rows, self.num_columns)
         return torch.sparse_csr_tensor(self.rowptr, self.col, value, shape, check_invariants=False) @ x
+
+    def _summed_in_order(self, value: Tensor, x: Tensor) -> Tensor:
+        """Return the product, each row summed up from its first entry to its last."""
+        if not self.col.numel():
+            return x.new_zeros(self.num_rows, x.shape[1])
+        col, offsets, factor = self.col.long(), self.rowptr.long(), value.unsqueeze(1)
+        columns = max(1, _GATHERED // self.col.numel())
+        parts = [
+            torch.segment_reduce(
+                part.index_select(0, col) * factor, "sum", offsets=offsets, axis=0, unsafe=True, initial=0
+            )
+            for part in x.split(columns, dim=1)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 @cache
@@ -166,6 +185,10 @@ class SparseMatrix:
     @property
     def dtype(self) -> torch.dtype:
         return self.value.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.value.device
 
     def element_size(self) -> int:
         return self.value.element_size()

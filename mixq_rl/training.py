@@ -1,8 +1,12 @@
-"""Float training, the any-bit-width supernet, and quantization-aware fine-tuning: one loop, three losses."""
+"""Float training, the any-bit-width supernet, and quantization-aware fine-tuning: one loop, three losses.
+
+All train on the device of their task, where the model must be too.
+"""
 
 import copy
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -10,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphInputs, GraphTask
+from mixq_rl.devices import deterministic
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.optimization import Progress, Schedule, Score, optimize
@@ -90,7 +95,7 @@ def fit(
     """
     schedule = _schedule("float", task, schedule, epochs)
     forward = _Forward(model, task)
-    with seeded(seed), model.allocated(None):
+    with _training(task, seed), model.allocated(None):
         optimize(
             model,
             schedule,
@@ -172,13 +177,13 @@ def fit_supernet(
     def loss(inputs: GraphInputs) -> Tensor:
         allocations = [[offered[-1]] * count, [offered[0]] * count]
         allocations += [[draw.choice(offered) for _ in range(count)] for _ in range(2)]
-        total = torch.zeros(())
+        total = torch.zeros((), device=task.device)
         for allocation in allocations:
             with model.allocated(allocation):
                 total = total + _distilled(forward(inputs), inputs, target, schedule.label_weight)
         return total / len(allocations)
 
-    with seeded(seed):
+    with _training(task, seed):
         optimize(model, schedule, _batches(task, schedule, seed), loss, None, progress)
     return model
 
@@ -219,7 +224,7 @@ def fine_tune(
             return _supervised(logits, inputs)
         return _distilled(logits, inputs, teacher, schedule.label_weight)
 
-    with seeded(seed):
+    with _training(task, seed):
         optimize(model, schedule, _batches(task, schedule, seed), loss, lambda: _validation(forward, task), progress)
     return model
 
@@ -235,7 +240,7 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
         ``[nodes, classes]``, or ``[graphs, classes]``, 0 for graphs that are not for training.
     """
     inputs = task.inputs("train")
-    with model.evaluating(), model.allocated(None):
+    with deterministic(task.device), model.evaluating(), model.allocated(None):
         answers = model(inputs.x, inputs.graph).softmax(dim=1)
     return answers.new_zeros(task.y.numel(), answers.shape[1]).index_copy(0, inputs.index, answers)
 
@@ -244,6 +249,13 @@ def _label_weight(task: GraphTask) -> float:
     """Return the weight of node labels: of graph tasks, where all that is taught is labelled, it is 1."""
     labelled = int(task.masks["train"].sum())
     return min(max(labelled / max(task.num_nodes - labelled, 1), _FEW_LABELS), 1.0)
+
+
+@contextmanager
+def _training(task: GraphTask, seed: int) -> Iterator[None]:
+    """Draw from ``seed``, and add up in the same order every time, so that a seed gives one network on one device."""
+    with deterministic(task.device), seeded(seed, task.device):
+        yield
 
 
 class _Forward:

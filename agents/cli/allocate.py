@@ -33,6 +33,7 @@ def allocate(
     ] = None,
     bits: options.Bits = options.BITS,
     seed: options.Seed = ProblemConfig.seed,
+    device: options.Device = ProblemConfig.device,
     data_root: options.DataRoot = ProblemConfig.data_root,
     cache: options.Cache = options.CACHE,
     quiet: options.Quiet = False,
@@ -54,6 +55,7 @@ def allocate(
             bits=options.parse_bits(bits),
             evaluator="post-training" if max_drop is None else "fine-tune",
             seed=seed,
+            device=device,
             data_root=data_root,
         )
         check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained

@@ -25,6 +25,7 @@ __all__ = [
     "DataRoot",
     "Dataset",
     "Datasets",
+    "Device",
     "EvaluatorName",
     "Fold",
     "HiddenChannels",
@@ -119,6 +120,13 @@ SchemeName = Annotated[
         autocompletion=among(schemes),
         help="Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes "
         "the nearest. The others follow the values in training, degree-quant with nodes protected by their degree.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where networks are trained and executed: cpu, cuda, cuda:1, or auto: a GPU if torch sees one.",
+        autocompletion=among(("auto", "cpu", "cuda")),
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, training, search and fine-tuning.")]

@@ -16,6 +16,7 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.datasets import load_questions
+from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
 from mixq_rl.files import replace_file
 from mixq_rl.integer_model import IntegerModel
@@ -32,7 +33,7 @@ def predict(
     output_file: Annotated[
         Path | None, typer.Option("--output", help="File for the classes: CSV, a row for each node or graph.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where it is executed: cpu, or cuda for a GPU.")] = "cpu",
+    device: options.Device = ProblemConfig.device,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -43,7 +44,8 @@ def predict(
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
     with output(quiet, as_json) as out:
-        network, place = load_model(model), _device(device)
+        place = resolve_device(device)
+        network = load_model(model, place)
         questions = load_questions(dataset, data_root, fold=fold)
         if network.classifies_graphs != (questions.noun == "graph"):
             other = "node" if questions.noun == "graph" else "graph"
@@ -53,7 +55,7 @@ def predict(
         if weight is None and there.edge_weight is not None:
             out.say(f"the edge weights of {questions.name} are left out: this network has no use for any")
         with OpMeter() as meter:
-            logits = network.to(place)(there.x, there.edge_index, weight, there.batch)
+            logits = network(there.x, there.edge_index, weight, there.batch)
         answers = logits.argmax(dim=1).cpu()
         if output_file is not None:
             replace_file(output_file, _csv(questions.noun, answers))
@@ -78,8 +80,8 @@ def predict(
         )
 
 
-def load_model(path: Path) -> IntegerModel:
-    """Return the integer network in a folder, or the best of a run.
+def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
+    """Return the integer network in a folder, or the best of a run, on a device.
 
     Raises:
         InputError: if it is a run that has not ended, or chose no network.
@@ -88,19 +90,7 @@ def load_model(path: Path) -> IntegerModel:
     if path.is_file():
         raise InputError(f"{str(path)!r} is a file: name the folder of an integer network, or of a run")
     is_run = (path / "config.json").is_file()
-    return IntegerModel.load(ended_run(path).model if is_run else path)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError("integers are executed on cpu and cuda")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used here: {reason}") from error
-    return device
+    return IntegerModel.load(ended_run(path).model if is_run else path, device)
 
 
 def _csv(noun: str, answers: torch.Tensor) -> str:

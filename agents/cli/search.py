@@ -43,6 +43,7 @@ def search(
     evaluator: options.EvaluatorName = ProblemConfig.evaluator,
     scheme: options.SchemeName = ProblemConfig.scheme,
     seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
+    device: options.Device = ProblemConfig.device,
     data_root: options.DataRoot = ProblemConfig.data_root,
     cache: options.Cache = options.CACHE,
     run_dir: Annotated[
@@ -73,6 +74,7 @@ def search(
             evaluator=evaluator,
             scheme=scheme,
             seed=seed,
+            device=device,
             data_root=data_root,
         )
         folder = run_dir or default_run_dir(config)

@@ -59,6 +59,7 @@ def train(
     evaluator: options.EvaluatorName = RunConfig.evaluator,
     scheme: options.SchemeName = RunConfig.scheme,
     seed: options.Seed = RunConfig.seed,
+    device: options.Device = RunConfig.device,
     data_root: options.DataRoot = RunConfig.data_root,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
@@ -105,6 +106,7 @@ def train(
                 evaluator=evaluator,
                 scheme=scheme,
                 seed=seed,
+                device=device,
                 data_root=data_root,
             )
             for one_dataset, one_model, one_depth, one_set in product(dataset, model, depths, bits)

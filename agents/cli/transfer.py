@@ -29,6 +29,7 @@ def transfer(
     evaluator: options.EvaluatorName = RunConfig.evaluator,
     scheme: options.SchemeName = RunConfig.scheme,
     seed: options.Seed = RunConfig.seed,
+    device: options.Device = RunConfig.device,
     data_root: options.DataRoot = RunConfig.data_root,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
@@ -55,6 +56,7 @@ def transfer(
             evaluator=evaluator,
             scheme=scheme,
             seed=seed,
+            device=device,
             data_root=data_root,
             policy="" if policy is None else str(policy),
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.datasets import GraphInputs
+from mixq_rl.devices import deterministic
 from mixq_rl.errors import InputError
 from mixq_rl.evaluators import IntegerEvaluator
 from mixq_rl.nn import QuantizableModel
@@ -60,8 +61,9 @@ def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProb
         taught = nn.functional.cross_entropy(logits, evaluator.teacher[inputs.index])
         return labels + taught + penalty * mixture.expected_bits() / MAX_BITS
 
-    with seeded(seed):
+    with deterministic(task.device), seeded(seed, task.device):
         nn.init.normal_(mixture.logits, std=0.1)
+        mixture.to(task.device)
         optimize(
             mixture,
             schedule,
@@ -80,6 +82,7 @@ class _Mixture(nn.Module):
     """A network in float whose components are mixtures of their quantized values; only the weights of these learn."""
 
     quantizers: tuple[LearnedQuantizer, ...] = ()
+    _shares: Tensor
 
     def __init__(self, model: QuantizableModel, bit_widths: Sequence[int], *, whole_graph: bool) -> None:
         super().__init__()
@@ -87,7 +90,7 @@ class _Mixture(nn.Module):
         self._bit_widths = tuple(bit_widths)
         self.logits = nn.Parameter(torch.zeros(len(model.quantizers), len(bit_widths)))
         macs = torch.tensor([float(max(component.macs, 1)) for component in model.components])
-        self._shares = macs / macs.sum()
+        self.register_buffer("_shares", macs / macs.sum(), persistent=False)
         self._constant = {"weight", "adjacency", "input"} if whole_graph else {"weight"}
         self._kept: dict[int, list[Tensor]] = {}
 
@@ -100,7 +103,7 @@ class _Mixture(nn.Module):
 
     def expected_bits(self) -> Tensor:
         """Return the mean bit-width, by shares of multiply-accumulates."""
-        bits = torch.tensor(self._bit_widths, dtype=self.logits.dtype)
+        bits = torch.tensor(self._bit_widths, dtype=self.logits.dtype, device=self.logits.device)
         return (self._shares[:, None] * self.logits.softmax(dim=1) * bits).sum()
 
     def winners(self) -> list[int]:
@@ -126,7 +129,8 @@ class _Mixture(nn.Module):
         quantized = self._kept.get(index) or [_quantized(_at(quantizer, b), x.detach()) for b in self._bit_widths]
         if quantizer.kind in self._constant:
             self._kept[index] = quantized
-        mixed = sum((s * q for s, q in zip(self.logits[index].softmax(dim=0), quantized, strict=True)), torch.zeros(()))
+        shares = self.logits[index].softmax(dim=0)
+        mixed = sum((s * q for s, q in zip(shares, quantized, strict=True)), shares.new_zeros(()))
         # Straight through: rounding has the gradient of the identity.
         return mixed.to(x.dtype) + (x - x.detach())
 
@@ -140,7 +144,8 @@ def _at(quantizer: LearnedQuantizer, bits: int) -> Quantizer:
 
 
 def _quantized(quantizer: Quantizer, x: Tensor) -> Tensor:
-    magnitude = nonzero(row_magnitude(x)) if quantizer.row_exponent is not None else torch.ones((), dtype=torch.float64)
+    by_row = quantizer.row_exponent is not None
+    magnitude = nonzero(row_magnitude(x)) if by_row else x.new_ones((), dtype=torch.float64)
     integers = quantizer.integers(x.double() / magnitude).double() - quantizer.zero_point
     return (integers * quantizer.scale * magnitude).to(x.dtype)
 

@@ -36,7 +36,7 @@ class GraphSelection:
     def __call__(self, graphs: Tensor) -> GraphInputs:
         """Return the disjoint union of ``graphs``, int64 ``[selected]``, in their order; all may be learned from."""
         num_nodes, num_edges = self._num_nodes[graphs], self._num_edges[graphs]
-        rows = torch.arange(graphs.numel())
+        rows = torch.arange(graphs.numel(), device=graphs.device)
         nodes = _ranges(self._first_node[graphs], num_nodes)
         edges = _ranges(self._first_edge[graphs], num_edges)
         shift = _starts(num_nodes) - self._first_node[graphs]
@@ -56,4 +56,4 @@ def _starts(counts: Tensor) -> Tensor:
 
 def _ranges(first: Tensor, count: Tensor) -> Tensor:
     """Return first[0], first[0] + 1, ... (count[0] of them), first[1], ..."""
-    return torch.arange(int(count.sum())) + (first - _starts(count)).repeat_interleave(count)
+    return torch.arange(int(count.sum()), device=count.device) + (first - _starts(count)).repeat_interleave(count)

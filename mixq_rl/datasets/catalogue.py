@@ -7,11 +7,14 @@ from importlib import import_module
 from os import PathLike
 from pathlib import Path
 
+import torch
+
 from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
+from mixq_rl.devices import resolve_device
 from mixq_rl.errors import UnknownNameError
 from mixq_rl.registry import Registry
 
@@ -66,7 +69,13 @@ for (_module, _function), _names in _LOADERS.items():
         datasets.register(_name)(partial(_load_from, _module, _function, _name))
 
 
-def load_task(name: str, root: str | PathLike[str] = "data", *, fold: int | None = None) -> GraphTask:
+def load_task(
+    name: str,
+    root: str | PathLike[str] = "data",
+    *,
+    fold: int | None = None,
+    device: str | torch.device = "cpu",
+) -> GraphTask:
     """Load a graph problem.
 
     Args:
@@ -75,21 +84,24 @@ def load_task(name: str, root: str | PathLike[str] = "data", *, fold: int | None
         root: folder of the datasets' files.
         fold: which of several splits, from 0, where a dataset has them (TUDataset, Chameleon and Squirrel: 10,
             CSL: 5). None: the first.
+        device: where its tensors are to be: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if torch sees
+            one. What is trained on the task is trained there.
 
     Raises:
         UnknownNameError: listing the known names and the nearest.
         DataNotFoundError: saying what was looked for and how to get it.
         InvalidGraphError: if a graph contradicts itself.
-        InputError: for a fold that the dataset does not have.
+        InputError: for a fold that the dataset does not have, or a device that is not there.
 
     Example:
         >>> task = load_task("citation")
         >>> task.num_nodes, task.num_classes
         (2708, 7)
     """
-    if Path(name).suffix.lower() in SUFFIXES:
-        return load_file(Path(name), fold)
-    return _loader(name)(Path(root), fold)
+    place = resolve_device(device)
+    is_file = Path(name).suffix.lower() in SUFFIXES
+    task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    return task.to(place)
 
 
 def _loader(name: str) -> Loader:

@@ -1,7 +1,9 @@
 """What a network is given of a problem: features, structure and the rows that may be learned from."""
 
 from dataclasses import dataclass
+from typing import Self
 
+import torch
 from torch import Tensor
 
 from mixq_rl.graph import Graph
@@ -26,3 +28,8 @@ class GraphInputs:
     y: Tensor
     labelled: Tensor
     index: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the part on another device."""
+        x, y, labelled, index = (tensor.to(device) for tensor in (self.x, self.y, self.labelled, self.index))
+        return type(self)(x, self.graph.to(device), y, labelled, index)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -80,6 +80,27 @@ class GraphTask:
         return "node" if self.batch is None else "graph"
 
     @property
+    def device(self) -> torch.device:
+        """Where the data are; what is trained on them follows."""
+        return self.x.device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the task on another device; itself if it is there."""
+        if torch.device(device) == self.device:
+            return self
+        weight, batch, sign = self.edge_weight, self.batch, self.arbitrary_sign
+        return replace(
+            self,
+            x=self.x.to(device),
+            edge_index=self.edge_index.to(device),
+            y=self.y.to(device),
+            masks={split: mask.to(device) for split, mask in self.masks.items()},
+            edge_weight=None if weight is None else weight.to(device),
+            batch=None if batch is None else batch.to(device),
+            arbitrary_sign=None if sign is None else sign.to(device),
+        )
+
+    @property
     def num_nodes(self) -> int:
         return self.x.shape[0]
 
@@ -112,13 +133,13 @@ class GraphTask:
 
         Of a node task it is the whole graph at once, of a graph task the training graphs, each once, in an order drawn
         from ``generator`` and ``size`` at a time; one left over goes with the last batch, since a graph by itself has
-        no spread to be normalised by.
+        no spread to be normalised by. The generator is one of the CPU, so that every device is given the same.
         """
         if self.batch is None:
             yield self.inputs("train")
             return
         graphs = self.masks["train"].nonzero()[:, 0]
-        order = torch.randperm(graphs.numel(), generator=generator)
+        order = torch.randperm(graphs.numel(), generator=generator).to(self.device)
         chunks = list(graphs[order].split(size))
         if len(chunks) > 1 and chunks[-1].numel() == 1:
             chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -149,7 +170,7 @@ class GraphTask:
     def _with_drawn_signs(self, inputs: GraphInputs, generator: torch.Generator) -> GraphInputs:
         if self.arbitrary_sign is None:
             return inputs
-        signs = 2.0 * torch.randint(2, (self.num_features,), generator=generator) - 1
+        signs = (2.0 * torch.randint(2, (self.num_features,), generator=generator) - 1).to(self.device)
         return replace(inputs, x=inputs.x * torch.where(self.arbitrary_sign, signs, 1.0))
 
     @cached_property
@@ -166,4 +187,4 @@ class GraphTask:
         return GraphSelection(self.x, self.edge_index, self.edge_weight, self.batch, self.y)
 
     def _whole(self, labelled: Tensor) -> GraphInputs:
-        return GraphInputs(self.x, self._graph, self.y, labelled, torch.arange(self.num_nodes))
+        return GraphInputs(self.x, self._graph, self.y, labelled, torch.arange(self.num_nodes, device=self.device))

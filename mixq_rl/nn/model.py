@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mixq_rl.devices import deterministic
 from mixq_rl.errors import BitWidthError, InputError
 from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
@@ -105,7 +106,13 @@ class QuantizableModel(nn.Module):
 
         Returns:
             ``[nodes, out_channels]``, or ``[graphs, out_channels]`` of a network that pools, in the dtype of ``x``.
+
+        Raises:
+            InputError: for features on another device than the model.
         """
+        parameter = next(self.parameters(), None)
+        if parameter is not None and parameter.device != x.device:
+            raise InputError(f"x is on {x.device}, the model is on {parameter.device}: move one by .to()")
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
         if self.allocation is None:
@@ -194,7 +201,7 @@ class QuantizableModel(nn.Module):
         for quantizer in self.quantizers:
             quantizer.observer = lambda tensor, name=quantizer.name: values.__setitem__(name, tensor)
         try:
-            with self.evaluating(), self.allocated(None), OpMeter() as meter:
+            with deterministic(x.device), self.evaluating(), self.allocated(None), OpMeter() as meter:
                 self(x, graph)
         finally:
             for quantizer in self.quantizers:

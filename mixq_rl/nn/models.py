@@ -200,8 +200,8 @@ def build_model(
 
     Args:
         name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
-        task: gives the numbers of features and classes, whether nodes or graphs are classified, and the data on which
-            the components are first measured.
+        task: gives the numbers of features and classes, whether nodes or graphs are classified, the data on which
+            the components are first measured, and the device. Weights are drawn on the CPU: on every device the same.
         hidden_channels, num_layers, dropout, seed: as of :func:`build_network`.
 
     Raises:
@@ -218,7 +218,7 @@ def build_model(
         num_layers=num_layers,
         dropout=dropout,
         seed=seed,
-    )
+    ).to(task.device)
     inputs = task.calibration_inputs
     model.observe(inputs.x, inputs.graph)
     return model

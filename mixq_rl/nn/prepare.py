@@ -40,7 +40,8 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
             ``edge_weight`` keeps its default; where nodes are classified, so does ``batch``.
 
     Returns:
-        The quantizable model, in the model's dtype, on its device and in its mode (training or evaluation).
+        The quantizable model, in the model's dtype and mode (training or evaluation), on the task's device, or on the
+        model's where there is no task.
 
     Raises:
         UnsupportedLayerError: naming all that is not supported, where it is and what could replace it.
@@ -58,7 +59,7 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     prepared = QuantizableModel(nodes, input_name=f"{first}.input").train(model.training)
     parameter = next(prepared.parameters(), None)
     if parameter is not None:
-        prepared.to(parameter.device)
+        prepared.to(parameter.device if task is None else task.device)
     if task is not None:
         _measure(prepared, task)
     return prepared

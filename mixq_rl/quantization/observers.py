@@ -104,8 +104,7 @@ class Percentile:
         if entries.numel() == 0:
             return RealRange.nothing(x, by_column)
         left_out = int((1 - self.fraction) * (len(entries) - 1))
-        low = entries.kthvalue(1 + left_out, dim=0).values
-        high = entries.kthvalue(len(entries) - left_out, dim=0).values
+        low, high = _ranked(entries, left_out), _ranked(entries, len(entries) - 1 - left_out)
         if by_column:  # rows that are left out may be all that a column of sparse features has
             unseen, ends = (entries == 0).all(dim=0), torch.aminmax(x, dim=0)
             low, high = torch.where(unseen, ends.min, low), torch.where(unseen, ends.max, high)
@@ -138,6 +137,13 @@ def fit(
     values, _ = normalised(x.detach(), granularity)
     quantizer = observer.observe(values, granularity is Granularity.COLUMN).quantizer(offered, affine)
     return quantizer, relative_error(x.detach(), quantizer, granularity)
+
+
+def _ranked(entries: Tensor, place: int) -> Tensor:
+    """Return the entries, one of each column, that so many others stand before."""
+    if entries.is_cuda:  # where the search for one is not deterministic
+        return entries.sort(dim=0).values[place]
+    return entries.kthvalue(1 + place, dim=0).values
 
 
 def _check_momentum(momentum: float) -> None:

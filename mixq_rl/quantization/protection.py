@@ -60,7 +60,7 @@ class Protection:
         return (self.low + (self.high - self.low) * rank)[place]
 
     def draw(self, edge_index: Tensor, num_nodes: int, batch: Tensor | None = None) -> Tensor:
-        """Draw which nodes are protected, from torch's generator.
+        """Draw which nodes are protected, from torch's generator of the CPU: on every device the same.
 
         Args:
             edge_index: sources and targets, int64 ``[2, edges]``.
@@ -71,4 +71,5 @@ class Protection:
             bool, ``[nodes, 1]``.
         """
         degree = torch.bincount(edge_index[1], minlength=num_nodes)
-        return torch.bernoulli(self.probability(degree, batch)).bool().unsqueeze(1)
+        drawn = torch.bernoulli(self.probability(degree, batch).cpu())
+        return drawn.bool().unsqueeze(1).to(degree.device)

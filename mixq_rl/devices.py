@@ -1,0 +1,123 @@
+"""The device that data, networks and training are on, and sums on it that come out the same every time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+
+from mixq_rl.errors import InputError
+
+__all__ = ["deterministic", "full_name", "resolve_device"]
+
+_KNOWN = ("cpu", "cuda")
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_WORKSPACES = (":4096:8", ":16:8")
+
+_wanted: ContextVar[bool] = ContextVar("deterministic_sums", default=True)
+
+
+def resolve_device(name: str | torch.device) -> torch.device:
+    """Return the device of a name, with its number if it is a GPU.
+
+    Args:
+        name: ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:1"``, or ``"auto"``: a GPU if torch sees one, else
+            the CPU.
+
+    Raises:
+        InputError: for another name, or a GPU that is not there.
+    """
+    if str(name) == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _named(name)
+    if device.type != "cuda":
+        return torch.device("cpu")
+    _set_workspace()
+    if not torch.cuda.is_available():
+        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
+        raise _unusable(name, f"{built}; 'cpu' needs none, and a run goes on only where the device it began on is")
+    count, index = torch.cuda.device_count(), device.index or 0
+    if index >= count:
+        raise _unusable(name, f"torch sees {count} GPU{'s' if count > 1 else ''}, numbered from 0")
+    chosen = torch.device("cuda", index)
+    try:
+        torch.empty(1, device=chosen)
+    except RuntimeError as error:  # of a driver too old, a card that another process has to itself, ...
+        raise _unusable(name, str(error).splitlines()[0]) from error
+    return chosen
+
+
+def full_name(name: str) -> str:
+    """Return the name that a configuration keeps: with the number of a GPU, which need not be there.
+
+    Raises:
+        InputError: for a name that is no device.
+    """
+    if name == "auto":
+        return str(resolve_device(name))
+    device = _named(name)
+    return "cpu" if device.type == "cpu" else f"cuda:{device.index or 0}"
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Make sums on a GPU come out the same every time inside the block; the CPU's do anyway.
+
+    On a GPU torch adds up atomically, in an order that differs from run to run, unless its deterministic algorithms are
+    on: they are, inside the block, and an operation that has none raises. See
+    :func:`torch.use_deterministic_algorithms`.
+
+    Raises:
+        InputError: if ``CUBLAS_WORKSPACE_CONFIG`` is set to what lets cuBLAS choose between orders.
+    """
+    if device.type != "cuda" or not _wanted.get():
+        yield
+        return
+    _set_workspace()
+    if os.environ[_WORKSPACE] not in _WORKSPACES:
+        raise InputError(
+            f"{_WORKSPACE} is {os.environ[_WORKSPACE]!r}, with which cuBLAS does not give the same sums every time: "
+            f"unset it, or set it to {' or '.join(_WORKSPACES)}"
+        )
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def _nondeterministic() -> Iterator[None]:
+    """Make :func:`deterministic` do nothing inside the block: to measure what it costs."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def _named(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise _unusable(name, f"it is no device: {', '.join(('auto', *_KNOWN))} and cuda:0, cuda:1, ... are") from error
+    if device.type not in _KNOWN:
+        raise _unusable(name, "integers are executed on cpu and cuda")
+    return device
+
+
+def _set_workspace() -> None:
+    # cuBLAS reads it when it is first used.
+    os.environ.setdefault(_WORKSPACE, _WORKSPACES[0])
+
+
+def _unusable(name: str | torch.device, reason: str) -> InputError:
+    return InputError(f"device {str(name)!r} cannot be used here: {reason}")
