@@ -1,0 +1,100 @@
+"""Whole networks on a GPU: the two-layer GCN on integers against PyTorch Geometric's in float32 and float16.
+
+Wall-clock time of a call that is waited for, as a user waits: from Python, and as the replay of a CUDA graph where
+the call can be captured. The graph is normalised (and, for integers, quantized) beforehand: PyTorch Geometric's layers
+cache it.
+"""
+
+from typing import Any
+
+import torch
+from contestants import Contestant
+from graphs import SHAPES
+from inference import float_networks, integer_networks, network_inputs
+from measuring import captured, interleaved
+
+__all__ = ["measure_networks"]
+
+# A captured graph keeps its memory: what holds numbers for every edge and feature is called from Python alone.
+CAPTURED_LIMIT = 2 * 2**30
+
+
+def measure_networks(device: str, problems: list[tuple[str, int]], seconds: float) -> list[dict[str, Any]]:
+    """Return an entry for each graph and hidden width."""
+    with torch.no_grad():
+        return [_network(device, name, hidden, seconds) for name, hidden in problems]
+
+
+def _network(device: str, name: str, hidden: int, seconds: float) -> dict[str, Any]:
+    x, edge_index = network_inputs(name, device)
+    classes = SHAPES[name].classes
+    offered: dict[str, Contestant] = {}
+    for dtype in (torch.float32, torch.float16) if device == "cuda" else (torch.float32,):
+        kind = str(dtype).removeprefix("torch.")
+        plain = float_networks(x.to(dtype), edge_index, classes, hidden)
+        offered |= {f"{way}, {kind}": call for way, call in plain.items()}
+        if device == "cuda":
+            offered[f"PyG, edge_index, {kind}, compiled"] = torch.compile(plain["PyG, edge_index"], dynamic=False)
+    floats = list(offered)
+    offered |= integer_networks(x, edge_index, classes, hidden)
+    contestants, skipped = _working(offered)
+    if device == "cuda":
+        messages = edge_index.shape[1] * hidden * 4
+        for way, call in list(contestants.items()):
+            scatters = "edge_index" in way and "compiled" not in way
+            if "quantize" in way or (scatters and messages > CAPTURED_LIMIT):
+                continue
+            replay = captured(call)
+            if replay is None:
+                skipped[f"{way}, CUDA graph"] = "cannot be captured"
+            else:
+                contestants[f"{way}, CUDA graph"] = replay
+    times = interleaved(contestants, seconds, device)
+    entry = {
+        "graph": name,
+        "hidden": hidden,
+        "milliseconds": {way: 1e3 * value for way, value in times.items()},
+        "skipped": skipped,
+        **_ratios(times, [way for way in times if way.startswith(tuple(floats))]),
+    }
+    _print(entry)
+    del contestants, offered
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    return entry
+
+
+def _working(offered: dict[str, Contestant]) -> tuple[dict[str, Contestant], dict[str, str]]:
+    """Return those that can be called, and why the others cannot: most often for want of memory."""
+    contestants, skipped = {}, {}
+    for way, call in offered.items():
+        try:
+            call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+        except Exception as error:  # a compiler raises what it likes
+            skipped[way] = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        else:
+            contestants[way] = call
+    return contestants, skipped
+
+
+def _ratios(times: dict[str, float], floats: list[str]) -> dict[str, Any]:
+    float32 = [way for way in floats if "float32" in way and "compiled" not in way and "CUDA graph" not in way]
+    references = {"float32": min(float32, key=times.__getitem__), "best_float": min(floats, key=times.__getitem__)}
+    integers = [way for way in times if way not in floats]
+    return {
+        "reference": references,
+        "ratio": {
+            what: {way: times[reference] / times[way] for way in integers} for what, reference in references.items()
+        },
+    }
+
+
+def _print(entry: dict[str, Any]) -> None:
+    print(f"network, {entry['graph']}, hidden width {entry['hidden']}: best of float {entry['reference']}")
+    print("  " + ", ".join(f"{way} {value:.3f}" for way, value in entry["milliseconds"].items()) + " ms")
+    for way, reason in entry["skipped"].items():
+        print(f"  without {way}: {reason}", flush=True)
