@@ -5,6 +5,7 @@ the call can be captured. The graph is normalised (and, for integers, quantized)
 cache it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,10 +20,14 @@ __all__ = ["measure_networks"]
 CAPTURED_LIMIT = 2 * 2**30
 
 
-def measure_networks(device: str, problems: list[tuple[str, int]], seconds: float) -> list[dict[str, Any]]:
-    """Return an entry for each graph and hidden width."""
-    with torch.no_grad():
-        return [_network(device, name, hidden, seconds) for name, hidden in problems]
+def measure_networks(device: str, problems: list[tuple[str, int]], seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each graph and hidden width."""
+    for name, hidden in problems:
+        with torch.no_grad():
+            entry = _network(device, name, hidden, seconds)
+        if device == "cuda":
+            torch.cuda.empty_cache()
+        yield entry
 
 
 def _network(device: str, name: str, hidden: int, seconds: float) -> dict[str, Any]:
@@ -58,9 +63,6 @@ def _network(device: str, name: str, hidden: int, seconds: float) -> dict[str, A
         **_ratios(times, [way for way in times if way.startswith(tuple(floats))]),
     }
     _print(entry)
-    del contestants, offered
-    if device == "cuda":
-        torch.cuda.empty_cache()
     return entry
 
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,10 +17,13 @@ from mixq_rl.datasets import GraphTask
 __all__ = ["measure_evaluations", "measure_training"]
 
 
-def measure_evaluations(device: str, data_root: str | None, count: int) -> list[dict[str, Any]]:
-    """Return evaluations a second on Cora (the built-in citation graph where there is no data) and arxiv-like."""
-    entries = []
-    for task, number in ((_cora(device, data_root), count), (_arxiv(device), max(count // 10, 4))):
+def measure_evaluations(
+    device: str, data_root: str | None, graphs: Sequence[str], count: int
+) -> Iterator[dict[str, Any]]:
+    """Yield evaluations a second on Cora (the built-in citation graph where there is no data) and arxiv-like."""
+    for graph in graphs:
+        task = _cora(device, data_root) if graph == "cora" else _arxiv(device)
+        number = count if graph == "cora" else count // 10
         model = mixq_rl.fit(mixq_rl.build_model("gcn", task).to(device), task, epochs=2)
         evaluator = mixq_rl.SupernetEvaluator(model, task, epochs=1)
         draw = random.Random(0)
@@ -30,17 +34,15 @@ def measure_evaluations(device: str, data_root: str | None, count: int) -> list[
             started = time.perf_counter()
             evaluator.evaluate(drawn)
             rates.append(number / (time.perf_counter() - started))
-        entries.append({"dataset": task.name, "allocations": number, "evaluations_per_second": sorted(rates)[1]})
         print(f"evaluations, {task.name}: {sorted(rates)[1]:.0f} a second ({min(rates):.0f}...{max(rates):.0f})")
-    return entries
+        yield {"dataset": task.name, "allocations": number, "evaluations_per_second": sorted(rates)[1]}
 
 
-def measure_training(device: str, data_root: str | None, epochs: int | None) -> list[dict[str, Any]]:
-    """Return seconds of ``fit`` and of ``fit_supernet``; on a GPU also without deterministic sums, and on the CPU."""
+def measure_training(device: str, data_root: str | None, epochs: int | None) -> Iterator[dict[str, Any]]:
+    """Yield seconds of ``fit`` and of ``fit_supernet``; on a GPU also without deterministic sums, and on the CPU."""
     ways: list[tuple[str, bool]] = [(device, True)]
     if device == "cuda":
         ways += [("cuda", False), ("cpu", True)]
-    entries = []
     for place, deterministic in ways:
         switch: AbstractContextManager[None] = nullcontext() if deterministic else devices._nondeterministic()
         task = _cora(place, data_root)
@@ -58,9 +60,8 @@ def measure_training(device: str, data_root: str | None, epochs: int | None) -> 
             started = time.perf_counter()
             mixq_rl.SupernetEvaluator(model, task, epochs=epochs)
             entry["supernet_seconds"] = time.perf_counter() - started
-        entries.append(entry)
         print(f"training, {task.name}: {entry}", flush=True)
-    return entries
+        yield entry
 
 
 def _cora(device: str, data_root: str | None) -> GraphTask:
