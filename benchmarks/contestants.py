@@ -134,11 +134,9 @@ def _own_scheduling(rowptr: Tensor, col: Tensor, weight: Tensor, x: Tensor) -> C
             return out
 
         return on_cpu if x.dtype == torch.float32 else None
-    try:
-        from float_aggregate import float_aggregate as on_gpu
-    except ImportError:
-        return None
-    return lambda: on_gpu(rowptr, col, weight, x)
+    from float_aggregate import float_aggregate as on_gpu
+
+    return None if x.dtype == torch.bfloat16 else lambda: on_gpu(rowptr, col, weight, x)
 
 
 def _unfit(contestant: Contestant, expected: Tensor, tolerance: float) -> str:

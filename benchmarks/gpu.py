@@ -1,120 +1,185 @@
-"""What a GPU gives: checks that its integers are the CPU's, and how fast they are.
+"""What runs on a GPU, and how fast: checks, kernels against their ceilings and against floats, networks, training.
 
-On a machine with a GPU and without a network, from the repository's root, with what ``fetch_wheels.py`` fetched:
+    python benchmarks/fetch_wheels.py --python python3.12 --data-root data     # where there is a network
+    python benchmarks/gpu.py --wheels .wheels                                  # on the machine with the GPU
 
-    python3 benchmarks/gpu.py --wheels .wheels
-
-Writes ``results/gpu-<card>.json``, anew after each section, so that a run that is stopped leaves what it found.
-``--device cpu --quick`` runs all of it on small graphs without a GPU.
+Where the package is installed ``--wheels`` is not needed, and ``--data-root`` says where Cora is. Results are written
+to ``gpu-<card>.json`` after each step: what was measured before a program was stopped is there. The last lines are a
+table of the targets. ``benchmarks/gpu_tables.py`` prints the tables of docs/gpu.md, ``benchmarks/gpu_figure.py`` draws
+its figure.
 """
 
 import json
-import re
-import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from wheels import ROOT, use_wheels
-
-if "--wheels" in sys.argv:  # before anything of them is imported
-    use_wheels(Path(sys.argv[sys.argv.index("--wheels") + 1]))
-
 import typer
-from gpu_table import table
-from measuring import circumstances
+from wheels import use_wheels
 
-SECTIONS = ("ceilings", "aggregate", "networks", "evaluations", "checks", "training", "linear")
+# Part of the time that is over when a section must end; what one does not use, later ones have.
+SECTIONS = {
+    "ceilings": 0.05,
+    "checks": 0.45,
+    "aggregate": 0.64,
+    "linear": 0.73,
+    "networks": 0.88,
+    "evaluations": 0.94,
+    "training": 1.0,
+}
+WIDTHS = (128, 256, 100)
+AGGREGATES = [(graph, width, True) for width in WIDTHS for graph in ("arxiv", "products")]
+AGGREGATES += [("cora", 128, True), ("pubmed", 128, True), ("arxiv", 128, False)]
+AGGREGATES += [(graph, width, True) for graph in ("cora", "pubmed") for width in (256, 100)]
+LINEARS = ((169_343, 128, 256), (169_343, 256, 256), (1_000_000, 100, 256), (2_708, 1_433, 128), (19_717, 500, 128))
+NETWORKS = [("arxiv", 256), ("products", 256), ("arxiv", 128), ("products", 128)]
+
+
+@dataclass
+class Measurement:
+    """What is measured, where, and what was found so far."""
+
+    device: str
+    quick: bool
+    data_root: str | None
+    path: Path
+    document: dict[str, Any]
+    until: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.document | {"failures": self.failures}, indent=2) + "\n")
+
+    def collect(self, section: str, entries: Iterable[dict[str, Any]]) -> None:
+        """Keep the entries of a section as they come, until its time is over."""
+        self.document[section] = []
+        for entry in entries:
+            self.document[section].append(entry)
+            self.save()
+            if time.monotonic() > self.until:
+                self.failures[section] = f"its time was over after {len(self.document[section])} entries"
+                return
 
 
 def main(
-    wheels: Annotated[Path | None, typer.Option(help="Folder of wheels that this program is to use.")] = None,
-    device: str = "cuda",
-    quick: Annotated[bool, typer.Option(help="Small graphs, few repeats: to see that it runs.")] = False,
-    only: Annotated[list[str], typer.Option(help=f"Repeatable; of {', '.join(SECTIONS)}.")] = [],  # noqa: B006
-    seconds: Annotated[float, typer.Option(help="No section begins after so many.")] = 400.0,
-    output: Annotated[Path, typer.Option(help="Folder of the results.")] = ROOT / "benchmarks" / "results",
+    device: Annotated[str, typer.Option(help="cuda, or cpu: for trying this program.")] = "cuda",
+    quick: Annotated[bool, typer.Option("--quick", help="Small graphs and few repeats.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help=f"Repeatable; of {', '.join(SECTIONS)}.")] = None,
+    seconds: Annotated[float, typer.Option(help="For everything.")] = 420.0,
+    wheels: Annotated[Path | None, typer.Option(help="Folder of fetch_wheels.py: install and use what it has.")] = None,
+    data_root: Annotated[Path | None, typer.Option(envvar="MIXQ_RL_DATA", help="Where Cora is.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
-    started = time.perf_counter()
-    document: dict[str, Any] = circumstances("gpu.py", device) | {"quick": quick, "seconds": {}, "failed": {}}
-    card = re.sub(r"[^a-z0-9]+", "-", document["processor"].lower()).strip("-") if device == "cuda" else "cpu"
-    output.mkdir(parents=True, exist_ok=True)
-    data_root = (wheels or ROOT / ".wheels") / "data"
-    for name in SECTIONS:
-        if only and name not in only:
+    if unknown := set(only or []) - set(SECTIONS):
+        raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not among {', '.join(SECTIONS)}")
+    if wheels is not None:
+        use_wheels(wheels)
+        data_root = data_root or (wheels / "data" if (wheels / "data").exists() else None)
+    started = time.monotonic()
+    measurement = _begin(device, quick, None if data_root is None else str(data_root), output)
+    for section, share in SECTIONS.items():
+        if only and section not in only:
             continue
-        begun = time.perf_counter()
-        if begun - started > seconds:
-            document["failed"][name] = f"not begun: {seconds:.0f} seconds were over"
+        measurement.until = started + share * seconds
+        print(f"[{time.monotonic() - started:5.0f} s] {section}", flush=True)
+        if time.monotonic() - started > seconds:
+            measurement.failures[section] = "not run: no time was left"
             continue
-        print(f"== {name}, after {begun - started:.0f} s", flush=True)
         try:
-            document[name] = _section(name)(device, quick, document, data_root.resolve())
-        except Exception:  # one section's fault is not the others'
-            document["failed"][name] = traceback.format_exc()[-4000:]
-            print(document["failed"][name][-1500:], flush=True)
-        document["seconds"][name] = round(time.perf_counter() - begun, 1)
-        (output / f"gpu-{card}.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(table(document))
+            RUN[section](measurement)
+        except Exception:  # the other sections are worth having
+            measurement.failures[section] = traceback.format_exc()
+            print(measurement.failures[section][-2000:], flush=True)
+        measurement.document["seconds"] = round(time.monotonic() - started, 1)
+        measurement.save()
+    from gpu_tables import verdicts
+
+    print(f"[{time.monotonic() - started:5.0f} s] written to {measurement.path}\n")
+    print(verdicts(measurement.document | {"failures": measurement.failures})[:7500], flush=True)
 
 
-def _section(name: str) -> Callable[[str, bool, dict[str, Any], Path], Any]:
-    return {
-        "ceilings": _ceilings,
-        "checks": _checks,
-        "aggregate": _aggregate,
-        "networks": _networks,
-        "evaluations": _evaluations,
-        "linear": _linear,
-        "training": _training,
-    }[name]
+def _begin(device: str, quick: bool, data_root: str | None, output: Path) -> Measurement:
+    import warnings
+
+    import torch
+    from measuring import circumstances
+
+    warnings.simplefilter("ignore", UserWarning)  # torch's, that CSR tensors are in beta
+    torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    document = circumstances("gpu.py", device) | {"device": device, "quick": quick}
+    card = document["processor"].removeprefix("NVIDIA ").lower().replace(" ", "-") if device == "cuda" else "cpu"
+    return Measurement(device, quick, data_root, output / f"gpu-{card}.json", document)
 
 
-def _ceilings(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
+def _ceilings(measurement: Measurement) -> None:
     from ceilings import measure_ceilings
 
-    return measure_ceilings(device, ["cora"] if quick else ["arxiv", "products"], 1.0 if quick else 6.0)
+    graphs = ["cora"] if measurement.quick else ["arxiv", "products"]
+    measurement.document["ceilings"] = measure_ceilings(measurement.device, graphs, 0.5 if measurement.quick else 4.0)
 
 
-def _checks(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
-    from gpu_checks import measure_checks
+def _checks(measurement: Measurement) -> None:
+    from gpu_checks import run_checks
 
-    return measure_checks(device, data_root, quick)
+    def save(checks: dict[str, Any]) -> None:
+        measurement.document["checks"] = checks
+        measurement.save()
+
+    run_checks(measurement.device, measurement.data_root, measurement.quick, save, measurement.until)
 
 
-def _aggregate(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
+def _aggregate(measurement: Measurement) -> None:
     from gpu_kernels import measure_aggregates
 
-    graphs = ["cora"] if quick else ["cora", "pubmed", "arxiv", "products"]
-    ceilings = document.get("ceilings", {}).get("gather", {})
-    return measure_aggregates(device, graphs, (128,) if quick else (100, 128, 256), 0.3 if quick else 1.5, ceilings)
+    problems = [("cora", 128, True), ("pubmed", 128, True)] if measurement.quick else AGGREGATES
+    ceilings = measurement.document.get("ceilings", {}).get("gather", {})
+    seconds = 0.3 if measurement.quick else 2.0
+    measurement.collect("aggregate", measure_aggregates(measurement.device, problems, seconds, ceilings))
 
 
-def _networks(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
+def _linear(measurement: Measurement) -> None:
+    from gpu_kernels import measure_linears
+
+    sizes = ((2_708, 256, 128),) if measurement.quick else LINEARS
+    measurement.collect("linear", measure_linears(measurement.device, sizes, 0.3 if measurement.quick else 1.5))
+
+
+def _networks(measurement: Measurement) -> None:
     from gpu_networks import measure_networks
 
-    graphs = ["cora"] if quick else ["arxiv", "products"]
-    return measure_networks(device, graphs, (128,) if quick else (128, 256), 0.3 if quick else 2.0)
+    problems = [("cora", 64)] if measurement.quick else NETWORKS
+    measurement.collect("networks", measure_networks(measurement.device, problems, 0.3 if measurement.quick else 5.0))
 
 
-def _evaluations(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
-    from evaluation import measure
+def _evaluations(measurement: Measurement) -> None:
+    from gpu_training import measure_evaluations
 
-    return [measure("Cora", str(data_root), 50 if quick else 3000, device)]
-
-
-def _linear(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
-    from gpu_kernels import LINEARS, measure_linears
-
-    return measure_linears(device, LINEARS[:1] if quick else LINEARS, 0.3 if quick else 1.0)
+    arguments = measurement.device, measurement.data_root
+    graphs = ("cora",) if measurement.quick else ("cora", "arxiv")
+    measurement.collect("evaluations", measure_evaluations(*arguments, graphs, 20 if measurement.quick else 1000))
 
 
-def _training(device: str, quick: bool, document: dict[str, Any], data_root: Path) -> Any:
+def _training(measurement: Measurement) -> None:
     from gpu_training import measure_training
 
-    return measure_training(device, str(data_root), quick)
+    epochs = 5 if measurement.quick else None
+    measurement.collect("training", measure_training(measurement.device, measurement.data_root, epochs))
+
+
+RUN: dict[str, Callable[[Measurement], None]] = {
+    "ceilings": _ceilings,
+    "checks": _checks,
+    "aggregate": _aggregate,
+    "linear": _linear,
+    "networks": _networks,
+    "evaluations": _evaluations,
+    "training": _training,
+}
 
 
 if __name__ == "__main__":

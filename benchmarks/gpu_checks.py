@@ -1,9 +1,7 @@
-"""Whether a GPU gives the integers that it should: tests, runs of the command, and exported networks."""
+"""Whether a GPU gives the right integers: tests on the card, equality with the CPU's, and the command end to end."""
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,181 +11,183 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
+from contestants import BITS, random_rows
+from graphs import named_graph
 from wheels import ROOT
 
-__all__ = ["measure_checks"]
+import mixq_rl
+from mixq_rl import kernels
+from mixq_rl.quantization import IntegerRange, PackedRows
 
-COMMAND = (sys.executable, "-c", "from mixq_rl.agents.cli import main; main()")
-PYTEST = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "--tb=short")
-TESTS = {
-    "CUDA C++ kernels against int64": ("tests/mixq_rl/kernels/test_cuda_backend.py", "-n", "2"),
-    "Triton kernels against int64": ("tests/mixq_rl/kernels/test_triton_backend.py", "-n", "6"),
-    "tests marked gpu": ("tests", "-m", "gpu", "-n", "3"),
-}
-TEST_LIMIT = 110
-RUN_LIMIT = 120
-EXECUTED = """
-import json, sys, torch, mixq_rl
-model = mixq_rl.IntegerModel.load(sys.argv[1])
-task = mixq_rl.load_task(sys.argv[2], sys.argv[3])
-expected = model(task.x, task.edge_index)
-there, x, edges = model.to(sys.argv[4]), task.x.to(sys.argv[4]), task.edge_index.to(sys.argv[4])
-found = {"the same logits": torch.equal(there(x, edges).cpu(), expected)}
-def call(name, function):
-    try:
-        found[name] = bool(torch.equal(function().cpu(), expected))
-    except Exception as error:
-        found[name] = f"{type(error).__name__}: {str(error)[:300]}"
-call("torch.export program", lambda: mixq_rl.export_program(there).module()(x, edges))
-compiled = torch.compile(lambda x, edges: there(x, edges))
-call("torch.compile", lambda: compiled(x, edges))
-print(json.dumps(found))
-"""
+__all__ = ["run_checks"]
+
+KERNEL_TESTS = [f"tests/mixq_rl/kernels/test_{name}_backend.py" for name in ("cuda", "triton")]
+COMMAND = [sys.executable, "-c", "from mixq_rl.agents.cli import main; main()"]
+TAIL = 3000  # characters of an output that are kept
+
+Checks = dict[str, dict[str, Any]]
 
 
-def measure_checks(device: str, data_root: Path, quick: bool) -> dict[str, Any]:
-    """Return each check's outcome: whether it passed, what it said, and its seconds.
+def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[Checks], None], until: float) -> Checks:
+    """Return, and save after each check, by its name: whether it passed, a message, seconds.
 
-    Runs of the command on the device come first, one by one; then all else at a time, the CPU's runs on four threads.
+    Args:
+        device: cpu or cuda.
+        data_root: where Cora is; None: the command runs on the built-in citation graph alone.
+        quick: one test of the kernels and few episodes.
+        save: is given the checks after each one.
+        until: time of :func:`time.monotonic` after which no check is begun.
     """
-    few = ["--episodes", "16" if quick else "64"]
-    results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        known = ["--data-root", str(data_root), *few]
+    checks: Checks = {}
 
-        def train(dataset: str, where: str, folder_name: str, *more: str) -> list[str]:
-            cache = ["--cache", str(folder / f"prepared-{folder_name}")]
-            return [
-                "train",
-                "--dataset",
-                dataset,
-                "--device",
-                where,
-                "--run-dir",
-                str(folder / folder_name),
-                *cache,
-                *more,
-            ]
+    def check(name: str, of: Callable[[], tuple[bool, str]]) -> None:
+        started = time.monotonic()
+        if started > until:
+            passed, message = False, "not run: no time was left"
+        else:
+            try:
+                passed, message = of()
+            except Exception as error:  # a check that breaks has failed, and the others go on
+                passed, message = False, f"{type(error).__name__}: {error}"[-TAIL:]
+        seconds = round(time.monotonic() - started, 1)
+        checks[name] = {"passed": passed, "message": message, "seconds": seconds}
+        shown = message.strip().splitlines()[-1][:160] if message.strip() else ""
+        print(f"  {'passed' if passed else 'FAILED'}: {name}, {seconds} s: {shown}", flush=True)
+        save(checks)
 
-        for dataset in ("citation", "Cora"):
-            results[f"train {dataset} on {device}"] = _run(train(dataset, device, dataset, *known))
-        later = {
-            "a run that was killed resumes": lambda: _resumed(
-                train("citation", device, "killed", "--seed", "1", *known), folder / "killed"
-            ),
-            "train citation again, prepared anew": lambda: _run(train("citation", device, "again", *known)),
-            **{
-                f"the network of {dataset} on both devices": lambda dataset=dataset: _executed(
-                    folder / dataset / "model", dataset, data_root, device
-                )
-                for dataset in ("citation", "Cora")
-            },
-        }
-        if device == "cuda":
-            later |= {
-                f"train {dataset} on cpu": lambda dataset=dataset: _run(
-                    train(dataset, "cpu", f"{dataset}-cpu", *known), OMP_NUM_THREADS="4"
-                )
-                for dataset in ("citation", "Cora")
-            } | {name: lambda options=options: _tests(options) for name, options in TESTS.items()}
-        with ThreadPoolExecutor(len(later) if device == "cuda" else 1) as pool:
-            running = {name: pool.submit(_safely, call) for name, call in later.items()}
-            results |= {name: call.result() for name, call in running.items()}
-        results |= _compared(folder / "citation" / "allocations.csv", folder / "again" / "allocations.csv")
-    for name, result in results.items():
-        outcome = "passed" if result["passed"] else f"FAILED: {result['said'][-700:]}"
-        print(f"  {name}: {outcome} in {result['seconds']:.1f} s", flush=True)
-    return results
+    episodes = "8" if quick else "64"
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+        runs = Path(folder)
+        # Beside the tests, for neither is timed.
+        killed = beside.submit(_killed_and_resumed, device, episodes, runs)
+        check("tests of the kernels", lambda: _pytest(KERNEL_TESTS, device, quick, 150))
+        if not quick:
+            check("tests marked gpu", lambda: _pytest(["-m", "gpu", "tests"], device, quick, 120))
+        check("sums of a large graph equal the CPU's", lambda: _same_sums(device, "cora" if quick else "arxiv"))
+        check("a killed run that goes on gives the same table", killed.result)
+        check("an exported network gives the CPU's integers", lambda: _same_network(device, runs / "whole"))
+        check("torch.compile gives the same logits", lambda: _compiled(device, runs / "whole"))
+        check("an exported program gives the same logits", lambda: _program(device, runs / "whole"))
+        if data_root is not None:
+            for place in dict.fromkeys((device, "cpu")):
+                check(f"train on Cora, {place}", lambda place=place: _train_cora(place, data_root, episodes, runs))
+    return checks
 
 
-def _safely(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return check()
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return {"passed": False, "said": f"{type(error).__name__}: {error}", "seconds": 0.0}
+def _environment() -> dict[str, str]:
+    # The package is the installed one, not the folder of the same name in the tree.
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def _tests(options: tuple[str, ...]) -> dict[str, Any]:
-    started = time.perf_counter()
+def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bool, str]:
+    options = ["-q", "--maxfail=10", "-p", "no:cacheprovider", "-W", "default", "--no-header"]
+    options += ["-k", "every_range and 4-True"] if quick else ["-n", "8" if device == "cuda" else "2"]
+    command = [sys.executable, "-m", "pytest", *what, *options]
     try:
         ended = subprocess.run(
-            [*PYTEST, *options], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
+            command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=seconds, check=False
         )
-        said, passed = ended.stdout, ended.returncode == 0
     except subprocess.TimeoutExpired as error:
-        said, passed = f"{(error.stdout or b'').decode()[-3000:]}\nstopped after {TEST_LIMIT} s", False
-    counted = ", ".join(re.findall(r"\d+ (?:passed|failed|skipped|error\w*|deselected)", said))
-    return {"passed": passed, "said": counted if passed else said[-8000:], "seconds": time.perf_counter() - started}
+        output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+        return False, f"{output[-TAIL:]}\nstopped after {seconds} s"
+    none_there = 5
+    return ended.returncode in (0, none_there), (ended.stdout + ended.stderr)[-TAIL:]
 
 
-def _compared(one: Path, other: Path) -> dict[str, Any]:
-    if not one.is_file() or not other.is_file():
-        return {}
-    same = _without_times(one.read_text()) == _without_times(other.read_text())
-    said = one.read_text() if same else f"{one.read_text()}\n{other.read_text()}"
-    return {"the same seed gives the same table": {"passed": same, "said": said[:4000], "seconds": 0.0}}
+def _same_sums(device: str, name: str) -> tuple[bool, str]:
+    rowptr, col = named_graph(name, device)
+    weight = torch.randint(0, 256, (col.numel(),), dtype=torch.uint8, device=device)
+    on_cpu, wrong = (rowptr.cpu(), col.cpu(), weight.cpu()), []
+    for bits in BITS:
+        for width in (100, 128, 256):
+            x = random_rows(rowptr.numel() - 1, width, IntegerRange(bits, True), device)
+            there = kernels.aggregate(rowptr, col, weight, x).cpu()
+            if not torch.equal(there, kernels.aggregate(*on_cpu, PackedRows(x.data.cpu(), width, x.range))):
+                wrong.append(f"{bits} bits of width {width}")
+    return not wrong, f"{name}: different at {wrong}" if wrong else f"{name}: 12 of 12 equal"
 
 
-def _without_times(table: str) -> str:
-    """Return a table without its columns of seconds."""
-    rows = [line.split(",") for line in table.splitlines()]
-    kept = [place for place, name in enumerate(rows[0]) if "second" not in name]
-    return "\n".join(",".join(row[place] for place in kept) for row in rows)
+def _start(options: list[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    # One cache each: what one run has trained must not help another.
+    command = [*COMMAND, "train", *options, "--cache", str(log.with_suffix(".cache"))]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, cwd=folder, env=_environment(), stdout=output, stderr=subprocess.STDOUT)
 
 
-def _run(arguments: list[str], **environment: str) -> dict[str, Any]:
-    started = time.perf_counter()
+def _wait(process: subprocess.Popen[bytes], log: Path, seconds: int) -> None:
     try:
-        ended = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=tempfile.gettempdir(),
-            capture_output=True,
-            text=True,
-            timeout=RUN_LIMIT,
-            env={**os.environ, **environment},
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        said = (error.stdout or b"").decode() if isinstance(error.stdout, bytes) else str(error.stdout)
-        return {"passed": False, "said": f"stopped after {RUN_LIMIT} s: {said[-3000:]}", "seconds": RUN_LIMIT}
-    seconds = time.perf_counter() - started
-    said = ended.stdout if ended.returncode == 0 else ended.stdout + ended.stderr
-    return {"passed": ended.returncode == 0, "said": said[-5000:], "seconds": seconds}
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    if code:
+        raise RuntimeError(f"exit status {code}: {log.read_text()[-TAIL:]}")
 
 
-def _resumed(arguments: list[str], run: Path) -> dict[str, Any]:
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=tempfile.gettempdir(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    started = time.perf_counter()
-    # Killed in the search: its first checkpoint is there.
-    while process.poll() is None and time.perf_counter() - started < RUN_LIMIT and not _has_checkpoint(run):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    if not run.is_dir():
-        return {"passed": False, "said": "there is no run folder to resume", "seconds": 0.0}
-    kept = sorted(str(path.relative_to(run)) for path in run.rglob("*"))[:40]
-    result = _run(["train", "--resume", str(run)])
-    return {**result, "said": f"killed with {kept}\n" + result["said"]}
+def _killed_and_resumed(device: str, episodes: str, runs: Path) -> tuple[bool, str]:
+    """Run once whole and, beside it, once killed while it searches, and resumed."""
+    options = ["--device", device, "--dataset", "citation", "--episodes", episodes, "--seed", "0"]
+    logs = {name: runs / f"{name}.log" for name in ("whole", "killed")}
+    processes = {name: _start([*options, "--run-dir", str(runs / name)], runs, log) for name, log in logs.items()}
+    deadline = time.monotonic() + 180
+    while not (runs / "killed" / "evaluations.sqlite").exists() and processes["killed"].poll() is None:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    time.sleep(1)
+    processes["killed"].kill()
+    processes["killed"].wait()
+    was_done = (runs / "killed" / "result.json").exists()
+    resumed = _start(["--resume", str(runs / "killed")], runs, logs["killed"])
+    _wait(processes["whole"], logs["whole"], 180)
+    _wait(resumed, logs["killed"], 180)
+    tables = [_table(runs / name) for name in logs]
+    ending = " (it had ended before it was killed)" if was_done else ""
+    return tables[0] == tables[1], f"{logs['whole'].read_text()[-TAIL:]}\nresumed: {tables[1]}{ending}"
 
 
-def _has_checkpoint(run: Path) -> bool:
-    return any("checkpoint" in str(path) for path in run.rglob("*")) if run.is_dir() else False
+def _table(folder: Path) -> list[dict[str, Any]]:
+    """Return what a run found, without what time has a part in."""
+    finalists = json.loads((folder / "result.json").read_text())["finalists"]
+    kept = ("accuracy", "bitops", "reduction")
+    return [
+        {"label": one["label"], "test_accuracy": one["test_accuracy"], **{key: one["evaluation"][key] for key in kept}}
+        for one in finalists
+    ]
 
 
-def _executed(model: Path, dataset: str, data_root: Path, device: str) -> dict[str, Any]:
-    started = time.perf_counter()
-    ended = subprocess.run(
-        [sys.executable, "-c", EXECUTED, str(model), dataset, str(data_root), device],
-        cwd=tempfile.gettempdir(),
-        capture_output=True,
-        text=True,
-        timeout=RUN_LIMIT,
-    )
-    seconds = time.perf_counter() - started
-    if ended.returncode:
-        return {"passed": False, "said": ended.stderr[-3000:], "seconds": seconds}
-    found = json.loads(ended.stdout.splitlines()[-1])
-    return {"passed": all(value is True for value in found.values()), "said": json.dumps(found), "seconds": seconds}
+def _exported(run: Path) -> tuple[mixq_rl.IntegerModel, mixq_rl.GraphTask]:
+    return mixq_rl.IntegerModel.load(run / "model"), mixq_rl.load_task("citation")
+
+
+def _same_network(device: str, run: Path) -> tuple[bool, str]:
+    model, task = _exported(run)
+    expected = model(task.x, task.edge_index)
+    got = model.to(device)(task.x.to(device), task.edge_index.to(device)).cpu()
+    return torch.equal(got, expected), f"allocation {model.allocation}: {(got != expected).sum()} logits differ"
+
+
+def _compiled(device: str, run: Path) -> tuple[bool, str]:
+    model, task = _exported(run)
+    model, x, edge_index = model.to(device), task.x.to(device), task.edge_index.to(device)
+    expected = model(x, edge_index)
+    got = torch.compile(lambda x, edge_index: model(x, edge_index))(x, edge_index)
+    return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
+
+
+def _program(device: str, run: Path) -> tuple[bool, str]:
+    model, task = _exported(run)
+    model, x, edge_index = model.to(device), task.x.to(device), task.edge_index.to(device)
+    got = mixq_rl.export_program(model).module()(x, edge_index)
+    expected = model(x, edge_index)
+    return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
+
+
+def _train_cora(device: str, data_root: str, episodes: str, runs: Path) -> tuple[bool, str]:
+    name = f"cora-{device}"
+    options = ["--device", device, "--dataset", "Cora", "--data-root", str(Path(data_root).resolve())]
+    log = runs / f"{name}.log"
+    started = time.monotonic()
+    _wait(_start([*options, "--episodes", episodes, "--run-dir", str(runs / name)], runs, log), log, 150)
+    return True, f"{log.read_text()[-TAIL:]}\n{time.monotonic() - started:.1f} s of {episodes} episodes"

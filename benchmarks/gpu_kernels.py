@@ -5,6 +5,7 @@ PubMed stay in the L2 cache, as they do in use: 20 calls a turn. On those like o
 one call, and the others' calls between evict its operands as other layers would.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,36 +22,23 @@ __all__ = ["measure_aggregates", "measure_linears"]
 
 SMALL = ("cora", "pubmed")
 CALLS = 20
-LINEARS = (
-    (2_708, 1_433, 128),
-    (19_717, 500, 128),
-    (169_343, 128, 256),
-    (169_343, 256, 256),
-    (1_000_000, 100, 256),
-)
 
 
 def measure_aggregates(
-    device: str, graphs: list[str], widths: tuple[int, ...], seconds: float, ceilings: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Return an entry for each graph and width; one more, of width 128, without edge weights.
+    device: str, problems: Sequence[tuple[str, int, bool]], seconds: float, ceilings: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each problem.
 
     Args:
         device: cpu or cuda.
-        graphs: names of shapes.
-        widths: columns of x.
+        problems: graph, width, and whether edges have weights.
         seconds: for each problem.
-        ceilings: what :func:`~ceilings.measure_ceilings` found, by graph; empty: there are none.
+        ceilings: what :func:`~ceilings.measure_ceilings` found of gathered rows, by graph; empty: nothing.
     """
-    entries = []
-    for name in graphs:
-        for width in widths:
-            entries.append(_aggregate(device, name, width, seconds, True, ceilings.get(name, {})))
-        if name == graphs[-1]:
-            entries.append(_aggregate(device, name, 128, seconds, False, ceilings.get(name, {})))
+    for name, width, weighted in problems:
+        yield _aggregate(device, name, width, seconds, weighted, ceilings.get(name, {}))
         if device == "cuda":
             torch.cuda.empty_cache()
-    return entries
 
 
 def _aggregate(
@@ -75,15 +63,15 @@ def _aggregate(
     }
     entry["gathered_gigabytes_per_second"] = {}
     entry["of_ceiling"] = {}
-    for bits in BITS:
-        row_bytes = IntegerRange(bits, True).row_bytes(width)
-        rate = edges * row_bytes / times[f"sums {bits}"] / 1e9
-        entry["gathered_gigabytes_per_second"][bits] = rate
+    for call in entry["ratio"]["best_float"]:
+        row_bytes = IntegerRange(int(call.split()[1]), True).row_bytes(width)
+        rows_per_second = edges / times[call]
+        entry["gathered_gigabytes_per_second"][call] = rows_per_second * row_bytes / 1e9
         # Rows of other lengths are held against the next longer ones that were measured, by their rows a second.
         longer = [size for size in ceilings if size >= row_bytes]
         if longer:
-            ceiling = ceilings[min(longer)]["gigabytes_per_second"] / min(longer)
-            entry["of_ceiling"][bits] = rate / row_bytes / ceiling
+            ceiling = ceilings[min(longer)]["gigabytes_per_second"] * 1e9 / min(longer)
+            entry["of_ceiling"][call] = rows_per_second / ceiling
     _print(entry)
     return entry
 
@@ -117,17 +105,19 @@ def _print(entry: dict[str, Any]) -> None:
             f"{kind} {times[f'{kind} {bits}']:.3f} ms {best[f'{kind} {bits}']:.2f}x ({cusparse[f'{kind} {bits}']:.1f}x)"
             for kind in ("sums", "fused")
         ]
-        share = entry["of_ceiling"].get(bits)
+        share = entry["of_ceiling"].get(f"fused {bits}")
         print(f"  {bits} bits: {'; '.join(parts)}" + (f"; {share:.0%} of the ceiling" if share else ""), flush=True)
 
 
-def measure_linears(device: str, sizes: tuple[tuple[int, int, int], ...], seconds: float) -> list[dict[str, Any]]:
-    """Return an entry for each (rows, inputs, outputs); float32 with TF32 off and on."""
-    return [_linear(device, *size, seconds) for size in sizes]
+def measure_linears(device: str, sizes: tuple[tuple[int, int, int], ...], seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each (rows, inputs, outputs); float32 with TF32 off and on."""
+    for size in sizes:
+        yield _linear(device, *size, seconds)
 
 
 def _linear(device: str, rows: int, inputs: int, outputs: int, seconds: float) -> dict[str, Any]:
-    contestants, skipped = _float_linears(device, rows, inputs, outputs)
+    skipped: dict[str, str] = {}
+    contestants = _float_linears(device, rows, inputs, outputs)
     floats = list(contestants)
     contestants |= integer_linears(rows, inputs, outputs, device)
     signed, right = (
@@ -158,7 +148,7 @@ def _linear(device: str, rows: int, inputs: int, outputs: int, seconds: float) -
     return entry
 
 
-def _float_linears(device: str, rows: int, inputs: int, outputs: int) -> tuple[dict[str, Contestant], dict[str, str]]:
+def _float_linears(device: str, rows: int, inputs: int, outputs: int) -> dict[str, Contestant]:
     x, weight = torch.randn(rows, inputs, device=device), torch.randn(inputs, outputs, device=device)
     out = torch.empty(rows, outputs, device=device)
     contestants: dict[str, Contestant] = {"torch.mm float32": lambda: torch.mm(x, weight, out=out)}
@@ -168,7 +158,7 @@ def _float_linears(device: str, rows: int, inputs: int, outputs: int) -> tuple[d
             half: tuple[Tensor, ...] = tuple(tensor.to(dtype) for tensor in (x, weight, out))
             name = f"torch.mm {str(dtype).removeprefix('torch.')}"
             contestants[name] = lambda half=half: torch.mm(half[0], half[1], out=half[2])
-    return contestants, {}
+    return contestants
 
 
 def _with_tf32(x: Tensor, weight: Tensor, out: Tensor) -> None:

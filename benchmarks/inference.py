@@ -1,11 +1,11 @@
 """Whole networks: the two-layer GCN on integers against PyTorch Geometric's in float32."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch_geometric
-from graphs import SHAPES, power_law_graph
+from contestants import Contestant
+from graphs import SHAPES, named_graph
 from measuring import interleaved
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from mixq_rl.graph import Graph
 from mixq_rl.integer_model import IntegerModel
 from mixq_rl.nn import build_network
 
-__all__ = ["HIDDEN", "measure_inference"]
+__all__ = ["BITS", "HIDDEN", "float_networks", "integer_networks", "measure_inference", "network_inputs"]
 
 HIDDEN = 128
 BITS = (8, 4, 2)
@@ -21,17 +21,11 @@ BITS = (8, 4, 2)
 
 def measure_inference(name: str, seconds: float, device: str) -> dict[str, Any]:
     """Return milliseconds and ratios: of the network alone, and with its features quantized on the way in."""
-    shape = SHAPES[name]
-    rowptr, col = power_law_graph(shape, seed=0)
-    row = torch.repeat_interleave(torch.arange(shape.nodes), rowptr.diff())
-    edge_index = torch.stack([col.long(), row]).to(device)
-    # Bag-of-words features where there are many, as in the graph of that shape; real ones elsewhere.
-    x = torch.randn(shape.nodes, shape.features, device=device)
-    x = (x > 2.2).float() if shape.features > 1000 else x
-    contestants = _float_networks(x, edge_index, shape.classes)
+    x, edge_index = network_inputs(name, device)
+    contestants = float_networks(x, edge_index, SHAPES[name].classes)
     float_names = list(contestants)
     with torch.no_grad():
-        contestants |= _integer_networks(x, edge_index, shape.classes)
+        contestants |= integer_networks(x, edge_index, SHAPES[name].classes)
         times = interleaved(contestants, seconds, device)
     best = min(float_names, key=times.__getitem__)
     return {
@@ -41,17 +35,28 @@ def measure_inference(name: str, seconds: float, device: str) -> dict[str, Any]:
     }
 
 
-def _float_networks(x: Tensor, edge_index: Tensor, classes: int) -> dict[str, Callable[[], object]]:
+def network_inputs(name: str, device: str) -> tuple[Tensor, Tensor]:
+    """Return features and ``edge_index`` of a shape's graph: bag-of-words features where there are many of them."""
+    shape = SHAPES[name]
+    rowptr, col = named_graph(name, device)
+    row = torch.repeat_interleave(torch.arange(shape.nodes, device=col.device), rowptr.diff())
+    x = torch.randn(shape.nodes, shape.features, device=device)
+    return (x > 2.2).float() if shape.features > 1000 else x, torch.stack([col.long(), row])
+
+
+def float_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HIDDEN) -> dict[str, Contestant]:
+    """Return calls of PyTorch Geometric's GCN, in the dtype of ``x``, by the ways it takes a graph."""
+
     def network() -> torch.nn.Module:
-        model = torch_geometric.nn.models.GCN(x.shape[1], HIDDEN, 2, classes, cached=True)
-        return model.to(x.device).eval()
+        model = torch_geometric.nn.models.GCN(x.shape[1], hidden, 2, classes, cached=True)
+        return model.to(x.device, x.dtype).eval()
 
     scatter, sparse, indexed = network(), network(), network()
     nodes = x.shape[0]
     order = torch.argsort(edge_index[1] * nodes + edge_index[0])
     source, target = edge_index[0, order], edge_index[1, order]
     rowptr = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
-    value = torch.ones(source.numel(), device=x.device)
+    value = torch.ones(source.numel(), device=x.device, dtype=x.dtype)
     matrix = torch.sparse_csr_tensor(rowptr, source, value, (nodes, nodes))
     index = torch_geometric.EdgeIndex(
         torch.stack([source, target]), sparse_size=(nodes, nodes), sort_order="col"
@@ -63,11 +68,12 @@ def _float_networks(x: Tensor, edge_index: Tensor, classes: int) -> dict[str, Ca
     }
 
 
-def _integer_networks(x: Tensor, edge_index: Tensor, classes: int) -> dict[str, Callable[[], object]]:
-    model = build_network("gcn", x.shape[1], classes, hidden_channels=HIDDEN).to(x.device)
+def integer_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HIDDEN) -> dict[str, Contestant]:
+    """Return calls of the GCN on integers: of quantized features, and of features quantized on the way in."""
+    model = build_network("gcn", x.shape[1], classes, hidden_channels=hidden).to(x.device)
     graph = Graph(edge_index, x.shape[0])
     model.calibrate(x, graph, BITS)
-    contestants: dict[str, Callable[[], object]] = {}
+    contestants: dict[str, Contestant] = {}
     for bits in BITS:
         frozen = IntegerModel.freeze(model, [bits] * len(model.quantizers))
         features, adjacencies = frozen.quantize_features(x), frozen.quantize_graph(graph)

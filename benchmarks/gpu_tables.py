@@ -1,0 +1,152 @@
+"""The tables of what ``gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
+
+python benchmarks/gpu_tables.py benchmarks/results/gpu-h100-80gb-hbm3.json
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["markdown", "verdicts"]
+
+OVER_BEST = {"8": 2.0, "4": 3.5, "2": 5.0}
+OVER_CUSPARSE = {"8": 3.0, "4": 5.0, "2": 7.0}
+OF_CEILING = 0.6
+NETWORK_OVER_FLOAT32 = {"arxiv": 3.0, "products": 4.0}
+EVALUATIONS = 1500.0
+
+Verdict = tuple[str, float, float]
+
+
+def main(path: Annotated[list[Path], typer.Argument(help="Results of gpu.py.")]) -> None:
+    for one in path:
+        print(markdown(json.loads(one.read_text())))
+
+
+def verdicts(document: dict[str, Any]) -> str:
+    """Return a line for each target (what was measured, the target, whether it is met), check and failure."""
+    lines = []
+    for what, measured, target in _targets(document):
+        lines.append(f"{'met   ' if measured >= target else 'MISSED'} {what:<58} {measured:8.2f} of {target:g}")
+    for name, check in document.get("checks", {}).items():
+        lines.append(f"{'passed' if check['passed'] else 'FAILED'} {name}, {check['seconds']} s")
+    for section, reason in document.get("failures", {}).items():
+        lines.append(f"FAILED {section}: {reason.strip().splitlines()[-1][:200]}")
+    return "\n".join(lines)
+
+
+def _targets(document: dict[str, Any]) -> Iterator[Verdict]:
+    for entry in document.get("aggregate", []):
+        if entry["graph"] not in ("arxiv", "products") or entry["width"] not in (128, 256) or not entry["weighted"]:
+            continue
+        name = f"aggregate {entry['graph']} {entry['width']}"
+        for bits in OVER_BEST:
+            call = f"fused {bits}"
+            yield f"{name}, {bits} bits, over best float", entry["ratio"]["best_float"][call], OVER_BEST[bits]
+            over = entry["ratio"]["cusparse_float32"][call]
+            yield f"{name}, {bits} bits, over cuSPARSE float32", over, OVER_CUSPARSE[bits]
+        if "fused 8" in entry["of_ceiling"]:
+            yield f"{name}, 8 bits, of the gather ceiling", entry["of_ceiling"]["fused 8"], OF_CEILING
+    for entry in document.get("networks", []):
+        if entry["graph"] in NETWORK_OVER_FLOAT32 and entry["hidden"] == 256:
+            ratio = max(value for way, value in entry["ratio"]["float32"].items() if way.startswith("8 bits"))
+            yield f"GCN {entry['graph']} 256, 8 bits, over PyG float32", ratio, NETWORK_OVER_FLOAT32[entry["graph"]]
+    for entry in document.get("evaluations", []):
+        if entry["dataset"] == "Cora":
+            yield "evaluations of the Cora GCN a second", entry["evaluations_per_second"], EVALUATIONS
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """Return the tables of a page: their cells are times faster unless the head names a unit."""
+    packages = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
+    parts = [f"{document['processor']}, {document['date']}, {packages}: `{document['command']}`"]
+    parts += [_aggregates(document), _linears(document), _networks(document), _rest(document)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def _aggregates(document: dict[str, Any]) -> str:
+    head = ["graph", "width", "best float, ms", "cuSPARSE float32, ms"]
+    head += [f"{bits} bits" for bits in (8, 4, 2, 1)] + ["8 bits over cuSPARSE", "8 bits of the ceiling"]
+    rows = []
+    for entry in document.get("aggregate", []):
+        times, ratio = entry["milliseconds"], entry["ratio"]
+        share = entry["of_ceiling"].get("fused 8")
+        rows.append(
+            [
+                entry["graph"] + ("" if entry["weighted"] else ", no weights"),
+                str(entry["width"]),
+                f"{times[entry['best_float']]:.3f} ({entry['best_float']})",
+                f"{times[entry['cusparse_float32']]:.3f}",
+                *(f"{ratio['best_float'][f'fused {bits}']:.2f}" for bits in (8, 4, 2, 1)),
+                f"{ratio['cusparse_float32']['fused 8']:.2f}",
+                "" if share is None else f"{100 * share:.0f} %",
+            ]
+        )
+    return _table(head, rows)
+
+
+def _linears(document: dict[str, Any]) -> str:
+    entries = document.get("linear", [])
+    names = list(dict.fromkeys(name for entry in entries for name in entry["milliseconds"] if "sums" not in name))
+    rows = [
+        [
+            " × ".join(map(str, entry["size"])),
+            *(f"{entry['milliseconds'][name]:.3f}" if name in entry["milliseconds"] else "" for name in names),
+        ]
+        for entry in entries
+    ]
+    return _table(["rows × inputs × outputs, ms", *names], rows)
+
+
+def _networks(document: dict[str, Any]) -> str:
+    head = ["GCN", "hidden", "PyG float32, ms", "best float, ms"]
+    head += [f"{kind}{bits} bits, ms" for kind in ("", "quantize and ") for bits in (8, 4, 2)]
+    head += ["8 bits over PyG float32"]
+    rows = []
+    for entry in document.get("networks", []):
+        times, reference = entry["milliseconds"], entry["reference"]
+
+        def best(way: str, times: dict[str, float] = times) -> float:
+            return min(value for name, value in times.items() if name in (way, f"{way}, CUDA graph"))
+
+        ways = [f"{kind}{bits} bits" for kind in ("", "quantize and ") for bits in (8, 4, 2)]
+        rows.append(
+            [
+                entry["graph"],
+                str(entry["hidden"]),
+                f"{times[reference['float32']]:.3f}",
+                f"{times[reference['best_float']]:.3f} ({reference['best_float']})",
+                *(f"{best(way):.3f}" for way in ways),
+                f"{times[reference['float32']] / best('8 bits'):.2f}",
+            ]
+        )
+    return _table(head, rows)
+
+
+def _rest(document: dict[str, Any]) -> str:
+    rows = [
+        [f"evaluations a second, {entry['dataset']}", f"{entry['evaluations_per_second']:.0f}"]
+        for entry in document.get("evaluations", [])
+    ]
+    for entry in document.get("training", []):
+        sums = "" if entry["deterministic"] else ", sums in any order"
+        seconds = f"{entry['fit_seconds']:.1f} s, {entry['supernet_seconds']:.1f} s"
+        rows.append([f"`fit` and the supernet, {entry['device']}{sums}", seconds])
+    for name, check in document.get("checks", {}).items():
+        rows.append([name, f"{'passed' if check['passed'] else 'failed'}, {check['seconds']} s"])
+    if "ceilings" in document:
+        rows.append(["copy, GB/s read and written", f"{document['ceilings']['copy']:.0f}"])
+    return _table(["what", "measured"], rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
