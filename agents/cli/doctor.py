@@ -2,40 +2,26 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.finding import Finding
+from mixq_rl.agents.cli.gpu_findings import examine_gpu
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.kernels import backends
 from mixq_rl.machine import describe_machine, package_versions
 
-__all__ = ["Finding", "doctor", "examine"]
+__all__ = ["doctor", "examine"]
 
 _LEARNING = ("gymnasium", "stable-baselines3", "sb3-contrib", "optuna", "tensorboard")
 _ENOUGH_GIB = 1.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        subject: what it is.
-        found: what was found.
-        remedy: what to do about it; empty: nothing is missing.
-    """
-
-    subject: str
-    found: str
-    remedy: str = ""
 
 
 def doctor(
@@ -59,7 +45,7 @@ def examine(data_root: Path) -> Iterator[Finding]:
     yield _packages(versions, _LEARNING, "pip install 'mixq-rl[rl]'")
     yield _kernels(machine)
     yield Finding("threads", f"{machine['threads']} of {machine['cores']} cores (OMP_NUM_THREADS sets them)")
-    yield _gpu(machine, versions["triton"])
+    yield from examine_gpu(versions["triton"])
     yield _data(data_root)
     yield _disk()
 
@@ -81,17 +67,6 @@ def _kernels(machine: dict[str, Any]) -> Finding:
         )
     rest = f" (also {', '.join(other for other in others if other != 'reference')})" if len(others) > 1 else ""
     return Finding("integer kernels", f"C++, {chosen}{rest}, on {machine['processor'] or machine['machine']}")
-
-
-def _gpu(machine: dict[str, Any], triton: str | None) -> Finding:
-    if machine["gpu"] is None:
-        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees none"
-        return Finding("GPU", f"none ({built}); everything runs on the processor")
-    if triton is None:
-        return Finding(
-            "GPU", str(machine["gpu"]), "Triton is missing, which executes integers there: pip install triton"
-        )
-    return Finding("GPU", f"{machine['gpu']}, Triton {triton}")
 
 
 def _data(root: Path) -> Finding:
