@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -95,7 +96,7 @@ def measure_finalists(
 ) -> list[Finalist]:
     """Execute the float32 model and each labelled integer model, on validation and test split.
 
-    All are measured here in one go, so that their times are taken under one load.
+    All are measured here in one go, and take turns where they are timed, so that load falls on all alike.
 
     Args:
         evaluator: says on what, and how often.
@@ -103,14 +104,20 @@ def measure_finalists(
         models: what :func:`fine_tune_finalists` returned.
         progress: told (networks measured, networks in all).
     """
-    task, repeats = evaluator.task, evaluator.timing_repeats
-    reference = measure_reference(float_model, task, timing_repeats=repeats)
+    task = evaluator.task
+    reference = measure_reference(float_model, task)
     finalists = [Finalist("float32", reference, measure_reference(float_model, task, split="test").accuracy)]
     for label, model in models:
         if progress is not None:
             progress(len(finalists), len(models) + 1)
-        evaluation = evaluator.measure(model, "validation")
-        finalists.append(Finalist(label, evaluation, evaluator.measure(model, "test").accuracy))
+        evaluation, tested = (evaluator.measure(model, split, timing_repeats=1) for split in ("validation", "test"))
+        finalists.append(Finalist(label, evaluation, tested.accuracy))
+    if evaluator.timing_repeats > 1:
+        seconds = evaluator.time_together([float_model, *(model for _, model in models)])
+        finalists = [
+            replace(finalist, evaluation=replace(finalist.evaluation, seconds=taken))
+            for finalist, taken in zip(finalists, seconds, strict=True)
+        ]
     if progress is not None:
         progress(len(finalists), len(finalists))
     return finalists

@@ -72,6 +72,9 @@ class StoredProblem:
             title: None: model and dataset.
         """
         evaluator = config.prepare(task, model, stage, cache)
+        if task.x.is_cuda:
+            with stage("compiling kernels", "steps") as progress:
+                evaluator.warm_up(progress)
         name = title or f"{config.model} on {task.name}"
         description = Problem.of(evaluator, name, task.majority_accuracy("validation"))
         stored = StoredEvaluator(evaluator, store)

@@ -22,7 +22,8 @@ class Evaluation:
         product_bitops: bit operations, convention ``product``.
         product_reduction: the float32 model's ``product_bitops`` over these.
         bytes: moved by all operations, as :class:`~mixq_rl.metering.OpRecord` counts them.
-        seconds: of all operations, wall clock; of repeated executions the median.
+        seconds: of all operations, wall clock; of repeated executions the median. Operations that several allocations
+            share take what they took when they were executed. 0.0 where nothing was timed: single executions on a GPU.
     """
 
     allocation: tuple[int, ...]
@@ -33,6 +34,30 @@ class Evaluation:
     product_reduction: float
     bytes: int = 0
     seconds: float = 0.0
+
+    @classmethod
+    def against(
+        cls,
+        reference: "Evaluation",
+        *,
+        allocation: tuple[int, ...],
+        accuracy: float,
+        bitops: float,
+        product_bitops: float,
+        bytes: int,  # noqa: A002  the field's name
+        seconds: float,
+    ) -> "Evaluation":
+        """Return an evaluation whose reductions are those against ``reference``."""
+        return cls(
+            allocation=allocation,
+            accuracy=accuracy,
+            bitops=bitops,
+            reduction=reference.bitops / bitops,
+            product_bitops=product_bitops,
+            product_reduction=reference.product_bitops / product_bitops,
+            bytes=bytes,
+            seconds=seconds,
+        )
 
 
 @runtime_checkable

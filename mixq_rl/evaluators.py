@@ -1,7 +1,6 @@
 """Evaluators that execute a network on integers: they differ in where an allocation's weights come from."""
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mixq_rl.chunks import in_chunks
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation import Evaluation, check_allocation
@@ -34,8 +34,6 @@ __all__ = [
 ]
 
 _SHORT_EPOCHS = 20
-_CHUNK = 32
-_CHUNK_SECONDS = 0.5
 
 
 class IntegerEvaluator:
@@ -176,36 +174,21 @@ class IntegerEvaluator:
         if self.timing_repeats > 1:
             yield from self._whole(allocations)
             return
-        left, size = [check_allocation(self, allocation) for allocation in allocations], 1
-        while left:
-            chunk, left = left[:size], left[size:]
-            started = time.perf_counter()
-            evaluations = self._together(chunk)
-            seconds = time.perf_counter() - started
-            size = min(2 * size, _CHUNK) if seconds < _CHUNK_SECONDS / 2 else size
-            size = max(size // 2, 1) if seconds > _CHUNK_SECONDS else size
-            yield from evaluations
+        checked = [check_allocation(self, allocation) for allocation in allocations]
+        yield from in_chunks(checked, self._together)
 
-    def _together(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
+    def _together(self, allocations: Sequence[tuple[int, ...]]) -> list[Evaluation]:
         shared, judge = self.shared, IntegerAccuracy(self.task, "validation")
-        executed: dict[int, tuple[list[OpCost], Tensor]] = {}
+        costs: dict[tuple[int, ...], OpCost] = {}
+        correct: dict[tuple[int, ...], Tensor] = {}
         # Neighbours in this order agree in the first steps, whose results are then held.
-        for index in sorted(range(len(allocations)), key=allocations.__getitem__):
-            made = shared.execute(allocations[index])
-            executed[index] = made.costs, judge.correct(made.output)
-        places = range(len(allocations))
-        accuracies = judge.of([executed[index][1] for index in places])
+        for allocation in sorted(set(allocations)):
+            output, each = shared.execute(allocation)
+            costs[allocation], correct[allocation] = OpCost.total(each), judge.correct(output)
+        accuracies = dict(zip(correct, judge.of(list(correct.values())), strict=True))
         return [
-            self._evaluation(
-                allocations[index],
-                accuracies[index],
-                float(sum(cost.bitops for cost in executed[index][0])),
-                float(sum(cost.product_bitops for cost in executed[index][0])),
-                sum(cost.bytes for cost in executed[index][0]),
-                sum(cost.seconds for cost in executed[index][0]),
-                self.reference,
-            )
-            for index in places
+            Evaluation.against(self.reference, allocation=each, accuracy=accuracies[each], **costs[each]._asdict())
+            for each in allocations
         ]
 
     def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
@@ -268,14 +251,14 @@ class IntegerEvaluator:
         """
         repeats = self.timing_repeats if timing_repeats is None else timing_repeats
         output, meter, seconds = metered(self._execution(model, split), repeats, self.task.device)
-        return self._evaluation(
-            model.allocation,
-            self.task.accuracy(output.dequantize(), split),
-            meter.bitops("linear"),
-            meter.bitops("product"),
-            meter.bytes,
-            seconds,
+        return Evaluation.against(
             self._reference(split),
+            allocation=model.allocation,
+            accuracy=self.task.accuracy(output.dequantize(), split),
+            bitops=meter.bitops("linear"),
+            product_bitops=meter.bitops("product"),
+            bytes=meter.bytes,
+            seconds=seconds,
         )
 
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
@@ -298,27 +281,6 @@ class IntegerEvaluator:
         inputs = self.task.inputs(split)
         features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)
         return lambda: model.execute(features, prepared)
-
-    def _evaluation(
-        self,
-        allocation: tuple[int, ...],
-        accuracy: float,
-        bitops: float,
-        product_bitops: float,
-        size: int,
-        seconds: float,
-        reference: Evaluation,
-    ) -> Evaluation:
-        return Evaluation(
-            allocation=allocation,
-            accuracy=accuracy,
-            bitops=bitops,
-            reduction=reference.bitops / bitops,
-            product_bitops=product_bitops,
-            product_reduction=reference.product_bitops / product_bitops,
-            bytes=size,
-            seconds=seconds,
-        )
 
     def _reference(self, split: Split) -> Evaluation:
         """Return what the float32 model costs on a split: graphs differ from split to split."""

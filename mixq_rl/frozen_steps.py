@@ -1,13 +1,15 @@
 """Integer networks of many allocations of one network: each distinct step is frozen once."""
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import torch
 
+from mixq_rl.errors import BitWidthError
 from mixq_rl.integer_model import IntegerModel, IntegerStep, input_signature
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.operator import Operator, Program, Signature, Symbol
@@ -69,6 +71,7 @@ class FrozenSteps:
         self.first: IntegerModel | None = None
         self.places: tuple[Place, ...] = ()
         self._names: tuple[str, ...] = ()
+        self._quantizers = model.quantizers
         self._inputs: dict[int, FrozenStep] = {}
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
         self._steps: list[dict[Hashable, FrozenStep]] = []
@@ -93,6 +96,8 @@ class FrozenSteps:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
             SumOverflowError: if an int32 sum might overflow.
         """
+        if len(allocation) != len(self._quantizers):
+            raise BitWidthError(f"an allocation of {len(allocation)} bit-widths for {len(self._quantizers)} components")
         if self.first is None:
             self._trace(allocation)
         source = self._inputs.get(allocation[0])
@@ -116,7 +121,7 @@ class FrozenSteps:
         Raises:
             BitWidthError, SumOverflowError: as of :meth:`at`, for the most bits.
         """
-        count, most = len(self.model.quantizers), max(bit_widths)
+        count, most = len(self._quantizers), max(bit_widths)
         if self.first is None:
             self._trace((most,) * count)
         found = []
@@ -132,7 +137,7 @@ class FrozenSteps:
         """Freeze the whole network once: what depends on what is the same at any other allocation."""
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
-        names = tuple(each.name for each in self.model.quantizers)
+        names = tuple(each.name for each in self._quantizers)
         model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))  # type: ignore[arg-type]
         index = {name: place for place, name in enumerate(names)}
         places: list[Place] = []
@@ -147,7 +152,7 @@ class FrozenSteps:
         self.first = model
 
     def _input(self, allocation: tuple[int, ...]) -> FrozenStep:
-        with self.model.allocated(allocation):
+        with self._in_force(allocation, (0,)):
             quantizer = self.model.input.quantizer()
         return FrozenStep(None, quantizer, input_signature(quantizer))
 
@@ -158,10 +163,23 @@ class FrozenSteps:
             Symbol(program, index, source.quantizer, name)
             for index, source, name in zip(place.sources, sources, names, strict=True)
         )
-        with self.model.allocated(allocation), torch.no_grad():
+        with self._in_force(allocation, place.own), torch.no_grad():
             symbol = place.operator.freeze(symbols)
         step: Any = program.steps[0]
         return FrozenStep(step, symbol.quantizer, step.infer([source.signature for source in sources]))
+
+    @contextmanager
+    def _in_force(self, allocation: tuple[int, ...], components: tuple[int, ...]) -> Iterator[None]:
+        """Put the bits of some components in force inside a ``with`` block."""
+        before = [self._quantizers[component].bits for component in components]
+        try:
+            for component in components:
+                self._quantizers[component].check_bits(allocation[component])
+                self._quantizers[component].bits = allocation[component]
+            yield
+        finally:
+            for component, bits in zip(components, before, strict=True):
+                self._quantizers[component].bits = bits
 
 
 def _ascending(indices: set[int]) -> tuple[int, ...]:

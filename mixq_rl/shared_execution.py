@@ -22,12 +22,18 @@ _ENTRY_BYTES = 2**10  # of the objects around a result's integers
 
 
 class OpCost(NamedTuple):
-    """What one executed operation cost, as its :class:`~mixq_rl.metering.OpRecord` says."""
+    """What one executed operation cost, as its :class:`~mixq_rl.metering.OpRecord` says, or several together."""
 
     bitops: float
     product_bitops: float
     bytes: int
     seconds: float
+
+    @classmethod
+    def total(cls, costs: Sequence["OpCost"]) -> "OpCost":
+        """Return what operations cost together, added up in their order, as a meter does."""
+        linear, product, size, seconds = zip(*costs, strict=True) if costs else ((), (), (), ())
+        return cls(float(sum(linear)), float(sum(product)), sum(size), sum(seconds))
 
 
 class Executed(NamedTuple):

@@ -1,4 +1,5 @@
 import copy
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -88,8 +89,52 @@ def test_repeats_change_nothing_but_the_seconds(evaluator: mixq_rl.SupernetEvalu
     once, repeated = ([replace(e, seconds=0) for e in each.evaluate(allocations)] for each in (evaluator, timed))
     assert once == repeated
     with mixq_rl.OpMeter() as meter:
-        (evaluation,) = evaluator.evaluate(allocations[:1])
+        (evaluation,) = copy.copy(evaluator).evaluate(allocations[:1])  # a copy shares nothing that was executed
     assert evaluation.seconds == meter.seconds
+
+
+def test_a_network_that_was_trained_on_is_executed_anew(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
+    evaluator = mixq_rl.PostTrainingEvaluator(float_model, task, bit_widths=(2, 8))
+    (before,) = evaluator.evaluate([(8,) * 9])
+    frozen = evaluator.freeze((8,) * 9)
+    with torch.no_grad():
+        for parameter in evaluator.model.parameters():
+            parameter.neg_()
+    (after,) = evaluator.evaluate([(8,) * 9])
+    assert after.accuracy == evaluator.measure(evaluator.freeze((8,) * 9), "validation").accuracy != before.accuracy
+    assert evaluator.measure(frozen, "validation").accuracy == before.accuracy
+
+
+def test_allocations_are_evaluated_in_the_order_asked_for_and_given_back_one_by_one(
+    evaluator: mixq_rl.SupernetEvaluator,
+) -> None:
+    fresh, draw = copy.copy(evaluator), random.Random(0)
+    asked = [tuple(draw.choice((2, 4, 8)) for _ in range(9)) for _ in range(50)]
+    stream = fresh.stream(asked)
+    assert next(stream).allocation == asked[0]
+    assert fresh.shared.asked == 4  # steps of one allocation
+    assert [evaluation.allocation for evaluation in stream] == asked[1:]
+    assert fresh.shared.executed < fresh.shared.asked == 200
+
+
+def test_warming_up_executes_every_combination_of_bits_of_every_step(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    fresh = copy.copy(evaluator)
+    told: list[tuple[int, int]] = []
+    fresh.warm_up(lambda done, total: told.append((done, total)))
+    assert told == [(done, 4 * 27) for done in range(1, 4 * 27 + 1)]
+    assert [len(steps) for steps in fresh.shared.frozen._steps] == [27] * 4
+
+
+def test_networks_that_take_turns_are_timed(
+    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel
+) -> None:
+    timed = copy.copy(evaluator)
+    timed.timing_repeats = 3
+    with mixq_rl.OpMeter() as meter:
+        seconds = timed.time_together([float_model, timed.freeze((2,) * 9)])
+    assert len(meter.records) == 3 * 2 * 4
+    assert [record.right_bits for record in meter.records[::4]] == [32, 2] * 3
+    assert all(taken > 0 for taken in seconds)
 
 
 def test_less_than_one_repeat_is_refused(float_model: mixq_rl.QuantizableModel, task: GraphTask) -> None:

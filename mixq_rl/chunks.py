@@ -1,0 +1,42 @@
+"""Work on many items in chunks that take neither too long nor too short."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+__all__ = ["in_chunks"]
+
+_LARGEST = 32
+_SECONDS = 0.5
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_chunks(
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], Sequence[Result]],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Result]:
+    """Yield the results for all items, chunk by chunk.
+
+    The first chunk is one item; later ones are at most 32, and as many as take about half a second: whoever ends the
+    iteration loses no more than that.
+
+    Args:
+        items: what is worked on, in order.
+        work: returns one result for each item of a chunk.
+        clock: tells the seconds.
+    """
+    first, size = 0, 1
+    while first < len(items):
+        started = clock()
+        results = work(items[first : first + size])
+        seconds = clock() - started
+        first += size
+        if seconds > _SECONDS:
+            size = max(size // 2, 1)
+        elif seconds < _SECONDS / 2:
+            size = min(2 * size, _LARGEST)
+        yield from results
