@@ -19,6 +19,14 @@ ROOT = Path(__file__).parent.parent
 ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees none"
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=f"needs a GPU: {built}"))
+
+
 def make_task(nodes: int = 150, words: int = 40, classes: int = 3, seed: int = 0) -> GraphTask:
     """A graph with communities, whose row-normalised binary features say something of the class."""
     rng = np.random.default_rng(seed)
