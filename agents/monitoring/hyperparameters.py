@@ -27,6 +27,7 @@ HYPERPARAMETERS: Mapping[str, int] = {
     "max_reduction": _NUMBER,
     "evaluator": _TEXT,
     "scheme": _TEXT,
+    "device": _TEXT,
     "fold": _TEXT,
     "policy": _TEXT,
 }

@@ -1,9 +1,11 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 
 from mixq_rl.randomness import RandomStream, seeded
+from tests.pretended_device import ELSEWHERE, pretended_gpu
 
 
 def draw() -> tuple[float, float, float]:
@@ -41,3 +43,15 @@ def test_stream_goes_on_where_it_left_and_leaves_the_others_alone() -> None:
     assert got == expected
     assert outside == [draw()]
     assert draw() not in expected
+
+
+def test_only_the_generators_in_use_are_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    with pretended_gpu():
+        monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+        with seeded(7):
+            pass
+        assert seeds == []
+        with seeded(7, ELSEWHERE):
+            pass
+        assert seeds == [7]

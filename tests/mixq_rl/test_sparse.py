@@ -79,3 +79,16 @@ def test_transposed_brings_every_entry_along(rows: int, columns: int, seed: int)
     matrix = SparseMatrix.from_dense(dense * (dense < 0.4))
     transposed, order = matrix.csr.transposed
     assert torch.equal(SparseMatrix(transposed, matrix.value[order]).to_dense(), matrix.to_dense().t())
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(0, 6), columns=st.integers(1, 6), features=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_products_summed_in_order_are_products(rows: int, columns: int, features: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    dense = torch.rand(rows, columns, generator=generator, dtype=torch.float64)
+    matrix = SparseMatrix.from_dense(dense * (dense < 0.4))
+    x = torch.rand(columns, features, generator=generator, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mixq_rl.sparse._GATHERED", 3 * max(1, matrix.csr.col.numel()))  # three features at a time
+        product = matrix.csr._summed_in_order(matrix.value, x)
+    torch.testing.assert_close(product, matrix.to_dense() @ x)

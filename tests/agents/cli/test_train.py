@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from mixq_rl.agents import RunConfig, RunResult
 from mixq_rl.agents.run_folder import RunFolder
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
 from tests.agents.cli.invoking import SMALL, Invoke
+
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
 def test_prints_lines_where_there_is_no_terminal(invoke: Invoke) -> None:
@@ -265,3 +269,36 @@ def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
     ended = invoke("train", *SMALL, "--dataset", "./b/../graph.npz")
     assert ended.code == 2
     assert "a task is named twice" in ended.stderr
+
+
+@without_gpu
+@pytest.mark.parametrize("command", ["train", "transfer", "search", "allocate"])
+@pytest.mark.parametrize(("device", "reason"), [("cuda", "torch"), ("warp", "it is no device")])
+def test_a_device_that_cannot_be_used_is_one_line(invoke: Invoke, command: str, device: str, reason: str) -> None:
+    folder = [] if command == "allocate" else ["--run-dir", "run"]
+    ended = invoke(command, "--dataset", "graph.npz", "--device", device, *folder)
+    assert ended.code == 2
+    assert f"device '{device}" in ended.stderr
+    assert f"cannot be used here: {reason}" in ended.stderr.replace("this torch", "torch")
+    assert len(ended.stderr.splitlines()) == 1
+    assert not Path("run").exists()
+
+
+@without_gpu
+def test_the_device_is_part_of_the_run(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+    assert RunFolder.read(Path("run")).config["device"] == "cpu"
+    assert re.search(r"<dt>device</dt>\s*<dd>cpu</dd>", Path("run/report.html").read_text())
+
+
+@without_gpu
+def test_a_run_goes_on_only_where_its_device_is(invoke: Invoke) -> None:
+    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+    Path("run/result.json").unlink()
+    config = Path("run/config.json")
+    config.write_text(config.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
+    ended = invoke("train", "--resume", "run")
+    assert ended.code == 2
+    assert "device 'cuda:0' cannot be used here: " in ended.stderr
+    assert "a run goes on only where the device it began on is" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

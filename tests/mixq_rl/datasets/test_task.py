@@ -10,6 +10,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InvalidGraphError
 from tests.conftest import make_task
 from tests.mixq_rl.datasets.small_graphs import make_graph_task
+from tests.pretended_device import ELSEWHERE, pretended_gpu
 
 
 @pytest.fixture
@@ -125,3 +126,23 @@ def test_masks_are_disjoint(graph_task: GraphTask) -> None:
     masks = {**graph_task.masks, "test": ~graph_task.masks["train"]}
     with pytest.raises(InvalidGraphError, match=r"graph \d+ is in the validation and the test mask"):
         replace(graph_task, masks=masks)
+
+
+@pytest.mark.parametrize("kind", ["node", "graph"])
+def test_a_task_moves_with_all_that_it_has(kind: str, graph_task: GraphTask) -> None:
+    here = (
+        make_task()
+        if kind == "node"
+        else replace(graph_task, arbitrary_sign=torch.ones(graph_task.num_features, dtype=torch.bool))
+    )
+    here = replace(here, edge_weight=torch.ones(here.edge_index.shape[1]))
+    assert here.to("cpu") is here
+    with pretended_gpu():
+        there = here.to("cuda:0")
+        batch, moved = next(there.training_batches(torch.Generator())), here.inputs("train").to(ELSEWHERE)
+        for part in (there, there.inputs("test"), batch, batch.graph, moved, moved.graph):
+            tensors = [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
+            assert {tensor.device for tensor in tensors} == {ELSEWHERE}
+        assert {mask.device for mask in there.masks.values()} == {ELSEWHERE}
+        assert there.majority_accuracy("test") == here.majority_accuracy("test")
+        assert there.num_classes == here.num_classes
