@@ -56,11 +56,10 @@ def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[
         print(f"  {'passed' if passed else 'FAILED'}: {name}, {seconds} s: {shown}", flush=True)
         save(checks)
 
-    episodes = "8" if quick else "64"
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
         runs = Path(folder)
         # Beside the tests, for neither is timed.
-        killed = beside.submit(_killed_and_resumed, device, episodes, runs)
+        killed = beside.submit(_killed_and_resumed, device, _episodes(quick), runs, until)
         check("tests of the kernels", lambda: _pytest(KERNEL_TESTS, device, quick, 150))
         if not quick:
             check("tests marked gpu", lambda: _pytest(["-m", "gpu", "tests"], device, quick, 120))
@@ -71,13 +70,15 @@ def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[
         check("an exported program gives the same logits", lambda: _program(device, runs / "whole"))
         if data_root is not None:
             for place in dict.fromkeys((device, "cpu")):
-                check(f"train on Cora, {place}", lambda place=place: _train_cora(place, data_root, episodes, runs))
+                check(f"train on Cora, {place}", lambda place=place: _train_cora(place, data_root, quick, runs))
     return checks
 
 
-def _environment() -> dict[str, str]:
+def _environment(threads: int | None = None) -> dict[str, str]:
     # The package is the installed one, not the folder of the same name in the tree.
-    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    # Threads of processes that run side by side would wait for one another's.
+    return environment if threads is None else {**environment, "OMP_NUM_THREADS": str(threads)}
 
 
 def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bool, str]:
@@ -86,7 +87,7 @@ def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bo
     command = [sys.executable, "-m", "pytest", *what, *options]
     try:
         ended = subprocess.run(
-            command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=seconds, check=False
+            command, cwd=ROOT, env=_environment(1), capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
@@ -108,40 +109,46 @@ def _same_sums(device: str, name: str) -> tuple[bool, str]:
     return not wrong, f"{name}: different at {wrong}" if wrong else f"{name}: 12 of 12 equal"
 
 
-def _start(options: list[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(options: list[str], folder: Path, log: Path, threads: int | None) -> subprocess.Popen[bytes]:
     # One cache each: what one run has trained must not help another.
     command = [*COMMAND, "train", *options, "--cache", str(log.with_suffix(".cache"))]
     with log.open("ab") as output:
-        return subprocess.Popen(command, cwd=folder, env=_environment(), stdout=output, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=folder, env=_environment(threads), stdout=output, stderr=subprocess.STDOUT)
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, seconds: int) -> None:
+def _wait(process: subprocess.Popen[bytes], log: Path, until: float) -> None:
+    """Wait for a command; raise with its output if it fails, and kill it if it takes too long."""
     try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
+        code = process.wait(max(1.0, until - time.monotonic()))
+    finally:
         process.kill()
-        raise
+        process.wait()
     if code:
         raise RuntimeError(f"exit status {code}: {log.read_text()[-TAIL:]}")
 
 
-def _killed_and_resumed(device: str, episodes: str, runs: Path) -> tuple[bool, str]:
+def _killed_and_resumed(device: str, episodes: str, runs: Path, until: float) -> tuple[bool, str]:
     """Run once whole and, beside it, once killed while it searches, and resumed."""
     options = ["--device", device, "--dataset", "citation", "--episodes", episodes, "--seed", "0"]
     logs = {name: runs / f"{name}.log" for name in ("whole", "killed")}
-    processes = {name: _start([*options, "--run-dir", str(runs / name)], runs, log) for name, log in logs.items()}
-    deadline = time.monotonic() + 180
-    while not (runs / "killed" / "evaluations.sqlite").exists() and processes["killed"].poll() is None:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    time.sleep(1)
-    processes["killed"].kill()
-    processes["killed"].wait()
-    was_done = (runs / "killed" / "result.json").exists()
-    resumed = _start(["--resume", str(runs / "killed")], runs, logs["killed"])
-    _wait(processes["whole"], logs["whole"], 180)
-    _wait(resumed, logs["killed"], 180)
+    threads = max(1, (os.cpu_count() or 1) // 4)
+    whole, killed = (
+        _start([*options, "--run-dir", str(runs / name)], runs, log, threads) for name, log in logs.items()
+    )
+    try:
+        searching = runs / "killed" / "evaluations.sqlite"
+        while not searching.exists() and killed.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        killed.kill()
+        killed.wait()
+        was_done = (runs / "killed" / "result.json").exists()
+        resumed = _start(["--resume", str(runs / "killed")], runs, logs["killed"], threads)
+        _wait(resumed, logs["killed"], until)
+        _wait(whole, logs["whole"], until)
+    finally:
+        for process in (whole, killed):
+            process.kill()
     tables = [_table(runs / name) for name in logs]
     ending = " (it had ended before it was killed)" if was_done else ""
     return tables[0] == tables[1], f"{logs['whole'].read_text()[-TAIL:]}\nresumed: {tables[1]}{ending}"
@@ -184,10 +191,15 @@ def _program(device: str, run: Path) -> tuple[bool, str]:
     return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
 
 
-def _train_cora(device: str, data_root: str, episodes: str, runs: Path) -> tuple[bool, str]:
-    name = f"cora-{device}"
+def _train_cora(device: str, data_root: str, quick: bool, runs: Path) -> tuple[bool, str]:
+    name, episodes = f"cora-{device}", _episodes(quick)
     options = ["--device", device, "--dataset", "Cora", "--data-root", str(Path(data_root).resolve())]
+    options += ["--episodes", episodes, "--run-dir", str(runs / name)]
     log = runs / f"{name}.log"
     started = time.monotonic()
-    _wait(_start([*options, "--episodes", episodes, "--run-dir", str(runs / name)], runs, log), log, 150)
+    _wait(_start(options, runs, log, 1 if quick else None), log, started + 150)
     return True, f"{log.read_text()[-TAIL:]}\n{time.monotonic() - started:.1f} s of {episodes} episodes"
+
+
+def _episodes(quick: bool) -> str:
+    return "8" if quick else "64"

@@ -75,7 +75,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _aggregates(document: dict[str, Any]) -> str:
     head = ["graph", "width", "best float, ms", "cuSPARSE float32, ms"]
-    head += [f"{bits} bits" for bits in (8, 4, 2, 1)] + ["8 bits over cuSPARSE", "8 bits of the ceiling"]
+    head += ["8 bits", "4 bits", "2 bits", "1 bit", "8 bits over cuSPARSE", "8 bits of the ceiling"]
     rows = []
     for entry in document.get("aggregate", []):
         times, ratio = entry["milliseconds"], entry["ratio"]
