@@ -32,7 +32,7 @@ class Pieces(NamedTuple):
 
     def part(self, first: int, last: int) -> Self:
         """Return the pieces ``first`` ... ``last - 1``."""
-        return self._make(tensor[first:last] for tensor in self)
+        return type(self)(self.target[first:last], self.start[first:last], self.stop[first:last])
 
 
 class Partition(NamedTuple):
