@@ -10,6 +10,7 @@ its figure.
 """
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -17,8 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from wheels import use_wheels
+
+if "--wheels" in sys.argv[:-1]:  # before anything is imported that they bring
+    use_wheels(Path(sys.argv[sys.argv.index("--wheels") + 1]))
+
+import typer
 
 # Part of the time that is over when a section must end; what one does not use, later ones have.
 SECTIONS = {

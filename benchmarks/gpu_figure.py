@@ -26,7 +26,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     order = {"cora": 0, "pubmed": 1, "arxiv": 2, "products": 3}
     entries = [entry for entry in document["aggregate"] if entry["weighted"]]
     entries.sort(key=lambda entry: (order[entry["graph"]], entry["width"]))
-    figure = Figure(figsize=(max(4.5, 1.1 * len(entries) + 1.5), 3.8), layout="constrained")
+    figure = Figure(figsize=(max(8, 0.95 * len(entries) + 1.5), 3.8), layout="constrained")
     axes = figure.subplots()
     for place, entry in enumerate(entries):
         for offset, (bits, color) in enumerate(COLORS.items()):
