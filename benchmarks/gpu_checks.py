@@ -82,7 +82,7 @@ def _environment(threads: int | None = None) -> dict[str, str]:
 
 
 def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bool, str]:
-    options = ["-q", "--maxfail=10", "-p", "no:cacheprovider", "-W", "default", "--no-header"]
+    options = ["-v", "--tb=short", "-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "default", "--no-header"]
     options += ["-k", "every_range and 4-True"] if quick else ["-n", "8" if device == "cuda" else "2"]
     command = [sys.executable, "-m", "pytest", *what, *options]
     try:

@@ -1,4 +1,4 @@
-"""The tables of what ``gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
+"""The tables of what ``gpu.py`` and ``tune_gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
 
 python benchmarks/gpu_tables.py benchmarks/results/gpu-h100-80gb-hbm3.json
 """
@@ -18,12 +18,17 @@ OF_CEILING = 0.6
 NETWORK_OVER_FLOAT32 = {"arxiv": 3.0, "products": 4.0}
 EVALUATIONS = 1500.0
 
+# What the package uses, by bits: warps of a block, blocks of a multiprocessor; the nearest thresholds measured.
+USED = {8: (4, 5), 4: (4, 7), 2: (4, 8), 1: (4, 8)}
+THRESHOLDS = (128, 512)
+
 Verdict = tuple[str, float, float]
 
 
 def main(path: Annotated[list[Path], typer.Argument(help="Results of gpu.py.")]) -> None:
     for one in path:
-        print(markdown(json.loads(one.read_text())))
+        document = json.loads(one.read_text())
+        print(tuned(document) if "tune_gpu" in document["command"] else markdown(document))
 
 
 def verdicts(document: dict[str, Any]) -> str:
@@ -65,6 +70,29 @@ def markdown(document: dict[str, Any]) -> str:
     parts = [f"{document['processor']}, {document['date']}, {packages}: `{document['command']}`"]
     parts += [_aggregates(document), _linears(document), _networks(document), _rest(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def tuned(document: dict[str, Any]) -> str:
+    """Return the sums over neighbours of ``tune_gpu.py``, fused, by the variants that the package uses."""
+    found: dict[tuple[str, int], dict[tuple[Any, ...], float]] = {}
+    for entry in document["aggregate"]:
+        found.setdefault((entry["graph"], entry["width"]), {})[tuple(entry["variant"])] = entry["us"]
+    head = ["graph", "width", "cuSPARSE float32, µs", "cuSPARSE float16, µs", "own float16, µs"]
+    head += [f"{bits} bits, µs (× float32, × float16, × own)" for bits in USED]
+    rows = []
+    for (graph, width), times in found.items():
+        floats = [times[way, f"torch.float{bits}"] for way, bits in (("cuSPARSE", 32), ("cuSPARSE", 16), ("own", 16))]
+        cells = []
+        for bits, used in USED.items():
+            (own,) = (value for key, value in times.items() if _is_used(key, bits, used))
+            over = ", ".join(f"{value / own:.1f}×" for value in floats)
+            cells.append(f"{own:.0f} ({over})")
+        rows.append([graph, str(width), *(f"{value:.0f}" for value in floats), *cells])
+    return _table(head, rows) + "\n"
+
+
+def _is_used(key: tuple[Any, ...], bits: int, used: tuple[int, int]) -> bool:
+    return key[:2] == (bits, "fused") and key[-4:] == (*used, *THRESHOLDS) and (len(key) < 7 or key[2] == 16)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -142,7 +170,8 @@ def _rest(document: dict[str, Any]) -> str:
         seconds = f"{entry['fit_seconds']:.1f} s, {entry['supernet_seconds']:.1f} s"
         rows.append([f"`fit` and the supernet, {entry['device']}{sums}", seconds])
     for name, check in document.get("checks", {}).items():
-        rows.append([name, f"{'passed' if check['passed'] else 'failed'}, {check['seconds']} s"])
+        outcome = "not run" if check["message"].startswith("not run") else "passed" if check["passed"] else "failed"
+        rows.append([name, f"{outcome}, {check['seconds']} s"])
     if "ceilings" in document:
         rows.append(["copy, GB/s read and written", f"{document['ceilings']['copy']:.0f}"])
     return _table(["what", "measured"], rows)

@@ -51,6 +51,8 @@ def replayed(
 ) -> dict[str, float]:
     """Return the median seconds of a call of each contestant, as the GPU's own clock has it.
 
+    A contestant that runs out of memory is left out.
+
     Each is captured in a CUDA graph of ``calls`` calls, or called from Python where it cannot be captured. They take
     turns in a new order each round; the GPU sleeps at first, so that launches wait for it and not it for them. With
     one call a turn, operands that do not fit into the L2 cache with those of the others come from memory; with
@@ -58,9 +60,17 @@ def replayed(
     """
     if device == "cpu":
         return interleaved(contestants, seconds, least=1)
-    turns = {
-        name: captured(contestant, calls) or _repeated(contestant, calls) for name, contestant in contestants.items()
-    }
+    turns = {}
+    for name, contestant in contestants.items():
+        turn = captured(contestant, calls) or _repeated(contestant, calls)
+        try:
+            turn()
+            torch.cuda.synchronize()
+        except torch.OutOfMemoryError as error:  # others hold memory too
+            print(f"  without {name}: {str(error).splitlines()[0][:200]}", flush=True)
+            torch.cuda.empty_cache()
+        else:
+            turns[name] = turn
     draw, order = random.Random(0), list(turns.items())
     times: dict[str, list[float]] = {name: [] for name in turns}
     started, rounds = time.perf_counter(), 0
@@ -85,18 +95,19 @@ def captured(contestant: Callable[[], object], calls: int = 1) -> Callable[[], o
     """Return the replay of a CUDA graph of so many calls; None for what cannot be captured."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        contestant()
-        contestant()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     try:
+        with torch.cuda.stream(stream):
+            contestant()
+            contestant()
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
         with torch.cuda.graph(graph):
             for _ in range(calls):
                 contestant()
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError):  # want of memory among them
         torch.cuda.synchronize()
+        torch.cuda.empty_cache()
         return None
     return graph.replay
 
