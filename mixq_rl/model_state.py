@@ -30,9 +30,9 @@ class ModelState:
 
     def _members(self) -> tuple[list[object], list[object]]:
         children = [child for module in self._modules for child in module._modules.values()]
-        tensors = [tensor for module in self._modules for tensor in module._parameters.values()]
+        tensors: list[object] = [tensor for module in self._modules for tensor in module._parameters.values()]
         tensors += [tensor for module in self._modules for tensor in module._buffers.values()]
-        return list(children), list(tensors)
+        return list(children), tensors
 
     def _read(self) -> list[tuple[int, int] | None]:
         return [_version(tensor) for tensor in self._tensors if isinstance(tensor, Tensor)]
