@@ -36,8 +36,10 @@ def float_aggregate(rowptr: Tensor, col: Tensor, weight: Tensor, x: Tensor, out:
         out: as ``x``, ``[rows, features]``: where to write the result; None: a new tensor.
 
     Raises:
-        ValueError: for rows of another size.
+        ValueError: for rows of another size, or another dtype.
     """
+    if x.dtype not in (torch.float16, torch.float32) or weight.dtype != x.dtype:
+        raise ValueError(f"{x.dtype} rows with {weight.dtype} weights: both must be float16, or float32")
     row_bytes = x.shape[1] * x.element_size()
     if row_bytes % 16:
         raise ValueError(f"rows of {row_bytes} bytes are no multiple of 16")
