@@ -61,8 +61,6 @@ def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[
         # Beside the tests, for neither is timed.
         killed = beside.submit(_killed_and_resumed, device, _episodes(quick), runs, until)
         check("tests of the kernels", lambda: _pytest(KERNEL_TESTS, device, quick, 150))
-        if not quick:
-            check("tests marked gpu", lambda: _pytest(["-m", "gpu", "tests"], device, quick, 120))
         check("sums of a large graph equal the CPU's", lambda: _same_sums(device, "cora" if quick else "arxiv"))
         check("a killed run that goes on gives the same table", killed.result)
         check("an exported network gives the CPU's integers", lambda: _same_network(device, runs / "whole"))
@@ -71,6 +69,8 @@ def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[
         if data_root is not None:
             for place in dict.fromkeys((device, "cpu")):
                 check(f"train on Cora, {place}", lambda place=place: _train_cora(place, data_root, quick, runs))
+        if not quick:  # last: it takes longest, for each test compiles kernels of its own
+            check("tests marked gpu", lambda: _pytest(["-m", "gpu", "tests"], device, quick, 240))
     return checks
 
 
@@ -83,7 +83,7 @@ def _environment(threads: int | None = None) -> dict[str, str]:
 
 def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bool, str]:
     options = ["-v", "--tb=short", "-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "default", "--no-header"]
-    options += ["-k", "every_range and 4-True"] if quick else ["-n", "8" if device == "cuda" else "2"]
+    options += ["-k", "every_range and 4-True"] if quick else ["-n", "12" if device == "cuda" else "2"]
     command = [sys.executable, "-m", "pytest", *what, *options]
     try:
         ended = subprocess.run(
@@ -91,7 +91,8 @@ def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bo
         )
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-        return False, f"{output[-TAIL:]}\nstopped after {seconds} s"
+        failed = "\n".join(line for line in output.splitlines() if "FAILED" in line or "ERROR" in line)
+        return False, f"{output[-TAIL:]}\n{failed}\nstopped after {seconds} s"
     none_there = 5
     return ended.returncode in (0, none_there), (ended.stdout + ended.stderr)[-TAIL:]
 
