@@ -45,8 +45,8 @@ def test_no_floating_point_between_quantized_input_and_logits(
         left = arguments.Matrix.of(features.payload, features.zero_point)
         right = arguments.Matrix.of(linear.weight.payload)
         reference.linear(left, right, arguments.Rescale.of(linear.requantization, row), message)
-        of_graph = prepared[1]
-        adjacency = arguments.Graph(of_graph.rowptr, of_graph.col, of_graph.weight, propagate.adjacency.zero_point)
+        of_graph, csr = prepared[1], prepared[1].csr
+        adjacency = arguments.Graph(csr.rowptr, csr.col, of_graph.weight, propagate.adjacency.zero_point)
         payload = PackedRows(message, 16, offered)
         sums = torch.empty(features.shape[0], 16, dtype=torch.int32)
         reference.aggregate(adjacency, arguments.Matrix.of(payload, linear.requantization.zero_point), None, sums)
