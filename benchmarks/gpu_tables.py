@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["markdown", "verdicts"]
+__all__ = ["markdown", "tuned_times", "verdicts"]
 
 OVER_BEST = {"8": 2.0, "4": 3.5, "2": 5.0}
 OVER_CUSPARSE = {"8": 3.0, "4": 5.0, "2": 7.0}
@@ -74,21 +74,29 @@ def markdown(document: dict[str, Any]) -> str:
 
 def tuned(document: dict[str, Any]) -> str:
     """Return the sums over neighbours of ``tune_gpu.py``, fused, by the variants that the package uses."""
+    head = ["graph", "width", "cuSPARSE float32, µs", "cuSPARSE float16, µs", "own float16, µs"]
+    head += [f"{bits} bit{'s' if bits > 1 else ''}, µs (× float32, × float16, × own)" for bits in USED]
+    rows = []
+    for graph, width, floats, integers in tuned_times(document):
+        cells = []
+        for value in integers.values():
+            over = ", ".join(f"{other / value:.1f}×" for other in floats)
+            cells.append(f"{value:.0f} ({over})")
+        rows.append([graph, str(width), *(f"{value:.0f}" for value in floats), *cells])
+    return _table(head, rows) + "\n"
+
+
+def tuned_times(document: dict[str, Any]) -> Iterator[tuple[str, int, list[float], dict[int, float]]]:
+    """Yield graph, width, microseconds of cuSPARSE in float32 and float16 and of our own float16, and ours by bits."""
     found: dict[tuple[str, int], dict[tuple[Any, ...], float]] = {}
     for entry in document["aggregate"]:
         found.setdefault((entry["graph"], entry["width"]), {})[tuple(entry["variant"])] = entry["us"]
-    head = ["graph", "width", "cuSPARSE float32, µs", "cuSPARSE float16, µs", "own float16, µs"]
-    head += [f"{bits} bits, µs (× float32, × float16, × own)" for bits in USED]
-    rows = []
     for (graph, width), times in found.items():
         floats = [times[way, f"torch.float{bits}"] for way, bits in (("cuSPARSE", 32), ("cuSPARSE", 16), ("own", 16))]
-        cells = []
+        integers = {}
         for bits, used in USED.items():
-            (own,) = (value for key, value in times.items() if _is_used(key, bits, used))
-            over = ", ".join(f"{value / own:.1f}×" for value in floats)
-            cells.append(f"{own:.0f} ({over})")
-        rows.append([graph, str(width), *(f"{value:.0f}" for value in floats), *cells])
-    return _table(head, rows) + "\n"
+            (integers[bits],) = (value for key, value in times.items() if _is_used(key, bits, used))
+        yield graph, width, floats, integers
 
 
 def _is_used(key: tuple[Any, ...], bits: int, used: tuple[int, int]) -> bool:

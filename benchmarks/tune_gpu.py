@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from contestants import random_rows
 from float_aggregate import float_aggregate
 from graphs import named_graph
 from measuring import circumstances
@@ -25,7 +26,7 @@ from mixq_rl import kernels
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.triton_backend.linear import Tile, linear
-from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from mixq_rl.quantization import FixedPoint, IntegerRange, Requantization
 
 BITS = (8, 4, 2, 1)
 THRESHOLDS = ((32, 128), (64, 256), (64, 512), (128, 512))
@@ -67,7 +68,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
     variants: dict[tuple[Any, ...], Callable[[], object]] = {}
     wanted = set()
     for bits in BITS:
-        x = Matrix.of(_random(nodes, columns, IntegerRange(bits, True)))
+        x = Matrix.of(random_rows(nodes, columns, IntegerRange(bits, True), "cuda"))
         bias = torch.zeros(columns, dtype=torch.float64, device="cuda")
         scale = torch.tensor(1e-3, dtype=torch.float64, device="cuda")
         rescale = Rescale.of(Requantization.from_scales(scale, bias, 30, IntegerRange(bits, False), 0), row)
@@ -94,7 +95,7 @@ def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[di
     times = _times(variants)
     best: dict[tuple[Any, ...], tuple[float, Any]] = {}
     for bits in BITS:  # the same operation by Triton
-        x = _random(nodes, columns, IntegerRange(bits, True))
+        x = random_rows(nodes, columns, IntegerRange(bits, True), "cuda")
         with kernels.using("triton"):
             for _ in range(2):
                 kernels.aggregate(rowptr, col, weight, x)
@@ -126,8 +127,8 @@ def _linears(rows: int, inputs: int, outputs: int) -> list[dict[str, Any]]:
     variants: dict[tuple[Any, ...], Callable[[], object]] = {}
     row = FixedPoint.nearest(torch.rand(rows, 1, device="cuda"), 26)
     for bits in (8, 4, 2):
-        x = Matrix.of(_random(rows, inputs, IntegerRange(bits, False)))
-        weight = Matrix.of(_random(inputs, outputs, IntegerRange(bits, True)))
+        x = Matrix.of(random_rows(rows, inputs, IntegerRange(bits, False), "cuda"))
+        weight = Matrix.of(random_rows(inputs, outputs, IntegerRange(bits, True), "cuda"))
         scale = 1e-4 * (1 + torch.rand(outputs, dtype=torch.float64, device="cuda"))
         offered = IntegerRange(bits, True)
         rescale = Rescale.of(Requantization.from_scales(scale, None, 26, offered, 0), row)
@@ -168,11 +169,6 @@ def _times(variants: dict[tuple[Any, ...], Callable[[], object]]) -> dict[tuple[
     return {
         key: 1e3 * statistics.median(first.elapsed_time(last) for first, last in pairs) for key, pairs in events.items()
     }
-
-
-def _random(rows: int, columns: int, offered: IntegerRange) -> PackedRows:
-    data = torch.randint(0, 256, (rows, offered.row_bytes(columns)), dtype=torch.uint8, device="cuda")
-    return PackedRows(data.view(offered.storage_dtype), columns, offered)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ def _backend_for(tensor: Tensor) -> Backend:
     name = _chosen.get() or ("cuda" if tensor.is_cuda else backends()[0])
     if tensor.is_cuda and name not in (*_OF_A_GPU, "reference"):
         raise InputError(f"backend {name!r} executes tensors of the CPU, not of {tensor.device}")
+    if name == "cuda" and not tensor.is_cuda:
+        raise InputError("backend 'cuda' executes tensors of a GPU, not of the CPU: move them there by .to('cuda')")
     return _backend(name)
 
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
-from mixq_rl.kernels.cuda_backend.driver import CudaError
+from mixq_rl.kernels.cuda_backend.driver import UnavailableError
 
 __all__ = ["aggregate", "linear"]
 
-_unavailable: set[str] = set()
+# Why the CUDA C++ cannot be used, once that was found out.
+_unavailable: list[str] = []
 
 
 def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
@@ -27,19 +28,23 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
 
 def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
-    if graph.weight_zero_point == 0 and not _unavailable:
-        try:
-            with torch.cuda.device_of(out):
-                launch.aggregate(graph, x, rescale, out)
-        except CudaError as error:
-            _unavailable.add(str(error))
-            warnings.warn(
-                f"the CUDA C++ kernels cannot be used ({error}): Triton sums over neighbours, which is slower",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        else:
-            return
-    from mixq_rl.kernels import triton_backend
+    if graph.weight_zero_point or _unavailable or not _launched(graph, x, rescale, out):
+        from mixq_rl.kernels import triton_backend
 
-    triton_backend.aggregate(graph, x, rescale, out)
+        triton_backend.aggregate(graph, x, rescale, out)
+
+
+def _launched(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> bool:
+    """Launch the CUDA C++, and return whether it could be compiled and loaded; say so once where it could not."""
+    try:
+        with torch.cuda.device_of(out):
+            launch.aggregate(graph, x, rescale, out)
+    except UnavailableError as error:
+        _unavailable.append(str(error))
+        warnings.warn(
+            f"the CUDA C++ kernels cannot be used ({error}): Triton sums over neighbours, which is slower",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return False
+    return True

@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["CudaError", "Kernel", "compile_cubin"]
+__all__ = ["CudaError", "Kernel", "UnavailableError", "compile_cubin"]
 
 _INVALID_CONTEXT = 201
 
 
 class CudaError(RuntimeError):
-    """NVRTC or the driver is missing, or refused something."""
+    """The driver refused a launch, or reports that an earlier one failed."""
+
+
+class UnavailableError(RuntimeError):
+    """NVRTC or the driver is missing, or a program cannot be compiled or loaded: kernels of another kind may run."""
 
 
 class Kernel:
@@ -25,17 +29,27 @@ class Kernel:
         cubin: machine code for the device.
         name: of the function.
         device: index of the device, whose context is current.
+
+    Raises:
+        UnavailableError: if the driver is missing, or does not load the machine code.
     """
 
     def __init__(self, cubin: bytes, name: str, device: int) -> None:
         self._device = device
         self._driver = _driver()
         module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
-        self._call(self._driver.cuModuleLoadData, ctypes.byref(module), cubin)
-        self._call(self._driver.cuModuleGetFunction, ctypes.byref(self._function), module, name.encode())
+        try:
+            self._call(self._driver.cuModuleLoadData, ctypes.byref(module), cubin)
+            self._call(self._driver.cuModuleGetFunction, ctypes.byref(self._function), module, name.encode())
+        except CudaError as error:
+            raise UnavailableError(str(error)) from error
 
     def launch(self, grid: tuple[int, int], threads: int, arguments: ctypes.Structure, stream: int) -> None:
-        """Launch the function with one argument, a structure that is passed by value."""
+        """Launch the function with one argument, a structure that is passed by value.
+
+        Raises:
+            CudaError: if the driver refuses.
+        """
         parameters = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
         size = (*grid, 1, threads, 1, 1, 0)
         self._call(self._driver.cuLaunchKernel, self._function, *size, ctypes.c_void_p(stream), parameters, None)
@@ -67,7 +81,7 @@ def compile_cubin(source: str, name: str, defines: dict[str, int], capability: t
         capability: such as (9, 0).
 
     Raises:
-        CudaError: if NVRTC is missing, or the program does not compile.
+        UnavailableError: if NVRTC is missing, or the program does not compile.
     """
     library = _nvrtc()
     program = ctypes.c_void_p()
@@ -78,7 +92,7 @@ def compile_cubin(source: str, name: str, defines: dict[str, int], capability: t
         given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         code = library.nvrtcCompileProgram(program, len(options), given)
         if code:
-            raise CudaError(f"{name} does not compile: {_log(library, program)}")
+            raise UnavailableError(f"{name} does not compile: {_log(library, program)}")
         size = ctypes.c_size_t()
         _check(library, library.nvrtcGetCUBINSize(program, ctypes.byref(size)))
         cubin = ctypes.create_string_buffer(size.value)
@@ -99,13 +113,13 @@ def _log(library: ctypes.CDLL, program: ctypes.c_void_p) -> str:
 def _check(library: ctypes.CDLL, code: int) -> None:
     if code:
         library.nvrtcGetErrorString.restype = ctypes.c_char_p
-        raise CudaError(f"NVRTC: {library.nvrtcGetErrorString(code).decode()}")
+        raise UnavailableError(f"NVRTC: {library.nvrtcGetErrorString(code).decode()}")
 
 
 @cache
 def _nvrtc() -> ctypes.CDLL:
     if torch.version.cuda is None:
-        raise CudaError("this torch is built without CUDA")
+        raise UnavailableError("this torch is built without CUDA")
     major = torch.version.cuda.split(".")[0]
     if sys.platform == "win32":
         names = [f"nvrtc64_{major}0_0.dll"]
@@ -128,4 +142,4 @@ def _first(names: list[str], what: str) -> ctypes.CDLL:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise CudaError(f"{what} is not found: looked for {', '.join(names)}")
+    raise UnavailableError(f"{what} is not found: looked for {', '.join(names)}")

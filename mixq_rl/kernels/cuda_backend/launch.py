@@ -94,7 +94,12 @@ def launch(
     narrow: int = NARROW,
     chunk: int = CHUNK,
 ) -> None:
-    """Execute one specialisation; ``narrow`` and ``chunk`` are those of the partition."""
+    """Execute one specialisation; ``narrow`` and ``chunk`` are those of the partition.
+
+    Raises:
+        UnavailableError: if it cannot be compiled or loaded.
+        CudaError: if it cannot be launched.
+    """
     if not out.numel():
         return
     device = out.get_device()
@@ -156,7 +161,7 @@ def kernel(how: Specialization, device: int) -> Kernel:
     """Return the kernel compiled for a device; the first call for a specialisation takes part of a second.
 
     Raises:
-        CudaError: if it cannot be compiled or loaded.
+        UnavailableError: if it cannot be compiled or loaded.
     """
     return Kernel(compiled(how, torch.cuda.get_device_capability(device)), "aggregate", device)
 
@@ -166,7 +171,7 @@ def compiled(how: Specialization, capability: tuple[int, int]) -> bytes:
     """Return the machine code of a specialisation for a compute capability.
 
     Raises:
-        CudaError: if it cannot be compiled.
+        UnavailableError: if it cannot be compiled.
     """
     return compile_cubin(source(), "aggregate.cu", defines(how), capability)
 

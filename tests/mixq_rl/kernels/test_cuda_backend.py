@@ -1,10 +1,17 @@
 """The CUDA C++ kernel against int64, bit for bit: on a GPU where there is one, otherwise emulated on the CPU."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from mixq_rl import kernels
+from mixq_rl.errors import InputError
+from mixq_rl.kernels import cuda_backend
 from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
+from mixq_rl.kernels.cuda_backend.driver import CudaError, UnavailableError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
 from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
@@ -117,3 +124,39 @@ def test_a_shift_below_32_and_a_scale_beyond_31_bits() -> None:
         out = torch.empty(2, 16, dtype=torch.uint8, device=DEVICE)
         launch.aggregate(graph, matrix, rescale, out)
         check_requantized(PackedRows(out.cpu(), 16, RANGES[14]), expected, how, row)
+
+
+def test_tensors_of_the_cpu_are_refused() -> None:
+    x = torch.ones(2, 2, dtype=torch.int8)
+    with kernels.using("cuda"), pytest.raises(InputError, match=r"'cuda' executes tensors of a GPU"):
+        kernels.linear(x, x)
+
+
+def test_without_a_compiler_triton_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(*arguments: object) -> None:
+        asked.append("compiled")
+        raise UnavailableError("NVRTC is not found")
+
+    triton_backend = SimpleNamespace(aggregate=lambda *arguments: asked.append("Triton"))
+    monkeypatch.setattr(launch, "aggregate", missing)
+    monkeypatch.setattr(cuda_backend, "_unavailable", [])
+    monkeypatch.setitem(sys.modules, "mixq_rl.kernels.triton_backend", triton_backend)
+    monkeypatch.setattr(kernels, "triton_backend", triton_backend, raising=False)
+    graph = Graph(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
+    operands = graph, Matrix.of(torch.ones(2, 2, dtype=torch.int8)), None, torch.zeros(0, 2, dtype=torch.int32)
+    with pytest.warns(RuntimeWarning, match="NVRTC is not found"):
+        cuda_backend.aggregate(*operands)
+    cuda_backend.aggregate(*operands)
+    assert asked == ["compiled", "Triton", "Triton"]
+
+
+def test_a_failed_launch_is_no_reason_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object) -> None:
+        raise CudaError("cuLaunchKernel: an illegal memory access was encountered (700)")
+
+    monkeypatch.setattr(launch, "aggregate", failing)
+    graph = Graph(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
+    with pytest.raises(CudaError, match="illegal memory access"):
+        cuda_backend.aggregate(graph, Matrix.of(torch.ones(2, 2, dtype=torch.int8)), None, torch.zeros(0, 2))
