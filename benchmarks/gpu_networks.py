@@ -86,7 +86,7 @@ def _working(offered: dict[str, Contestant]) -> tuple[dict[str, Contestant], dic
 
 
 def _ratios(times: dict[str, float], floats: list[str]) -> dict[str, Any]:
-    float32 = [way for way in floats if "float32" in way and "compiled" not in way and "CUDA graph" not in way]
+    float32 = [way for way in floats if "float32" in way]
     references = {"float32": min(float32, key=times.__getitem__), "best_float": min(floats, key=times.__getitem__)}
     integers = [way for way in times if way not in floats]
     return {
