@@ -1,4 +1,4 @@
-"""The device that data, networks and training are on, and sums on it that come out the same every time."""
+"""Devices by name, and training on a GPU that gives the same sums every time."""
 
 import os
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
     _set_workspace()
     if not torch.cuda.is_available():
         built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
-        raise _unusable(name, f"{built}; 'cpu' needs none, and a run goes on only where the device it began on is")
+        raise _unusable(name, f"{built}; choose 'cpu', or resume a run that began on a GPU where there is one")
     count, index = torch.cuda.device_count(), device.index or 0
     if index >= count:
         raise _unusable(name, f"torch sees {count} GPU{'s' if count > 1 else ''}, numbered from 0")
@@ -110,7 +110,7 @@ def _named(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise _unusable(name, f"it is no device: {', '.join(('auto', *_KNOWN))} and cuda:0, cuda:1, ... are") from error
+        raise _unusable(name, f"it is not among {', '.join(('auto', *_KNOWN))}, cuda:0, cuda:1, ...") from error
     if device.type not in _KNOWN:
         raise _unusable(name, "integers are executed on cpu and cuda")
     return device

@@ -40,7 +40,9 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_line() -> None:
         resolve_device("cuda:7")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("warp", "it is no device"), ("meta", "executed on cpu and cuda")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("warp", "it is not among auto, cpu, cuda"), ("meta", "executed on cpu and cuda")]
+)
 def test_other_names_are_refused(name: str, reason: str) -> None:
     for refused in (resolve_device, full_name):
         with pytest.raises(InputError, match=f"device '{name}' cannot be used here: .*{reason}"):

@@ -273,7 +273,7 @@ def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
 
 @without_gpu
 @pytest.mark.parametrize("command", ["train", "transfer", "search", "allocate"])
-@pytest.mark.parametrize(("device", "reason"), [("cuda", "torch"), ("warp", "it is no device")])
+@pytest.mark.parametrize(("device", "reason"), [("cuda", "torch"), ("warp", "it is not among auto, cpu, cuda")])
 def test_a_device_that_cannot_be_used_is_one_line(invoke: Invoke, command: str, device: str, reason: str) -> None:
     folder = [] if command == "allocate" else ["--run-dir", "run"]
     ended = invoke(command, "--dataset", "graph.npz", "--device", device, *folder)
@@ -300,5 +300,5 @@ def test_a_run_goes_on_only_where_its_device_is(invoke: Invoke) -> None:
     ended = invoke("train", "--resume", "run")
     assert ended.code == 2
     assert "device 'cuda:0' cannot be used here: " in ended.stderr
-    assert "a run goes on only where the device it began on is" in ended.stderr
+    assert "resume a run that began on a GPU where there is one" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
