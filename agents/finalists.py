@@ -96,7 +96,7 @@ def measure_finalists(
 ) -> list[Finalist]:
     """Execute the float32 model and each labelled integer model, on validation and test split.
 
-    All are measured here in one go, and take turns where they are timed, so that load falls on all alike.
+    All are measured in one call. Where they are timed they take turns, so that other load affects all of them equally.
 
     Args:
         evaluator: says on what, and how often.

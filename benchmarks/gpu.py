@@ -45,7 +45,7 @@ NETWORKS = [("arxiv", 256), ("products", 256), ("arxiv", 128), ("products", 128)
 
 @dataclass
 class Measurement:
-    """What is measured, where, and what was found so far."""
+    """Settings of a measurement, and its results up to now."""
 
     device: str
     quick: bool

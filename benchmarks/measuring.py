@@ -92,7 +92,7 @@ def replayed(
 
 
 def captured(contestant: Callable[[], object], calls: int = 1) -> Callable[[], object] | None:
-    """Return the replay of a CUDA graph of so many calls; None for what cannot be captured."""
+    """Return the replay of a CUDA graph of ``calls`` calls; None if they cannot be captured."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     graph = torch.cuda.CUDAGraph()

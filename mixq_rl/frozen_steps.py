@@ -55,7 +55,7 @@ class Place:
 
 
 class FrozenSteps:
-    """Freezes allocations of a network whose weights rest; allocations that agree in a step's bits share the step.
+    """Freezes allocations of a network with fixed weights; allocations with the same bits for a step share that step.
 
     Args:
         model: calibrated; neither its weights nor its scales may change from now on.

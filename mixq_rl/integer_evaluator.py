@@ -29,10 +29,11 @@ __all__ = ["IntegerEvaluator"]
 class IntegerEvaluator:
     """Evaluator that freezes an allocation, executes it on integers and judges it on the validation split.
 
-    Allocations that agree in the bit-widths of a step and of all before it share what was executed there
-    (:class:`~mixq_rl.shared_execution.SharedExecution`), also in later calls, for as long as :attr:`model` stays what
-    it is. An evaluation says what executing its allocation alone says; its seconds are those of its operations when
-    they were executed, on a GPU 0.0: it is not waited for. With more than one timing repeat nothing is shared.
+    Allocations with the same bit-widths for a step and for all steps before it share the result of that step
+    (:class:`~mixq_rl.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes. An
+    evaluation equals that of its allocation executed alone. Its seconds are those that its operations took when they
+    were executed; on a GPU they are 0.0, because single executions are not timed there. With more than one timing
+    repeat nothing is shared.
 
     Subclasses prepare :attr:`model` (:meth:`_prepare`), and may choose another way to :meth:`freeze`.
 
@@ -44,8 +45,8 @@ class IntegerEvaluator:
         seed: of what is trained.
         epochs: of what is trained; None: the default.
         timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
-            accuracy and bit operations and is the warm-up, and the seconds are the median of so many after it.
-            The reference is timed alike, on a GPU by replays of a CUDA graph
+            accuracy and bit operations and is the warm-up, and the seconds are the median of this many after it.
+            The reference is timed in the same way, on a GPU by replays of a CUDA graph
             (:func:`~mixq_rl.timing.median_seconds`).
         progress: told after each epoch of the preparation.
         prepared: ``state_dict`` of the :attr:`model` of an evaluator prepared before, for the same arguments: nothing
@@ -254,7 +255,7 @@ class IntegerEvaluator:
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
         """Return the seconds that each network takes on the validation split, a float-trained one in float32.
 
-        They take turns, :attr:`timing_repeats` of them, so that what else the machine does falls on all alike.
+        They take turns, :attr:`timing_repeats` times each, so that other load affects all of them equally.
 
         Args:
             networks: executed at least once before.

@@ -197,7 +197,7 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
 
 @contextmanager
 def unmetered() -> Iterator[None]:
-    """Hand nothing to the active meters inside the block: what a CUDA graph records cannot be timed event by event."""
+    """Switch the active meters off inside the block: what a CUDA graph captures cannot be timed one by one."""
     token = _active.set(())
     try:
         yield

@@ -1,4 +1,4 @@
-"""Execution of many allocations of one network on one graph: each distinct step is executed once."""
+"""Execution of many allocations of one network on one graph, in which each distinct step is executed once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -56,7 +56,7 @@ class _Result(NamedTuple):
 
 
 class SharedExecution:
-    """Executes allocations of a network whose weights rest; allocations that agree so far share what was executed.
+    """Executes allocations of a network with fixed weights; allocations with the same first bits share executed steps.
 
     A step's result depends on the bit-widths of its own components and of those before it, so that allocations that
     agree in these have it in common. Results are held, least recently used first out, up to a number of bytes; what is

@@ -25,7 +25,7 @@ def check_repeats(repeats: int) -> None:
 
 
 def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
-    """Return the median seconds of each of several executions, which take turns, so that load falls on all alike.
+    """Return the median seconds of each execution. They take turns, so that other load affects all of them equally.
 
     On a CPU the seconds are those of the metered operations, and the caller has warmed up. On a GPU each execution is
     captured as a CUDA graph after a warm-up, and the seconds are those of its replays: from the first kernel to the

@@ -1,4 +1,4 @@
-"""What ``mixq-rl doctor`` finds out about a GPU: what it is, and whether integers are executed on it, and how fast."""
+"""Findings of ``mixq-rl doctor`` about the GPU: its name, whether it executes integers, and how fast."""
 
 import statistics
 import time

@@ -140,7 +140,7 @@ def fit(
 
 
 def _ranked(entries: Tensor, place: int) -> Tensor:
-    """Return the entries, one of each column, that so many others stand before."""
+    """Return the entry at a place in ascending order, one for each column."""
     if entries.is_cuda:  # where the search for one is not deterministic
         return entries.sort(dim=0).values[place]
     return entries.kthvalue(1 + place, dim=0).values

@@ -7,14 +7,14 @@
 // Bytes of four edges are transposed, so that one instruction (dp4a) multiplies and adds all four. Codes of fewer than
 // eight bits stay where they lie in their byte: the sums are too large by a power of two, which is taken off at the end.
 //
-// Defined by whoever compiles this:
+// The compiler is given these definitions:
 //   X_BITS    bits of a code of x: 1, 2, 4 or 8
 //   X_SIGNED  whether bytes of x are signed (8 bits only)
 //   WEIGHT    0: all weights are 1; 1: uint8; 2: int8
 //   LANES     lanes of a group: 1, 2, 4, ..., 32
 //   UNIT      bytes that rows of x can be loaded by: 1, 2, 4, 8 or 16
 //   WARPS     warps of a block
-//   BLOCKS    blocks of a multiprocessor that there must be registers for
+//   BLOCKS    blocks that must fit the registers of a multiprocessor
 
 namespace {
 

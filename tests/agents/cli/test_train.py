@@ -273,7 +273,7 @@ def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
 
 @without_gpu
 @pytest.mark.parametrize("command", ["train", "transfer", "search", "allocate"])
-@pytest.mark.parametrize(("device", "reason"), [("cuda", "torch"), ("warp", "it is not among auto, cpu, cuda")])
+@pytest.mark.parametrize(("device", "reason"), [("cuda", "torch"), ("warp", "it is not among auto, cpu")])
 def test_a_device_that_cannot_be_used_is_one_line(invoke: Invoke, command: str, device: str, reason: str) -> None:
     folder = [] if command == "allocate" else ["--run-dir", "run"]
     ended = invoke(command, "--dataset", "graph.npz", "--device", device, *folder)
