@@ -4,8 +4,8 @@
 
 Writes ``results/evaluation.json``. Allocations with the same first bit-widths share executed steps: beside the
 allocations a second stands the share of their steps that was executed. Random allocations share least; those of a walk,
-which changes one or two components at a time as a local search does, share more. The cost of the checks that make execution
-safe (no index out of bounds, no sum beyond int32) is measured beside it, as a share of an evaluation.
+which changes one or two components at a time as a local search does, share more. The cost of the checks that make
+execution safe (no index out of bounds, no sum beyond int32) is measured beside it, as a share of an evaluation.
 """
 
 import json
