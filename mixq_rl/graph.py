@@ -154,7 +154,7 @@ class Graph:
         value, row_scale = weight, None
         if propagation.normalization == "symmetric":
             degree = csr.rowptr.diff().double() if weights is None else _sums(weight, target, self.num_nodes)
-            factor = degree.sqrt().reciprocal()  # both rounded rightly on every device, as rsqrt is not
+            factor = _inverse_root(degree)
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
                 value, row_scale = factor[source], factor.unsqueeze(1)
@@ -185,6 +185,14 @@ def _sums(weight: Tensor, target: Tensor, num_nodes: int) -> Tensor:
     """Return the sum of each node's weights, in the order of the edges: on the CPU, since a GPU keeps to none."""
     degree = torch.zeros(num_nodes, dtype=torch.float64)
     return degree.index_add(0, target.cpu(), weight.cpu()).to(weight.device)
+
+
+def _inverse_root(degree: Tensor) -> Tensor:
+    """Return 1 over the square root, both rounded to the nearest: the same to the last bit on every device.
+
+    On a CPU torch rounds so in ``rsqrt`` but not in ``sqrt``, which MKL computes; on a GPU it is the other way round.
+    """
+    return degree.sqrt().reciprocal() if degree.is_cuda else degree.rsqrt()
 
 
 def _reciprocal(csr: CSR) -> Tensor:

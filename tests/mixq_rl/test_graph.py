@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
@@ -211,3 +212,14 @@ def test_batches_that_do_not_fit_are_refused(batch: torch.Tensor, num_graphs: in
 def test_unknown_propagations_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"known are|not a number"):
         Propagation(**arguments)  # type: ignore[arg-type]
+
+
+def test_inverse_roots_are_rounded_to_the_nearest() -> None:
+    """Torch's own square root on a CPU is not, so that the entries would differ from those of a GPU."""
+    num_nodes = 5000
+    nodes = torch.arange(num_nodes)
+    weight = 100 * torch.rand(num_nodes, generator=torch.Generator().manual_seed(0))
+    graph = Graph(torch.stack([nodes, nodes]), num_nodes, edge_weight=weight)
+    got = graph.adjacency(Propagation("symmetric", "keep", weighted=True)).value
+    factor = 1 / np.sqrt(weight.double().numpy())
+    assert torch.equal(got, torch.from_numpy(factor * weight.double().numpy() * factor))
