@@ -1,7 +1,8 @@
-"""Findings of ``mixq-rl doctor`` about the GPU: its name, whether it executes integers, and how fast."""
+"""Findings of ``mixq-rl doctor`` about the GPU: its name, and whether and how fast its compilers execute integers."""
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from mixq_rl import kernels
 from mixq_rl.agents.cli.finding import Finding
+from mixq_rl.kernels import cuda_backend
 
 __all__ = ["examine_gpu"]
 
@@ -35,8 +37,9 @@ def examine_gpu(triton: str | None) -> Iterator[Finding]:
         yield Finding("Triton", "missing, which executes integers on the GPU", "pip install triton")
         return
     if not card.remedy:
+        yield _tried("CUDA C++", _cuda, "use --device cpu, and report it with these versions")
         compiler = "Triton needs a C compiler (gcc or clang), Python's headers, and a folder ~/.triton it can write"
-        yield _tried("Triton", lambda: _kernel(triton), compiler)
+        yield _tried("Triton", lambda: _kernel("Triton", "triton", f"{triton}, "), compiler)
 
 
 def _tried(subject: str, look: Callable[[], Finding], remedy: str) -> Finding:
@@ -59,21 +62,34 @@ def _card() -> Finding:
     )
 
 
-def _kernel(triton: str) -> Finding:
+def _cuda() -> Finding:
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # that it cannot be used: said below
+        finding = _kernel("CUDA C++", "cuda", "")
+    reason = cuda_backend.why_unavailable()
+    if reason:
+        remedy = "reinstall torch in its CUDA build, which brings NVRTC"
+        return Finding("CUDA C++", f"it cannot be used: {reason}. Triton sums over neighbours, which is slower", remedy)
+    return finding
+
+
+def _kernel(subject: str, backend: str, version: str) -> Finding:
     """Compile an aggregation, compare its integers with the reference's, and time it."""
     here = _aggregation()
     there = [tensor.to("cuda:0") for tensor in here]
     with kernels.using("reference"):
         expected = kernels.aggregate(*here)
-    if not torch.equal(kernels.aggregate(*there).cpu(), expected):
+    with kernels.using(backend):
+        correct = torch.equal(kernels.aggregate(*there).cpu(), expected)
+        taken = _milliseconds(there)
+    if not correct:
         return Finding(
-            "Triton",
-            f"{triton}: an aggregation on the GPU gave other integers than the reference",
+            subject,
+            f"{version}an aggregation on the GPU gave other integers than the reference",
             "use --device cpu, and report it with these versions",
         )
     return Finding(
-        "Triton",
-        f"{triton}, compiled an aggregation that gives the reference's integers: {_milliseconds(there):.2f} ms, on the "
+        subject,
+        f"{version}compiled an aggregation that gives the reference's integers: {taken:.2f} ms, on the "
         f"processor {_milliseconds(here):.2f} ms ({_NODES * _NEIGHBOURS:,} edges, {_COLUMNS} columns of 8 bits)",
     )
 

@@ -13,10 +13,15 @@ from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import UnavailableError
 
-__all__ = ["aggregate", "linear"]
+__all__ = ["aggregate", "linear", "why_unavailable"]
 
 # Why the CUDA C++ cannot be used, once that was found out.
 _unavailable: list[str] = []
+
+
+def why_unavailable() -> str:
+    """Return why the CUDA C++ could not be used when it was to sum; empty: it could, or was not asked to."""
+    return _unavailable[0] if _unavailable else ""
 
 
 def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:

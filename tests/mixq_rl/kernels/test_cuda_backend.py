@@ -150,6 +150,7 @@ def test_without_a_compiler_triton_sums(monkeypatch: pytest.MonkeyPatch) -> None
         cuda_backend.aggregate(*operands)
     cuda_backend.aggregate(*operands)
     assert asked == ["compiled", "Triton", "Triton"]
+    assert cuda_backend.why_unavailable() == "NVRTC is not found"
 
 
 def test_a_failed_launch_is_no_reason_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
