@@ -1,7 +1,5 @@
 """Whether a GPU gives the right integers: tests on the card, equality with the CPU's, and the command end to end."""
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +11,15 @@ from typing import Any
 
 import torch
 from contestants import BITS, random_rows
+from gpu_runs import (
+    TAIL,
+    command,
+    environment,
+    killed_and_resumed,
+    same_allocations,
+    same_finalists,
+    train_cora,
+)
 from graphs import named_graph
 from wheels import ROOT
 
@@ -23,8 +30,6 @@ from mixq_rl.quantization import IntegerRange, PackedRows
 __all__ = ["run_checks"]
 
 KERNEL_TESTS = [f"tests/mixq_rl/kernels/test_{name}_backend.py" for name in ("cuda", "triton")]
-COMMAND = [sys.executable, "-c", "from mixq_rl.agents.cli import main; main()"]
-TAIL = 3000  # characters of an output that are kept
 
 Checks = dict[str, dict[str, Any]]
 
@@ -56,45 +61,55 @@ def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[
         print(f"  {'passed' if passed else 'FAILED'}: {name}, {seconds} s: {shown}", flush=True)
         save(checks)
 
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+    episodes = _episodes(quick)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as beside:
         runs = Path(folder)
-        # Beside the tests, for neither is timed.
-        killed = beside.submit(_killed_and_resumed, device, _episodes(quick), runs, until)
+        # Beside each other, for none is timed, and most of their time compiles kernels.
+        killed = beside.submit(killed_and_resumed, device, episodes, runs, until)
+        marked = None if quick else beside.submit(_pytest, ["-m", "gpu", "tests"], device, quick, 240)
         check("tests of the kernels", lambda: _pytest(KERNEL_TESTS, device, quick, 150))
         check("sums of a large graph equal the CPU's", lambda: _same_sums(device, "cora" if quick else "arxiv"))
+        check("mixq-rl doctor", lambda: _doctor(device))
         check("a killed run that goes on gives the same table", killed.result)
-        check("an exported network gives the CPU's integers", lambda: _same_network(device, runs / "whole"))
+        check("its networks give the CPU's integers", lambda: same_finalists(runs / "whole"))
+        check("its allocations give the CPU's integers", lambda: same_allocations(runs / "whole"))
         check("torch.compile gives the same logits", lambda: _compiled(device, runs / "whole"))
         check("an exported program gives the same logits", lambda: _program(device, runs / "whole"))
+        if marked is not None:
+            check("tests marked gpu", marked.result)
         if data_root is not None:
+            threads = 1 if quick else None
             for place in dict.fromkeys((device, "cpu")):
-                check(f"train on Cora, {place}", lambda place=place: _train_cora(place, data_root, quick, runs))
-        if not quick:  # last: it takes longest, for each test compiles kernels of its own
-            check("tests marked gpu", lambda: _pytest(["-m", "gpu", "tests"], device, quick, 240))
+                check(
+                    f"train on Cora, {place}",
+                    lambda place=place: train_cora(place, episodes, data_root, threads, runs),
+                )
+            check("Cora's networks give the CPU's integers", lambda: same_finalists(runs / f"cora-{device}"))
+            check("Cora's allocations give the CPU's integers", lambda: same_allocations(runs / f"cora-{device}"))
     return checks
 
 
-def _environment(threads: int | None = None) -> dict[str, str]:
-    # The package is the installed one, not the folder of the same name in the tree.
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-    # Threads of processes that run side by side would wait for one another's.
-    return environment if threads is None else {**environment, "OMP_NUM_THREADS": str(threads)}
+def _doctor(device: str) -> tuple[bool, str]:
+    code, output = command("doctor", seconds=120)
+    card = torch.cuda.get_device_name(0) if device == "cuda" else "cpu"
+    return code == 0 and (device == "cpu" or card in output), output[-TAIL:]
 
 
 def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bool, str]:
     options = ["-v", "--tb=short", "-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "default", "--no-header"]
-    options += ["-k", "every_range and 4-True"] if quick else ["-n", "12" if device == "cuda" else "2"]
-    command = [sys.executable, "-m", "pytest", *what, *options]
+    options += ["-k", "every_range and 4-True"] if quick else ["-n", "8" if device == "cuda" else "2"]
+    program = [sys.executable, "-m", "pytest", *what, *options]
     try:
         ended = subprocess.run(
-            command, cwd=ROOT, env=_environment(1), capture_output=True, text=True, timeout=seconds, check=False
+            program, cwd=ROOT, env=environment(1), capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         failed = "\n".join(line for line in output.splitlines() if "FAILED" in line or "ERROR" in line)
         return False, f"{output[-TAIL:]}\n{failed}\nstopped after {seconds} s"
     none_there = 5
-    return ended.returncode in (0, none_there), (ended.stdout + ended.stderr)[-TAIL:]
+    passed, output = ended.returncode in (0, none_there), ended.stdout + ended.stderr
+    return passed, output[-TAIL if passed else -4 * TAIL :]
 
 
 def _same_sums(device: str, name: str) -> tuple[bool, str]:
@@ -110,70 +125,8 @@ def _same_sums(device: str, name: str) -> tuple[bool, str]:
     return not wrong, f"{name}: different at {wrong}" if wrong else f"{name}: 12 of 12 equal"
 
 
-def _start(options: list[str], folder: Path, log: Path, threads: int | None) -> subprocess.Popen[bytes]:
-    # One cache each: what one run has trained must not help another.
-    command = [*COMMAND, "train", *options, "--cache", str(log.with_suffix(".cache"))]
-    with log.open("ab") as output:
-        return subprocess.Popen(command, cwd=folder, env=_environment(threads), stdout=output, stderr=subprocess.STDOUT)
-
-
-def _wait(process: subprocess.Popen[bytes], log: Path, until: float) -> None:
-    """Wait for a command; raise with its output if it fails, and kill it if it takes too long."""
-    try:
-        code = process.wait(max(1.0, until - time.monotonic()))
-    finally:
-        process.kill()
-        process.wait()
-    if code:
-        raise RuntimeError(f"exit status {code}: {log.read_text()[-TAIL:]}")
-
-
-def _killed_and_resumed(device: str, episodes: str, runs: Path, until: float) -> tuple[bool, str]:
-    """Run once whole and, beside it, once killed while it searches, and resumed."""
-    options = ["--device", device, "--dataset", "citation", "--episodes", episodes, "--seed", "0"]
-    logs = {name: runs / f"{name}.log" for name in ("whole", "killed")}
-    threads = max(1, (os.cpu_count() or 1) // 4)
-    whole, killed = (
-        _start([*options, "--run-dir", str(runs / name)], runs, log, threads) for name, log in logs.items()
-    )
-    try:
-        searching = runs / "killed" / "evaluations.sqlite"
-        while not searching.exists() and killed.poll() is None and time.monotonic() < until:
-            time.sleep(0.1)
-        time.sleep(0.5)
-        killed.kill()
-        killed.wait()
-        was_done = (runs / "killed" / "result.json").exists()
-        resumed = _start(["--resume", str(runs / "killed")], runs, logs["killed"], threads)
-        _wait(resumed, logs["killed"], until)
-        _wait(whole, logs["whole"], until)
-    finally:
-        for process in (whole, killed):
-            process.kill()
-    tables = [_table(runs / name) for name in logs]
-    ending = " (it had ended before it was killed)" if was_done else ""
-    return tables[0] == tables[1], f"{logs['whole'].read_text()[-TAIL:]}\nresumed: {tables[1]}{ending}"
-
-
-def _table(folder: Path) -> list[dict[str, Any]]:
-    """Return what a run found, without what time has a part in."""
-    finalists = json.loads((folder / "result.json").read_text())["finalists"]
-    kept = ("accuracy", "bitops", "reduction")
-    return [
-        {"label": one["label"], "test_accuracy": one["test_accuracy"], **{key: one["evaluation"][key] for key in kept}}
-        for one in finalists
-    ]
-
-
 def _exported(run: Path) -> tuple[mixq_rl.IntegerModel, mixq_rl.GraphTask]:
     return mixq_rl.IntegerModel.load(run / "model"), mixq_rl.load_task("citation")
-
-
-def _same_network(device: str, run: Path) -> tuple[bool, str]:
-    model, task = _exported(run)
-    expected = model(task.x, task.edge_index)
-    got = model.to(device)(task.x.to(device), task.edge_index.to(device)).cpu()
-    return torch.equal(got, expected), f"allocation {model.allocation}: {(got != expected).sum()} logits differ"
 
 
 def _compiled(device: str, run: Path) -> tuple[bool, str]:
@@ -190,16 +143,6 @@ def _program(device: str, run: Path) -> tuple[bool, str]:
     got = mixq_rl.export_program(model).module()(x, edge_index)
     expected = model(x, edge_index)
     return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
-
-
-def _train_cora(device: str, data_root: str, quick: bool, runs: Path) -> tuple[bool, str]:
-    name, episodes = f"cora-{device}", _episodes(quick)
-    options = ["--device", device, "--dataset", "Cora", "--data-root", str(Path(data_root).resolve())]
-    options += ["--episodes", episodes, "--run-dir", str(runs / name)]
-    log = runs / f"{name}.log"
-    started = time.monotonic()
-    _wait(_start(options, runs, log, 1 if quick else None), log, started + 150)
-    return True, f"{log.read_text()[-TAIL:]}\n{time.monotonic() - started:.1f} s of {episodes} episodes"
 
 
 def _episodes(quick: bool) -> str:
