@@ -4,7 +4,8 @@
     python benchmarks/gpu.py --wheels .wheels                                  # on the machine with the GPU
 
 Where the package is installed ``--wheels`` is not needed, and ``--data-root`` says where Cora is. Results are written
-to ``gpu-<card>.json`` after each step: what was measured before a program was stopped is there. The last lines are a
+to ``gpu-<card>.json`` after each step: what was measured before a program was stopped is there. With ``--only`` and
+``--check`` the rest of what that file has is kept; ``measured`` in it says when each section was. The last lines are a
 table of the targets. ``benchmarks/gpu_tables.py`` prints the tables of docs/gpu.md, ``benchmarks/gpu_figure.py`` draws
 its figure.
 """
@@ -13,7 +14,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,7 +54,18 @@ class Measurement:
     path: Path
     document: dict[str, Any]
     until: float = 0.0
+    checks: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
+
+    def keep_others(self, only: Sequence[str]) -> None:
+        """Keep from the file what is not measured anew."""
+        if not self.path.exists():
+            return
+        kept = json.loads(self.path.read_text())
+        self.failures |= {name: reason for name, reason in kept["failures"].items() if name not in only}
+        for name in (*SECTIONS, "measured"):
+            if name in kept and (name not in only or (name == "checks" and self.checks)):
+                self.document[name] = kept[name]
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +86,7 @@ def main(
     device: Annotated[str, typer.Option(help="cuda, or cpu: for trying this program.")] = "cuda",
     quick: Annotated[bool, typer.Option("--quick", help="Small graphs and few repeats.")] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Repeatable; of {', '.join(SECTIONS)}.")] = None,
+    check: Annotated[list[str] | None, typer.Option(help="Repeatable; part of the name of a check.")] = None,
     seconds: Annotated[float, typer.Option(help="For everything.")] = 420.0,
     wheels: Annotated[Path | None, typer.Option(help="Folder of fetch_wheels.py: install and use what it has.")] = None,
     data_root: Annotated[Path | None, typer.Option(envvar="MIXQ_RL_DATA", help="Where Cora is.")] = None,
@@ -86,6 +99,9 @@ def main(
         data_root = data_root or (wheels / "data" if (wheels / "data").exists() else None)
     started = time.monotonic()
     measurement = _begin(device, quick, None if data_root is None else str(data_root), output)
+    measurement.checks = tuple(check or ())
+    if only:
+        measurement.keep_others(only)
     for section, share in SECTIONS.items():
         if only and section not in only:
             continue
@@ -99,7 +115,8 @@ def main(
         except Exception:  # the other sections are worth having
             measurement.failures[section] = traceback.format_exc()
             print(measurement.failures[section][-2000:], flush=True)
-        measurement.document["seconds"] = round(time.monotonic() - started, 1)
+        about = {name: measurement.document[name] for name in ("command", "date")}
+        measurement.document.setdefault("measured", {})[section] = about
         measurement.save()
     from gpu_tables import verdicts
 
@@ -131,18 +148,24 @@ def _ceilings(measurement: Measurement) -> None:
 def _checks(measurement: Measurement) -> None:
     from gpu_checks import run_checks
 
+    before = measurement.document.get("checks", {}) if measurement.checks else {}
+
     def save(checks: dict[str, Any]) -> None:
-        measurement.document["checks"] = checks
+        measurement.document["checks"] = before | checks
         measurement.save()
 
-    run_checks(measurement.device, measurement.data_root, measurement.quick, save, measurement.until)
+    arguments = measurement.device, measurement.data_root, measurement.quick, measurement.checks
+    run_checks(*arguments, save, measurement.until)
 
 
 def _aggregate(measurement: Measurement) -> None:
     from gpu_kernels import measure_aggregates
 
     problems = [("cora", 128, True), ("pubmed", 128, True)] if measurement.quick else AGGREGATES
-    ceilings = measurement.document.get("ceilings", {}).get("gather", {})
+    ceilings = {  # a file has texts for numbers
+        graph: {int(size): entry for size, entry in found.items()}
+        for graph, found in measurement.document.get("ceilings", {}).get("gather", {}).items()
+    }
     seconds = 0.3 if measurement.quick else 2.0
     measurement.collect("aggregate", measure_aggregates(measurement.device, problems, seconds, ceilings))
 

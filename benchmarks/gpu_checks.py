@@ -1,10 +1,11 @@
 """Whether a GPU gives the right integers: tests on the card, equality with the CPU's, and the command end to end."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,61 +32,85 @@ __all__ = ["run_checks"]
 
 KERNEL_TESTS = [f"tests/mixq_rl/kernels/test_{name}_backend.py" for name in ("cuda", "triton")]
 
+MIXED_BITS = ((8, 4, 2, 1), (4, 4, 8, 2), (2, 8, 1, 4))
+
+Check = Callable[[], tuple[bool, str]]
 Checks = dict[str, dict[str, Any]]
 
 
-def run_checks(device: str, data_root: str | None, quick: bool, save: Callable[[Checks], None], until: float) -> Checks:
-    """Return, and save after each check, by its name: whether it passed, a message, seconds.
+def run_checks(
+    device: str,
+    data_root: str | None,
+    quick: bool,
+    only: Sequence[str],
+    save: Callable[[Checks], None],
+    until: float,
+) -> None:
+    """Find, and save after each check, by its name: whether it passed, a message, seconds.
 
     Args:
         device: cpu or cuda.
         data_root: where Cora is; None: the command runs on the built-in citation graph alone.
         quick: one test of the kernels and few episodes.
-        save: is given the checks after each one.
+        only: parts of names of checks; empty: all of them.
+        save: is given the checks that were made after each one.
         until: time of :func:`time.monotonic` after which no check is begun.
     """
     checks: Checks = {}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(8) as beside:
+        offered = _checks(device, data_root, quick, Path(folder), until)
+        wanted = {name: one for name, one in offered.items() if not only or any(part in name for part in only)}
+        # Beside each other: most of the time of processes of their own goes into compiling kernels.
+        begun = {name: beside.submit(_outcome, check, until) for name, (alone, check) in wanted.items() if alone}
+        for name, (_, check) in wanted.items():
+            outcome = begun[name].result() if name in begun else _outcome(check, until)
+            checks[name] = outcome
+            shown = (outcome["message"].strip().splitlines() or [""])[-1][:160]
+            print(
+                f"  {'passed' if outcome['passed'] else 'FAILED'}: {name}, {outcome['seconds']} s: {shown}", flush=True
+            )
+            save(checks)
 
-    def check(name: str, of: Callable[[], tuple[bool, str]]) -> None:
-        started = time.monotonic()
-        if started > until:
-            passed, message = False, "not run: no time was left"
-        else:
-            try:
-                passed, message = of()
-            except Exception as error:  # a check that breaks has failed, and the others go on
-                passed, message = False, f"{type(error).__name__}: {error}"[-TAIL:]
-        seconds = round(time.monotonic() - started, 1)
-        checks[name] = {"passed": passed, "message": message, "seconds": seconds}
-        shown = message.strip().splitlines()[-1][:160] if message.strip() else ""
-        print(f"  {'passed' if passed else 'FAILED'}: {name}, {seconds} s: {shown}", flush=True)
-        save(checks)
 
-    episodes = _episodes(quick)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as beside:
-        runs = Path(folder)
-        # Beside each other, for none is timed, and most of their time compiles kernels.
-        killed = beside.submit(killed_and_resumed, device, episodes, runs, until)
-        marked = None if quick else beside.submit(_pytest, ["-m", "gpu", "tests"], device, quick, 240)
-        check("tests of the kernels", lambda: _pytest(KERNEL_TESTS, device, quick, 150))
-        check("sums of a large graph equal the CPU's", lambda: _same_sums(device, "cora" if quick else "arxiv"))
-        check("mixq-rl doctor", lambda: _doctor(device))
-        check("a killed run that goes on gives the same table", killed.result)
-        check("its networks give the CPU's integers", lambda: same_finalists(runs / "whole"))
-        check("its allocations give the CPU's integers", lambda: same_allocations(runs / "whole"))
-        check("torch.compile gives the same logits", lambda: _compiled(device, runs / "whole"))
-        check("an exported program gives the same logits", lambda: _program(device, runs / "whole"))
-        if marked is not None:
-            check("tests marked gpu", marked.result)
-        if data_root is not None:
-            threads = 1 if quick else None
-            for place in dict.fromkeys((device, "cpu")):
-                check(
-                    f"train on Cora, {place}",
-                    lambda place=place: train_cora(place, episodes, data_root, threads, runs),
-                )
-            check("Cora's networks give the CPU's integers", lambda: same_finalists(runs / f"cora-{device}"))
-            check("Cora's allocations give the CPU's integers", lambda: same_allocations(runs / f"cora-{device}"))
+def _outcome(check: Check, until: float) -> dict[str, Any]:
+    started = time.monotonic()
+    if started > until:
+        passed, message = False, "not run: no time was left"
+    else:
+        try:
+            passed, message = check()
+        except Exception as error:  # a check that breaks has failed, and the others go on
+            passed, message = False, f"{type(error).__name__}: {error}"[-TAIL:]
+    return {"passed": passed, "message": message, "seconds": round(time.monotonic() - started, 1)}
+
+
+def _checks(device: str, data_root: str | None, quick: bool, runs: Path, until: float) -> dict[str, tuple[bool, Check]]:
+    """Return, by name, whether a check runs in a process of its own, and the check; later ones read the runs before."""
+    episodes, threads = _episodes(quick), 1 if quick else 4
+    checks: dict[str, tuple[bool, Check]] = {
+        "tests of the kernels": (True, lambda: _pytest(KERNEL_TESTS, device, quick, 150)),
+        "mixq-rl doctor": (True, lambda: _doctor(device)),
+        "a killed run that goes on gives the same table": (
+            True,
+            lambda: killed_and_resumed(device, episodes, runs, until),
+        ),
+        "its networks give the CPU's integers": (False, lambda: same_finalists(runs / "whole")),
+        "its allocations give the CPU's integers": (False, lambda: same_allocations(runs / "whole")),
+        "sums of a large graph equal the CPU's": (False, lambda: _same_sums(device, "cora" if quick else "arxiv")),
+        "torch.compile gives the same logits": (False, lambda: _compiled(device)),
+        "an exported program gives the same logits": (False, lambda: _program(device)),
+    }
+    if data_root is not None:
+        for place in dict.fromkeys((device, "cpu")):
+            checks[f"train on Cora, {place}"] = (
+                True,
+                lambda place=place: train_cora(place, episodes, data_root, threads, runs),  # type: ignore[misc]
+            )
+        on_device = runs / f"cora-{device}"
+        checks["Cora's networks give the CPU's integers"] = (False, lambda: same_finalists(on_device))
+        checks["Cora's allocations give the CPU's integers"] = (False, lambda: same_allocations(on_device))
+    if not quick:
+        checks["tests marked gpu"] = (True, lambda: _pytest(["-m", "gpu", "tests"], device, quick, 240))
     return checks
 
 
@@ -125,24 +150,32 @@ def _same_sums(device: str, name: str) -> tuple[bool, str]:
     return not wrong, f"{name}: different at {wrong}" if wrong else f"{name}: 12 of 12 equal"
 
 
-def _exported(run: Path) -> tuple[mixq_rl.IntegerModel, mixq_rl.GraphTask]:
-    return mixq_rl.IntegerModel.load(run / "model"), mixq_rl.load_task("citation")
+def _networks(device: str) -> tuple[list[mixq_rl.IntegerModel], mixq_rl.GraphTask]:
+    """Return networks whose bits differ from layer to layer and from each other's."""
+    task = mixq_rl.load_task("citation", device=device)
+    model = mixq_rl.fit(mixq_rl.build_model("gcn", task, hidden_channels=16), task, epochs=3)
+    evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=(1, 2, 4, 8))
+    count = len(evaluator.components)
+    return [evaluator.freeze(list(itertools.islice(itertools.cycle(bits), count))) for bits in MIXED_BITS], task
 
 
-def _compiled(device: str, run: Path) -> tuple[bool, str]:
-    model, task = _exported(run)
-    model, x, edge_index = model.to(device), task.x.to(device), task.edge_index.to(device)
-    expected = model(x, edge_index)
-    got = torch.compile(lambda x, edge_index: model(x, edge_index))(x, edge_index)
-    return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
+def _compiled(device: str) -> tuple[bool, str]:
+    networks, task = _networks(device)
+    different = 0
+    for network in networks:
+        compiled = torch.compile(lambda x, edge_index, network=network: network(x, edge_index))
+        expected = network(task.x, task.edge_index)
+        different += int((compiled(task.x, task.edge_index) != expected).sum())
+    return not different, f"{len(networks)} networks: {different} logits differ"
 
 
-def _program(device: str, run: Path) -> tuple[bool, str]:
-    model, task = _exported(run)
-    model, x, edge_index = model.to(device), task.x.to(device), task.edge_index.to(device)
-    got = mixq_rl.export_program(model).module()(x, edge_index)
-    expected = model(x, edge_index)
-    return torch.equal(got, expected), f"{(got != expected).sum()} logits differ"
+def _program(device: str) -> tuple[bool, str]:
+    networks, task = _networks(device)
+    different = 0
+    for network in networks:
+        program = mixq_rl.export_program(network).module()
+        different += int((program(task.x, task.edge_index) != network(task.x, task.edge_index)).sum())
+    return not different, f"{len(networks)} networks: {different} logits differ"
 
 
 def _episodes(quick: bool) -> str:

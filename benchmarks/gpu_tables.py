@@ -67,7 +67,9 @@ def _targets(document: dict[str, Any]) -> Iterator[Verdict]:
 def markdown(document: dict[str, Any]) -> str:
     """Return the tables of a page: their cells are times faster unless the head names a unit."""
     packages = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
-    parts = [f"{document['processor']}, {document['date']}, {packages}: `{document['command']}`"]
+    parts = [f"{document['processor']}, {document['date']}, {packages}"]
+    for section, about in document.get("measured", {}).items():
+        parts.append(f"- {section}: {about['date']}, `{about['command']}`")
     parts += [_aggregates(document), _linears(document), _networks(document), _rest(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -214,8 +214,9 @@ class IntegerModel:
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
+    @torch.compiler.disable(reason="how many edges an adjacency has depends on which of them are self-loops")
     def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
-        """Return what each step needs of a graph, quantized.
+        """Return what each step needs of a graph, quantized. ``torch.compile`` compiles what comes before and after.
 
         Raises:
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.

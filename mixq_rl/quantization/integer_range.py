@@ -12,6 +12,9 @@ from mixq_rl.serialization import storable
 __all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
 
 MAX_BITS = 8
+# Integers of so many bits. Looked up, because torch.compile takes what is looked up for constant: computed from bits
+# that differ between layers it would become part of the compiled kernels, which can only add and multiply them.
+_COUNTS = tuple(2**bits for bits in range(MAX_BITS + 1))
 
 
 @storable
@@ -41,13 +44,13 @@ class IntegerRange:
     def minimum(self) -> int:
         if self.is_sign:
             return -1
-        return -(2 ** (self.bits - 1)) if self.signed else 0
+        return -_COUNTS[self.bits - 1] if self.signed else 0
 
     @property
     def maximum(self) -> int:
         if self.is_sign:
             return 1
-        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+        return _COUNTS[self.bits - 1 if self.signed else self.bits] - 1
 
     @property
     def dtype(self) -> torch.dtype:

@@ -12,7 +12,7 @@
 //   X_SIGNED  whether bytes of x are signed (8 bits only)
 //   WEIGHT    0: all weights are 1; 1: uint8; 2: int8
 //   LANES     lanes of a group: 1, 2, 4, ..., 32
-//   UNIT      bytes that rows of x can be loaded by: 1, 2, 4, 8 or 16
+//   UNIT      bytes that rows of x can be loaded by: 2, 4, 8 or 16; 1: rows begin anywhere
 //   WARPS     warps of a block
 //   BLOCKS    blocks that must fit the registers of a multiprocessor
 
@@ -24,6 +24,7 @@ constexpr int WORDS = (BYTES + 3) / 4;             // that hold them
 constexpr int TRANSPOSED = BYTES < 4 ? BYTES : 4;  // bytes of a word
 constexpr int CODES = 8 / X_BITS;                  // of a byte
 constexpr int UNITS = BYTES / UNIT;
+constexpr bool ANYWHERE = UNIT == 1 && BYTES >= 4;
 constexpr int GROUPS = 32 / LANES;
 constexpr int EDGES = 8;                                 // that a group has under way
 constexpr int SHARE = LANES < EDGES ? LANES : EDGES;     // lanes that load the edges' indices and weights
@@ -90,14 +91,80 @@ __device__ __forceinline__ void unpack(uint4 unit, int at, unsigned (&words)[WOR
     words[at / 4 + 3] = unit.w;
 }
 
-__device__ __forceinline__ void load(const unsigned char* lane_row, const int (&place)[UNITS], unsigned (&words)[WORDS]) {
-    using Type = typename Unit<UNIT>::type;
-#pragma unroll
-    for (int word = 0; word < WORDS; ++word) words[word] = 0;
-#pragma unroll
-    for (int unit = 0; unit < UNITS; ++unit)
-        unpack(__ldg(reinterpret_cast<const Type*>(lane_row + place[unit])), unit * UNIT, words);
+// left * right + addend, of signed or unsigned numbers. Written so, compilers make it one instruction; from C++ or
+// mad.wide they make three to five.
+__device__ __forceinline__ void multiply_add(int left, int right, long long addend, unsigned& lower, int& upper) {
+#ifdef EMULATED
+    const long long result = static_cast<long long>(left) * right + addend;
+    lower = static_cast<unsigned>(result);
+    upper = static_cast<int>(result >> 32);
+#else
+    asm("{\n\t"
+        ".reg .u32 low, high;\n\t"
+        "mov.b64 {low, high}, %4;\n\t"
+        "mad.lo.cc.u32 %0, %2, %3, low;\n\t"
+        "madc.hi.s32 %1, %2, %3, high;\n\t"
+        "}"
+        : "=r"(lower), "=r"(upper)
+        : "r"(left), "r"(right), "l"(addend));
+#endif
 }
+__device__ __forceinline__ unsigned long long multiply_add(unsigned left, unsigned right, unsigned long long addend) {
+#ifdef EMULATED
+    return static_cast<unsigned long long>(left) * right + addend;
+#else
+    unsigned long long result;
+    asm("{\n\t"
+        ".reg .u32 low, high;\n\t"
+        "mov.b64 {low, high}, %3;\n\t"
+        "mad.lo.cc.u32 low, %1, %2, low;\n\t"
+        "madc.hi.u32 high, %1, %2, high;\n\t"
+        "mov.b64 %0, {low, high};\n\t"
+        "}"
+        : "=l"(result)
+        : "r"(left), "r"(right), "l"(addend));
+    return result;
+#endif
+}
+
+// Where a lane's columns lie in x.
+struct Place {
+    unsigned long long first;  // address, in row 0
+    unsigned row_bytes;
+    int left;  // bytes of a row from there on
+
+    __device__ __forceinline__ Place(const Arguments& a, int lane) : row_bytes(static_cast<unsigned>(a.row_bytes)) {
+        const int begin = (blockIdx.y * LANES + lane) * BYTES;
+        const int start = begin < a.row_bytes ? begin : 0;  // what lies behind the row is not written
+        first = reinterpret_cast<unsigned long long>(a.x + start);
+        left = static_cast<int>(a.row_bytes) - start;
+    }
+
+    __device__ __forceinline__ void load(int row, unsigned (&words)[WORDS]) const {
+        const unsigned long long address = multiply_add(static_cast<unsigned>(row), row_bytes, first);
+        if (ANYWHERE) {
+            // By aligned words, each of which holds a byte of the row: such a one can be read.
+            const unsigned skew = address % 4;
+            const auto* from = reinterpret_cast<const unsigned*>(address - skew);
+            const int last = (static_cast<int>(skew) + left - 1) / 4;
+            unsigned loaded = __ldg(from);
+#pragma unroll
+            for (int word = 0; word < WORDS; ++word) {
+                const unsigned next = __ldg(from + min(word + 1, last));
+                words[word] = __funnelshift_r(loaded, next, 8 * skew);
+                loaded = next;
+            }
+            return;
+        }
+        using Type = typename Unit<UNIT>::type;
+        const auto* from = reinterpret_cast<const Type*>(address);
+#pragma unroll
+        for (int word = 0; word < WORDS; ++word) words[word] = 0;
+#pragma unroll
+        for (int unit = 0; unit < UNITS; ++unit)
+            unpack(__ldg(from + (unit * UNIT < left ? unit : 0)), unit * UNIT, words);
+    }
+};
 
 // The sum of four products of bytes, added to a sum.
 __device__ __forceinline__ int dot(unsigned x, unsigned weight, int sum) {
@@ -188,19 +255,21 @@ struct Edges {
 };
 
 template <int BITS>
-__device__ __forceinline__ void store_packed(const Arguments& a, const unsigned (&codes)[COLUMNS], int row, int first) {
+__device__ __forceinline__ void store_packed(const Arguments& a, const int (&codes)[COLUMNS], int row, int first) {
     constexpr int SIZE = COLUMNS * BITS / 8, PER_WORD = 32 / BITS, HELD = (SIZE + 3) / 4;
     unsigned words[HELD];
 #pragma unroll
     for (int word = 0; word < HELD; ++word) {
+        if (BITS == 8) {
+            const int* code = codes + word * 4;
+            words[word] = __byte_perm(__byte_perm(code[0], code[1], 0x0040), __byte_perm(code[2], code[3], 0x0040), 0x5410);
+            continue;
+        }
         words[word] = 0;
 #pragma unroll
-        for (int place = 0; place < PER_WORD; ++place)
-            if (word * PER_WORD + place < COLUMNS) words[word] |= codes[word * PER_WORD + place] << (place * BITS);
-        if (BITS == 8) {  // bytes hold the integers themselves
-            const unsigned lowest = (a.lowest & 255) * 0x01010101u;
-            words[word] = ((words[word] & 0x7f7f7f7fu) + (lowest & 0x7f7f7f7fu)) ^ ((words[word] ^ lowest) & 0x80808080u);
-        }
+        for (int place = 0; place < PER_WORD; ++place)  // sums, which a multiplier adds and shifts at once
+            if (word * PER_WORD + place < COLUMNS)
+                words[word] += static_cast<unsigned>(codes[word * PER_WORD + place]) << (place * BITS);
     }
     const long long begin = static_cast<long long>(first) * BITS / 8;
     unsigned char* to = static_cast<unsigned char*>(a.out) + row * a.out_row_bytes + begin;
@@ -237,19 +306,47 @@ __device__ __forceinline__ void store_sums(const Arguments& a, const int (&sums)
         if (first + column < a.columns) to[column] = sums[column];
 }
 
+// Codes count from here: bytes hold the integers themselves, smaller codes are 0, 1, 2, ...
+__device__ __forceinline__ int origin(const Arguments& a) { return a.out_bits == 8 ? 0 : a.lowest; }
+
 // What is added to a product with the bias: half a step, so that the shift rounds, and what makes the result a code.
 __device__ __forceinline__ long long rounding(const Arguments& a) {
     if (a.is_sign) return 0;
-    return (1ll << (a.shift - 1)) + (static_cast<long long>(a.zero_point - a.lowest) << a.shift);
+    return (1ll << (a.shift - 1)) + (static_cast<long long>(a.zero_point - origin(a)) << a.shift);
 }
 
-// The code 0, 1, 2, ... of a product with bias and rounding, half to even.
-__device__ __forceinline__ unsigned exact_code(const Arguments& a, long long product) {
+// The code of a product with bias and rounding, half to even.
+__device__ __forceinline__ int exact_code(const Arguments& a, long long product) {
     if (a.is_sign) return product >= 0;
     long long code = product >> a.shift;
     const bool tie = (product & ((1ll << a.shift) - 1)) == 0;
-    if (tie && ((code - a.zero_point + a.lowest) & 1)) --code;
-    return static_cast<unsigned>(min(max(code, 0ll), static_cast<long long>(a.highest - a.lowest)));
+    if (tie && ((code - a.zero_point + origin(a)) & 1)) --code;
+    const long long lowest = a.lowest - origin(a), highest = a.highest - origin(a);
+    return static_cast<int>(min(max(code, lowest), highest));
+}
+
+// The codes of a lane's sums where each product fits 64 bits with room, and its code lies in the upper 32 of them.
+// Returns whether none may lie halfway between two codes; otherwise the codes may be wrong.
+__device__ __forceinline__ bool quick_codes(
+    const Arguments& a, const int (&sums)[COLUMNS], int factor, int lane, const long long* addend, int (&codes)[COLUMNS]) {
+    const int shift = a.shift - 32, lowest = a.lowest - origin(a), highest = a.highest - origin(a);
+    unsigned lower, fraction = ALL;  // the least fraction of all columns, by its upper 32 bits
+    int upper;
+    if (a.is_sign) {
+#pragma unroll
+        for (int column = 0; column < COLUMNS; ++column) {
+            multiply_add(sums[column], factor, addend[column * LANES + lane], lower, upper);
+            codes[column] = upper >= 0;
+        }
+        return true;
+    }
+#pragma unroll
+    for (int column = 0; column < COLUMNS; ++column) {
+        multiply_add(sums[column], factor, addend[column * LANES + lane], lower, upper);
+        codes[column] = min(max(upper >> shift, lowest), highest);
+        fraction = min(fraction, __funnelshift_r(lower, static_cast<unsigned>(upper), shift));
+    }
+    return fraction != 0;
 }
 
 __device__ __forceinline__ void write(
@@ -263,22 +360,9 @@ __device__ __forceinline__ void write(
         return a.row == nullptr ? scale : static_cast<long long>(row_scale) * scale >> a.row_shift;
     };
     const long long scale = with_row(__ldg(a.multiplier));
-    unsigned codes[COLUMNS];
-    bool exact = false;
-    if (!a.per_column && a.shift >= 32 && scale >> 31 == 0) {
-        // The code lies in the upper 32 bits; a product halfway between two of them has none below.
-        const int factor = static_cast<int>(scale), shift = a.shift - 32, highest = a.highest - a.lowest;
-        unsigned below = ALL;
-#pragma unroll
-        for (int column = 0; column < COLUMNS; ++column) {
-            const long long product = static_cast<long long>(sums[column]) * factor + addend[column * LANES + lane];
-            const int upper = static_cast<int>(product >> 32);
-            codes[column] = a.is_sign ? upper >= 0 : min(max(upper >> shift, 0), highest);
-            below = min(below, static_cast<unsigned>(product));
-        }
-        exact = below != 0;
-    }
-    if (!exact) {
+    int codes[COLUMNS];
+    const bool quick = !a.per_column && a.shift >= 32 && scale >> 31 == 0;
+    if (!quick || !quick_codes(a, sums, static_cast<int>(scale), lane, addend, codes)) {
 #pragma unroll
         for (int column = 0; column < COLUMNS; ++column) {
             const int place = min(first + column, a.columns - 1);
@@ -299,16 +383,20 @@ __device__ __forceinline__ void write(
 
 // A warp's share of the work: a chunk of a hub, a row for all of its groups, or a row for each.
 struct Piece {
-    int start = 0, stop = 0, target = 0;
-    bool live = false;
+    int start, stop, target;  // target -1: there is no such piece
 
     __device__ __forceinline__ void load(const Arguments& a, int item, int group) {
         const int of_warps = a.chunks + a.shared;
         const int piece = item < of_warps ? item : of_warps + (item - of_warps) * GROUPS + group;
-        live = piece < of_warps + a.rows;
-        start = live ? __ldg(a.start + piece) : 0;
-        stop = live ? __ldg(a.stop + piece) : 0;
-        target = live ? __ldg(a.target + piece) : 0;
+        const bool there = piece < of_warps + a.rows;
+        start = there ? __ldg(a.start + piece) : 0;
+        stop = there ? __ldg(a.stop + piece) : 0;
+        target = there ? __ldg(a.target + piece) : -1;
+    }
+
+    // The first edge of a group: groups that share a row take turns.
+    __device__ __forceinline__ int first_edge(const Arguments& a, int item, int group) const {
+        return start + (item < a.chunks + a.shared ? group * EDGES : 0);
     }
 };
 
@@ -327,59 +415,52 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
 
     const int lane = threadIdx.x % LANES, group = threadIdx.x % 32 / LANES;
     const int first = (blockIdx.y * LANES + lane) * COLUMNS;
-    int place[UNITS];
-#pragma unroll
-    for (int unit = 0; unit < UNITS; ++unit) {
-        const int byte = blockIdx.y * LANES * BYTES + lane * BYTES + unit * UNIT;
-        place[unit] = byte < a.row_bytes ? byte : 0;  // what lies behind the row is not written
-    }
+    const Place place(a, lane);
 
-    // Warps go on from item to item; what the next one needs is on its way while this one is summed.
+    // Warps go on from item to item. While one is summed the edges of the next are on their way, and the piece after it.
     const int of_warps = a.chunks + a.shared, items = of_warps + (a.rows + GROUPS - 1) / GROUPS;
+    const int warps = gridDim.x * WARPS;
     int item = blockIdx.x * WARPS + threadIdx.x / 32;
-    Piece piece;
+    Piece piece, next;
     piece.load(a, item, group);
+    next.load(a, item + warps, group);
     Edges edges;
-    edges.load(a, piece.start + (item < of_warps ? group * EDGES : 0), piece.stop, lane);
-    for (; item < items; item += gridDim.x * WARPS) {
+    edges.load(a, piece.first_edge(a, item, group), piece.stop, lane);
+    for (; item < items; item += warps) {
         const bool is_chunk = item < a.chunks, is_shared = item < of_warps;
         const int stride = is_shared ? EDGES * GROUPS : EDGES;
         const int longest = __shfl_sync(ALL, piece.stop - piece.start, 0);  // a warp's first piece is its longest
-        const int next_item = item + gridDim.x * WARPS;
-        Piece next;
-        next.load(a, next_item, group);
+        const int next_edge = next.first_edge(a, item + warps, group);
+        Piece after;
+        after.load(a, item + 2 * warps, group);
         int row_scale = 0;
-        if (a.out_bits != 0 && a.row != nullptr && !is_chunk) row_scale = __ldg(a.row + piece.target);
+        if (a.out_bits != 0 && a.row != nullptr && !is_chunk && piece.target >= 0)
+            row_scale = __ldg(a.row + piece.target);
 
         int sums[COLUMNS];
 #pragma unroll
         for (int column = 0; column < COLUMNS; ++column) sums[column] = 0;
         int total = 0;
-        int at = piece.start + (is_shared ? group * EDGES : 0);
+        int at = piece.first_edge(a, item, group);
         for (int done = 0; done < longest; done += stride) {
             unsigned weights[2];
             edges.pack(lane, weights);
             const bool more = is_shared || longest - done > 4;
             unsigned gathered[2][4][WORDS];
 #pragma unroll
-            for (int edge = 0; edge < 4; ++edge) {
-                const unsigned neighbour = edges.neighbour(edge);
-                load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[0][edge]);
-            }
+            for (int edge = 0; edge < 4; ++edge) place.load(edges.neighbour(edge), gathered[0][edge]);
             if (more) {
 #pragma unroll
-                for (int edge = 0; edge < 4; ++edge) {
-                    const unsigned neighbour = edges.neighbour(4 + edge);
-                    load(a.x + neighbour * static_cast<unsigned long long>(a.row_bytes), place, gathered[1][edge]);
-                }
+                for (int edge = 0; edge < 4; ++edge) place.load(edges.neighbour(4 + edge), gathered[1][edge]);
             }
+            const bool goes_on = done + stride < longest;
             at += stride;
-            if (done + stride < longest) edges.load(a, at, piece.stop, lane);
+            edges.load(a, goes_on ? at : next_edge, goes_on ? piece.stop : next.stop, lane);
             accumulate(gathered[0], weights[0], sums);
             if (more) accumulate(gathered[1], weights[1], sums);
             total = dot(0x01010101u, weights[0], dot(0x01010101u, weights[1], total));
         }
-        edges.load(a, next.start + (next_item < of_warps ? group * EDGES : 0), next.stop, lane);
+        if (longest == 0) edges.load(a, next_edge, next.stop, lane);
 
         if (is_shared) {
 #pragma unroll
@@ -394,7 +475,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
         for (int column = 0; column < COLUMNS; ++column)
             sums[column] = a.step * (sums[column] >> (column % CODES * X_BITS)) + a.offset * total;
 
-        bool writes = piece.live && first < a.columns && (!is_shared || group == 0);
+        bool writes = piece.target >= 0 && first < a.columns && (!is_shared || group == 0);
         int row = piece.target;
         if (is_chunk) {
             const int hub = row;
@@ -420,5 +501,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) aggregate(const
         }
         if (writes) write(a, sums, row, row_scale, first, lane, addend);
         piece = next;
+        next = after;
     }
 }

@@ -16,8 +16,8 @@ __all__ = ["Arguments", "Specialization", "aggregate", "compiled", "kernel", "la
 
 _COLUMNS = 16  # of a lane, as the kernel has it
 _WARPS = 4
-# As many blocks of a multiprocessor as there are registers for: measured by benchmarks/tune_gpu.py.
-_BLOCKS = {8: 5, 4: 7, 2: 8, 1: 8}
+# As many blocks of a multiprocessor as there are registers for.
+_BLOCKS = {8: 5, 4: 6, 2: 6, 1: 6}
 
 _POINTERS = (
     *("target", "start", "stop", "hub_row", "hub_chunks", "hub_sums", "hub_arrived"),
@@ -63,9 +63,11 @@ class Specialization(NamedTuple):
         while lanes < 32 and lanes * _COLUMNS < x.columns:
             lanes *= 2
         weight = 0 if graph.weight is None else 1 if graph.weight.dtype == torch.uint8 else 2
-        unit = _COLUMNS * x.bits // 8
+        whole = unit = _COLUMNS * x.bits // 8
         while x.data.shape[1] % unit or x.data.data_ptr() % unit:
             unit //= 2
+        if unit < 4 <= whole:
+            unit = 1  # by words that hold parts of two units
         return cls(x.bits, x.data.dtype == torch.int8, weight, lanes, unit, _WARPS, _BLOCKS[x.bits])
 
     def grid(self, parts: Partition, columns: int, multiprocessors: int) -> tuple[int, int]:

@@ -141,6 +141,10 @@ inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
     return result;
 }
 
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+    return static_cast<unsigned>((static_cast<std::uint64_t>(high) << 32 | low) >> (shift & 31));
+}
+
 inline int emulated_dot(unsigned x, unsigned weight, int sum, bool x_signed, bool weight_signed) {
     for (int place = 0; place < 4; ++place) {
         const int left = x >> (8 * place) & 255, right = weight >> (8 * place) & 255;

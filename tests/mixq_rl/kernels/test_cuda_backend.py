@@ -126,6 +126,44 @@ def test_a_shift_below_32_and_a_scale_beyond_31_bits() -> None:
         check_requantized(PackedRows(out.cpu(), 16, RANGES[14]), expected, how, row)
 
 
+@pytest.mark.parametrize("offered", [RANGES[15], RANGES[14], RANGES[6], RANGES[3], RANGES[1]], ids=str)
+@pytest.mark.parametrize("shift", [32, 33, 34, 40])
+def test_halves_go_to_the_even_neighbour(shift: int, offered: IntegerRange) -> None:
+    generator = torch.Generator().manual_seed(shift)
+    rowptr = torch.tensor([0, 1, 2, 9, 9, 60], dtype=torch.int32)
+    col = torch.randint(0, 9, (60,), generator=generator).to(torch.int32)
+    x = torch.randint(-9, 9, (9, 24), generator=generator, dtype=torch.int8)
+    x[0] = torch.tensor([0, 2, -2, 6, -6, 1, -1, 4]).repeat(3)
+    col[0] = 0
+    expected = dense_aggregate(rowptr, col, torch.ones(60, dtype=torch.int64), x.long())
+    how = Requantization(torch.tensor(2**30), shift, 0, None, offered, 1)
+    rescale = Rescale.of(how, None)
+    rescale = rescale._replace(multiplier=rescale.multiplier.to(DEVICE))
+    data = torch.empty(5, offered.row_bytes(24), dtype=offered.storage_dtype, device=DEVICE)
+    launch.aggregate(Graph(rowptr.to(DEVICE), col.to(DEVICE), None, 0), Matrix.of(x.to(DEVICE)), rescale, data)
+    check_requantized(PackedRows(data.cpu(), 24, offered), expected, how, None)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("columns", [16, 47, 160])
+def test_rows_that_begin_at_any_byte(columns: int, bits: int) -> None:
+    offered, rows = IntegerRange(bits, False), 30
+    generator = torch.Generator().manual_seed(columns)
+    rowptr = torch.tensor([0, 3, 3, 20, 120], dtype=torch.int32)
+    col = torch.randint(0, rows, (120,), generator=generator).to(torch.int32)
+    x = integers((rows, columns), offered, generator, False)
+    expected = dense_aggregate(rowptr, col, torch.ones(120, dtype=torch.int64), x.long())
+    packed = PackedRows.pack(x, offered)
+    for skip in range(4):
+        held = torch.zeros(skip + packed.data.numel(), dtype=torch.uint8, device=DEVICE)
+        data = held[skip:].view(packed.data.shape)  # nothing lies behind the last row
+        data.copy_(packed.data)
+        sums = torch.empty(4, columns, dtype=torch.int32, device=DEVICE)
+        matrix = Matrix.of(PackedRows(data, columns, offered))
+        launch.aggregate(Graph(rowptr.to(DEVICE), col.to(DEVICE), None, 0), matrix, None, sums)
+        assert torch.equal(sums.cpu().long(), expected)
+
+
 def test_tensors_of_the_cpu_are_refused() -> None:
     x = torch.ones(2, 2, dtype=torch.int8)
     with kernels.using("cuda"), pytest.raises(InputError, match=r"'cuda' executes tensors of a GPU"):
