@@ -134,7 +134,7 @@ def _pytest(what: list[str], device: str, quick: bool, seconds: int) -> tuple[bo
         return False, f"{output[-TAIL:]}\n{failed}\nstopped after {seconds} s"
     none_there = 5
     passed, output = ended.returncode in (0, none_there), ended.stdout + ended.stderr
-    return passed, output[-TAIL if passed else -4 * TAIL :]
+    return passed, output.strip().splitlines()[-1] if passed else output[-4 * TAIL :]
 
 
 def _same_sums(device: str, name: str) -> tuple[bool, str]:

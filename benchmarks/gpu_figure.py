@@ -1,8 +1,6 @@
 """Draws docs/gpu.png: how many times faster sums over neighbours are on integers than in floating point on a GPU.
 
-    python benchmarks/gpu_figure.py benchmarks/results/gpu-h100-80gb-hbm3.json
-
-takes the results of ``gpu.py``, or of ``tune_gpu.py``.
+python benchmarks/gpu_figure.py benchmarks/results/gpu-h100-80gb-hbm3.json
 """
 
 import json
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from gpu_tables import tuned_times
 from matplotlib.figure import Figure
 
 FIGURE = Path(__file__).parent.parent / "docs" / "gpu.png"
@@ -36,11 +33,11 @@ class Group(NamedTuple):
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="Results of gpu.py or tune_gpu.py.")],
+    path: Annotated[Path, typer.Argument(help="Results of gpu.py.")],
     output: Annotated[Path, typer.Option(help="The picture.")] = FIGURE,
 ) -> None:
     document = json.loads(path.read_text())
-    groups = _tuned(document) if "tune_gpu" in document["command"] else _measured(document)
+    groups = _measured(document)
     draw(sorted(groups, key=lambda group: (ORDER.index(group.graph), group.width)), document["processor"], output)
 
 
@@ -52,15 +49,6 @@ def _measured(document: dict[str, Any]) -> Iterator[Group]:
                 for over in ("best_of_users", "cusparse_float32")
             )
             yield Group(entry["graph"], entry["width"], best, cusparse)
-
-
-def _tuned(document: dict[str, Any]) -> Iterator[Group]:
-    for graph, width, (float32, float16, _), integers in tuned_times(document):
-        best = min(float32, float16)
-        over_best, over_float32 = (
-            {bits: reference / value for bits, value in integers.items()} for reference in (best, float32)
-        )
-        yield Group(graph, width, over_best, over_float32)
 
 
 def draw(groups: list[Group], processor: str, path: Path) -> None:

@@ -18,6 +18,8 @@ __all__ = ["measure_networks"]
 
 # A captured graph keeps its memory: what holds numbers for every edge and feature is called from Python alone.
 CAPTURED_LIMIT = 2 * 2**30
+# And with more than this, beside the memory that captured graphs keep, it does not run.
+MESSAGES_LIMIT = 8 * 2**30
 # Compiling takes longer than all else.
 COMPILED = ("arxiv", 256)
 
@@ -44,12 +46,20 @@ def _network(device: str, name: str, hidden: int, seconds: float) -> dict[str, A
             offered[f"PyG, edge_index, {kind}, compiled"] = torch.compile(plain["PyG, edge_index"], dynamic=False)
     floats = list(offered)
     offered |= integer_networks(x, edge_index, classes, hidden)
-    contestants, skipped = _working(offered)
+
+    def messages(way: str) -> int:
+        """Bytes of the numbers that a way holds for every edge and feature."""
+        scatters = way in floats and "sparse" not in way and "compiled" not in way
+        return edge_index.shape[1] * hidden * (2 if "float16" in way else 4) if scatters else 0
+
+    too_large = {
+        way: f"holds {messages(way) / 1e9:.0f} GB for its messages" for way in offered if messages(way) > MESSAGES_LIMIT
+    }
+    contestants, skipped = _working({way: call for way, call in offered.items() if way not in too_large})
+    skipped |= too_large
     if device == "cuda":
-        messages = edge_index.shape[1] * hidden * 4
         for way, call in list(contestants.items()):
-            scatters = "edge_index" in way and "compiled" not in way
-            if "quantize" in way or (scatters and messages > CAPTURED_LIMIT):
+            if "quantize" in way or messages(way) > CAPTURED_LIMIT:
                 continue
             replay = captured(call)
             if replay is None:

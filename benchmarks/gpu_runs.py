@@ -67,7 +67,8 @@ def killed_and_resumed(device: str, episodes: str, runs: Path, until: float) -> 
             process.kill()
     tables = [_table(runs / name) for name in logs]
     ending = " (it had ended before it was killed)" if was_done else ""
-    return tables[0] == tables[1], f"{logs['whole'].read_text()[-TAIL:]}\nresumed: {tables[1]}{ending}"
+    same = tables[0] == tables[1]
+    return same, f"{len(tables[0])} networks{ending}" if same else f"whole: {tables[0]}\nresumed: {tables[1]}{ending}"
 
 
 def train_cora(device: str, episodes: str, data_root: str, threads: int | None, runs: Path) -> tuple[bool, str]:
@@ -78,7 +79,8 @@ def train_cora(device: str, episodes: str, data_root: str, threads: int | None, 
     log = runs / f"{name}.log"
     started = time.monotonic()
     _wait(_start(options, runs, log, threads), log, started + 150)
-    return True, f"{log.read_text()[-TAIL:]}\n{time.monotonic() - started:.1f} s of {episodes} episodes"
+    seconds = f"{time.monotonic() - started:.1f} s of {episodes} episodes"
+    return True, "\n".join([*(str(row) for row in _table(runs / name)), seconds])
 
 
 def same_finalists(run: Path) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""The tables of what ``gpu.py`` and ``tune_gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
+"""The tables of what ``gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
 
 python benchmarks/gpu_tables.py benchmarks/results/gpu-h100-80gb-hbm3.json
 """
@@ -10,25 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["markdown", "tuned_times", "verdicts"]
+__all__ = ["markdown", "verdicts"]
 
 OVER_BEST = {"8": 2.0, "4": 3.5, "2": 5.0}
 OVER_CUSPARSE = {"8": 3.0, "4": 5.0, "2": 7.0}
 OF_CEILING = 0.6
 NETWORK_OVER_FLOAT32 = {"arxiv": 3.0, "products": 4.0}
 EVALUATIONS = 1500.0
-
-# What the package uses, by bits: warps of a block, blocks of a multiprocessor; the nearest thresholds measured.
-USED = {8: (4, 5), 4: (4, 7), 2: (4, 8), 1: (4, 8)}
-THRESHOLDS = (128, 512)
+OWN = "our scheduling float16"
 
 Verdict = tuple[str, float, float]
 
 
 def main(path: Annotated[list[Path], typer.Argument(help="Results of gpu.py.")]) -> None:
     for one in path:
-        document = json.loads(one.read_text())
-        print(tuned(document) if "tune_gpu" in document["command"] else markdown(document))
+        print(markdown(json.loads(one.read_text())))
 
 
 def verdicts(document: dict[str, Any]) -> str:
@@ -68,41 +64,10 @@ def markdown(document: dict[str, Any]) -> str:
     """Return the tables of a page: their cells are times faster unless the head names a unit."""
     packages = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
     parts = [f"{document['processor']}, {document['date']}, {packages}"]
-    for section, about in document.get("measured", {}).items():
-        parts.append(f"- {section}: {about['date']}, `{about['command']}`")
+    measured = document.get("measured", {}).items()
+    parts.append("\n".join(f"- {section}: {about['date']}, `{about['command']}`" for section, about in measured))
     parts += [_aggregates(document), _linears(document), _networks(document), _rest(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def tuned(document: dict[str, Any]) -> str:
-    """Return the sums over neighbours of ``tune_gpu.py``, fused, by the variants that the package uses."""
-    head = ["graph", "width", "cuSPARSE float32, µs", "cuSPARSE float16, µs", "own float16, µs"]
-    head += [f"{bits} bit{'s' if bits > 1 else ''}, µs (× float32, × float16, × own)" for bits in USED]
-    rows = []
-    for graph, width, floats, integers in tuned_times(document):
-        cells = []
-        for value in integers.values():
-            over = ", ".join(f"{other / value:.1f}×" for other in floats)
-            cells.append(f"{value:.0f} ({over})")
-        rows.append([graph, str(width), *(f"{value:.0f}" for value in floats), *cells])
-    return _table(head, rows) + "\n"
-
-
-def tuned_times(document: dict[str, Any]) -> Iterator[tuple[str, int, list[float], dict[int, float]]]:
-    """Yield graph, width, microseconds of cuSPARSE in float32 and float16 and of our own float16, and ours by bits."""
-    found: dict[tuple[str, int], dict[tuple[Any, ...], float]] = {}
-    for entry in document["aggregate"]:
-        found.setdefault((entry["graph"], entry["width"]), {})[tuple(entry["variant"])] = entry["us"]
-    for (graph, width), times in found.items():
-        floats = [times[way, f"torch.float{bits}"] for way, bits in (("cuSPARSE", 32), ("cuSPARSE", 16), ("own", 16))]
-        integers = {}
-        for bits, used in USED.items():
-            (integers[bits],) = (value for key, value in times.items() if _is_used(key, bits, used))
-        yield graph, width, floats, integers
-
-
-def _is_used(key: tuple[Any, ...], bits: int, used: tuple[int, int]) -> bool:
-    return key[:2] == (bits, "fused") and key[-4:] == (*used, *THRESHOLDS) and (len(key) < 7 or key[2] == 16)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -112,20 +77,25 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _aggregates(document: dict[str, Any]) -> str:
-    head = ["graph", "width", "best float, ms", "cuSPARSE float32, ms"]
-    head += ["8 bits", "4 bits", "2 bits", "1 bit", "8 bits over cuSPARSE", "8 bits of the ceiling"]
+    head = ["graph", "width", "cuSPARSE float32, µs", "fastest of users, µs", "own float16, µs"]
+    head += [f"{bits} bit{'s' if bits > 1 else ''}, µs (× float32, × users', × own)" for bits in (8, 4, 2, 1)]
+    head += ["8 bits of the ceiling"]
     rows = []
     for entry in document.get("aggregate", []):
-        times, ratio = entry["milliseconds"], entry["ratio"]
+        times = {name: 1e3 * value for name, value in entry["milliseconds"].items()}
+        references = [times.get(name) for name in ("torch.mm CSR", entry["best_of_users"], OWN)]
+        cells = []
+        for bits in (8, 4, 2, 1):
+            taken = times[f"fused {bits}"]
+            ratios = ", ".join("–" if other is None else f"{other / taken:.1f}×" for other in references)
+            cells.append(f"{taken:.0f} ({ratios})")
         share = entry["of_ceiling"].get("fused 8")
         rows.append(
             [
                 entry["graph"] + ("" if entry["weighted"] else ", no weights"),
                 str(entry["width"]),
-                f"{times[entry['best_float']]:.3f} ({entry['best_float']})",
-                f"{times[entry['cusparse_float32']]:.3f}",
-                *(f"{ratio['best_float'][f'fused {bits}']:.2f}" for bits in (8, 4, 2, 1)),
-                f"{ratio['cusparse_float32']['fused 8']:.2f}",
+                *("" if value is None else f"{value:.0f}" for value in references),
+                *cells,
                 "" if share is None else f"{100 * share:.0f} %",
             ]
         )

@@ -214,9 +214,8 @@ class IntegerModel:
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
-    @torch.compiler.disable(reason="how many edges an adjacency has depends on which of them are self-loops")
     def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
-        """Return what each step needs of a graph, quantized. ``torch.compile`` compiles what comes before and after.
+        """Return what each step needs of a graph, quantized.
 
         Raises:
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
@@ -271,8 +270,15 @@ class IntegerModel:
             if tensor is not None and tensor.device != self.device:
                 raise InputError(f"{name} is on {tensor.device}, the model is on {self.device}: move one by .to()")
         features = self.quantize_features(x)
-        graph = Graph(edge_index, x.shape[0], edge_weight=edge_weight, batch=batch)
-        return self.execute(features, self.quantize_graph(graph)).dequantize().to(x.dtype)
+        prepared = self._prepare(edge_index, x.shape[0], edge_weight, batch)
+        return self.execute(features, prepared).dequantize().to(x.dtype)
+
+    @torch.compiler.disable(reason="how many edges an adjacency has depends on which of them are self-loops")
+    def _prepare(
+        self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
+    ) -> tuple[Any, ...]:
+        """Return what each step needs of a graph; ``torch.compile`` compiles what comes before and after."""
+        return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
 
     @property
     def nbytes(self) -> int:

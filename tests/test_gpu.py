@@ -223,6 +223,14 @@ def test_a_program_gives_the_same_logits(name: str, kind: str, tmp_path: Path) -
     assert torch.equal(program(x, edge_index, **rest), model(**given))
 
 
+def test_a_compiled_network_gives_the_same_logits() -> None:
+    graph = make_graph(50, weighted=True)
+    for bits in ((4, 2, 8, 3, 8), (8, 4, 2), (1, 8, 4)):  # what differs between networks becomes symbols
+        model = frozen("gcn", "node", bits).to(GPU)
+        given = {key: tensor.to(GPU) for key, tensor in arguments(frozen("gcn", "node", bits), graph).items()}
+        assert torch.equal(torch.compile(model.__call__)(**given), model(**given))
+
+
 def test_dropout_leaves_the_callers_generators_alone(tasks: dict[str, GraphTask]) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3, device=GPU), torch.rand(3)
