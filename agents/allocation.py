@@ -8,7 +8,7 @@ from pathlib import Path
 from mixq_rl.agents.ppo import PPOAgent
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import TradeOff
-from mixq_rl.envs.bit_allocation import check_preference
+from mixq_rl.envs.episodes import check_preference
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluator
 from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator

@@ -67,9 +67,9 @@ class Explorer:
     def promising(self) -> list[Allocation]:
         """Return what was evaluated and small changes to it, most to the best, as far as every step is allowed."""
         known, count = list(self.env.evaluator.evaluations), self._settings.mutations
-        changed = mutate(self._best(), count, self.env, self._random)
-        changed += mutate(known, count // 2, self.env, self._random)
-        return [allocation for allocation in dict.fromkeys([*known, *changed]) if self._allowed(allocation)]
+        changed = mutate(self._best(), count, self.env.rules, self._random)
+        changed += mutate(known, count // 2, self.env.rules, self._random)
+        return [allocation for allocation in dict.fromkeys([*known, *changed]) if self.env.rules.allows(allocation)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the exploration is, evaluations left out but for their order."""
@@ -89,12 +89,6 @@ class Explorer:
             self.env.evaluator.evaluate(state["known"])
         self.surrogate.load_state_dict(state["surrogate"], list(self.env.evaluator.evaluations.values()))
 
-    def _allowed(self, allocation: Allocation) -> bool:
-        if self.env.reward.max_bitops is None:
-            return True
-        places = [self.env.evaluator.bit_widths.index(bits) for bits in allocation]
-        return all(self.env.masks([allocation[:step]])[0, place] for step, place in enumerate(places))
-
     def _next_batch(self, policy: AllocationPolicy, most: int, learned: bool) -> list[Allocation]:
         known = self.env.evaluator.evaluations
         first = self._beginning(policy, learned) if self._first is None else self._first
@@ -105,7 +99,8 @@ class Explorer:
         if not self.surrogate.fitted:
             self.surrogate.fit(list(known.values()))
         count = min(most, max(self._settings.batch, len(known) // 16))
-        candidates = [*self._imagined(policy), *mutate(self._best(), self._settings.mutations, self.env, self._random)]
+        candidates = self._imagined(policy)
+        candidates += mutate(self._best(), self._settings.mutations, self.env.rules, self._random)
         candidates = [allocation for allocation in dict.fromkeys(candidates) if allocation not in known]
         if not candidates:
             return list(islice(self._untried(), count))
@@ -123,14 +118,14 @@ class Explorer:
     def _beginning(self, policy: AllocationPolicy, learned: bool) -> list[Allocation]:
         """Return what is evaluated first: what a policy that learned elsewhere would do, and what a surrogate needs."""
         evaluator = self.env.evaluator
-        proposed = sweep(policy, self.env) if learned else []
+        proposed = sweep(policy, self.env.rules) if learned else []
         if self.env.reward.max_bitops is not None:
             return proposed  # the environment has asked for the others, to know what bits cost
         return list(dict.fromkeys([*proposed, *probes(len(evaluator.components), evaluator.bit_widths)]))
 
     def _imagined(self, policy: AllocationPolicy) -> list[Allocation]:
-        preferences = spread_preferences(self.env, self._settings.candidates, self._random)
-        return roll_out(policy, self.env, preferences, random=self._random, strays=self._settings.strays)
+        preferences = spread_preferences(self.env.reward, self._settings.candidates, self._random)
+        return roll_out(policy, self.env.rules, preferences, random=self._random, strays=self._settings.strays)
 
     def _best(self) -> list[Allocation]:
         """Return the allocations known to be best: the front, or those of highest reward."""
@@ -150,6 +145,6 @@ class Explorer:
             if begun not in self.env.evaluator.evaluations:
                 yield begun
             return
-        for bits, allowed in zip(self.env.evaluator.bit_widths, self.env.masks([begun])[0], strict=True):
+        for bits, allowed in zip(self.env.evaluator.bit_widths, self.env.rules.masks([begun])[0], strict=True):
             if allowed:
                 yield from self._untried((*begun, bits))

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mixq_rl.agents.explorer import Explorer
-from mixq_rl.agents.policy import AllocationPolicy, actions_of, masks_of
-from mixq_rl.envs import FEATURES, LayerStatistics
+from mixq_rl.agents.policy import AllocationPolicy, actions_of, policy_masks
+from mixq_rl.envs import FEATURES, Episodes, LayerStatistics
 from mixq_rl.nn import GRAPH_STATISTICS
 
 __all__ = ["imitate"]
@@ -28,10 +27,10 @@ _BLURRED = [name in _MEASURED or name.startswith("sqnr_") for name in FEATURES]
 def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.random.Generator) -> None:
     """Train a policy on the allocations that, as far as known, are best for each preference.
 
-    Of the allocations evaluated on a task, and of small changes to them as its surrogate foretells them, episodes are
-    drawn with probabilities proportional to exp(reward / 0.03): what matters to the reward is learned, and what does
-    not stays open. Of measured features the policy sees values with a little noise, so that it does not learn by heart
-    which graph it is on.
+    Episodes are drawn from the allocations evaluated on a task, and from small changes to them, whose rewards its
+    surrogate predicts, with probabilities proportional to exp(reward / 0.03): what matters to the reward is learned,
+    and what does not stays open. The policy sees measured features with a little noise, so that it does not learn by
+    heart which graph it is on.
 
     Args:
         policy: is trained: what it does, and what it expects of that.
@@ -40,7 +39,7 @@ def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.
     """
     parts = [_episodes(explorer, random) for explorer in explorers]
     observed, actions, masks, returns = (torch.cat(kind) for kind in zip(*parts, strict=True))
-    blur = torch.tensor(_BLURRED) * _BLUR if explorers[0].env.observation is LayerStatistics else torch.zeros(1)
+    blur = torch.tensor(_BLURRED) * _BLUR if explorers[0].env.rules.observation is LayerStatistics else torch.zeros(1)
     generator = torch.Generator().manual_seed(int(random.integers(2**31)))
     optimizer = torch.optim.Adam(policy.parameters(), lr=_LEARNING_RATE)
     steps = max(_LEAST_STEPS, _STEPS_OF_TASK * len(explorers))
@@ -64,25 +63,19 @@ def _episodes(explorer: Explorer, random: np.random.Generator) -> tuple[Tensor, 
     In the order observations, actions, masks, returns.
     """
     env, candidates = explorer.env, explorer.promising()
-    foretold = explorer.surrogate.evaluate(candidates)
+    evaluations = explorer.surrogate.evaluate(candidates)
     allocations, found = np.array(candidates), []
     centres = [env.reward.preference] if env.reward.preference is not None else np.linspace(0, 1, _PREFERENCES).tolist()
     for centre in centres:
-        rewards = np.array([env.reward(e, env.evaluator.reference, centre) for e in foretold])
+        rewards = np.array([env.reward(e, env.evaluator.reference, centre) for e in evaluations])
         weights = np.exp((rewards - rewards.max()) / _TEMPERATURE)
         drawn = random.choice(len(candidates), size=_EPISODES, p=weights / weights.sum())
         spread = np.full(_EPISODES, centre)
         if len(centres) > 1:
             spread = np.clip(spread + random.uniform(-0.5, 0.5, _EPISODES) / (_PREFERENCES - 1), 0, 1)
         returns = rewards[drawn].astype(np.float32)
-        for place in range(allocations.shape[1]):
-            found.append((*_step(explorer, allocations[drawn], spread, place), returns))
+        episodes = Episodes(env.rules, spread)
+        for bits in allocations[drawn].T:
+            found.append((episodes.observe(), actions_of(bits), policy_masks(episodes), returns))
+            episodes.step(bits)
     return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
-
-
-def _step(
-    explorer: Explorer, allocations: NDArray[np.int64], preferences: NDArray[np.float64], place: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-    env, begun = explorer.env, allocations[:, :place]
-    masks = masks_of(env.masks(begun), env.evaluator.bit_widths)
-    return env.observe(begun, preferences), actions_of(allocations[:, place]), masks

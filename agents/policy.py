@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor, nn
 
+from mixq_rl.envs import Episodes
 from mixq_rl.nn import GRAPH_STATISTICS, KINDS, PROBE_BITS
 from mixq_rl.quantization import MAX_BITS
 
-__all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "actions_of", "bits_of", "masks_of"]
+__all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "actions_of", "bits_of", "masks_of", "policy_masks"]
 
 BIT_FEATURES = ("log_place", "place", "sqnr", "bitops_saved", "log_bitops")
 """Names of a bit-width's own features; the last three are known where the observation is ``LayerStatistics``.
@@ -58,6 +59,11 @@ def masks_of(allowed: NDArray[np.bool_], bit_widths: Sequence[int]) -> NDArray[n
     masks = np.zeros((*allowed.shape[:-1], MAX_BITS), dtype=np.bool_)
     masks[..., actions_of(bit_widths)] = allowed
     return masks
+
+
+def policy_masks(episodes: Episodes) -> NDArray[np.bool_]:
+    """Return which of the policy's actions are allowed in each episode now, bool ``[episodes, 8]``."""
+    return masks_of(episodes.masks(), episodes.rules.evaluator.bit_widths)
 
 
 class AllocationPolicy(MaskableActorCriticPolicy):

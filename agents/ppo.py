@@ -21,7 +21,7 @@ from mixq_rl.agents.proposals import SWEEP, roll_out, sweep
 from mixq_rl.agents.settings import PPOSettings
 from mixq_rl.agents.vectorized import VectorizedBitAllocation
 from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics, Reward
-from mixq_rl.envs.bit_allocation import check_preference
+from mixq_rl.envs.episodes import EpisodeRules, check_preference
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation import Evaluation, Evaluator
 from mixq_rl.randomness import RandomStream
@@ -88,7 +88,7 @@ class PPOAgent:
         self._explorers = [
             Explorer(task, settings, float(accuracy), seed) for task, accuracy in zip(envs, accuracies, strict=True)
         ]
-        self._observation = envs[0].observation
+        self._observation = envs[0].rules.observation
         self._reward: Reward | None = envs[0].reward
         self._random = np.random.default_rng(seed)
         self._bit_widths = sorted({bits for task in envs for bits in task.evaluator.bit_widths})
@@ -256,17 +256,17 @@ class PPOAgent:
         Raises:
             InputError: for a preference outside [0, 1].
         """
-        env = self._environment(evaluator, reward)
-        fixed = env.reward.preference
+        rules = self._rules(evaluator, reward)
+        fixed = rules.reward.preference
         asked = check_preference(preference) if fixed is None else fixed
-        return roll_out(self._policy, env, np.array([asked]))[0]
+        return roll_out(self._policy, rules, np.array([asked]))[0]
 
     def sweep(self, evaluator: Evaluator, count: int = SWEEP, *, reward: Reward | None = None) -> list[tuple[int, ...]]:
         """Return at most ``count`` distinct allocations that together should make a good front.
 
         See :func:`~mixq_rl.agents.proposals.sweep`. Other arguments, and what may be evaluated, as of :meth:`allocate`.
         """
-        return sweep(self._policy, self._environment(evaluator, reward), count)
+        return sweep(self._policy, self._rules(evaluator, reward), count)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the policy and its record into the folder ``path`` as ``policy.safetensors`` and ``policy.json``.
@@ -306,11 +306,11 @@ class PPOAgent:
         except RuntimeError as error:
             raise InputError(f"the policy to start from is of another shape: {error}") from error
 
-    def _environment(self, evaluator: Evaluator, reward: Reward | None) -> BitAllocationEnv:
-        """Return what the policy, no longer learning, is to act in."""
-        env = BitAllocationEnv(evaluator, reward=reward or self._reward, observation=self._observation)
-        self._policy.offer(env.evaluator.bit_widths)
-        return env
+    def _rules(self, evaluator: Evaluator, reward: Reward | None) -> EpisodeRules:
+        """Return the rules by which the policy, no longer learning, is to act."""
+        rules = EpisodeRules(evaluator, reward=reward or self._reward, observation=self._observation)
+        self._policy.offer(rules.evaluator.bit_widths)
+        return rules
 
     def _imagine(self) -> None:
         """Let PPO learn from episodes on the surrogates."""

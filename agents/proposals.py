@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mixq_rl.agents.policy import AllocationPolicy, bits_of, masks_of
-from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.agents.policy import AllocationPolicy, bits_of, policy_masks
+from mixq_rl.envs import EpisodeRules, Episodes, Reward
 from mixq_rl.randomness import seeded
 
 __all__ = ["SWEEP", "mutate", "roll_out", "spread_preferences", "sweep"]
@@ -19,19 +19,19 @@ _LIKELY, _DRAWN, _DIFFERENT = 8, 256, 3
 _DYADIC = np.concatenate([[0.5, 0.25, 0.75, 0.0, 1.0], *(np.arange(1, n, 2) / n for n in (8, 16, 32, 64, 128))])
 
 
-def spread_preferences(env: BitAllocationEnv, count: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return preferences for so many episodes, ``[count]``: one from each of equal parts of [0, 1], shuffled.
+def spread_preferences(reward: Reward, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return preferences for ``count`` episodes, ``[count]``: one from each of equal parts of [0, 1], shuffled.
 
-    Of a reward that knows but one preference they are all that.
+    If the reward has a fixed preference, all are that one.
     """
-    if env.reward.preference is not None:
-        return np.full(count, env.reward.preference)
+    if reward.preference is not None:
+        return np.full(count, reward.preference)
     return random.permutation((np.arange(count) + random.random(count)) / count)
 
 
 def roll_out(
     policy: AllocationPolicy,
-    env: BitAllocationEnv,
+    rules: EpisodeRules,
     preferences: NDArray[np.float64],
     *,
     random: np.random.Generator | None = None,
@@ -41,29 +41,27 @@ def roll_out(
 
     Args:
         policy: of an agent.
-        env: says what is observed and allowed.
+        rules: of the episodes.
         preferences: ``[episodes]``.
         random: None: the policy's most likely actions; otherwise they are drawn from it (with torch's generator).
         strays: at random so many actions of an episode, on the average, are drawn uniformly instead: none in the first
             episode, twice as many in the last.
     """
-    components = len(env.evaluator.components)
-    allocations = np.zeros((len(preferences), 0), dtype=np.int64)
-    rates = np.linspace(0, 2 * strays / components, len(preferences))
+    episodes = Episodes(rules, preferences)
+    rates = np.linspace(0, 2 * strays / rules.num_components, len(preferences))
     if random is not None:
         rates = random.permutation(rates)
-    for _ in range(components):
-        masks = masks_of(env.masks(allocations), env.evaluator.bit_widths)
-        observation = env.observe(allocations, preferences)
-        actions, _ = policy.predict(observation, action_masks=masks, deterministic=random is None)
+    while not episodes.finished:
+        masks = policy_masks(episodes)
+        actions, _ = policy.predict(episodes.observe(), action_masks=masks, deterministic=random is None)
         if random is not None:
             uniform = np.where(masks, random.random(masks.shape), -1.0).argmax(axis=1)
             actions = np.where(random.random(len(rates)) < rates, uniform, actions)
-        allocations = np.concatenate([allocations, bits_of(actions)[:, None]], axis=1)
-    return [tuple(allocation) for allocation in allocations.tolist()]
+        episodes.step(bits_of(actions))
+    return [tuple(allocation) for allocation in episodes.allocations.tolist()]
 
 
-def sweep(policy: AllocationPolicy, env: BitAllocationEnv, count: int = SWEEP) -> list[tuple[int, ...]]:
+def sweep(policy: AllocationPolicy, rules: EpisodeRules, count: int = SWEEP) -> list[tuple[int, ...]]:
     """Return at most so many distinct allocations that together should make a good front; the policy evaluates none.
 
     First come up to 8 that are most likely at preferences that cover [0, 1] ever more finely, 1/2 to begin with. Then
@@ -72,14 +70,14 @@ def sweep(policy: AllocationPolicy, env: BitAllocationEnv, count: int = SWEEP) -
     policy and task give the same. Of a reward that knows but one preference all are for that.
     """
     random = np.random.default_rng(0)
-    likely, drawn_at = _DYADIC, spread_preferences(env, _DRAWN, random)
-    if env.reward.preference is None:
+    likely, drawn_at = _DYADIC, spread_preferences(rules.reward, _DRAWN, random)
+    if rules.reward.preference is None:
         drawn_at = (1 + drawn_at) / 2
     else:
         likely = drawn_at[:1]
-    chosen = list(dict.fromkeys(roll_out(policy, env, likely)))[: min(count, _LIKELY)]
+    chosen = list(dict.fromkeys(roll_out(policy, rules, likely)))[: min(count, _LIKELY)]
     with seeded(0):
-        drawn = roll_out(policy, env, drawn_at, random=random)
+        drawn = roll_out(policy, rules, drawn_at, random=random)
     for least in (_DIFFERENT, 1):
         for allocation in drawn:
             if len(chosen) < count and _distance(allocation, chosen) >= least:
@@ -93,7 +91,7 @@ def _distance(allocation: tuple[int, ...], others: Sequence[tuple[int, ...]]) ->
 
 
 def mutate(
-    parents: Sequence[tuple[int, ...]], count: int, env: BitAllocationEnv, random: np.random.Generator
+    parents: Sequence[tuple[int, ...]], count: int, rules: EpisodeRules, random: np.random.Generator
 ) -> list[tuple[int, ...]]:
     """Return allocations that differ in a few components, at random up to 4 on the average, from some of ``parents``.
 
@@ -101,8 +99,8 @@ def mutate(
     """
     chosen = np.asarray(parents)[random.integers(len(parents), size=count)]
     rates = random.random((count, 1)) * min(_MOST_CHANGES / chosen.shape[1], 1.0)
-    other = random.choice(env.evaluator.bit_widths, size=chosen.shape)
+    other = random.choice(rules.evaluator.bit_widths, size=chosen.shape)
     children = np.where(random.random(chosen.shape) < rates, other, chosen)
-    if env.reward.max_bitops is not None:
-        children = children[env.cost.spent(children) <= env.reward.max_bitops]
+    if rules.reward.max_bitops is not None:
+        children = children[rules.cost.spent(children) <= rules.reward.max_bitops]
     return [tuple(child) for child in children.tolist()]

@@ -1,6 +1,6 @@
 """Many episodes side by side, of one environment or several, whose allocations are evaluated together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from mixq_rl.agents.policy import action_space, bits_of, masks_of
+from mixq_rl.agents.policy import action_space, bits_of, policy_masks
 from mixq_rl.agents.proposals import spread_preferences
-from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.envs import BitAllocationEnv, Episodes
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import Evaluator
 
@@ -19,7 +19,7 @@ __all__ = ["VectorizedBitAllocation"]
 
 
 class VectorizedBitAllocation(VecEnv):
-    """Episodes of one environment or several, for Stable-Baselines3.
+    """:class:`~mixq_rl.envs.Episodes` of one environment or several, for Stable-Baselines3.
 
     There are as many groups of episodes as environments. The episodes of a group are in lockstep; when they end, the
     group draws its next environment: each is drawn once before any is drawn again. Actions are
@@ -43,7 +43,7 @@ class VectorizedBitAllocation(VecEnv):
         evaluators: Sequence[Evaluator] | None = None,
         seed: int = 0,
     ) -> None:
-        if any(env.observation is not envs[0].observation for env in envs):
+        if any(env.rules.observation is not envs[0].rules.observation for env in envs):
             raise InputError("environments that observe differently cannot train one policy")
         if num_envs < len(envs):
             raise InputError(f"{num_envs} episodes side by side for {len(envs)} environments: each needs one")
@@ -51,18 +51,17 @@ class VectorizedBitAllocation(VecEnv):
         given = evaluators or [env.evaluator for env in envs]
         self._tasks = list(zip(envs, given, strict=True))
         self._deck: list[int] = []
-        sizes = [len(part) for part in np.array_split(np.arange(num_envs), len(envs))]
-        self._groups = [_Group(size) for size in sizes]
-        for group in self._groups:
-            self._begin(group)
+        self._slices = [slice(part[0], part[-1] + 1) for part in np.array_split(np.arange(num_envs), len(envs))]
+        self._drawn = [0] * len(envs)  # the environment of each group
+        self._groups: list[Episodes] = []
+        self._begin_all()
         self._actions = np.zeros(num_envs, dtype=np.int64)
         super().__init__(num_envs, envs[0].observation_space, action_space())
 
     def reset(self) -> VecEnvObs:
         """Begin all episodes."""
         self._deck = []
-        for group in self._groups:
-            self._begin(group)
+        self._begin_all()
         return np.concatenate([group.observe() for group in self._groups])
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -73,22 +72,30 @@ class VectorizedBitAllocation(VecEnv):
         dones = np.zeros(self.num_envs, dtype=np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         observations = []
-        for first, group in self._placed():
-            places = range(first, first + group.size)
-            group.step(self._actions[first : first + group.size])
+        for index, (place, group) in enumerate(zip(self._slices, self._groups, strict=True)):
+            group.step(bits_of(self._actions[place]))
             observed = group.observe()
             if group.finished:
-                for index, reward, info in zip(places, *group.outcome(), strict=True):
-                    rewards[index], infos[index], dones[index] = reward, info, True
-                    info["terminal_observation"] = observed[index - first]
-                self._begin(group)
-                observed = group.observe()
+                evaluations = group.evaluate()
+                rewards[place], dones[place] = group.rewards(evaluations), True
+                infos[place] = [
+                    {
+                        "evaluation": evaluation,
+                        "preference": preference,
+                        "TimeLimit.truncated": False,
+                        "terminal_observation": last,
+                    }
+                    for evaluation, preference, last in zip(
+                        evaluations, group.preferences.tolist(), observed, strict=True
+                    )
+                ]
+                observed = self._begin(index).observe()
             observations.append(observed)
         return np.concatenate(observations), rewards, dones, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are allowed now, bool ``[episodes, 8]``."""
-        return np.concatenate([group.masks() for group in self._groups])
+        return np.concatenate([policy_masks(group) for group in self._groups])
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -96,7 +103,11 @@ class VectorizedBitAllocation(VecEnv):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         if attr_name == "action_masks":
             return [self.action_masks for _ in self._get_indices(indices)]
-        envs = [group.env for group in self._groups for _ in range(group.size)]
+        envs = [
+            self._tasks[task][0]
+            for task, group in zip(self._drawn, self._groups, strict=True)
+            for _ in group.preferences
+        ]
         return [getattr(envs[index], attr_name) for index in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -118,72 +129,40 @@ class VectorizedBitAllocation(VecEnv):
 
     def state_dict(self) -> dict[str, Any]:
         """Return where all episodes are, and what is drawn next."""
-        envs = [env for env, _ in self._tasks]
         return {
             "random": self._random.bit_generator.state,
             "deck": list(self._deck),
-            "groups": [{"env": envs.index(group.env), **group.state_dict()} for group in self._groups],
+            "groups": [
+                {"env": task, "preferences": group.preferences, "allocations": group.allocations}
+                for task, group in zip(self._drawn, self._groups, strict=True)
+            ],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where :meth:`state_dict` was."""
         self._random.bit_generator.state = state["random"]
         self._deck = list(state["deck"])
-        for group, own in zip(self._groups, state["groups"], strict=True):
-            env, evaluator = self._tasks[own["env"]]
-            group.begin(env, evaluator, own["preferences"])
-            group.load_state_dict(own)
+        for index, own in enumerate(state["groups"]):
+            self._play(index, own["env"], own["preferences"], own["allocations"])
 
-    def _placed(self) -> Iterator[tuple[int, "_Group"]]:
-        """Yield the groups, each with the index of its first episode."""
-        first = 0
-        for group in self._groups:
-            yield first, group
-            first += group.size
+    def _begin_all(self) -> None:
+        self._groups = []
+        for index in range(len(self._slices)):
+            self._begin(index)
 
-    def _begin(self, group: "_Group") -> None:
+    def _begin(self, index: int) -> Episodes:
+        """Begin new episodes in a group, of the environment that is drawn next."""
         if not self._deck:
             self._deck = self._random.permutation(len(self._tasks)).tolist()
-        env, evaluator = self._tasks[self._deck.pop()]
-        group.begin(env, evaluator, spread_preferences(env, group.size, self._random))
+        task, place = self._deck.pop(), self._slices[index]
+        env, _ = self._tasks[task]
+        return self._play(index, task, spread_preferences(env.reward, place.stop - place.start, self._random))
 
-
-class _Group:
-    """Episodes of one environment in lockstep."""
-
-    env: BitAllocationEnv
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def begin(self, env: BitAllocationEnv, evaluator: Evaluator, preferences: NDArray[np.float64]) -> None:
-        self.env, self._evaluator, self._preferences = env, evaluator, preferences
-        self._allocations = np.zeros((self.size, 0), dtype=np.int64)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"preferences": self._preferences, "allocations": self._allocations}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._allocations = state["allocations"]
-
-    @property
-    def finished(self) -> bool:
-        return self._allocations.shape[1] == len(self.env.evaluator.components)
-
-    def step(self, actions: NDArray[np.int64]) -> None:
-        self._allocations = np.concatenate([self._allocations, bits_of(actions)[:, None]], axis=1)
-
-    def observe(self) -> NDArray[np.float32]:
-        return self.env.observe(self._allocations, self._preferences)
-
-    def masks(self) -> NDArray[np.bool_]:
-        return masks_of(self.env.masks(self._allocations), self.env.evaluator.bit_widths)
-
-    def outcome(self) -> tuple[list[float], list[dict[str, Any]]]:
-        """Return the rewards of finished episodes, and what Stable-Baselines3 is told of each."""
-        evaluations = self._evaluator.evaluate(self._allocations.tolist())
-        rewards, infos = [], []
-        for evaluation, preference in zip(evaluations, self._preferences.tolist(), strict=True):
-            rewards.append(float(self.env.reward(evaluation, self._evaluator.reference, preference)))
-            infos.append({"evaluation": evaluation, "preference": preference, "TimeLimit.truncated": False})
-        return rewards, infos
+    def _play(
+        self, index: int, task: int, preferences: NDArray[np.float64], allocations: NDArray[np.int64] | None = None
+    ) -> Episodes:
+        env, evaluator = self._tasks[task]
+        episodes = Episodes(env.rules, preferences, evaluator=evaluator, allocations=allocations)
+        self._drawn[index] = task
+        self._groups[index : index + 1] = [episodes]
+        return episodes

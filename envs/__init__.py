@@ -9,6 +9,7 @@ except ModuleNotFoundError as error:
 
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
 from mixq_rl.envs.cost import BitCost
+from mixq_rl.envs.episodes import EpisodeRules, Episodes
 from mixq_rl.envs.observation import FEATURES, OBSERVATION_VERSION, LayerStatistics, Observation
 from mixq_rl.envs.reward import MaxBitOps, MaxDrop, Reward, TradeOff
 
@@ -17,6 +18,8 @@ __all__ = [
     "OBSERVATION_VERSION",
     "BitAllocationEnv",
     "BitCost",
+    "EpisodeRules",
+    "Episodes",
     "LayerStatistics",
     "MaxBitOps",
     "MaxDrop",

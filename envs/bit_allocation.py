@@ -1,24 +1,18 @@
-"""The episode: one component after another gets its bit-width."""
+"""The Gymnasium environment: one episode of bit allocation."""
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from mixq_rl.envs.cost import BitCost
-from mixq_rl.envs.observation import LayerStatistics, Observation
-from mixq_rl.envs.reward import Reward, TradeOff
+from mixq_rl.envs.episodes import EpisodeRules, Episodes, ObservationFactory, check_preference
+from mixq_rl.envs.observation import LayerStatistics
+from mixq_rl.envs.reward import Reward
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation import CachedEvaluator, Evaluator
-from mixq_rl.nn import STATISTICS
-from mixq_rl.quantization import check_bit_widths
 
-__all__ = ["BitAllocationEnv", "ObservationFactory"]
-
-ObservationFactory = Callable[[Evaluator, BitCost, Reward], Observation]
+__all__ = ["BitAllocationEnv"]
 
 
 class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -39,11 +33,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         render_mode: ``"ansi"`` or None.
 
     Attributes:
-        evaluator: with its memory.
-        cost: what bits cost: measured if a limit is to be kept, otherwise estimated.
-        reward: as given.
-        observation: as given.
-        observe: makes observations.
+        rules: what all its episodes share: evaluator, reward, cost of bits, observation.
 
     Raises:
         InputError: for a preference outside [0, 1], an evaluator without components or with statistics missing, or a
@@ -69,23 +59,27 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render mode {render_mode!r} is not among {self.metadata['render_modes']}")
-        _check_evaluator(evaluator)
-        self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
-        self.reward = reward or TradeOff()
-        self.cost = _cost(self.evaluator, self.reward)
-        self.observation = observation
-        self.observe = observation(self.evaluator, self.cost, self.reward)
+        self.rules = EpisodeRules(evaluator, reward=reward, observation=observation)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(self.observe.low, self.observe.high)
+        self.observation_space = gymnasium.spaces.Box(self.rules.observe.low, self.rules.observe.high)
         self.action_space = gymnasium.spaces.Discrete(len(self.evaluator.bit_widths))
         self._fixed_preference = self.reward.preference if preference is None else check_preference(preference)
-        self._preference = 0.0
-        self._allocation: list[int] | None = None
+        self._episode: Episodes | None = None
+
+    @property
+    def evaluator(self) -> CachedEvaluator:
+        """Evaluates allocations, each once."""
+        return self.rules.evaluator
+
+    @property
+    def reward(self) -> Reward:
+        """The formula of the reward."""
+        return self.rules.reward
 
     @property
     def allocation(self) -> tuple[int, ...]:
         """The bit-widths chosen so far."""
-        return tuple(self._allocation or ())
+        return () if self._episode is None else tuple(self._episode.allocations[0].tolist())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -101,9 +95,9 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """
         super().reset(seed=seed)
         given = (options or {}).get("preference", self._fixed_preference)
-        self._preference = float(self.np_random.random()) if given is None else check_preference(given)
-        self._allocation = []
-        return self._observation(), {"preference": self._preference}
+        preference = float(self.np_random.random()) if given is None else check_preference(given)
+        self._episode = Episodes(self.rules, np.array([preference]))
+        return self._episode.observe()[0], {"preference": preference}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Give the next component the bit-width ``evaluator.bit_widths[action]``.
@@ -117,43 +111,29 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             raise gymnasium.error.InvalidAction(
                 f"action {action!r} is not an index into the bit-widths {self.evaluator.bit_widths}"
             )
-        if self._allocation is None or len(self._allocation) == len(self.evaluator.components):
+        episode = self._episode
+        if episode is None or episode.finished:
             raise gymnasium.error.ResetNeeded("no episode is under way: call reset() to begin one")
         bits = self.evaluator.bit_widths[int(action)]
-        if not self.action_masks()[int(action)]:
+        if not episode.masks()[0, int(action)]:
             raise gymnasium.error.InvalidAction(
-                f"{bits} bits for {self.evaluator.components[len(self._allocation)].name!r} would exceed the limit of "
+                f"{bits} bits for {self.evaluator.components[episode.step_index].name!r} would exceed the limit of "
                 f"{self.reward.max_bitops:.6g} bit operations: choose among action_masks()"
             )
-        self._allocation.append(bits)
-        info: dict[str, Any] = {"preference": self._preference}
-        if len(self._allocation) < len(self.evaluator.components):
-            return self._observation(), 0.0, False, False, info
-        (evaluation,) = self.evaluator.evaluate([self._allocation])
+        episode.step([bits])
+        info: dict[str, Any] = {"preference": float(episode.preferences[0])}
+        if not episode.finished:
+            return episode.observe()[0], 0.0, False, False, info
+        (evaluation,) = episode.evaluate()
         info["evaluation"] = evaluation
-        reward = self.reward(evaluation, self.evaluator.reference, self._preference)
-        return self._observation(), float(reward), True, False, info
+        return episode.observe()[0], episode.rewards([evaluation])[0], True, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are allowed now, bool ``[bit-widths]``: all, unless a limit would be out of reach.
 
         The name is the one that MaskablePPO of sb3-contrib asks for.
         """
-        return self.masks([self.allocation])[0]
-
-    def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
-        """Return which actions are allowed after the first t components have their bits.
-
-        Args:
-            allocations: of several episodes, ``[episodes, t]``.
-
-        Returns:
-            bool ``[episodes, bit-widths]``.
-        """
-        bits = np.asarray(allocations)
-        if self.reward.max_bitops is None or bits.shape[1] == len(self.evaluator.components):
-            return np.ones((len(bits), len(self.evaluator.bit_widths)), dtype=np.bool_)
-        return self.cost.within(bits, self.reward.max_bitops)
+        return self.rules.masks([self.allocation])[0]
 
     def render(self) -> str | None:
         """Return the table of components and bits, with render mode ``"ansi"``."""
@@ -166,44 +146,3 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             bits = str(self.allocation[index]) if index < len(self.allocation) else "."
             lines.append(f"{name:<{width}}  {bits:>4}")
         return "\n".join(lines)
-
-    def _observation(self) -> NDArray[np.float32]:
-        return self.observe([self.allocation], [self._preference])[0]
-
-
-def check_preference(preference: float) -> float:
-    """Return a preference within [0, 1].
-
-    Raises:
-        InputError: for any other.
-    """
-    if not 0.0 <= float(preference) <= 1.0:
-        raise InputError(
-            f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for the saving alone"
-        )
-    return float(preference)
-
-
-def _check_evaluator(evaluator: Evaluator) -> None:
-    if not evaluator.components:
-        raise InputError("the evaluator has no components: there is nothing to allocate")
-    check_bit_widths(evaluator.bit_widths)
-    for component in evaluator.components:
-        wrong = [name for name in STATISTICS if not math.isfinite(component.statistics.get(name, math.nan))]
-        if wrong:
-            raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
-
-
-def _cost(evaluator: CachedEvaluator, reward: Reward) -> BitCost:
-    if reward.max_bitops is None:
-        return BitCost.estimated(evaluator.components, evaluator.bit_widths)
-    cost = BitCost.measured(evaluator)
-    count = len(evaluator.components)
-    cheapest, dearest = evaluator.evaluate([[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])])
-    if reward.max_bitops < cheapest.bitops:
-        raise InputError(
-            f"a limit of {reward.max_bitops:.6g} bit operations cannot be kept: allocations take "
-            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {dearest.bitops:.6g} "
-            f"({dearest.reduction:.4g}×)"
-        )
-    return cost

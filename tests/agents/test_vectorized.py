@@ -50,7 +50,7 @@ def test_finished_episodes_are_evaluated_in_one_call() -> None:
     assert dones.all()
     assert len(infos) == 5
     preferences = observations[:, FEATURES.index("preference")]
-    assert (observations == env.observe(np.zeros((5, 0)), preferences)).all()
+    assert (observations == env.rules.observe(np.zeros((5, 0)), preferences)).all()
     assert len(set(preferences)) == 5
 
 

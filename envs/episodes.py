@@ -1,0 +1,183 @@
+"""Episodes of bit allocation: components get their bit-widths one after another, in any number of episodes at once."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixq_rl.envs.cost import BitCost
+from mixq_rl.envs.observation import LayerStatistics, Observation
+from mixq_rl.envs.reward import Reward, TradeOff
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.nn import STATISTICS
+from mixq_rl.quantization import check_bit_widths
+
+__all__ = ["EpisodeRules", "Episodes", "ObservationFactory", "check_preference"]
+
+ObservationFactory = Callable[[Evaluator, BitCost, Reward], Observation]
+
+
+class EpisodeRules:
+    """What all episodes over one evaluator share: the observation, the allowed actions and the reward.
+
+    Args:
+        evaluator: evaluates complete allocations; wrapped so that it evaluates none twice.
+        reward: the formula; None: the trade-off with the reduction in bit operations. With a limit on bit operations
+            the cost of bits is measured first: one evaluation for each component and bit-width, which is remembered.
+        observation: makes the observation from evaluator, cost and reward.
+
+    Attributes:
+        evaluator: with its memory.
+        reward: as given.
+        cost: what bits cost: measured if the reward has a limit, otherwise estimated.
+        observation: as given.
+        observe: makes observations.
+
+    Raises:
+        InputError: for an evaluator without components or with statistics missing, or a limit that no allocation keeps.
+        BitWidthError: for an evaluator with bit-widths outside 1...8.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        *,
+        reward: Reward | None = None,
+        observation: ObservationFactory = LayerStatistics,
+    ) -> None:
+        _check_evaluator(evaluator)
+        self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
+        self.reward = reward or TradeOff()
+        self.cost = _cost(self.evaluator, self.reward)
+        self.observation = observation
+        self.observe = observation(self.evaluator, self.cost, self.reward)
+
+    @property
+    def num_components(self) -> int:
+        """Number of steps of an episode."""
+        return len(self.evaluator.components)
+
+    def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
+        """Return which bit-widths the next component may get: all, unless the limit on bit operations forbids some.
+
+        Args:
+            allocations: bit-widths of the first t components in several episodes, ``[episodes, t]``.
+
+        Returns:
+            bool ``[episodes, bit-widths]``.
+        """
+        bits = np.asarray(allocations)
+        if self.reward.max_bitops is None or bits.shape[1] == self.num_components:
+            return np.ones((len(bits), len(self.evaluator.bit_widths)), dtype=np.bool_)
+        return self.cost.within(bits, self.reward.max_bitops)
+
+    def allows(self, allocation: Sequence[int]) -> bool:
+        """Return whether every step of a complete allocation is allowed."""
+        if self.reward.max_bitops is None:
+            return True
+        columns = [self.evaluator.bit_widths.index(bits) for bits in allocation]
+        return all(self.masks([allocation[:step]])[0, column] for step, column in enumerate(columns))
+
+
+class Episodes:
+    """Episodes in lockstep: each step gives the next component its bit-width in every episode.
+
+    Everything that plays episodes uses this class: :class:`~mixq_rl.envs.BitAllocationEnv` with one episode, the
+    vectorised environment of the agent, the rollouts of a policy, and imitation learning.
+
+    Args:
+        rules: of the episodes.
+        preferences: weight of the saving in the reward, ``[episodes]``, each within [0, 1].
+        evaluator: evaluates complete allocations; None: that of the rules. A surrogate makes these model rollouts.
+        allocations: bit-widths chosen already, ``[episodes, t]``; None: no component has its bits yet.
+
+    Attributes:
+        rules: as given.
+        preferences: as given.
+        allocations: bit-widths chosen so far, int64 ``[episodes, t]``.
+    """
+
+    def __init__(
+        self,
+        rules: EpisodeRules,
+        preferences: NDArray[np.float64],
+        *,
+        evaluator: Evaluator | None = None,
+        allocations: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.rules = rules
+        self.preferences = preferences
+        self._evaluator = rules.evaluator if evaluator is None else evaluator
+        self.allocations = np.zeros((len(preferences), 0), dtype=np.int64) if allocations is None else allocations
+
+    @property
+    def step_index(self) -> int:
+        """Index of the component that gets its bit-width next."""
+        return int(self.allocations.shape[1])
+
+    @property
+    def finished(self) -> bool:
+        """Whether all components have their bit-widths."""
+        return self.step_index == self.rules.num_components
+
+    def observe(self) -> NDArray[np.float32]:
+        """Return the observations, ``[episodes, features]``."""
+        return self.rules.observe(self.allocations, self.preferences)
+
+    def masks(self) -> NDArray[np.bool_]:
+        """Return which bit-widths are allowed now, bool ``[episodes, bit-widths]``."""
+        return self.rules.masks(self.allocations)
+
+    def step(self, bits: ArrayLike) -> None:
+        """Give the next component its bit-widths, ``[episodes]``, of those that :meth:`masks` allows."""
+        self.allocations = np.concatenate([self.allocations, np.asarray(bits, dtype=np.int64)[:, None]], axis=1)
+
+    def evaluate(self) -> list[Evaluation]:
+        """Return the evaluations of finished episodes."""
+        return self._evaluator.evaluate(self.allocations.tolist())
+
+    def rewards(self, evaluations: Sequence[Evaluation]) -> list[float]:
+        """Return the rewards of finished episodes, given what :meth:`evaluate` returned."""
+        reference = self.rules.evaluator.reference
+        pairs = zip(evaluations, self.preferences.tolist(), strict=True)
+        return [float(self.rules.reward(evaluation, reference, preference)) for evaluation, preference in pairs]
+
+
+def check_preference(preference: float) -> float:
+    """Return a preference within [0, 1].
+
+    Raises:
+        InputError: for any other.
+    """
+    if not 0.0 <= float(preference) <= 1.0:
+        raise InputError(
+            f"preference {preference} is outside [0, 1]: 0 asks for accuracy alone, 1 for the saving alone"
+        )
+    return float(preference)
+
+
+def _check_evaluator(evaluator: Evaluator) -> None:
+    if not evaluator.components:
+        raise InputError("the evaluator has no components: there is nothing to allocate")
+    check_bit_widths(evaluator.bit_widths)
+    for component in evaluator.components:
+        wrong = [name for name in STATISTICS if not math.isfinite(component.statistics.get(name, math.nan))]
+        if wrong:
+            raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
+
+
+def _cost(evaluator: CachedEvaluator, reward: Reward) -> BitCost:
+    if reward.max_bitops is None:
+        return BitCost.estimated(evaluator.components, evaluator.bit_widths)
+    cost = BitCost.measured(evaluator)
+    count = len(evaluator.components)
+    cheapest, dearest = evaluator.evaluate([[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])])
+    if reward.max_bitops < cheapest.bitops:
+        raise InputError(
+            f"a limit of {reward.max_bitops:.6g} bit operations cannot be kept: allocations take "
+            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {dearest.bitops:.6g} "
+            f"({dearest.reduction:.4g}×)"
+        )
+    return cost
