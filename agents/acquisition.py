@@ -1,4 +1,4 @@
-"""Which of many candidates to evaluate next: those that, as foretold, add most to what was found."""
+"""Which of many candidates to evaluate next: those that, as predicted, add most to what was found."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -49,13 +49,13 @@ def choose(
     if len(candidates) <= count:
         return list(candidates)
     mean, deviation = surrogate.predict(candidates)
-    found, expected = list(known), surrogate.foretell(candidates, mean)
+    found, expected = list(known), surrogate.predicted(candidates, mean)
     left = np.ones(len(candidates), dtype=np.bool_)
     chosen: list[Allocation] = []
     while len(chosen) < count:
         hoped = mean + optimism * abs(random.standard_normal()) * deviation
         open_ = np.flatnonzero(left).tolist()
-        promised = surrogate.foretell([candidates[index] for index in open_], hoped[open_])
+        promised = surrogate.predicted([candidates[index] for index in open_], hoped[open_])
         worth = _worth(promised, found, reward, surrogate.reference, reference_accuracy)
         best = int(open_[worth.argmax()])
         chosen.append(candidates[best])

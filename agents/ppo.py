@@ -39,9 +39,10 @@ class PPOAgent:
 
     Its policy is MaskablePPO's of sb3-contrib, with networks that score any bit-width for any component
     (:class:`~mixq_rl.agents.policy.AllocationPolicy`): no discount, advantages from returns to the end. Evaluations are
-    dear and episodes are cheap, so that it learns in imagination: what was evaluated trains a surrogate
-    (:class:`~mixq_rl.agents.surrogate.Surrogate`), on which PPO rolls out and learns; of the episodes that the policy
-    would play, and of small changes to the best known allocations, those are evaluated that promise most
+    expensive and model rollouts are cheap. So the evaluations made so far train a surrogate
+    (:class:`~mixq_rl.agents.surrogate.Surrogate`), and PPO learns from rollouts on it: a rollout that ends in an
+    allocation that was executed is paid by its evaluation, any other by the surrogate's prediction. Of the allocations
+    that the policy proposes, and of small changes to the best ones known, those are executed that promise most
     (:func:`~mixq_rl.agents.acquisition.choose`).
 
     Given several environments it learns one policy for all: each episode is of one of them.

@@ -1,4 +1,4 @@
-"""What allocations are likely to be worth, learned from those that were evaluated."""
+"""The surrogate: predicts evaluations from those that were made."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +21,17 @@ _RIDGE = 1e-6
 
 
 class Surrogate:
-    """An evaluator that foretells: accuracy by a Gaussian process, what it costs by a sum over bits.
+    """An evaluator that executes nothing: it returns evaluations that were made, and predicts the others.
 
-    The process is over log2 bits and 2^-bits of each component.
+    A Gaussian process over log2 bits and 2^-bits of each component predicts the accuracy; a sum over the components'
+    bits predicts the costs.
 
     Costs (the inverses of both reductions, bytes, seconds) are fitted by least squares, as deviations from the
     components' shares of multiply-accumulates, as small as the data allow: of a cost that does add up, n + 1
     evaluations in general position give all.
 
     Args:
-        evaluator: whose evaluations are foretold.
+        evaluator: whose evaluations are predicted.
         seed: of which observations are left out when there are too many.
 
     Attributes:
@@ -43,6 +44,7 @@ class Surrogate:
         self._accuracy = GaussianProcess(2 * len(evaluator.components))
         self._tuned = 0
         self._conditioned_on = torch.arange(0)
+        self._known: dict[tuple[int, ...], Evaluation] = {}
         self.fitted = False
         macs = np.array([max(component.macs, 1) for component in evaluator.components], dtype=np.float64)
         self._shares = macs / macs.sum()
@@ -100,11 +102,12 @@ class Surrogate:
         return mean.numpy(), deviation.numpy()
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Return what is expected of each allocation."""
-        return self.foretell(allocations, self.predict(allocations)[0])
+        """Return the evaluation of each allocation that it was fitted to, and a predicted one of each other."""
+        predicted = self.predicted(allocations, self.predict(allocations)[0])
+        return [self._known.get(evaluation.allocation, evaluation) for evaluation in predicted]
 
-    def foretell(self, allocations: Sequence[Sequence[int]], accuracy: NDArray[np.float64]) -> list[Evaluation]:
-        """Return what is expected of each allocation, but for its accuracy, which is given."""
+    def predicted(self, allocations: Sequence[Sequence[int]], accuracy: NDArray[np.float64]) -> list[Evaluation]:
+        """Return evaluations with predicted costs and the given accuracies, ``[allocations]``."""
         reference, costs = self.reference, self._costs(np.asarray(allocations, dtype=np.float64))
         return [
             Evaluation(
@@ -123,7 +126,8 @@ class Surrogate:
         ]
 
     def _observed(self, evaluations: Sequence[Evaluation]) -> tuple[Tensor, Tensor]:
-        """Learn what they cost, and return what their accuracies are to be learned from."""
+        """Keep the evaluations, learn what they cost, and return inputs and targets of the accuracy's process."""
+        self._known = {evaluation.allocation: evaluation for evaluation in evaluations}
         bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
         costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
         self._fit_costs(bits, np.array(costs, dtype=np.float64))

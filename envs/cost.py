@@ -47,7 +47,7 @@ class BitCost:
             evaluator: wrap it in a :class:`~mixq_rl.CachedEvaluator` and these are not made again.
 
         Raises:
-            InputError: if one bit-width everywhere does not cost what lowering single components foretells.
+            InputError: if one bit-width everywhere does not cost what lowering single components predicts.
         """
         bits = tuple(evaluator.bit_widths)
         low, high = bits[0], bits[-1]
@@ -57,11 +57,11 @@ class BitCost:
         per_bit = tuple(max(dearest - made[one], 0.0) / max(high - low, 1) for one in _lowered(count, low, high))
         cost = cls(per_bit, bits, dearest - high * sum(per_bit))
         for width in bits:
-            found, foretold = made[(width,) * count], cost.fixed + width * sum(per_bit)
-            if abs(foretold - found) > _TOLERANCE * dearest:
+            found, predicted = made[(width,) * count], cost.fixed + width * sum(per_bit)
+            if abs(predicted - found) > _TOLERANCE * dearest:
                 raise InputError(
                     f"{width} bits everywhere cost {found:.6g} bit operations, though lowering components one by one "
-                    f"foretells {foretold:.6g}: a limit cannot be kept where costs do not add up"
+                    f"predicts {predicted:.6g}: a limit cannot be kept where costs do not add up"
                 )
         return cost
 

@@ -7,7 +7,7 @@ def smooth(x: torch.Tensor) -> torch.Tensor:
     return torch.sin(3 * x[:, 0]) + 0.2 * x[:, 1]
 
 
-def test_foretells_a_smooth_function_and_knows_where_it_does_not_know() -> None:
+def test_predicts_a_smooth_function_and_knows_where_it_does_not_know() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(60, 3, generator=generator, dtype=torch.float64)
     process = GaussianProcess(3)

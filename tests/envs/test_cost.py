@@ -12,7 +12,7 @@ from mixq_rl.errors import InputError
 from tests.lookup_table import LookupTable
 
 
-def test_measured_costs_foretell_every_allocation(evaluator: mixq_rl.SupernetEvaluator) -> None:
+def test_measured_costs_predict_every_allocation(evaluator: mixq_rl.SupernetEvaluator) -> None:
     cost = BitCost.measured(evaluator)
     allocations = np.random.default_rng(0).choice(evaluator.bit_widths, size=(20, 9))
     executed = [evaluation.bitops for evaluation in evaluator.evaluate(allocations.tolist())]
@@ -45,9 +45,9 @@ def test_costs_that_do_not_add_up_are_refused() -> None:
         def evaluate(self, allocations):  # type: ignore[no-untyped-def]
             return [replace(e, bitops=e.bitops + 3 * e.allocation.count(4)) for e in super().evaluate(allocations)]
 
-    with pytest.raises(InputError, match=r"4 bits everywhere cost 48 bit operations, though .* foretells 36"):
+    with pytest.raises(InputError, match=r"4 bits everywhere cost 48 bit operations, though .* predicts 36"):
         BitCost.measured(Curved())
-    with pytest.raises(InputError, match=r"2 bits everywhere cost 17 bit operations, though .* foretells 18"):
+    with pytest.raises(InputError, match=r"2 bits everywhere cost 17 bit operations, though .* predicts 18"):
         BitCost.measured(Rebate())
 
 
