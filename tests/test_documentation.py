@@ -49,10 +49,3 @@ def test_python_example_of_a_search(
     assert accuracy > 0.7
     assert 4 <= reduction <= 16
     assert mixq_rl.IntegerModel.load("model").allocation
-
-
-def test_layout_in_the_readme_names_every_module() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for path in (ROOT / "mixq_rl").iterdir():
-        if path.name not in ("__init__.py", "version.py", "py.typed", "__pycache__"):
-            assert path.name in readme, path.name
