@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from mixq_rl.datasets import GraphTask, load_task
+from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
@@ -28,6 +28,28 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 _logger = logging.getLogger("mixq_rl")
 _TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
 
+_DATASET = (
+    f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs (.npz, or .pt "
+    "holding tensors)."
+)
+_FOLD = (
+    "Which of a dataset's splits, from 0, where it has several: of TUDataset, Chameleon, Squirrel and your own graphs "
+    "10, of CSL 5."
+)
+_OBJECTIVE = (
+    "What is to be saved: bit operations, or time. Time is measured on this machine under its present load, so that "
+    "two runs of one seed differ."
+)
+_EVALUATOR = (
+    "Whose weights the search judges an allocation by. supernet: one network's, trained once for all of them. "
+    "fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32."
+)
+_SCHEME = (
+    "Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes the nearest. "
+    "The others follow the values in training, degree-quant with nodes protected by their degree."
+)
+_DEVICE = "Where networks are trained and executed: cpu, cuda, cuda:1, or auto: a GPU if torch sees one."
+
 
 @contextmanager
 def silent(what: str, unit: str) -> Iterator[Progress]:
@@ -39,16 +61,19 @@ def silent(what: str, unit: str) -> Iterator[Progress]:
 class ProblemConfig:
     """What makes an evaluator: two of one configuration on one machine are equal, unless time is the objective.
 
+    A field with ``help`` in its metadata is an option of the commands (:mod:`mixq_rl.agents.cli.fields`), and stands in
+    ``config.json`` and in the report by the same name.
+
     Attributes:
         dataset: a name of :func:`mixq_rl.load_task`, or a path.
+        fold: which of the dataset's splits, from 0, where it has several; None: the first.
         model: a name of :func:`mixq_rl.build_model`.
         bits: the bit-widths on offer, each within 1...8.
         seed: of weights, training, search and fine-tuning.
         data_root: folder of the datasets' files.
-        hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
         num_layers: number of layers; None: what is usual.
+        hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
         objective: what is saved: bit operations, or measured time.
-        fold: which of the dataset's splits, from 0, where it has several; None: the first.
         evaluator: a name of :data:`mixq_rl.evaluators`: whose weights the search judges an allocation by.
         scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
         device: of data, networks, training and execution, as :func:`~mixq_rl.devices.resolve_device` names it; it need
@@ -58,18 +83,38 @@ class ProblemConfig:
         InputError: for a value out of bounds, or an unknown model, objective, evaluator, scheme or device.
     """
 
-    dataset: str = "citation"
-    model: str = "gcn"
-    bits: tuple[int, ...] = (2, 4, 8)
-    seed: int = 0
-    data_root: str = "data"
-    hidden_channels: int | None = None
-    num_layers: int | None = None
-    objective: Objective = Objective.BITOPS
-    fold: int | None = None
-    evaluator: str = "supernet"
-    scheme: str = "lsq"
-    device: str = "auto"
+    dataset: str = field(default="citation", metadata={"help": _DATASET, "completion": datasets})
+    fold: int | None = field(default=None, metadata={"help": _FOLD, "show_default": "the first"})
+    model: str = field(default="gcn", metadata={"help": f"{', '.join(models)}.", "completion": models})
+    bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
+    seed: int = field(default=0, metadata={"help": "Of weights, training, search and fine-tuning."})
+    data_root: str = field(
+        default="data", metadata={"help": "Folder of the datasets' files.", "envvar": "MIXQ_RL_DATA"}
+    )
+    num_layers: int | None = field(
+        default=None,
+        metadata={
+            "help": "Number of graph layers.",
+            "names": ("--num-layers", "--layers"),
+            "show_default": "2 to classify nodes; 4, of a gin 5, to classify graphs",
+        },
+    )
+    hidden_channels: int | None = field(
+        default=None,
+        metadata={"help": "Width of the hidden layers.", "show_default": "64 or 128, as is usual for the model"},
+    )
+    objective: Objective = field(
+        default=Objective.BITOPS,
+        metadata={"help": _OBJECTIVE, "metavar": f"<{'|'.join(Objective)}>", "completion": Objective},
+    )
+    evaluator: str = field(
+        default="supernet",
+        metadata={"help": _EVALUATOR, "metavar": f"<{'|'.join(evaluators)}>", "completion": evaluators},
+    )
+    scheme: str = field(
+        default="lsq", metadata={"help": _SCHEME, "metavar": f"<{'|'.join(schemes)}>", "completion": schemes}
+    )
+    device: str = field(default="auto", metadata={"help": _DEVICE, "completion": ("auto", "cpu", "cuda")})
 
     _PATHS: ClassVar[tuple[str, ...]] = ("dataset", "data_root")
 

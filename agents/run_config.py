@@ -1,7 +1,7 @@
 """What makes a run of ``mixq-rl train`` or ``transfer``."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mixq_rl.agents.problem_config import ProblemConfig
@@ -33,10 +33,22 @@ class RunConfig(ProblemConfig):
         InputError: for a value out of bounds, two limits, or an unknown model, objective, evaluator or scheme.
     """
 
-    episodes: int = 256
-    max_drop: float | None = None
-    max_bitops: float | None = None
-    max_reduction: float | None = None
+    episodes: int = field(
+        default=256,
+        metadata={"help": "Episodes of the search; each evaluates an allocation not evaluated before."},
+    )
+    max_drop: float | None = field(
+        default=None,
+        metadata={"help": "Save as much as possible at most so many points below float32's accuracy: 0.3."},
+    )
+    max_bitops: float | None = field(
+        default=None,
+        metadata={"help": "Be as accurate as possible with at most so many bit operations (linear): 1.2e9."},
+    )
+    max_reduction: float | None = field(
+        default=None,
+        metadata={"help": "As --max-bitops, given by how many times fewer than float32's they are to be: 12."},
+    )
     policy: str | None = None
 
     _PATHS: ClassVar[tuple[str, ...]] = (*ProblemConfig._PATHS, "policy")

@@ -122,7 +122,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             )
         episode.step([bits])
         info: dict[str, Any] = {"preference": float(episode.preferences[0])}
-        if not episode.finished:
+        if episode.step_index < self.rules.num_components:
             return episode.observe()[0], 0.0, False, False, info
         (evaluation,) = episode.evaluate()
         info["evaluation"] = evaluation

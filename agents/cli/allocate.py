@@ -6,6 +6,7 @@ import typer
 
 from mixq_rl.agents.allocation import PREFERENCE, allocate_for, check_wish, load_agent
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.problem_config import ProblemConfig
 from mixq_rl.agents.run_log import logged, together
@@ -16,13 +17,11 @@ from mixq_rl.preparation_cache import PreparationCache
 __all__ = ["allocate"]
 
 
+@options_of(ProblemConfig, without=("objective", "evaluator", "scheme"))
 def allocate(
+    *,
     policy: options.Policy = None,
-    dataset: options.Dataset = ProblemConfig.dataset,
-    fold: options.Fold = ProblemConfig.fold,
-    model: options.Model = ProblemConfig.model,
-    layers: options.Layers = ProblemConfig.num_layers,
-    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
+    given: Given[ProblemConfig],
     preference: Annotated[
         float | None,
         typer.Option(help="From 0, accuracy alone, to 1, saving alone.", show_default=str(PREFERENCE)),
@@ -31,10 +30,6 @@ def allocate(
         float | None,
         typer.Option(help="Or: points of accuracy below float32 that are tolerated after a short training: 1."),
     ] = None,
-    bits: options.Bits = options.BITS,
-    seed: options.Seed = ProblemConfig.seed,
-    device: options.Device = ProblemConfig.device,
-    data_root: options.DataRoot = ProblemConfig.data_root,
     cache: options.Cache = options.CACHE,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -46,18 +41,7 @@ def allocate(
     Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-drop 1
     """
     with output(quiet, as_json) as out:
-        config = ProblemConfig(
-            dataset=dataset,
-            fold=fold,
-            model=model,
-            num_layers=layers,
-            hidden_channels=hidden_channels,
-            bits=options.parse_bits(bits),
-            evaluator="post-training" if max_drop is None else "fine-tune",
-            seed=seed,
-            device=device,
-            data_root=data_root,
-        )
+        config = given.config(evaluator="post-training" if max_drop is None else "fine-tune")
         check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained
         agent, stage = load_agent(policy), together(logged, out.stage)
         task, network = config.load()

@@ -10,8 +10,6 @@ from mixq_rl.errors import InputError
 
 __all__ = ["read_config"]
 
-_NAMES = {"num_layers": "layers", "json": "as_json"}
-
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make what a file says the defaults of the command's options; a callback of the option ``--config``.
@@ -35,19 +33,29 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         raise InputError(f"configuration {str(path)!r} is not a JSON object of options")
     if "tasks" in config:
         raise InputError(f"configuration {str(path)!r} is of a run on several tasks: name them by options")
-    known = {str(parameter.name): parameter for parameter in context.command.params}
+    known = {
+        name.removeprefix("--").replace("-", "_"): parameter
+        for parameter in context.command.params
+        for name in parameter.opts
+    }
     defaults: dict[str, Any] = {}
-    for given, value in config.items():
-        name = _NAMES.get(given, given)
+    for name, value in config.items():
         if value is None:
             continue
-        if given == "policy" and name not in known:
+        if name == "policy" and name not in known:
             raise InputError(f"configuration {str(path)!r} is of mixq-rl transfer, which begins with a policy")
         if name not in known:
-            raise InputError(f"configuration {str(path)!r} names {given!r}, which {context.info_name} does not know")
-        if name == "bits" and isinstance(value, list) and all(isinstance(item, int) for item in value):
-            value = ",".join(str(width) for width in value)  # one set of bit-widths, as config.json has it
-        several = bool(getattr(known[name], "multiple", False))
-        defaults[name] = [value] if several and not isinstance(value, list) else value
+            raise InputError(f"configuration {str(path)!r} names {name!r}, which {context.info_name} does not know")
+        defaults[str(known[name].name)] = _as_typed(known[name], value)
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _as_typed(option: Any, value: Any) -> Any:
+    """Return a value of a file as the command line has it: of an option that is text, ``[2, 4]`` is ``"2,4"``."""
+    several = bool(getattr(option, "multiple", False))
+    default = option.default[0] if several and option.default else option.default
+    numbers = isinstance(value, list) and all(isinstance(item, int) for item in value)
+    if numbers and isinstance(default, str):
+        value = ",".join(str(item) for item in value)
+    return [value] if several and not isinstance(value, list) else value

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.finding import Finding
 from mixq_rl.agents.cli.gpu_findings import examine_gpu
 from mixq_rl.agents.cli.output import output
@@ -24,15 +25,14 @@ _LEARNING = ("gymnasium", "stable-baselines3", "sb3-contrib", "optuna", "tensorb
 _ENOUGH_GIB = 1.0
 
 
-def doctor(
-    data_root: options.DataRoot = ProblemConfig.data_root, quiet: options.Quiet = False, as_json: options.Json = False
-) -> None:
+@options_of(ProblemConfig, only=("data_root",))
+def doctor(*, given: Given[ProblemConfig], quiet: options.Quiet = False, as_json: options.Json = False) -> None:
     """Say what this machine offers, and what to do about what is missing.
 
     Example: mixq-rl doctor --data-root data
     """
     with output(quiet, as_json) as out:
-        found = list(examine(Path(data_root)))
+        found = list(examine(Path(given.config().data_root)))
         out.show(_table(found))
         out.conclude({"findings": [asdict(finding) for finding in found], "hardware": describe_machine()})
 

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.problem_config import ProblemConfig
@@ -25,15 +26,14 @@ from mixq_rl.metering import OpMeter
 __all__ = ["load_model", "predict"]
 
 
+@options_of(ProblemConfig, only=("dataset", "fold", "data_root", "device"))
 def predict(
+    *,
     model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
-    dataset: options.Dataset = ProblemConfig.dataset,
-    fold: options.Fold = ProblemConfig.fold,
-    data_root: options.DataRoot = ProblemConfig.data_root,
+    given: Given[ProblemConfig],
     output_file: Annotated[
         Path | None, typer.Option("--output", help="File for the classes: CSV, a row for each node or graph.")
     ] = None,
-    device: options.Device = ProblemConfig.device,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -44,9 +44,10 @@ def predict(
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
     with output(quiet, as_json) as out:
-        place = resolve_device(device)
+        asked = given.config()
+        place = resolve_device(asked.device)
         network = load_model(model, place)
-        questions = load_questions(dataset, data_root, fold=fold)
+        questions = load_questions(asked.dataset, asked.data_root, fold=asked.fold)
         if network.classifies_graphs != (questions.noun == "graph"):
             other = "node" if questions.noun == "graph" else "graph"
             raise InputError(f"{questions.name} asks about {questions.noun}s, and this network answers for {other}s")

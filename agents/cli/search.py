@@ -8,6 +8,7 @@ import typer
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.failures import going_on
+from mixq_rl.agents.cli.fields import Given, among, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
 from mixq_rl.agents.comparison import Trace, comparison_table, search_document
@@ -22,29 +23,22 @@ __all__ = ["budgets", "search"]
 _PPO = ["ppo"]
 
 
+@options_of(ProblemConfig, without=("objective",))
 def search(
+    *,
     algorithm: Annotated[
         list[str],
         typer.Option(
             help=f"{', '.join(searches)}; may be given several times.",
-            autocompletion=options.among(searches),
+            autocompletion=among(searches),
         ),
     ] = _PPO,
     evaluations: Annotated[
         int, typer.Option(help="Budget of each search: distinct allocations evaluated.")
     ] = SearchPlan.evaluations,
     seeds: Annotated[int, typer.Option(help="Runs of each search, with seeds 0, 1, ...")] = SearchPlan.seeds,
-    dataset: options.Dataset = ProblemConfig.dataset,
-    fold: options.Fold = ProblemConfig.fold,
-    model: options.Model = ProblemConfig.model,
-    layers: options.Layers = ProblemConfig.num_layers,
-    hidden_channels: options.HiddenChannels = ProblemConfig.hidden_channels,
-    bits: options.Bits = options.BITS,
-    evaluator: options.EvaluatorName = ProblemConfig.evaluator,
-    scheme: options.SchemeName = ProblemConfig.scheme,
+    given: Given[ProblemConfig],
     seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
-    device: options.Device = ProblemConfig.device,
-    data_root: options.DataRoot = ProblemConfig.data_root,
     cache: options.Cache = options.CACHE,
     run_dir: Annotated[
         Path | None,
@@ -64,19 +58,7 @@ def search(
     """
     with output(quiet, as_json) as out:
         plan = SearchPlan(tuple(algorithm), evaluations, seeds)
-        config = ProblemConfig(
-            dataset=dataset,
-            fold=fold,
-            model=model,
-            num_layers=layers,
-            hidden_channels=hidden_channels,
-            bits=options.parse_bits(bits),
-            evaluator=evaluator,
-            scheme=scheme,
-            seed=seed,
-            device=device,
-            data_root=data_root,
-        )
+        config = given.config(seed=seed)
         folder = run_dir or default_run_dir(config)
         where = whereabouts(folder)
         with going_on(folder, "search, the same options, and --run-dir"), interruptible(out.announcing(where)) as stage:

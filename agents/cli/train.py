@@ -3,14 +3,13 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from itertools import product
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.failures import going_on
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
 from mixq_rl.agents.interruption import interruptible
@@ -29,38 +28,12 @@ from mixq_rl.preparation_cache import PreparationCache
 
 __all__ = ["carry_out", "train"]
 
-_DATASETS, _MODELS, _BITS = [RunConfig.dataset], [RunConfig.model], [options.BITS]
 
-
+@options_of(RunConfig, several=("dataset", "model", "num_layers", "bits"))
 def train(
+    *,
     context: typer.Context,
-    dataset: options.Datasets = _DATASETS,
-    fold: options.Fold = RunConfig.fold,
-    model: options.Models = _MODELS,
-    layers: options.LayersList = None,
-    hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
-    episodes: Annotated[
-        int, typer.Option(help="Episodes of the search; each evaluates an allocation not evaluated before.")
-    ] = RunConfig.episodes,
-    bits: options.BitsList = _BITS,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(help="Save as much as possible at most so many points below float32's accuracy: 0.3."),
-    ] = RunConfig.max_drop,
-    max_bitops: Annotated[
-        float | None,
-        typer.Option(help="Be as accurate as possible with at most so many bit operations (linear): 1.2e9."),
-    ] = RunConfig.max_bitops,
-    max_reduction: Annotated[
-        float | None,
-        typer.Option(help="As --max-bitops, given by how many times fewer than float32's they are to be: 12."),
-    ] = RunConfig.max_reduction,
-    objective: options.ObjectiveName = RunConfig.objective.value,
-    evaluator: options.EvaluatorName = RunConfig.evaluator,
-    scheme: options.SchemeName = RunConfig.scheme,
-    seed: options.Seed = RunConfig.seed,
-    device: options.Device = RunConfig.device,
-    data_root: options.DataRoot = RunConfig.data_root,
+    given: Given[RunConfig],
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
     resume: options.Resume = None,
@@ -86,31 +59,10 @@ def train(
             refuse_beside_resume(context)
             source = context.get_parameter_source("data_root")
             # A run has its data root: what the environment says is for new ones.
-            moved = data_root if source is not None and source.name == "COMMANDLINE" else None
+            moved = given.values["data_root"] if source is not None and source.name == "COMMANDLINE" else None
             _go_on(resume, PreparationCache(cache), moved, out)
             return
-        depths: list[int | None] = [*layers] if layers else [None]
-        configs = [
-            RunConfig(
-                dataset=one_dataset,
-                fold=fold,
-                model=one_model,
-                num_layers=one_depth,
-                hidden_channels=hidden_channels,
-                episodes=episodes,
-                bits=options.parse_bits(one_set),
-                max_drop=max_drop,
-                max_bitops=max_bitops,
-                max_reduction=max_reduction,
-                objective=Objective(objective),
-                evaluator=evaluator,
-                scheme=scheme,
-                seed=seed,
-                device=device,
-                data_root=data_root,
-            )
-            for one_dataset, one_model, one_depth, one_set in product(dataset, model, depths, bits)
-        ]
+        configs = given.configs()
         if len(configs) == 1:
             carry_out(configs[0], run_dir, PreparationCache(cache), out)
         else:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.train import carry_out
 from mixq_rl.agents.proposals import SWEEP
@@ -14,23 +15,15 @@ from mixq_rl.preparation_cache import PreparationCache
 __all__ = ["transfer"]
 
 
+@options_of(RunConfig, without=("objective", "max_drop", "max_bitops", "max_reduction"))
 def transfer(
+    *,
     policy: options.Policy = None,
-    dataset: options.Dataset = RunConfig.dataset,
-    fold: options.Fold = RunConfig.fold,
-    model: options.Model = RunConfig.model,
-    layers: options.Layers = RunConfig.num_layers,
-    hidden_channels: options.HiddenChannels = RunConfig.hidden_channels,
+    given: Given[RunConfig],
     episodes: Annotated[
         int,
         typer.Option(help="Allocations to evaluate: the first 16 are the policy's; with more it goes on learning."),
     ] = SWEEP,
-    bits: options.Bits = options.BITS,
-    evaluator: options.EvaluatorName = RunConfig.evaluator,
-    scheme: options.SchemeName = RunConfig.scheme,
-    seed: options.Seed = RunConfig.seed,
-    device: options.Device = RunConfig.device,
-    data_root: options.DataRoot = RunConfig.data_root,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
     quiet: options.Quiet = False,
@@ -45,19 +38,5 @@ def transfer(
     Example: mixq-rl transfer --dataset CiteSeer --data-root data --episodes 64
     """
     with output(quiet, as_json) as out:
-        config = RunConfig(
-            dataset=dataset,
-            fold=fold,
-            model=model,
-            num_layers=layers,
-            hidden_channels=hidden_channels,
-            episodes=episodes,
-            bits=options.parse_bits(bits),
-            evaluator=evaluator,
-            scheme=scheme,
-            seed=seed,
-            device=device,
-            data_root=data_root,
-            policy="" if policy is None else str(policy),
-        )
+        config = given.config(episodes=episodes, policy="" if policy is None else str(policy))
         carry_out(config, run_dir, PreparationCache(cache), out)

@@ -2,35 +2,30 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
+from typing import get_type_hints
 
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from mixq_rl.agents.monitoring.run_writer import RunWriter
+from mixq_rl.agents.run_config import RunConfig
 
 __all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
 
 _TEXT, _NUMBER = api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_FLOAT64
 
-HYPERPARAMETERS: Mapping[str, int] = {
-    "search": _TEXT,
-    "search_seed": _TEXT,
-    "dataset": _TEXT,
-    "model": _TEXT,
-    "episodes": _NUMBER,
-    "bits": _TEXT,
-    "seed": _TEXT,
-    "num_layers": _NUMBER,
-    "hidden_channels": _NUMBER,
-    "objective": _TEXT,
-    "max_drop": _NUMBER,
-    "max_bitops": _NUMBER,
-    "max_reduction": _NUMBER,
-    "evaluator": _TEXT,
-    "scheme": _TEXT,
-    "device": _TEXT,
-    "fold": _TEXT,
-    "policy": _TEXT,
-}
+_NUMBERS = (int, float, int | None, float | None)
+_NAMING = ("seed", "fold")  # numbers of which none is more than another
+_LEFT_OUT = ("data_root",)
+
+
+def _columns() -> dict[str, int]:
+    hints = get_type_hints(RunConfig)
+    names = [field.name for field in fields(RunConfig) if field.name not in _LEFT_OUT]
+    return {name: _NUMBER if hints[name] in _NUMBERS and name not in _NAMING else _TEXT for name in names}
+
+
+HYPERPARAMETERS: Mapping[str, int] = {"search": _TEXT, "search_seed": _TEXT, **_columns()}
 """Columns of the tab and their types. TensorBoard takes those of any one run: they are the same of every kind."""
 
 _SHOWN = ("dataset", "episodes", "model", "search", "search_seed")  # TensorBoard shows five, first what differs

@@ -13,7 +13,6 @@ __all__ = ["provenance", "what_next"]
 
 _PACKAGED_POLICY = "the one that comes with the package"
 _START = "start"
-_OPTIONS = {"num_layers": "layers"}
 _NO_OPTIONS = ("policy", "objective")
 
 
@@ -73,7 +72,7 @@ def _repeated(folder: RunFolder) -> str:
     for name, value in folder.config.items():
         if value is not None and name not in _NO_OPTIONS:
             given = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
-            words += [f"--{_OPTIONS.get(name, name).replace('_', '-')}", given]
+            words += [f"--{name.replace('_', '-')}", given]
     return f"{shlex.join(words)} --run-dir NEW"
 
 

@@ -123,7 +123,7 @@ def test_a_run_that_began_with_a_policy_is_repeated_by_options(result: RunResult
     (command,) = [plain(code) for code in page.all("code") if "transfer" in code.text]
     assert command == (
         f"mixq-rl transfer --policy {result.run_dir}/start --dataset somewhere --model gcn --bits 2,4,8 --seed 7 "
-        f"--data-root data --layers 3 --evaluator supernet --scheme lsq --device {CONFIG.device} --episodes 16 "
+        f"--data-root data --num-layers 3 --evaluator supernet --scheme lsq --device {CONFIG.device} --episodes 16 "
         f"--run-dir NEW"
     )
     assert "policythe one that comes with the package" in plain(page)

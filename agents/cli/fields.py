@@ -1,0 +1,151 @@
+"""Options of a command, made from the fields of a configuration.
+
+A field is an option if its metadata have ``help``. The option has the field's name, with ``-`` for ``_``, its type and
+its default; a command line writes a tuple as ``2,4,8`` and an enumeration by its value. The metadata are keyword
+arguments of :func:`typer.Option`, and two more:
+
+* ``names``: of the option, if it has a second one: ``("--num-layers", "--layers")``.
+* ``completion``: the names that a shell offers.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from enum import Enum
+from functools import wraps
+from itertools import product
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
+
+import typer
+
+from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.errors import InputError
+
+__all__ = ["Given", "among", "options_of"]
+
+_Config = TypeVar("_Config", bound=ProblemConfig)
+_SEVERAL = " May be given several times: one policy then learns on all combinations."
+
+
+@dataclass(frozen=True)
+class Given(Generic[_Config]):
+    """What a command line says of a configuration.
+
+    Attributes:
+        kind: class of the configuration.
+        values: of its fields, as the command line has them.
+        several: fields that have a list of values.
+    """
+
+    kind: type[_Config]
+    values: Mapping[str, Any]
+    several: tuple[str, ...] = ()
+
+    def config(self, **others: Any) -> _Config:
+        """Return the configuration.
+
+        Args:
+            others: values of fields that the command line says nothing of, or has a list for.
+
+        Raises:
+            InputError: for a value that the configuration refuses.
+        """
+        hints = get_type_hints(self.kind)
+        values = {**self.values, **others}
+        return self.kind(**{name: _parsed(name, hints[name], value) for name, value in values.items()})
+
+    def configs(self) -> list[_Config]:
+        """Return the configurations of all combinations; the last of the fields with several values varies fastest.
+
+        Raises:
+            InputError: for a value that the configuration refuses.
+        """
+        lists = [self.values[name] or [None] for name in self.several]
+        return [self.config(**dict(zip(self.several, chosen, strict=True))) for chosen in product(*lists)]
+
+
+def options_of(
+    kind: type[_Config], *, only: Iterable[str] = (), without: Iterable[str] = (), several: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's parameter ``given`` by options, and call the command with the :class:`Given` of them.
+
+    A parameter of the command that has the name of a field is kept, and the field makes no option.
+
+    Args:
+        kind: class of the configuration.
+        only: fields that make options; empty: all that can.
+        without: fields that make no options.
+        several: fields whose options may be given several times.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        left_out = {*without, *own}
+        made = [
+            parameter
+            for parameter in _parameters(kind, several)
+            if parameter.name not in left_out and (not only or parameter.name in only)
+        ]
+
+        @wraps(command)
+        def with_options(**values: Any) -> None:
+            chosen = {parameter.name: values.pop(parameter.name) for parameter in made}
+            command(given=Given(kind, chosen, several), **values)
+
+        flat: list[inspect.Parameter] = []
+        for parameter in own.values():
+            flat += made if parameter.name == "given" else [parameter]
+        with_options.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]  # typer reads it
+        return with_options
+
+    return decorate
+
+
+def among(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what a shell offers to complete a name."""
+    return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def _parameters(kind: type[ProblemConfig], several: tuple[str, ...]) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if "help" in field.metadata:
+            yield _parameter(field, _typed(hints[field.name]), field.name in several)
+
+
+def _parameter(field: Field[Any], kind: Any, several: bool) -> inspect.Parameter:
+    settings, default = dict(field.metadata), _written(field.default)
+    names, completion = settings.pop("names", ()), settings.pop("completion", None)
+    if completion is not None:
+        settings["autocompletion"] = among(completion)
+    if several:
+        settings["help"] += _SEVERAL
+        kind, default = list[kind], None if default is None else [default]
+    option = Annotated[kind, typer.Option(*names, **settings)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+
+
+def _typed(hint: Any) -> Any:
+    """Return the type that a command line has for a field's: None is the lack of an option there."""
+    if isinstance(hint, UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    is_text = hint == tuple[int, ...] or (isinstance(hint, type) and issubclass(hint, Enum))
+    return str if is_text else hint
+
+
+def _written(value: Any) -> Any:
+    """Return a field's default as a command line has it."""
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def _parsed(name: str, hint: Any, value: Any) -> Any:
+    if hint != tuple[int, ...] or not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        option = name.replace("_", "-")
+        raise InputError(f"--{option} {value!r} is not a list of whole numbers such as 2,4,8") from error
