@@ -3,7 +3,8 @@
     python benchmarks/tune_gpu.py --output results
 
 Writes ``tune-gpu.json``: microseconds of each variant, medians of launches one behind the other, each after operands of
-other launches have passed through the caches. What the package uses was chosen from these.
+other launches have passed through the caches. The degrees at which rows are shared were chosen from these; how many
+blocks a multiprocessor has, by the registers that the compiler needs.
 """
 
 import itertools
