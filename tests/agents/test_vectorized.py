@@ -56,10 +56,9 @@ def test_finished_episodes_are_evaluated_in_one_call() -> None:
 
 def test_preferences_are_spread_evenly() -> None:
     env = BitAllocationEnv(LookupTable())
-    drawn = np.sort(spread_preferences(env, 10, np.random.default_rng(0)))
+    drawn = np.sort(spread_preferences(env.reward, 10, np.random.default_rng(0)))
     assert (np.floor(drawn * 10) == np.arange(10)).all()
-    fixed = BitAllocationEnv(LookupTable(), reward=MaxDrop(0.01))
-    assert spread_preferences(fixed, 3, np.random.default_rng(0)).tolist() == [1, 1, 1]
+    assert spread_preferences(MaxDrop(0.01), 3, np.random.default_rng(0)).tolist() == [1, 1, 1]
 
 
 def test_masks_are_those_of_the_environment() -> None:
