@@ -53,15 +53,14 @@ class VectorizedBitAllocation(VecEnv):
         self._deck: list[int] = []
         self._slices = [slice(part[0], part[-1] + 1) for part in np.array_split(np.arange(num_envs), len(envs))]
         self._drawn = [0] * len(envs)  # the environment of each group
-        self._groups: list[Episodes] = []
-        self._begin_all()
+        self._groups = self._begin_all()
         self._actions = np.zeros(num_envs, dtype=np.int64)
         super().__init__(num_envs, envs[0].observation_space, action_space())
 
     def reset(self) -> VecEnvObs:
         """Begin all episodes."""
         self._deck = []
-        self._begin_all()
+        self._groups = self._begin_all()
         return np.concatenate([group.observe() for group in self._groups])
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -89,7 +88,8 @@ class VectorizedBitAllocation(VecEnv):
                         evaluations, group.preferences.tolist(), observed, strict=True
                     )
                 ]
-                observed = self._begin(index).observe()
+                self._groups[index] = self._begin(index)
+                observed = self._groups[index].observe()
             observations.append(observed)
         return np.concatenate(observations), rewards, dones, infos
 
@@ -142,27 +142,23 @@ class VectorizedBitAllocation(VecEnv):
         """Go on from where :meth:`state_dict` was."""
         self._random.bit_generator.state = state["random"]
         self._deck = list(state["deck"])
-        for index, own in enumerate(state["groups"]):
-            self._play(index, own["env"], own["preferences"], own["allocations"])
+        self._drawn = [own["env"] for own in state["groups"]]
+        self._groups = [self._play(own["env"], own["preferences"], own["allocations"]) for own in state["groups"]]
 
-    def _begin_all(self) -> None:
-        self._groups = []
-        for index in range(len(self._slices)):
-            self._begin(index)
+    def _begin_all(self) -> list[Episodes]:
+        return [self._begin(index) for index in range(len(self._slices))]
 
     def _begin(self, index: int) -> Episodes:
-        """Begin new episodes in a group, of the environment that is drawn next."""
+        """Return new episodes for a group, of the environment that is drawn next."""
         if not self._deck:
             self._deck = self._random.permutation(len(self._tasks)).tolist()
         task, place = self._deck.pop(), self._slices[index]
+        self._drawn[index] = task
         env, _ = self._tasks[task]
-        return self._play(index, task, spread_preferences(env.reward, place.stop - place.start, self._random))
+        return self._play(task, spread_preferences(env.reward, place.stop - place.start, self._random))
 
     def _play(
-        self, index: int, task: int, preferences: NDArray[np.float64], allocations: NDArray[np.int64] | None = None
+        self, task: int, preferences: NDArray[np.float64], allocations: NDArray[np.int64] | None = None
     ) -> Episodes:
         env, evaluator = self._tasks[task]
-        episodes = Episodes(env.rules, preferences, evaluator=evaluator, allocations=allocations)
-        self._drawn[index] = task
-        self._groups[index : index + 1] = [episodes]
-        return episodes
+        return Episodes(env.rules, preferences, evaluator=evaluator, allocations=allocations)

@@ -12,8 +12,8 @@ from mixq_rl.serialization import storable
 __all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
 
 MAX_BITS = 8
-# Integers of so many bits. Looked up, because torch.compile takes what is looked up for constant: computed from bits
-# that differ between layers it would become part of the compiled kernels, which can only add and multiply them.
+# Number of integers of each bit-width. It is a table because torch.compile treats an entry of a tuple as a constant. A
+# power of bits that differ between layers would become a symbol of the compiled kernel, which Triton cannot compute.
 _COUNTS = tuple(2**bits for bits in range(MAX_BITS + 1))
 
 

@@ -3,6 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 import mixq_rl.envs
 from mixq_rl.agents import PPOAgent, PPOSettings
@@ -68,9 +69,9 @@ def test_a_user_s_loop_and_the_agent_play_the_same_episodes(monkeypatch: pytest.
     played: list[int] = []
     step = Episodes.step
 
-    def counted(self: Episodes, bits: object) -> None:
+    def counted(self: Episodes, bits: ArrayLike) -> None:
         played.append(len(self.preferences))
-        step(self, bits)  # type: ignore[arg-type]
+        step(self, bits)
 
     monkeypatch.setattr(mixq_rl.envs.Episodes, "step", counted)
     assert users_loop(LookupTable(), 3) > -np.inf

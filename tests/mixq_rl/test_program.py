@@ -223,7 +223,7 @@ def test_sizes_are_bounded_by_what_32_bit_indices_can_tell_apart() -> None:
 def test_torch_compile_compiles_the_steps_in_one_graph(kind: str) -> None:
     given = arguments(frozen("gcn", kind), make_graph(50, graphs=4 if kind == "graph" else None, weighted=True))
     torch.compiler.reset()
-    explained = torch._dynamo.explain(frozen("gcn", kind))(**given)  # type: ignore[arg-type]
+    explained = torch._dynamo.explain(frozen("gcn", kind).__call__)(**given)
     executed = [sum("mixq_rl" in str(node.target) for node in traced.graph.nodes) for traced in explained.graphs]
     assert [count for count in executed if count] == [len(frozen("gcn", kind).steps)]
     for bits in (MIXED_BITS, MIXED_BITS[::-1], (2, 2, 8)):  # what differs becomes symbols

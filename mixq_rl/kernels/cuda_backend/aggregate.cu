@@ -91,8 +91,8 @@ __device__ __forceinline__ void unpack(uint4 unit, int at, unsigned (&words)[WOR
     words[at / 4 + 3] = unit.w;
 }
 
-// left * right + addend, of signed or unsigned numbers. Written so, compilers make it one instruction; from C++ or
-// mad.wide they make three to five.
+// left * right + addend, of signed or unsigned numbers. NVRTC compiles this form to one instruction, and C++ or mad.wide
+// to three to five.
 __device__ __forceinline__ void multiply_add(int left, int right, long long addend, unsigned& lower, int& upper) {
 #ifdef EMULATED
     const long long result = static_cast<long long>(left) * right + addend;
@@ -143,7 +143,7 @@ struct Place {
     __device__ __forceinline__ void load(int row, unsigned (&words)[WORDS]) const {
         const unsigned long long address = multiply_add(static_cast<unsigned>(row), row_bytes, first);
         if (ANYWHERE) {
-            // By aligned words, each of which holds a byte of the row: such a one can be read.
+            // Loads aligned words. Each holds a byte of the row, so that reading it never faults.
             const unsigned skew = address % 4;
             const auto* from = reinterpret_cast<const unsigned*>(address - skew);
             const int last = (static_cast<int>(skew) + left - 1) / 4;
@@ -267,7 +267,7 @@ __device__ __forceinline__ void store_packed(const Arguments& a, const int (&cod
         }
         words[word] = 0;
 #pragma unroll
-        for (int place = 0; place < PER_WORD; ++place)  // sums, which a multiplier adds and shifts at once
+        for (int place = 0; place < PER_WORD; ++place)  // a sum, not an or: one instruction multiplies and adds
             if (word * PER_WORD + place < COLUMNS)
                 words[word] += static_cast<unsigned>(codes[word * PER_WORD + place]) << (place * BITS);
     }
@@ -325,8 +325,8 @@ __device__ __forceinline__ int exact_code(const Arguments& a, long long product)
     return static_cast<int>(min(max(code, lowest), highest));
 }
 
-// The codes of a lane's sums where each product fits 64 bits with room, and its code lies in the upper 32 of them.
-// Returns whether none may lie halfway between two codes; otherwise the codes may be wrong.
+// Computes the codes of a lane's sums, for a scale below 2^31 and a shift of 32 or more: the codes lie in the upper 32
+// bits of the products. Returns false if a product may lie halfway between two codes; then the codes may be wrong.
 __device__ __forceinline__ bool quick_codes(
     const Arguments& a, const int (&sums)[COLUMNS], int factor, int lane, const long long* addend, int (&codes)[COLUMNS]) {
     const int shift = a.shift - 32, lowest = a.lowest - origin(a), highest = a.highest - origin(a);

@@ -67,7 +67,7 @@ class Specialization(NamedTuple):
         while x.data.shape[1] % unit or x.data.data_ptr() % unit:
             unit //= 2
         if unit < 4 <= whole:
-            unit = 1  # by words that hold parts of two units
+            unit = 1  # rows begin anywhere: the kernel loads aligned words and shifts them
         return cls(x.bits, x.data.dtype == torch.int8, weight, lanes, unit, _WARPS, _BLOCKS[x.bits])
 
     def grid(self, parts: Partition, columns: int, multiprocessors: int) -> tuple[int, int]:
