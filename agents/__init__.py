@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixq_rl.agents.allocation import allocate
     from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
-    from mixq_rl.agents.policy_record import PolicyRecord
-    from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
-    from mixq_rl.agents.ppo import PPOAgent, PPOSettings
-    from mixq_rl.agents.problem_config import ProblemConfig
-    from mixq_rl.agents.run_config import RunConfig
-    from mixq_rl.agents.run_result import RunResult
-    from mixq_rl.agents.search_run import SearchPlan, run_searches
+    from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
+    from mixq_rl.agents.records.config import RunConfig
+    from mixq_rl.agents.records.policy_record import PolicyRecord
+    from mixq_rl.agents.records.problem import ProblemConfig
+    from mixq_rl.agents.records.result import RunResult
+    from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
+    from mixq_rl.agents.runs.search import SearchPlan, run_searches
+    from mixq_rl.agents.runs.training import resume_training, train
     from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search
-    from mixq_rl.agents.training_run import resume_training, train
 
 __all__ = [
     "BudgetedEvaluator",
@@ -45,15 +45,15 @@ __all__ = [
 _MODULES = {
     "allocation": ("allocate",),
     "pareto": ("ParetoArchive", "hypervolume", "pareto_front"),
-    "policy_record": ("PolicyRecord",),
-    "policy_run": ("PolicyPlan", "resume_policy", "train_policy"),
-    "ppo": ("PPOAgent", "PPOSettings"),
-    "problem_config": ("ProblemConfig",),
-    "run_config": ("RunConfig",),
-    "run_result": ("RunResult",),
-    "search_run": ("SearchPlan", "run_searches"),
+    "records.policy_record": ("PolicyRecord",),
+    "runs.policy": ("PolicyPlan", "resume_policy", "train_policy"),
+    "ppo.agent": ("PPOAgent", "PPOSettings"),
+    "records.problem": ("ProblemConfig",),
+    "records.config": ("RunConfig",),
+    "records.result": ("RunResult",),
+    "runs.search": ("SearchPlan", "run_searches"),
     "searches": ("BudgetedEvaluator", "SearchProblem", "run_search"),
-    "training_run": ("resume_training", "train"),
+    "runs.training": ("resume_training", "train"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -5,13 +5,13 @@ from importlib.resources import as_file, files
 from os import PathLike
 from pathlib import Path
 
-from mixq_rl.agents.ppo import PPOAgent
+from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import TradeOff
 from mixq_rl.envs.episodes import check_preference
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluator
-from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator
+from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator
+from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import QuantizableModel
 
 __all__ = ["PREFERENCE", "allocate", "allocate_for", "check_wish", "load_agent", "pretrained"]

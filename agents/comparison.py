@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,79 +12,23 @@ from rich.markup import escape
 from rich.table import Table
 from scipy.stats import t as student
 
-from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, Problem
 
 __all__ = [
-    "Trace",
     "compare_runs",
     "comparison_figure",
     "comparison_table",
     "estimate",
     "measures",
     "search_document",
-    "traces",
 ]
 
 _CONFIDENCE = 0.95
 _POINTS = 48
 _DROPS = (0.3, 1.0)
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One search, step by step.
-
-    Attributes:
-        search: its name: ``"ppo"``.
-        seed: of the search.
-        problem: what was searched.
-        evaluations: distinct, in the order they were asked for.
-    """
-
-    search: str
-    seed: int
-    problem: Problem
-    evaluations: tuple[Evaluation, ...]
-
-    @cached_property
-    def curve(self) -> tuple[float, ...]:
-        """The hypervolume after each evaluation."""
-        archive = ParetoArchive(self.problem.reference_accuracy)
-        volumes = []
-        for evaluation in self.evaluations:
-            archive.add([evaluation])
-            volumes.append(archive.hypervolume)
-        return tuple(volumes)
-
-    def hypervolume(self, count: int) -> float:
-        """Return the hypervolume of the first ``count`` evaluations, at least 1; of all if there are no more."""
-        return self.curve[:count][-1]
-
-    def best_reduction(self, count: int, drop: float) -> float:
-        """Return the greatest reduction at most ``drop`` below float32's accuracy, of the first ``count``; 1 if none.
-
-        Args:
-            count: of evaluations.
-            drop: in [0, 1].
-        """
-        least = self.problem.reference.accuracy - drop - 1e-9
-        return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.accuracy >= least)])
-
-    def area(self, count: int) -> float:
-        """Return the mean hypervolume after 1, 2, ..., ``count`` evaluations: the area under its curve, per step."""
-        volumes = self.curve[:count]
-        return float(np.mean([*volumes, *[volumes[-1]] * (count - len(volumes))]))
-
-
-def traces(store: EvaluationStore, fingerprint: str) -> list[Trace]:
-    """Return all searches that a store has of one evaluator."""
-    problem = store.problems()[fingerprint]
-    found = store.searches(fingerprint)
-    return [Trace(name, seed, problem, tuple(evaluations)) for (name, seed), evaluations in found.items()]
 
 
 def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:

@@ -1,11 +1,11 @@
 """Which allocations are worth keeping: the Pareto front in (saving, accuracy), and its hypervolume."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
-__all__ = ["ParetoArchive", "Saving", "hypervolume", "pareto_front", "reduction"]
+__all__ = ["ParetoArchive", "Saving", "hypervolume", "pareto_front", "reduction", "spread"]
 
 Saving = Callable[[Evaluation], float]
 """How many times less an evaluation costs than float32: its reduction in bit operations, or its speed-up."""
@@ -76,3 +76,23 @@ class ParetoArchive:
     @property
     def hypervolume(self) -> float:
         return hypervolume(self.front, self.reference_accuracy, self.saving)
+
+
+def spread(
+    front: Sequence[Evaluation], count: int, reference_accuracy: float, saving: Saving = reduction
+) -> list[Evaluation]:
+    """Return at most ``count`` points of a front, by ascending saving.
+
+    They are chosen one by one, each for the hypervolume that it adds to those before.
+    """
+    # Points slower than float32 dominate no area: where there are any, it is counted from below the slowest.
+    origin = min([1.0, *(saving(point) / 2 for point in front)])
+    chosen: list[Evaluation] = []
+    left = list(front)
+    while left and len(chosen) < count:
+        best = max(
+            left, key=lambda point: hypervolume([*chosen, point], reference_accuracy, lambda e: saving(e) / origin)
+        )
+        chosen.append(best)
+        left.remove(best)
+    return sorted(chosen, key=saving)

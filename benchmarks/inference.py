@@ -10,7 +10,7 @@ from measuring import interleaved
 from torch import Tensor
 
 from mixq_rl.graph import Graph
-from mixq_rl.integer_model import IntegerModel
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import build_network
 
 __all__ = ["BITS", "HIDDEN", "float_networks", "integer_networks", "measure_inference", "network_inputs"]

@@ -19,7 +19,7 @@ from inference import HIDDEN
 from measuring import circumstances
 
 from mixq_rl.graph import Graph, Propagation
-from mixq_rl.integer_model import IntegerModel
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel, build_network
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor
 

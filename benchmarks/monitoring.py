@@ -18,9 +18,11 @@ import typer
 from measuring import circumstances
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mixq_rl.agents import ProblemConfig, RunConfig, SearchPlan, run_searches, search_run, train, training_run
+from mixq_rl.agents import ProblemConfig, RunConfig, SearchPlan, run_searches, train
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.agents.runs import search as search_run
+from mixq_rl.agents.runs import training as training_run
+from mixq_rl.training.cache import PreparationCache
 
 RESULTS = Path(__file__).parent / "results" / "monitoring.json"
 ALGORITHMS = ("ppo", "random", "tpe", "greedy")

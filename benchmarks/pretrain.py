@@ -1,4 +1,4 @@
-"""Trains the policy that comes with the package, and writes it to ``agents/pretrained``.
+"""Trains the policy that comes with the package, and writes it to ``agents/ppo/pretrained``.
 
 It learns on node and graph tasks, four kinds of layers, two to five layers, two widths and two sets of bit-widths; on
 none of CiteSeer, PT and Facebook, where ``benchmarks/allocate.py`` tries it. Networks are kept under ``--cache``, so
@@ -17,8 +17,8 @@ from rich.console import Console
 
 from mixq_rl import PreparationCache
 from mixq_rl.agents import PolicyPlan, ProblemConfig, train_policy
-from mixq_rl.agents.stages import Stages
-from mixq_rl.agents.tables import policy_table
+from mixq_rl.agents.progress.stages import Stages
+from mixq_rl.agents.report.tables import policy_table
 
 TARGET = Path(__file__).parent.parent / "agents" / "pretrained"
 SIX_WIDTHS = (1, 2, 3, 4, 6, 8)

@@ -23,10 +23,11 @@ import typer
 from measuring import circumstances
 
 from mixq_rl.agents import BudgetedEvaluator, PPOSettings, ProblemConfig, SearchProblem, run_search
-from mixq_rl.agents.comparison import Trace, estimate, measures
+from mixq_rl.agents.comparison import estimate, measures
+from mixq_rl.agents.records.trace import Trace
 from mixq_rl.agents.searches import BudgetSpent, searches
 from mixq_rl.agents.searches.ppo import ppo
-from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
 
 RESULTS = Path(__file__).parent / "results" / "search.jsonl"
 TRUTH = Path(__file__).parent / "results" / "search_truth.json"

@@ -14,9 +14,9 @@ from measuring import circumstances
 
 import mixq_rl
 from mixq_rl.agents import PPOAgent
-from mixq_rl.agents.surrogate import Surrogate
+from mixq_rl.agents.ppo.surrogate import Surrogate
 from mixq_rl.envs import BitAllocationEnv
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.nn import Component
 
 RESULTS = Path(__file__).parent / "results" / "search_time.json"

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from mixq_rl.agents import RunConfig, RunResult, train
-from mixq_rl.agents.run_result import Finalist
+from mixq_rl.agents.records.result import Finalist
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
 WITHIN = 0.01

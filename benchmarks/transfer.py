@@ -26,7 +26,7 @@ from mixq_rl import EvaluationStore, PreparationCache, StoredEvaluator
 from mixq_rl.agents import BudgetedEvaluator, PPOAgent, ProblemConfig, SearchProblem, hypervolume, run_search
 from mixq_rl.agents.comparison import estimate
 from mixq_rl.envs import BitAllocationEnv
-from mixq_rl.evaluation import CachedEvaluator, Evaluation
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation
 
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 FIGURE = Path(__file__).parent.parent / "docs" / "transfer.png"

@@ -10,7 +10,7 @@ from mixq_rl.envs.episodes import EpisodeRules, Episodes, ObservationFactory, ch
 from mixq_rl.envs.observation import LayerStatistics
 from mixq_rl.envs.reward import Reward
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import CachedEvaluator, Evaluator
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluator
 
 __all__ = ["BitAllocationEnv"]
 
@@ -21,7 +21,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     Observation: float32, what ``observation`` makes of the state: :class:`~mixq_rl.envs.LayerStatistics`.
     Action: index into ``evaluator.bit_widths``; with a limit on bit operations see :meth:`action_masks`.
     Reward: 0 until the allocation is complete, then what ``reward`` makes of its evaluation.
-    ``info``: ``"preference"`` always; ``"evaluation"`` (an :class:`~mixq_rl.evaluation.Evaluation`) at the end.
+    ``info``: ``"preference"`` always; ``"evaluation"`` (an :class:`~mixq_rl.Evaluation`) at the end.
 
     Args:
         evaluator: says what an allocation is worth; wrapped so that none is evaluated twice.

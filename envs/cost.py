@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluator
+from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import Component
 
 __all__ = ["BitCost", "probes"]

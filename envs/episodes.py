@@ -10,7 +10,7 @@ from mixq_rl.envs.cost import BitCost
 from mixq_rl.envs.observation import LayerStatistics, Observation
 from mixq_rl.envs.reward import Reward, TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
 from mixq_rl.nn import STATISTICS
 from mixq_rl.quantization import check_bit_widths
 

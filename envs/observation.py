@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixq_rl.envs.cost import BitCost
 from mixq_rl.envs.reward import Reward
-from mixq_rl.evaluation import Evaluator
+from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, Component
 from mixq_rl.quantization import MAX_BITS
 

@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["MaxBitOps", "MaxDrop", "Reward", "TradeOff"]
 

@@ -10,18 +10,21 @@ from typing import Any
 
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
-from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator
-from mixq_rl.evaluation_store import EvaluationStore, StoredEvaluator
-from mixq_rl.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
+from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluation.store import EvaluationStore, StoredEvaluator
 from mixq_rl.graph import Graph
-from mixq_rl.integer_model import IntegerModel
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.integer.program import export_program
+from mixq_rl.integer.size import ModelSize
 from mixq_rl.metering import OpMeter
-from mixq_rl.model_size import ModelSize
 from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
-from mixq_rl.objective import Objective
-from mixq_rl.preparation_cache import PreparationCache
-from mixq_rl.program import export_program
-from mixq_rl.training import Schedule, fine_tune, fit, fit_supernet
+from mixq_rl.training.cache import PreparationCache
+from mixq_rl.training.fine_tuning import fine_tune
+from mixq_rl.training.float_training import fit
+from mixq_rl.training.loop import Schedule
+from mixq_rl.training.supernet import fit_supernet
 from mixq_rl.version import __version__
 
 __all__ = [

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mixq_rl.conditions import require
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR, check_entries
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Adjacency", "Graph", "Propagation", "check_edge_index"]
 

@@ -11,7 +11,10 @@ from typing import Literal, Self
 
 import torch
 
-__all__ = ["ComponentCost", "Convention", "OpMeter", "OpRecord", "operation", "unmetered"]
+__all__ = ["FLOAT_BITS", "ComponentCost", "Convention", "OpMeter", "OpRecord", "operation", "unmetered"]
+
+FLOAT_BITS = 32
+"""The bits that a float32 number counts."""
 
 Convention = Literal["linear", "product"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.nn import STATISTICS, Component
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixq_rl import training
 from mixq_rl.agents import BudgetedEvaluator, SearchProblem, run_search
 from mixq_rl.agents.searches import searches
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.nn import models
-from mixq_rl.optimization import Schedule
+from mixq_rl.training import schedules
+from mixq_rl.training.loop import Schedule
 from tests.lookup_table import LookupTable
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer
 
@@ -167,13 +167,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs the commands of a recipe with short training, and returns what they print."""
-    schedule = training.default_schedule
+    schedule = schedules.default_schedule
 
-    def short(purpose: training.Purpose, task: GraphTask) -> Schedule:
+    def short(purpose: schedules.Purpose, task: GraphTask) -> Schedule:
         return schedule(purpose, task).lasting(5)
 
     def run_commands(recipe: str) -> str:
-        monkeypatch.setattr(training, "default_schedule", short)
+        monkeypatch.setattr(schedules, "default_schedule", short)
         for program, file, *arguments in commands(recipe):
             assert program == "python"
             monkeypatch.setattr(sys, "argv", [file, *arguments])

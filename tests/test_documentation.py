@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = [module.name for module in pkgutil.walk_packages(mixq_rl.__path__, "mixq_rl.")]
 
 
-@pytest.mark.parametrize("name", [*MODULES, "mixq_rl.envs.bit_allocation", "mixq_rl.agents.ppo"])
+@pytest.mark.parametrize("name", [*MODULES, "mixq_rl.envs.bit_allocation", "mixq_rl.agents.ppo.agent"])
 def test_examples_in_docstrings(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 

@@ -15,11 +15,11 @@ import pytest
 from typer.main import get_command
 
 import mixq_rl.agents.cli
-from mixq_rl import training
 from mixq_rl.agents import PPOAgent, RunConfig, train
 from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.datasets import GraphTask
-from mixq_rl.optimization import Schedule
+from mixq_rl.training import schedules
+from mixq_rl.training.loop import Schedule
 from tests.agents.test_cli import save_graph
 
 ROOT = Path(__file__).parent.parent
@@ -86,9 +86,9 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Train for two epochs, search four allocations, fine-tune two of them, whatever an example asks for."""
-    schedule, learn, start = training.default_schedule, PPOAgent.learn, BudgetedEvaluator.__init__
+    schedule, learn, start = schedules.default_schedule, PPOAgent.learn, BudgetedEvaluator.__init__
 
-    def short(purpose: training.Purpose, task: GraphTask) -> Schedule:
+    def short(purpose: schedules.Purpose, task: GraphTask) -> Schedule:
         return schedule(purpose, task).lasting(EPOCHS)
 
     def learn_little(self: PPOAgent, episodes: int | None, **options: Any) -> PPOAgent:
@@ -97,11 +97,11 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     def start_small(self: BudgetedEvaluator, evaluator: Any, budget: int | None = None, **options: Any) -> None:
         start(self, evaluator, budget and min(budget, EVALUATIONS), **options)
 
-    patch.setattr(training, "default_schedule", short)
-    patch.setattr(import_module("mixq_rl.evaluators"), "_SHORT_EPOCHS", 1)
-    patch.setattr("mixq_rl.agents.training_run._MAX_FINALISTS", 2)
-    patch.setattr("mixq_rl.agents.imitation._LEAST_STEPS", 2)
-    patch.setattr("mixq_rl.agents.imitation._STEPS_OF_TASK", 2)
+    patch.setattr(schedules, "default_schedule", short)
+    patch.setattr(import_module("mixq_rl.evaluation.evaluators"), "_SHORT_EPOCHS", 1)
+    patch.setattr("mixq_rl.agents.runs.training._MAX_FINALISTS", 2)
+    patch.setattr("mixq_rl.agents.ppo.imitation._LEAST_STEPS", 2)
+    patch.setattr("mixq_rl.agents.ppo.imitation._STEPS_OF_TASK", 2)
     patch.setattr(PPOAgent, "learn", learn_little)
     patch.setattr(BudgetedEvaluator, "__init__", start_small)
 

@@ -11,7 +11,7 @@ import torch
 
 import mixq_rl
 from mixq_rl.agents import RunConfig, RunResult, resume_training, train
-from mixq_rl.agents.problem_config import ProblemConfig, silent
+from mixq_rl.agents.records.problem import ProblemConfig, silent
 from mixq_rl.datasets import GraphTask
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.sparse import CSR

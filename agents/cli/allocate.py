@@ -8,11 +8,11 @@ from mixq_rl.agents.allocation import PREFERENCE, allocate_for, check_wish, load
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_log import logged, together
-from mixq_rl.agents.tables import bits_table
-from mixq_rl.evaluation import CachedEvaluator
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.agents.progress.log import logged, together
+from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.report.tables import bits_table
+from mixq_rl.evaluation.protocol import CachedEvaluator
+from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["allocate"]
 

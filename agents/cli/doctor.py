@@ -15,7 +15,7 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.finding import Finding
 from mixq_rl.agents.cli.gpu_findings import examine_gpu
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.kernels import backends
 from mixq_rl.machine import describe_machine, package_versions
 

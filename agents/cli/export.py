@@ -11,13 +11,13 @@ import typer
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
-from mixq_rl.agents.run_folder import RunFolder, finalist_path
-from mixq_rl.agents.run_result import Finalist, RunResult
+from mixq_rl.agents.records.folder import RunFolder, finalist_path
+from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.errors import InputError
-from mixq_rl.files import replacing_folder
-from mixq_rl.integer_model import IntegerModel
-from mixq_rl.model_size import ModelSize
-from mixq_rl.program import export_program
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.integer.program import export_program
+from mixq_rl.integer.size import ModelSize
+from mixq_rl.storage.files import replacing_folder
 
 __all__ = ["export"]
 

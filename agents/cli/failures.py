@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mixq_rl.agents.interruption import Interrupted
+from mixq_rl.agents.progress.interruption import Interrupted
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "going_on", "reason"]
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import typer
 
-from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
 
 __all__ = ["Given", "among", "options_of"]

@@ -10,9 +10,9 @@ from typing import Any
 import typer
 from rich.console import Console, RenderableType
 
-from mixq_rl.agents.problem_config import Stage, silent
-from mixq_rl.agents.run_log import announced, handled
-from mixq_rl.agents.stages import Stages
+from mixq_rl.agents.progress.log import announced, handled
+from mixq_rl.agents.progress.stages import Stages
+from mixq_rl.agents.records.problem import Stage, silent
 
 __all__ = ["Output", "output"]
 

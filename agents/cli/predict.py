@@ -15,13 +15,13 @@ from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
-from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.datasets import load_questions
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
-from mixq_rl.files import replace_file
-from mixq_rl.integer_model import IntegerModel
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import OpMeter
+from mixq_rl.storage.files import replace_file
 
 __all__ = ["load_model", "predict"]
 

@@ -8,9 +8,9 @@ import typer
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.files import replace_file
+from mixq_rl.storage.files import replace_file
 
 __all__ = ["report"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
 
 __all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.run_index import IndexedRun, index_runs
+from mixq_rl.agents.records.index import IndexedRun, index_runs
 
 __all__ = ["runs"]
 

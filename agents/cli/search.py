@@ -11,12 +11,13 @@ from mixq_rl.agents.cli.failures import going_on
 from mixq_rl.agents.cli.fields import Given, among, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
-from mixq_rl.agents.comparison import Trace, comparison_table, search_document
-from mixq_rl.agents.interruption import interruptible
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.search_run import SearchPlan, run_searches
+from mixq_rl.agents.comparison import comparison_table, search_document
+from mixq_rl.agents.progress.interruption import interruptible
+from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.trace import Trace
+from mixq_rl.agents.runs.search import SearchPlan, run_searches
 from mixq_rl.agents.searches import searches
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["budgets", "search"]
 

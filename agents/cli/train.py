@@ -12,19 +12,19 @@ from mixq_rl.agents.cli.failures import going_on
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
-from mixq_rl.agents.interruption import interruptible
-from mixq_rl.agents.policy_record import LearnedTask
-from mixq_rl.agents.policy_run import PolicyPlan, resume_policy, train_policy
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_config import RunConfig
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.agents.tables import allocation_table, final_table, policy_table
-from mixq_rl.agents.training_run import resume_training
-from mixq_rl.agents.training_run import train as train_run
+from mixq_rl.agents.progress.interruption import interruptible
+from mixq_rl.agents.records.config import RunConfig
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.policy_record import LearnedTask
+from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.result import RunResult
+from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
+from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
+from mixq_rl.agents.runs.training import resume_training
+from mixq_rl.agents.runs.training import train as train_run
 from mixq_rl.errors import InputError
-from mixq_rl.objective import Objective
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["carry_out", "train"]
 

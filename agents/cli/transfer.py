@@ -8,9 +8,9 @@ from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.train import carry_out
-from mixq_rl.agents.proposals import SWEEP
-from mixq_rl.agents.run_config import RunConfig
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.agents.ppo.proposals import SWEEP
+from mixq_rl.agents.records.config import RunConfig
+from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["transfer"]
 

@@ -9,8 +9,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from mixq_rl.agents.run_result import ComponentShare
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.agents.records.result import ComponentShare
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
 

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from mixq_rl.agents.finalists import spread
 from mixq_rl.agents.monitoring.figures import accuracy_figure, bits_figure
 from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.monitoring.texts import allocations_text
 from mixq_rl.agents.monitoring.time_share import TimeShare
-from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.plots import pareto_figure
+from mixq_rl.agents.pareto import ParetoArchive, spread
+from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.envs import Reward
-from mixq_rl.evaluation import CachedEvaluator, Evaluation
-from mixq_rl.evaluation_store import StoredEvaluator
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation
+from mixq_rl.evaluation.store import StoredEvaluator
 from mixq_rl.metering import ComponentCost
-from mixq_rl.objective import Objective
-from mixq_rl.training import Progress
+from mixq_rl.training.loop import Progress
 
 __all__ = ["SearchMonitor"]
 

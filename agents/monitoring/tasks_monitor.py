@@ -12,11 +12,11 @@ from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.monitoring.watching import watch
+from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.agents.searches import BudgetedEvaluator
-from mixq_rl.agents.stored_problem import StoredProblem
 from mixq_rl.envs import TradeOff
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.training import Progress
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.training.loop import Progress
 
 __all__ = ["TasksMonitor"]
 

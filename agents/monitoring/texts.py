@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import EngFormatter
 
-from mixq_rl.agents.run_result import RunResult
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.envs import Reward
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["allocations_text", "configuration_text", "final_text"]
 

@@ -13,12 +13,12 @@ from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
 from mixq_rl.agents.monitoring.texts import configuration_text, final_text
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.agents.stored_problem import StoredProblem
+from mixq_rl.agents.records.result import RunResult
+from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.envs import Reward
-from mixq_rl.evaluation import CachedEvaluator
-from mixq_rl.objective import Objective
-from mixq_rl.training import Progress
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import CachedEvaluator
+from mixq_rl.training.loop import Progress
 
 __all__ = ["show_result", "watch"]
 

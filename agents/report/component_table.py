@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from mixq_rl.agents.records.result import ComponentShare, RunResult
 from mixq_rl.agents.report.markup import Markup, element, joined
 from mixq_rl.agents.report.quantities import memory, milliseconds, percent, power_of_ten, shape, times
-from mixq_rl.agents.run_result import ComponentShare, RunResult
 
 __all__ = ["component_table"]
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.intervals import wilson_interval
 from mixq_rl.agents.report.markup import Markup, element, joined
 from mixq_rl.agents.report.quantities import milliseconds, percent, power_of_ten, times
 from mixq_rl.agents.report.scales import LinearScale
-from mixq_rl.agents.run_result import Finalist, RunResult
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
 
 __all__ = ["network_table"]
 

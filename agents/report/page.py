@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Iterable
 from importlib.resources import files
 
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.component_table import component_table
 from mixq_rl.agents.report.intervals import wilson_interval
 from mixq_rl.agents.report.markup import Markup, element, joined
@@ -12,10 +14,8 @@ from mixq_rl.agents.report.network_table import network_table
 from mixq_rl.agents.report.pareto_chart import pareto_chart
 from mixq_rl.agents.report.provenance import provenance, what_next
 from mixq_rl.agents.report.quantities import memory, milliseconds, percent, times
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["report_page"]
 

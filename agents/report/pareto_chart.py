@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.label_placement import ON_A_LINE, Label, Mark, beside, place_labels
 from mixq_rl.agents.report.markup import Markup, element, joined
 from mixq_rl.agents.report.pareto_points import ParetoPoints, Point
 from mixq_rl.agents.report.quantities import percent, times
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["pareto_chart"]
 

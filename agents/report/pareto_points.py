@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.scales import LinearScale, LogScale
-from mixq_rl.agents.run_result import Finalist, RunResult
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["ParetoPoints", "Point"]
 

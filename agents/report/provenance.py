@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.markup import Markup, element, joined
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
 
 __all__ = ["provenance", "what_next"]
 

@@ -1,10 +1,10 @@
 """What a run's search evaluated, from its store."""
 
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.run_result import RunResult
-from mixq_rl.agents.stored_problem import opened
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.result import RunResult
+from mixq_rl.agents.records.stored_problem import opened
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["searched"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import CachedEvaluator, Evaluation, Evaluator, check_allocation
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator, check_allocation
 
 __all__ = ["BudgetSpent", "BudgetedEvaluator"]
 

@@ -1,7 +1,7 @@
 """Lowering bits one after another, each time where it costs least."""
 
 from mixq_rl.agents.searches.problem import SearchProblem
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["greedy"]
 

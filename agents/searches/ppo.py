@@ -1,6 +1,6 @@
 """The agent, as a search among others."""
 
-from mixq_rl.agents.ppo import PPOAgent, PPOSettings
+from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.envs import BitAllocationEnv
 

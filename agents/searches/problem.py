@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from stable_baselines3.common.logger import Logger
 
-from mixq_rl.agents.ppo import PPOAgent
+from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.agents.searches.budget import BudgetedEvaluator
 from mixq_rl.envs import Reward, TradeOff
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["SearchProblem"]
 

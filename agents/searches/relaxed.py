@@ -12,12 +12,12 @@ from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.datasets import GraphInputs
 from mixq_rl.devices import deterministic
 from mixq_rl.errors import InputError
-from mixq_rl.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.evaluators import IntegerEvaluator
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.optimization import Schedule, optimize
 from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
 from mixq_rl.quantization.quantizer import nonzero, row_magnitude
 from mixq_rl.randomness import seeded
+from mixq_rl.training.loop import Schedule, optimize
 
 __all__ = ["relaxed"]
 

@@ -20,7 +20,7 @@ from mixq_rl.quantization import (
     substitute,
 )
 from mixq_rl.quantization.integer_range import check_zero_point, within
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Activation", "IntegerLookup", "lookup_table", "table_entries"]
 

@@ -27,8 +27,8 @@ from mixq_rl.quantization import (
     Requantization,
     substitute,
 )
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Attend", "IntegerAttend"]
 

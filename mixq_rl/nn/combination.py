@@ -20,7 +20,7 @@ from mixq_rl.quantization import (
     PackedRows,
     QTensor,
 )
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Add", "Concatenate", "IntegerAdd", "IntegerCombine", "Maximum"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
-from mixq_rl.metering import OpRecord, operation
+from mixq_rl.metering import FLOAT_BITS, OpRecord, operation
 from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.combination import centred
@@ -22,11 +22,9 @@ from mixq_rl.quantization import (
     QTensor,
     Requantization,
 )
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["GATConv", "IntegerScore", "Score"]
-
-_FLOAT_BITS = 32
 
 
 class GATConv(nn.Module):
@@ -169,7 +167,7 @@ def _scores(x: Tensor, weight: Tensor) -> Tensor:
 def _float_record(names: tuple[str, str, str], rows: int, weight: Tensor) -> OpRecord:
     channels, columns = weight.shape
     size = (rows * channels * columns // 2 + weight.numel() + rows * columns) * weight.element_size()
-    return OpRecord("linear", *names, (rows, channels, columns), *(_FLOAT_BITS,) * 3, bytes=size)
+    return OpRecord("linear", *names, (rows, channels, columns), *(FLOAT_BITS,) * 3, bytes=size)
 
 
 @storable

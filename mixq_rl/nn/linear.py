@@ -23,7 +23,7 @@ from mixq_rl.quantization import (
     Requantization,
 )
 from mixq_rl.quantization.integer_range import within
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["IntegerLinear", "Linear"]
 

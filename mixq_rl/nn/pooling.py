@@ -10,8 +10,8 @@ from mixq_rl.graph import Graph, Propagation
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
 from mixq_rl.nn.propagation import Propagate
 from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, PackedRows, QTensor
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["IntegerMaxPool", "MaxPool", "mean_pool", "sum_pool"]
 

@@ -23,8 +23,8 @@ from mixq_rl.quantization import (
     Quantizer,
     Requantization,
 )
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate", "has_entries"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixq_rl.metering import OpRecord
+from mixq_rl.metering import FLOAT_BITS, OpRecord
 from mixq_rl.quantization import BankRequantization, PackedRows, QTensor, Requantization
 from mixq_rl.sparse import CSR, SparseMatrix
 
@@ -14,7 +14,6 @@ Names = tuple[str, str, str]
 EDGES = "edges"
 """Stands where an adjacency without weights is no component: nothing is multiplied by it."""
 
-_FLOAT_BITS = 32
 _INDEX_BYTES = 4
 
 
@@ -28,7 +27,7 @@ def float_linear(names: Names, x: Tensor | SparseMatrix, weight: Tensor) -> OpRe
     """
     rows, inputs, outputs = x.shape[0], x.shape[1], weight.shape[1]
     size = (rows * inputs + inputs * outputs + rows * outputs) * x.element_size()
-    return OpRecord("linear", *names, (rows, inputs, outputs), *(_FLOAT_BITS,) * 3, bytes=size)
+    return OpRecord("linear", *names, (rows, inputs, outputs), *(FLOAT_BITS,) * 3, bytes=size)
 
 
 def integer_linear(names: Names, x: QTensor, weight: QTensor, result: Requantization | BankRequantization) -> OpRecord:
@@ -57,7 +56,7 @@ def float_aggregate(names: Names, csr: CSR, message: Tensor) -> OpRecord:
     entry, edges = message.element_size(), csr.col.numel()
     width = message.shape[1] * entry
     size = _aggregate_bytes(csr.num_rows, edges, width, entry, width)
-    bits = (None if names[0] == EDGES else _FLOAT_BITS, _FLOAT_BITS, _FLOAT_BITS)
+    bits = (None if names[0] == EDGES else FLOAT_BITS, FLOAT_BITS, FLOAT_BITS)
     return OpRecord("aggregate", *names, (csr.num_rows, edges, message.shape[1]), *bits, bytes=size)
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mixq_rl.quantization import IntegerRange, Quantizer
 from mixq_rl.quantization.integer_range import within
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import CSR
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["IntegerSoftmax", "neighbour_softmax"]
 

@@ -11,7 +11,7 @@ from mixq_rl.quantization.alignment import FixedPointSum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, within
 from mixq_rl.quantization.requantization import FixedPointMap, rounding_shift
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["WIDE_LIMIT", "BankAlignment", "BankRequantization", "ScaleBank"]
 

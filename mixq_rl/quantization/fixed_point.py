@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixq_rl.conditions import require
 from mixq_rl.errors import ScaleError
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["FixedPoint"]
 

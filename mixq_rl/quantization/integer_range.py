@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
 

@@ -11,7 +11,7 @@ from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, normalised, relative_error, sample
 from mixq_rl.quantization.real_range import RealRange
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["MeanSquaredError", "MinMax", "MovingAverage", "Observer", "Percentile", "RangeObserver", "fit"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.quantization.integer_range import IntegerRange
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["PackedRows", "unpack_codes"]
 

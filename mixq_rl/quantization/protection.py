@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Protection"]
 

@@ -9,7 +9,7 @@ from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.packing import PackedRows
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["QTensor"]
 

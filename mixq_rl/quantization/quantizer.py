@@ -10,8 +10,8 @@ from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point
 from mixq_rl.quantization.packing import PackedRows
 from mixq_rl.quantization.qtensor import QTensor
-from mixq_rl.serialization import storable
 from mixq_rl.sparse import SparseMatrix
+from mixq_rl.storage.artifacts import storable
 
 __all__ = [
     "Quantizer",

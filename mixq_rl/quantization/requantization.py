@@ -9,7 +9,7 @@ from torch import Tensor
 from mixq_rl.errors import ScaleError
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["FixedPointMap", "Requantization", "rounding_shift"]
 

@@ -6,7 +6,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.quantization.observers import MeanSquaredError, MinMax, MovingAverage, Observer, Percentile, RangeObserver
 from mixq_rl.quantization.protection import Protection
 from mixq_rl.registry import Registry
-from mixq_rl.serialization import storable
+from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Scheme", "schemes"]
 

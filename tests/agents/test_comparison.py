@@ -15,12 +15,12 @@ from mixq_rl.agents.comparison import (
     measures,
     traces,
 )
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.search_run import search
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.runs.search import search
 from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation_store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
 from tests.lookup_table import LookupTable
 
 

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from mixq_rl import Objective
 from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.agents.pareto import spread
+from mixq_rl.evaluation.protocol import Evaluation
 
 
 def evaluation(reduction: float, accuracy: float, bits: int = 8) -> Evaluation:
     return Evaluation((bits,), accuracy, 100 / reduction, reduction, 100 / reduction, reduction)
 
+
+FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 
 EVALUATIONS = st.lists(
     st.builds(evaluation, st.sampled_from([1.0, 2.0, 4.0, 5.0, 8.0, 16.0]), st.sampled_from([0.2, 0.5, 0.6, 0.8, 0.9])),
@@ -77,3 +80,25 @@ def test_archive_goes_by_speed_up_where_latency_is_the_objective() -> None:
     # Two octaves at 0.75, a third at 0.5; nothing for the one that is slower than float32.
     assert archive.hypervolume == pytest.approx(2 * (0.75 - 0.1) + (0.5 - 0.1))
     assert [e.allocation for e in pareto_front(points)] == [(4,)]
+
+
+def test_spread_keeps_what_adds_most() -> None:
+    points = [replace(FLOAT, reduction=2.0**k, accuracy=0.9 - 0.02 * k**2) for k in range(1, 6)]
+    assert spread(points, 10, 0.0) == points
+    chosen = spread(points, 2, 0.0)
+    assert [e.reduction for e in chosen] == sorted(e.reduction for e in chosen)
+    pairs = [[one, other] for one in points for other in points]
+    best_single = max(points, key=lambda point: hypervolume([point]))
+    assert best_single in chosen
+    assert hypervolume(chosen) >= 0.9 * max(hypervolume(pair) for pair in pairs)
+
+
+def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None:
+    points = [replace(FLOAT, seconds=2.0**k, accuracy=0.5 + 0.05 * k) for k in range(6, 0, -1)]
+    slow, fast = (
+        spread(points, 3, 0.45, partial(Objective.LATENCY.saving, reference=replace(FLOAT, seconds=seconds)))
+        for seconds in (1.0, 2.0**7)
+    )
+    assert slow == fast
+    assert slow == sorted(slow, key=lambda e: -e.seconds)
+    assert points[-1] in slow

@@ -12,7 +12,7 @@ from sb3_contrib import TRPO
 import mixq_rl
 from mixq_rl.envs import BitAllocationEnv, BitCost, MaxBitOps, MaxDrop, Reward
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation import Evaluation, Evaluator
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator
 from tests.lookup_table import LookupTable
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import mixq_rl
 from mixq_rl.envs import FEATURES, BitCost, LayerStatistics, MaxBitOps, MaxDrop, Reward, TradeOff
-from mixq_rl.evaluation import Evaluator
+from mixq_rl.evaluation.protocol import Evaluator
 from tests.lookup_table import LookupTable
 
 

@@ -5,7 +5,7 @@ import pytest
 from mixq_rl import Objective
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.errors import InputError, UnknownNameError
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 QUANTIZED = replace(FLOAT, accuracy=0.75, reduction=8.0)

@@ -10,7 +10,7 @@ import typer
 from mixq_rl.agents import RunConfig
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.train import train
-from mixq_rl.agents.problem_config import ProblemConfig
+from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
 from tests.agents.cli.invoking import SMALL, Invoke
 

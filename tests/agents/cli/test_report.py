@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mixq_rl.agents import PolicyPlan, RunConfig
-from mixq_rl.agents.problem_config import ProblemConfig
-from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.problem import ProblemConfig
 from tests.agents.cli.invoking import Ended, Invoke
 from tests.agents.report.runs import run_folder, run_result
 

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.records.folder import RunFolder
 from tests.agents.cli.invoking import SMALL, Invoke
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mixq_rl.agents import RunConfig, RunResult
-from mixq_rl.agents.run_folder import RunFolder
+from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
 from tests.agents.cli.invoking import SMALL, Invoke
@@ -205,7 +205,7 @@ def test_a_run_does_without_a_cache_that_it_cannot_fill(invoke: Invoke, monkeypa
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mixq_rl.preparation_cache.save_artifact", full)
+    monkeypatch.setattr("mixq_rl.training.cache.save_artifact", full)
     ended = invoke("train", *SMALL, "--run-dir", "run", "--cache", "small", "--quiet")
     assert ended.code == 0
     (line,) = ended.stderr.splitlines()

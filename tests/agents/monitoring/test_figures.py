@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from mixq_rl.agents.monitoring.figures import accuracy_figure, bits_figure, cost_figure
-from mixq_rl.agents.run_result import ComponentShare
-from mixq_rl.evaluation import Evaluation
+from mixq_rl.agents.records.result import ComponentShare
+from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32, 32), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 NAMES = ("conv1.weight", "conv1.a$_$b")

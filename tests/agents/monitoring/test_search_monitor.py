@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mixq_rl.agents import BudgetedEvaluator, ParetoArchive, hypervolume
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, TimeShare
 from mixq_rl.envs import MaxBitOps, Reward, TradeOff
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, StoredEvaluator
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.store import EvaluationStore, StoredEvaluator
 from mixq_rl.metering import ComponentCost
 from tests.agents.monitoring.server import tensorboard, wait_for
 from tests.lookup_table import LookupTable

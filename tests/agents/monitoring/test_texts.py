@@ -2,10 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixq_rl.agents.monitoring.texts import allocations_text, configuration_text, final_text
-from mixq_rl.agents.run_result import Finalist, RunResult
+from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.envs import TradeOff
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.objective import Objective
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32, 32), 0.8, 1.6e9, 1.0, 1600.0, 1.0, seconds=0.004)
 UNIFORM = replace(FLOAT, allocation=(4, 4), accuracy=0.79, bitops=2e8, reduction=8.0, seconds=0.001)

@@ -22,9 +22,9 @@ from mixq_rl.agents import (
     train_policy,
 )
 from mixq_rl.agents.monitoring.hyperparameters import HYPERPARAMETERS, METRICS
-from mixq_rl.objective import Objective
-from mixq_rl.preparation_cache import PreparationCache
+from mixq_rl.evaluation.objective import Objective
 from mixq_rl.training import Progress
+from mixq_rl.training.cache import PreparationCache
 from tests.agents.monitoring.server import Ask, tensorboard, wait_for
 from tests.agents.test_cli import save_graph
 

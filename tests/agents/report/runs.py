@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mixq_rl import Objective
 from mixq_rl.agents import RunConfig
-from mixq_rl.agents.run_folder import RunFolder
-from mixq_rl.agents.run_result import ComponentShare, Finalist, RunResult
-from mixq_rl.evaluation import Evaluation
-from mixq_rl.evaluation_store import EvaluationStore, Problem
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.result import ComponentShare, Finalist, RunResult
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.store import EvaluationStore, Problem
 
 WHOLE = 3.2e6
 KINDS = ("weight", "message", "adjacency", "aggregate")

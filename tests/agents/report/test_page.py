@@ -9,8 +9,8 @@ import pytest
 
 from mixq_rl import Objective
 from mixq_rl.agents import RunConfig
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
-from mixq_rl.agents.run_result import RunResult
 from mixq_rl.errors import ArtifactError
 from tests.agents.report.runs import Element, evaluations, parsed, run_folder, run_result
 

@@ -6,8 +6,8 @@ import pytest
 
 from mixq_rl import Objective
 from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.pareto_chart import pareto_chart
-from mixq_rl.agents.run_result import RunResult
 from tests.agents.report.runs import Element, evaluations, parsed, run_result
 
 

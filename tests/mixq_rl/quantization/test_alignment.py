@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mixq_rl.errors import ArtifactError, ScaleError
 from mixq_rl.quantization import Alignment, IntegerRange, fake_round, fake_sum
-from mixq_rl.serialization import pack, unpack
+from mixq_rl.storage.artifacts import pack, unpack
 
 COLUMNS = 3
 signed_scales = st.floats(1e-7, 10).flatmap(lambda scale: st.sampled_from([scale, -scale]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mixq_rl.errors import ArtifactError
 from mixq_rl.quantization import BankRequantization, FixedPoint, IntegerRange, ScaleBank
 from mixq_rl.quantization.bank import WIDE_LIMIT
-from mixq_rl.serialization import pack, unpack
+from mixq_rl.storage.artifacts import pack, unpack
 
 UNIT = torch.tensor(2.0**-10, dtype=torch.float64)
 

@@ -5,7 +5,7 @@ import torch
 
 from mixq_rl.errors import InputError, UnknownNameError
 from mixq_rl.quantization import MeanSquaredError, MinMax, MovingAverage, Percentile, Protection, Scheme, schemes
-from mixq_rl.serialization import pack, unpack
+from mixq_rl.storage.artifacts import pack, unpack
 
 SCHEMES = [
     *(schemes[name] for name in schemes),

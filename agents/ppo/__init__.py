@@ -1,0 +1,1 @@
+"""The PPO agent: policy, model rollouts on a surrogate, and exploration."""

@@ -1,0 +1,111 @@
+"""Which of many candidates to evaluate next: those that, as predicted, add most to what was found."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.agents.ppo.surrogate import Surrogate
+from mixq_rl.envs import Reward
+from mixq_rl.evaluation.protocol import Evaluation
+
+__all__ = ["choose", "hypervolume_gain"]
+
+Allocation = tuple[int, ...]
+
+_PREFERENCES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def choose(
+    candidates: Sequence[Allocation],
+    count: int,
+    surrogate: Surrogate,
+    known: Sequence[Evaluation],
+    reward: Reward,
+    random: np.random.Generator,
+    *,
+    optimism: float,
+    reference_accuracy: float,
+) -> list[Allocation]:
+    """Return ``count`` of the candidates, chosen one after another.
+
+    Each choice takes accuracies to be the surrogate's mean and so many of its deviations: optimism times the magnitude
+    of a normal random number, the same for all candidates. If any preference makes sense, the candidate is taken that
+    adds most to the hypervolume of what is known and, with its mean, what was chosen before; otherwise that of highest
+    reward.
+
+    Args:
+        candidates: distinct, none of them known.
+        count: at least 1; all are returned if there are no more.
+        surrogate: fitted.
+        known: evaluations so far.
+        reward: says what is wanted.
+        random: draws how optimistic each choice is.
+        optimism: in deviations.
+        reference_accuracy: of the hypervolume's reference point.
+    """
+    if len(candidates) <= count:
+        return list(candidates)
+    mean, deviation = surrogate.predict(candidates)
+    found, expected = list(known), surrogate.predicted(candidates, mean)
+    left = np.ones(len(candidates), dtype=np.bool_)
+    chosen: list[Allocation] = []
+    while len(chosen) < count:
+        hoped = mean + optimism * abs(random.standard_normal()) * deviation
+        open_ = np.flatnonzero(left).tolist()
+        promised = surrogate.predicted([candidates[index] for index in open_], hoped[open_])
+        worth = _worth(promised, found, reward, surrogate.reference, reference_accuracy)
+        best = int(open_[worth.argmax()])
+        chosen.append(candidates[best])
+        found.append(expected[best])
+        left[best] = False
+    return chosen
+
+
+def _worth(
+    hoped: Sequence[Evaluation],
+    found: Sequence[Evaluation],
+    reward: Reward,
+    reference: Evaluation,
+    reference_accuracy: float,
+) -> NDArray[np.float64]:
+    if reward.preference is not None:
+        return np.array([reward(evaluation, reference, reward.preference) for evaluation in hoped])
+    saving = partial(reward.objective.saving, reference=reference)
+    front = pareto_front(found, saving)
+    gain = hypervolume_gain(
+        np.log2([saving(point) for point in front]),
+        np.array([point.accuracy for point in front]) - reference_accuracy,
+        np.log2([saving(point) for point in hoped]),
+        np.array([point.accuracy for point in hoped]) - reference_accuracy,
+    )
+    # Where none adds anything, the one that comes nearest to the front is the best guess.
+    if gain.max() > 0:
+        return gain
+    best = [max(reward(e, reference, w) for e in found) for w in _PREFERENCES]
+    return np.array(
+        [max(reward(e, reference, w) - known for w, known in zip(_PREFERENCES, best, strict=True)) for e in hoped]
+    )
+
+
+def hypervolume_gain(
+    front_saving: NDArray[np.float64],
+    front_accuracy: NDArray[np.float64],
+    saving: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return by how much each point would enlarge the area that a front dominates, ``[points]``.
+
+    Args:
+        front_saving: log2 savings of the front, ascending.
+        front_accuracy: above the reference point, descending, of the same length.
+        saving, accuracy: of the points.
+    """
+    edges = np.concatenate([[0.0], front_saving.clip(min=0.0)])
+    heights = np.concatenate([front_accuracy.clip(min=0.0), [0.0]])
+    gain = np.zeros(len(saving))
+    for left, right, height in zip(edges, [*edges[1:], np.inf], heights, strict=True):
+        gain += (np.minimum(saving, right) - left).clip(min=0.0) * (accuracy - height).clip(min=0.0)
+    return gain

@@ -1,0 +1,344 @@
+"""Proximal policy optimisation on the environment of bit allocation."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import gymnasium
+import numpy as np
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.logger import Logger
+
+from mixq_rl.agents.ppo.explorer import Explorer
+from mixq_rl.agents.ppo.imitation import imitate
+from mixq_rl.agents.ppo.policy import AllocationPolicy
+from mixq_rl.agents.ppo.policy_file import load_policy, save_policy
+from mixq_rl.agents.ppo.proposals import SWEEP, roll_out, sweep
+from mixq_rl.agents.ppo.settings import PPOSettings
+from mixq_rl.agents.ppo.state import load_ppo_state, ppo_state
+from mixq_rl.agents.ppo.vectorized import VectorizedBitAllocation
+from mixq_rl.agents.records.checkpoints import State
+from mixq_rl.agents.records.policy_record import PolicyRecord
+from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics, Reward
+from mixq_rl.envs.episodes import EpisodeRules, check_preference
+from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator
+from mixq_rl.randomness import RandomStream
+
+__all__ = ["PPOAgent", "PPOSettings", "Watcher"]
+
+Watcher = Callable[[Sequence[Evaluation]], None]
+"""Called with the evaluations of each batch of episodes."""
+
+_NEVER = 2**31
+
+
+class PPOAgent:
+    """An agent that learns to allocate bit-widths, for all preferences at once, from few evaluations.
+
+    Its policy is MaskablePPO's of sb3-contrib, with networks that score any bit-width for any component
+    (:class:`~mixq_rl.agents.ppo.policy.AllocationPolicy`): no discount, advantages from returns to the end. Evaluations
+    are expensive and model rollouts are cheap. So the evaluations made so far train a surrogate
+    (:class:`~mixq_rl.agents.ppo.surrogate.Surrogate`), and PPO learns from rollouts on it: a rollout that ends in an
+    allocation that was executed is paid by its evaluation, any other by the surrogate's prediction. Of the allocations
+    that the policy proposes, and of small changes to the best ones known, those are executed that promise most
+    (:func:`~mixq_rl.agents.ppo.acquisition.choose`).
+
+    Given several environments it learns one policy for all: each episode is of one of them.
+
+    Args:
+        env: ``mixq_rl/BitAllocation-v0``, or several: bit-widths on offer and numbers of components may differ.
+        seed: of the policy's weights, its exploration, and the preferences drawn. Other users of the global random
+            generators neither disturb the agent nor are disturbed.
+        settings: what it goes by; None: the defaults.
+        reference_accuracy: of the hypervolume's reference point: of the majority class, where it is known; of several
+            environments one for each.
+        start: an agent whose policy this one starts from, and whose allocations it evaluates first.
+
+    Attributes:
+        record: of the tasks that the policy learned on: that of ``start``, and what was added.
+
+    Raises:
+        InputError: for another environment, environments or a ``start`` that observe otherwise, environments of
+            different rewards, or as many reference accuracies as there are no environments.
+
+    Example:
+        >>> agent = PPOAgent(env, seed=0)  # doctest: +SKIP
+        >>> agent.learn(episodes=256).allocate(evaluator, preference=0.5)  # doctest: +SKIP
+        (2, 4, 4, 2, 8, 4, 4, 2, 8)
+    """
+
+    record: PolicyRecord
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]],
+        *,
+        seed: int = 0,
+        settings: PPOSettings | None = None,
+        reference_accuracy: float | Sequence[float] = 0.0,
+        start: "PPOAgent | None" = None,
+    ) -> None:
+        envs = _environments(env)
+        given = np.ravel(reference_accuracy).tolist()
+        accuracies = given * len(envs) if np.ndim(reference_accuracy) == 0 else given
+        if len(accuracies) != len(envs):
+            raise InputError(f"{len(given)} reference accuracies for {len(envs)} environments")
+        self._settings = settings = settings or PPOSettings()
+        self._explorers = [
+            Explorer(task, settings, float(accuracy), seed) for task, accuracy in zip(envs, accuracies, strict=True)
+        ]
+        self._observation = envs[0].rules.observation
+        self._reward: Reward | None = envs[0].reward
+        self._random = np.random.default_rng(seed)
+        self._bit_widths = sorted({bits for task in envs for bits in task.evaluator.bit_widths})
+        self._global = RandomStream(seed)
+        # As long as the longest episode; of several tasks some are cut, and go on in the next rollout.
+        steps = max(len(task.evaluator.components) for task in envs)
+        episodes = max(settings.imagined, len(envs))
+        imagination = VectorizedBitAllocation(
+            envs, episodes, evaluators=[explorer.surrogate for explorer in self._explorers], seed=seed
+        )
+        self._ppo: MaskablePPO | None
+        with self._global.active():
+            self._ppo = MaskablePPO(
+                AllocationPolicy,
+                imagination,
+                learning_rate=settings.learning_rate,
+                n_steps=steps,
+                batch_size=_minibatch(steps * episodes, settings.minibatches),
+                n_epochs=settings.epochs,
+                gamma=1.0,
+                gae_lambda=1.0,
+                ent_coef=settings.entropy,
+                policy_kwargs={
+                    "net_arch": list(settings.widths),
+                    "features": FEATURES if self._observation is LayerStatistics else None,
+                },
+                seed=seed,
+                device="cpu",
+            )
+        self._ppo.set_logger(Logger(folder=None, output_formats=[]))
+        assert isinstance(self._ppo.policy, AllocationPolicy)
+        self._policy = self._ppo.policy
+        self._learned = start is not None
+        self._left: dict[int, int] = {}
+        self.record = PolicyRecord() if start is None else start.record
+        if start is not None:
+            self._take_over(start)
+
+    def learn(
+        self,
+        episodes: int | None,
+        *,
+        watcher: Watcher | None = None,
+        logger: Logger | None = None,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> Self:
+        """Learn from so many more episodes of each task, each of an allocation not evaluated before.
+
+        A task of which there are no more such allocations ends early.
+
+        Args:
+            episodes: at least 1; None: those that an earlier call, which did not come to its end, has left
+                (see :meth:`state_dict`).
+            watcher: told of each batch of evaluations.
+            logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
+            checkpoint: called after each step of the search, all watchers told: what :meth:`state_dict` returns then
+                is where another agent can go on.
+
+        Returns:
+            the agent itself.
+
+        Raises:
+            InputError: for less than one episode, or an agent that was loaded and has no environment.
+        """
+        if episodes is not None and episodes < 1:
+            raise InputError(f"{episodes} episodes: at least 1 is needed")
+        ppo = self._learning()
+        if episodes is not None:
+            self._left = dict.fromkeys(range(len(self._explorers)), episodes)
+        if logger is not None:
+            ppo.set_logger(logger)
+        while self._left:
+            # Only here, so that a checkpoint finds the random stream where it is.
+            with self._global.active():
+                batches = self._step()
+            for evaluations in batches:
+                if watcher is not None:
+                    watcher(evaluations)
+            if checkpoint is not None:
+                checkpoint()
+        return self
+
+    def _step(self) -> list[list[Evaluation]]:
+        """Let each task evaluate its next batch, learn from all in imagination, and return the batches."""
+        self._policy.offer(self._bit_widths)
+        batches = []
+        for index, most in list(self._left.items()):
+            batches.append(self._explorers[index].explore(self._policy, most, learned=self._learned))
+            self._left[index] -= len(batches[-1])
+            if not batches[-1] or not self._left[index]:
+                del self._left[index]
+        if any(batches):
+            self._imagine()
+        return [batch for batch in batches if batch]
+
+    def state_dict(self) -> State:
+        """Return all that :meth:`learn` goes by, for :class:`~mixq_rl.agents.records.checkpoints.Checkpoints`.
+
+        Evaluations are left out: the evaluator is asked for them again, and should know them (a
+        :class:`~mixq_rl.StoredEvaluator` does).
+
+        Raises:
+            InputError: for an agent that was loaded without an environment.
+        """
+        return {
+            "ppo": ppo_state(self._learning()),
+            "explorers": [explorer.state_dict() for explorer in self._explorers],
+            "left": [list(entry) for entry in self._left.items()],
+            "random": self._random.bit_generator.state,
+            "global": self._global.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> Self:
+        """Go on from where :meth:`state_dict` was, in an agent made with the same arguments.
+
+        ``learn(None)`` then ends the call of :meth:`learn` that was under way, as if it had not been interrupted.
+
+        Raises:
+            InputError: for an agent that was loaded without an environment.
+            ArtifactError: for the state of another agent.
+        """
+        ppo = self._learning()
+        try:
+            for explorer, own in zip(self._explorers, state["explorers"], strict=True):
+                explorer.load_state_dict(own)
+            load_ppo_state(ppo, state["ppo"])
+            self._left = {int(index): int(left) for index, left in state["left"]}
+            self._random.bit_generator.state = state["random"]
+            self._global.load_state_dict(state["global"])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"the state is not one of this agent: {error}") from error
+        return self
+
+    def rehearse(self) -> Self:
+        """Learn once more from all that was evaluated so far, as the last thing before the policy is used elsewhere.
+
+        The policy learns to do what was best at each preference (:func:`~mixq_rl.agents.ppo.imitation.imitate`).
+        Nothing is evaluated.
+
+        Returns:
+            the agent itself.
+
+        Raises:
+            InputError: if nothing was evaluated yet.
+        """
+        if self._ppo is None or not all(explorer.surrogate.fitted for explorer in self._explorers):
+            raise InputError("an agent that has yet to learn from evaluations has nothing to rehearse")
+        self._policy.offer(self._bit_widths)
+        with self._global.active():
+            imitate(self._policy, self._explorers, self._random)
+        return self
+
+    def allocate(
+        self, evaluator: Evaluator, preference: float = 0.5, *, reward: Reward | None = None
+    ) -> tuple[int, ...]:
+        """Return the allocation that the policy thinks best, whatever bit-widths the evaluator offers.
+
+        Nothing is evaluated, unless a limit on bit operations needs to know what bits cost.
+
+        Args:
+            evaluator: gives the components.
+            preference: weight of the saving in the trade-off, in [0, 1]; of no meaning to other rewards.
+            reward: what is wanted; None: the reward it learned with, of an agent that was loaded the trade-off.
+
+        Raises:
+            InputError: for a preference outside [0, 1].
+        """
+        rules = self._rules(evaluator, reward)
+        fixed = rules.reward.preference
+        asked = check_preference(preference) if fixed is None else fixed
+        return roll_out(self._policy, rules, np.array([asked]))[0]
+
+    def sweep(self, evaluator: Evaluator, count: int = SWEEP, *, reward: Reward | None = None) -> list[tuple[int, ...]]:
+        """Return at most ``count`` distinct allocations that together should make a good front.
+
+        See :func:`~mixq_rl.agents.ppo.proposals.sweep`. Other arguments, and what may be evaluated, as of
+        :meth:`allocate`.
+        """
+        return sweep(self._policy, self._rules(evaluator, reward), count)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the policy and its record into the folder ``path`` as ``policy.safetensors`` and ``policy.json``.
+
+        Raises:
+            InputError: if it learned with an observation of the user's own, which no other program could give it.
+        """
+        if self._observation is not LayerStatistics:
+            raise InputError(
+                "a policy that learned with an observation of your own can only be used where that is known"
+            )
+        save_policy(self._policy, Path(path), self.record)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote: an agent that can allocate, and from which others can start.
+
+        Raises:
+            ArtifactError: if it is missing, damaged, of another kind or format version, or sees other features.
+        """
+        agent = cls.__new__(cls)
+        agent._policy, agent.record = load_policy(Path(path))
+        agent._observation, agent._reward = LayerStatistics, None
+        agent._ppo, agent._learned = None, True
+        return agent
+
+    def _learning(self) -> MaskablePPO:
+        if self._ppo is None:
+            raise InputError("this agent was loaded without an environment: it can allocate, but not learn")
+        return self._ppo
+
+    def _take_over(self, start: "PPOAgent") -> None:
+        if start._observation is not self._observation:
+            raise InputError("the policy to start from learned with another observation")
+        try:
+            self._policy.load_state_dict(start._policy.state_dict())
+        except RuntimeError as error:
+            raise InputError(f"the policy to start from is of another shape: {error}") from error
+
+    def _rules(self, evaluator: Evaluator, reward: Reward | None) -> EpisodeRules:
+        """Return the rules by which the policy, no longer learning, is to act."""
+        rules = EpisodeRules(evaluator, reward=reward or self._reward, observation=self._observation)
+        self._policy.offer(rules.evaluator.bit_widths)
+        return rules
+
+    def _imagine(self) -> None:
+        """Let PPO learn from episodes on the surrogates."""
+        assert self._ppo is not None
+        steps = self._ppo.n_steps * self._ppo.n_envs * self._settings.rollouts
+        if steps:
+            self._ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
+            logger = self._ppo.logger
+            logger.record("train/policy_entropy", -logger.name_to_value["train/entropy_loss"])
+
+
+def _environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]]) -> list[BitAllocationEnv]:
+    found = []
+    for one in [env] if isinstance(env, gymnasium.Env) else env:
+        if not isinstance(one.unwrapped, BitAllocationEnv):
+            raise InputError(f"PPOAgent learns on mixq_rl/BitAllocation-v0, not on {one.unwrapped!r}")
+        found.append(one.unwrapped)
+    if not found:
+        raise InputError("PPOAgent learns on environments: at least one is needed")
+    other = next((env.reward for env in found if env.reward != found[0].reward), None)
+    if other is not None:
+        raise InputError(f"one policy cannot learn for {found[0].reward} and for {other}: give all the same reward")
+    return found
+
+
+def _minibatch(steps: int, count: int) -> int:
+    """Return the size of ``count`` minibatches or fewer, none of which has a single step: that has no deviation."""
+    size = max(-(-steps // count), 2)
+    return next(larger for larger in range(size, steps + 1) if steps % larger != 1)

@@ -1,0 +1,150 @@
+"""What an agent knows of one task, and which of its allocations to evaluate next."""
+
+import heapq
+import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.agents.ppo.acquisition import choose
+from mixq_rl.agents.ppo.policy import AllocationPolicy
+from mixq_rl.agents.ppo.proposals import mutate, roll_out, spread_preferences, sweep
+from mixq_rl.agents.ppo.settings import PPOSettings
+from mixq_rl.agents.ppo.surrogate import Surrogate
+from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.envs.cost import probes
+from mixq_rl.evaluation.protocol import Evaluation
+
+__all__ = ["Explorer"]
+
+Allocation = tuple[int, ...]
+
+_BEST_BY_REWARD = 16
+
+
+class Explorer:
+    """Chooses what to evaluate on one task.
+
+    First what a policy that learned elsewhere would do, then what tells components apart, then what promises most.
+
+    Args:
+        env: the task.
+        settings: of the agent.
+        reference_accuracy: of the hypervolume's reference point.
+        seed: of what is drawn.
+
+    Attributes:
+        env: as given.
+        surrogate: what was learned of the task so far.
+    """
+
+    def __init__(self, env: BitAllocationEnv, settings: PPOSettings, reference_accuracy: float, seed: int) -> None:
+        self.env = env
+        self.surrogate = Surrogate(env.evaluator, seed)
+        self._settings = settings
+        self._reference_accuracy = reference_accuracy
+        self._random = np.random.default_rng(seed)
+        self._first: list[Allocation] | None = None
+
+    def explore(self, policy: AllocationPolicy, most: int, *, learned: bool) -> list[Evaluation]:
+        """Evaluate the next batch, and learn from it; none are returned if nothing is left to evaluate.
+
+        Args:
+            policy: proposes.
+            most: so many at most.
+            learned: whether the policy knows anything; then what it would do is evaluated first.
+        """
+        batch = self._next_batch(policy, most, learned)
+        evaluations = self.env.evaluator.evaluate(batch) if batch else []
+        if evaluations or not self.surrogate.fitted:
+            self.surrogate.fit(list(self.env.evaluator.evaluations.values()))
+        return evaluations
+
+    def promising(self) -> list[Allocation]:
+        """Return what was evaluated and small changes to it, most to the best, as far as every step is allowed."""
+        known, count = list(self.env.evaluator.evaluations), self._settings.mutations
+        changed = mutate(self._best(), count, self.env.rules, self._random)
+        changed += mutate(known, count // 2, self.env.rules, self._random)
+        return [allocation for allocation in dict.fromkeys([*known, *changed]) if self.env.rules.allows(allocation)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the exploration is, evaluations left out but for their order."""
+        return {
+            "known": list(self.env.evaluator.evaluations),
+            "surrogate": self.surrogate.state_dict(),
+            "random": self._random.bit_generator.state,
+            "first": self._first,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was; the evaluator is asked for all that it had been asked for."""
+        first = state["first"]
+        self._first = None if first is None else [tuple(allocation) for allocation in first]
+        self._random.bit_generator.state = state["random"]
+        if state["known"]:
+            self.env.evaluator.evaluate(state["known"])
+        self.surrogate.load_state_dict(state["surrogate"], list(self.env.evaluator.evaluations.values()))
+
+    def _next_batch(self, policy: AllocationPolicy, most: int, learned: bool) -> list[Allocation]:
+        known = self.env.evaluator.evaluations
+        first = self._beginning(policy, learned) if self._first is None else self._first
+        self._first = first
+        left = [allocation for allocation in first if allocation not in known]
+        if left:
+            return left[:most]
+        if not self.surrogate.fitted:
+            self.surrogate.fit(list(known.values()))
+        count = min(most, max(self._settings.batch, len(known) // 16))
+        candidates = self._imagined(policy)
+        candidates += mutate(self._best(), self._settings.mutations, self.env.rules, self._random)
+        candidates = [allocation for allocation in dict.fromkeys(candidates) if allocation not in known]
+        if not candidates:
+            return list(islice(self._untried(), count))
+        return choose(
+            candidates,
+            count,
+            self.surrogate,
+            list(known.values()),
+            self.env.reward,
+            self._random,
+            optimism=self._settings.optimism,
+            reference_accuracy=self._reference_accuracy,
+        )
+
+    def _beginning(self, policy: AllocationPolicy, learned: bool) -> list[Allocation]:
+        """Return what is evaluated first: what a policy that learned elsewhere would do, and what a surrogate needs."""
+        evaluator = self.env.evaluator
+        proposed = sweep(policy, self.env.rules) if learned else []
+        if self.env.reward.max_bitops is not None:
+            return proposed  # the environment has asked for the others, to know what bits cost
+        return list(dict.fromkeys([*proposed, *probes(len(evaluator.components), evaluator.bit_widths)]))
+
+    def _imagined(self, policy: AllocationPolicy) -> list[Allocation]:
+        preferences = spread_preferences(self.env.reward, self._settings.candidates, self._random)
+        return roll_out(policy, self.env.rules, preferences, random=self._random, strays=self._settings.strays)
+
+    def _best(self) -> list[Allocation]:
+        """Return the allocations known to be best: the front, or those of highest reward."""
+        reward, evaluator = self.env.reward, self.env.evaluator
+        limit = math.inf if reward.max_bitops is None else reward.max_bitops
+        known = [evaluation for evaluation in evaluator.evaluations.values() if evaluation.bitops <= limit]
+        if reward.preference is None:
+            best = pareto_front(known, partial(reward.objective.saving, reference=evaluator.reference))
+        else:
+            worth = partial(reward, reference=evaluator.reference, preference=reward.preference)
+            best = heapq.nlargest(_BEST_BY_REWARD, known, key=worth)
+        return [evaluation.allocation for evaluation in best]
+
+    def _untried(self, begun: Allocation = ()) -> Iterator[Allocation]:
+        """Yield the allocations that go on as ``begun``, are allowed, and were not evaluated."""
+        if len(begun) == len(self.env.evaluator.components):
+            if begun not in self.env.evaluator.evaluations:
+                yield begun
+            return
+        for bits, allowed in zip(self.env.evaluator.bit_widths, self.env.rules.masks([begun])[0], strict=True):
+            if allowed:
+                yield from self._untried((*begun, bits))

@@ -1,0 +1,119 @@
+"""What happens in a run, as lines of a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mixq_rl.agents.records.problem import Stage
+from mixq_rl.storage.files import unwritable
+from mixq_rl.training.loop import Progress
+
+__all__ = ["announced", "handled", "log_into", "logged", "logger", "together"]
+
+logger = logging.getLogger("mixq_rl")
+"""Of the whole package; a program that wants the lines gives it a handler, as ``logging`` has it."""
+
+_PARTS = 10
+_LEAST_SECONDS, _MOST_SECONDS = 2.0, 30.0
+
+
+@contextmanager
+def logged(what: str, unit: str) -> Iterator[Progress]:
+    """A stage that writes a line when it begins, when it ends, and after a tenth in between.
+
+    Lines are two seconds apart at least, and half a minute at most.
+    """
+    logger.info(what)
+    started = said = time.perf_counter()
+    part, last = 0, ""
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said, part, last
+        now, last = time.perf_counter(), f"{done}/{total} {unit}"
+        reached = _PARTS * done // max(total, 1)
+        due = _LEAST_SECONDS if reached > part else _MOST_SECONDS
+        if done < total and now - said >= due:
+            said, part = now, reached
+            logger.info("%s: %s", what, last)
+
+    yield progress
+    logger.info("%s: %s in %.1f s", what, last or "done", time.perf_counter() - started)
+
+
+def together(*stages: Stage) -> Stage:
+    """Return the stage that is all of these."""
+
+    @contextmanager
+    def all_of_them(what: str, unit: str) -> Iterator[Progress]:
+        with ExitStack() as stack:
+            told = [stack.enter_context(stage(what, unit)) for stage in stages]
+
+            def progress(done: int, total: int) -> None:
+                for tell in told:
+                    tell(done, total)
+
+            yield progress
+
+    return all_of_them
+
+
+def announced(stage: Stage, say: Callable[[], None]) -> Stage:
+    """Return a stage that calls ``say`` once the first, which shows whether the run can begin, has ended."""
+    said = False
+
+    @contextmanager
+    def first_announced(what: str, unit: str) -> Iterator[Progress]:
+        nonlocal said
+        with stage(what, unit) as progress:
+            yield progress
+        if not said:
+            said = True
+            say()
+
+    return first_announced
+
+
+class _File(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
+        """Do not go on when the disk is full."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            raise unwritable(Path(self.baseFilename), error) from error
+        super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError:  # what could not be written was said when it was tried
+            self.stream = None
+            super().close()
+
+
+@contextmanager
+def log_into(path: Path) -> Iterator[None]:
+    """Append what is logged inside the block to a file, each line with its time.
+
+    Raises:
+        OSError: if the file cannot be written, also where a line is logged.
+    """
+    handler = _File(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    with handled(handler):
+        yield
+
+
+@contextmanager
+def handled(handler: logging.Handler) -> Iterator[None]:
+    """Give the logger one more handler, of all but debugging, inside the block."""
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

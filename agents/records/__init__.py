@@ -1,0 +1,1 @@
+"""Records of a run: configuration, folder, checkpoints, result."""

@@ -1,0 +1,109 @@
+"""Where a run has come to, kept on disk so that it can go on from there: data, never code."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixq_rl.errors import ArtifactError
+from mixq_rl.storage.artifacts import load_artifact, save_artifact
+from mixq_rl.storage.files import replacing_folder
+from mixq_rl.training.cache import content_hash
+
+__all__ = ["Checkpoints", "State"]
+
+State = dict[str, Any]
+"""Nested dictionaries (of strings), lists and tuples of plain values, torch tensors and NumPy arrays."""
+
+_KIND = "checkpoint"
+_VERSION = 1
+_KEPT = 2
+_DIGITS = 9
+
+
+class Checkpoints:
+    """A folder of checkpoints, each named by the step it was made at; the last two are kept.
+
+    Args:
+        path: of the folder, made when it is first needed.
+        warn: told, in a sentence, of each checkpoint that is passed over because it is damaged.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None] = lambda sentence: None) -> None:
+        self.path = path
+        self._warn = warn
+
+    def save(self, step: int, state: State) -> None:
+        """Keep a state; it is on disk whole when the call returns, and older ones go.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        tensors: dict[str, Tensor] = {}
+        document = {"step": step, "state": _flatten(state, "state", tensors)}
+        with replacing_folder(self.path / f"{step:0{_DIGITS}d}") as draft:
+            config = {**document, "sha256": _checksum(document, tensors)}
+            save_artifact(draft, _KIND, _VERSION, config, tensors)
+        for old in self._folders()[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def latest(self) -> tuple[int, State] | None:
+        """Return step and state of the newest checkpoint that is whole; None if there is none."""
+        for folder in reversed(self._folders()):
+            try:
+                return int(folder.name), _read(folder)
+            except ArtifactError as error:
+                self._warn(f"checkpoint {folder.name} is passed over: {error}")
+        return None
+
+    def _folders(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        return sorted(folder for folder in self.path.iterdir() if folder.name.isdecimal())
+
+
+def _read(folder: Path) -> State:
+    config, tensors = load_artifact(folder, _KIND, _VERSION)
+    document = {"step": config.get("step"), "state": config.get("state")}
+    if config.get("sha256") != _checksum(document, tensors) or not isinstance(document["state"], dict):
+        raise ArtifactError(f"{folder} holds a damaged checkpoint: it is not what was written")
+    state: State = _restore(document["state"], tensors)
+    return state
+
+
+def _checksum(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    return content_hash([json.dumps(document, sort_keys=True)], dict(sorted(tensors.items())))
+
+
+def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Return ``value`` as JSON data, its tensors and arrays put into ``tensors``."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor):
+        key = f"{len(tensors)}"
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {"tensor": key}
+    if isinstance(value, np.ndarray):
+        key = f"{len(tensors)}"
+        tensors[key] = torch.from_numpy(value.copy(order="C"))
+        return {"array": key}
+    if isinstance(value, list | tuple):
+        return [_flatten(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {"items": {key: _flatten(item, f"{name}.{key}", tensors) for key, item in value.items()}}
+    raise TypeError(f"{name}: {type(value).__name__} cannot be kept in a checkpoint")
+
+
+def _restore(data: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(data, list):
+        return [_restore(item, tensors) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if "items" in data:
+        return {key: _restore(item, tensors) for key, item in data["items"].items()}
+    return tensors[data["tensor"]] if "tensor" in data else tensors[data["array"]].numpy()

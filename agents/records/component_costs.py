@@ -1,0 +1,35 @@
+"""What each component of an integer network costs, as it is executed."""
+
+import statistics
+from dataclasses import replace
+
+from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.metering import ComponentCost, OpMeter
+
+__all__ = ["component_costs"]
+
+_REPEATS = 5
+
+
+def component_costs(evaluator: IntegerEvaluator, model: IntegerModel) -> dict[str, ComponentCost]:
+    """Execute a network on the validation split and return what each component costs.
+
+    Seconds are medians of five executions after one that warms up: on this machine, under its present load.
+
+    Args:
+        evaluator: has the data.
+        model: of its network.
+    """
+    inputs = evaluator.task.inputs("validation")
+    features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)
+    measured = []
+    for _ in range(1 + _REPEATS):
+        with OpMeter() as meter:
+            model.execute(features, prepared)
+        measured.append(meter.by_component())
+    first, *warm = measured
+    return {
+        name: replace(cost, seconds=statistics.median(costs[name].seconds for costs in warm))
+        for name, cost in first.items()
+    }

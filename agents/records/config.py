@@ -1,0 +1,80 @@
+"""What makes a run of ``mixq-rl train`` or ``transfer``."""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
+
+__all__ = ["RunConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ProblemConfig):
+    """What makes a run: two runs of one configuration on one machine are equal, unless time is the objective.
+
+    At most one of the limits may be given; without any, the reward is the trade-off at all preferences.
+
+    Attributes:
+        episodes: of the search, at least 1; each evaluates an allocation that was not evaluated before.
+        max_drop: in points of accuracy below float32 that are tolerated.
+        max_bitops: that the network may cost.
+        max_reduction: as ``max_bitops``, by how many times fewer than float32.
+        policy: folder of a policy to start from, or of the run that trained it; empty: the one that comes with the
+            package. It is asked for 16 allocations first, and learns only if more episodes are wanted. None: the agent
+            starts from nothing.
+        others: see :class:`~mixq_rl.agents.records.problem.ProblemConfig`.
+
+    Raises:
+        InputError: for a value out of bounds, two limits, or an unknown model, objective, evaluator or scheme.
+    """
+
+    episodes: int = field(
+        default=256,
+        metadata={"help": "Episodes of the search; each evaluates an allocation not evaluated before."},
+    )
+    max_drop: float | None = field(
+        default=None,
+        metadata={"help": "Save as much as possible at most so many points below float32's accuracy: 0.3."},
+    )
+    max_bitops: float | None = field(
+        default=None,
+        metadata={"help": "Be as accurate as possible with at most so many bit operations (linear): 1.2e9."},
+    )
+    max_reduction: float | None = field(
+        default=None,
+        metadata={"help": "As --max-bitops, given by how many times fewer than float32's they are to be: 12."},
+    )
+    policy: str | None = None
+
+    _PATHS: ClassVar[tuple[str, ...]] = (*ProblemConfig._PATHS, "policy")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.episodes < 1:
+            raise InputError(f"{self.episodes} episodes: at least 1 is needed")
+        given = [name for name in ("max_drop", "max_bitops", "max_reduction") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)}: a search has one limit")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise InputError(f"a drop of at most {self.max_drop:g} points: it must be within 0...100")
+        if self.max_bitops is not None:
+            MaxBitOps(self.max_bitops)
+        if self.max_reduction is not None and not 0 < self.max_reduction < math.inf:
+            raise InputError(f"{self.max_reduction:g} times fewer bit operations: it must be positive and finite")
+        if self.objective is Objective.LATENCY and {"max_bitops", "max_reduction"} & set(given):
+            raise InputError("a limit on bit operations and the objective latency: choose one of the two")
+
+    def reward(self, reference: Evaluation) -> Reward:
+        """Return the reward that the limits ask for."""
+        if self.max_drop is not None:
+            return MaxDrop(self.max_drop / 100, self.objective)
+        if self.max_bitops is not None:
+            return MaxBitOps(self.max_bitops)
+        if self.max_reduction is not None:
+            return MaxBitOps(reference.bitops / self.max_reduction)
+        return TradeOff(self.objective)

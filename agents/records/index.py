@@ -1,0 +1,69 @@
+"""The runs in a folder, each with what it found or how far it is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.result import RunResult
+from mixq_rl.errors import InputError
+
+__all__ = ["IndexedRun", "index_runs"]
+
+
+@dataclass(frozen=True)
+class IndexedRun:
+    """A run folder, seen from outside.
+
+    Attributes:
+        folder: as it is.
+        state: ``"finished"``, ``"running"`` or ``"stopped"``.
+        result: of a finished run that trained networks; None: of others.
+    """
+
+    folder: RunFolder
+    state: str
+    result: RunResult | None
+
+    def document(self) -> dict[str, Any]:
+        """Return what is known of it, in plain values."""
+        found: dict[str, Any] = {"run_dir": str(self.folder.path), "kind": self.folder.kind, "state": self.state}
+        if self.result is not None:
+            best = self.result.best
+            found |= {
+                "title": self.result.title,
+                "best": best.label,
+                "allocation": list(best.evaluation.allocation),
+                "validation_accuracy": best.evaluation.accuracy,
+                "test_accuracy": best.test_accuracy,
+                "reduction": best.evaluation.reduction,
+                "hypervolume": self.result.hypervolume,
+                "evaluations": self.result.evaluations,
+            }
+        return found
+
+
+def index_runs(path: Path) -> list[IndexedRun]:
+    """Return the runs in a folder, at any depth, by name; a run folder itself is one.
+
+    What is damaged, or of another format version, is left out.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    if not path.is_dir():
+        raise InputError(f"{str(path)!r} is no folder of runs: name one, or begin a run with mixq-rl train")
+    return sorted(_found(path), key=lambda run: run.folder.path)
+
+
+def _found(path: Path) -> Iterator[IndexedRun]:
+    for config_file in path.rglob("config.json"):
+        try:
+            folder = RunFolder.read(config_file.parent)
+            finished = folder.result.exists()
+            result = RunResult.load(folder.result) if finished and folder.kind == "run" else None
+        except InputError:
+            continue
+        running = not finished and folder.in_use
+        yield IndexedRun(folder, "finished" if finished else "running" if running else "stopped", result)

@@ -1,0 +1,211 @@
+"""What a run found, as it is kept in its folder."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mixq_rl.errors import ArtifactError
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.metering import ComponentCost
+from mixq_rl.nn import Component
+from mixq_rl.quantization import IntegerRange
+from mixq_rl.storage.files import replace_file
+
+__all__ = ["ComponentShare", "Finalist", "RunResult", "shares_of"]
+
+_FORMAT, _VERSION = "mixq_rl/result", 1
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network of the final table.
+
+    Attributes:
+        label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
+        evaluation: on the validation split, after fine-tuning.
+        test_accuracy: in [0, 1].
+    """
+
+    label: str
+    evaluation: Evaluation
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class ComponentShare:
+    """One component of the best network.
+
+    Attributes:
+        name: ``"conv1.weight"``.
+        kind: of component.
+        layer: index of its layer.
+        shape: of its values on the data the network was calibrated on.
+        bits: its bit-width.
+        bitops: its part of the network's bit operations, convention ``linear``.
+        float_bitops: the same of the float32 network.
+        seconds: of the operations whose result it is; 0 of one that is only an operand.
+        bytes: of its values as they are held: 3 bits take 4, 5 to 7 take 8, an edge of an adjacency always a byte.
+    """
+
+    name: str
+    kind: str
+    layer: int
+    shape: tuple[int, ...]
+    bits: int
+    bitops: float
+    float_bitops: float
+    seconds: float
+    bytes: int
+
+    @property
+    def float_bytes(self) -> int:
+        """Of its values in float32."""
+        return 4 * math.prod(self.shape)
+
+    @classmethod
+    def of(cls, component: Component, bits: int, cost: ComponentCost) -> Self:
+        """Describe a component at a bit-width, and what it cost when the network was executed."""
+        return cls(
+            component.name,
+            component.kind,
+            component.layer,
+            tuple(component.shape),
+            bits,
+            cost.bitops,
+            cost.bitops * 32 / bits,
+            cost.seconds,
+            _bytes(component, bits),
+        )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found.
+
+    Attributes:
+        title: ``"gcn on Cora"``.
+        kind: what is classified: ``"node"`` or ``"graph"``.
+        objective: what was saved.
+        choice: by what the best was chosen.
+        finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
+        best: of them: by default the integer network of highest reward at preference 0.5 on validation data.
+        components: names, in the order of the allocations.
+        shares: what each of them costs in the best network.
+        hypervolume: of the search's archive: the evaluator's weights, validation data.
+        evaluations: distinct allocations evaluated.
+        counts: nodes or graphs of each split, by which accuracies are fractions.
+        majority: validation accuracy of the majority class.
+        run_dir: the run folder.
+    """
+
+    title: str
+    kind: str
+    objective: Objective
+    choice: str
+    finalists: tuple[Finalist, ...]
+    best: Finalist
+    components: tuple[str, ...]
+    shares: tuple[ComponentShare, ...]
+    hypervolume: float
+    evaluations: int
+    counts: Mapping[str, int]
+    majority: float
+    run_dir: Path
+
+    @property
+    def reference(self) -> Evaluation:
+        """The float32 network."""
+        return self.finalists[0].evaluation
+
+    @property
+    def uniform(self) -> list[Finalist]:
+        """The integer networks of one bit-width everywhere."""
+        return [finalist for finalist in self.finalists[1:] if len(set(finalist.evaluation.allocation)) == 1]
+
+    @property
+    def mixed(self) -> list[Finalist]:
+        """The other integer networks."""
+        return [finalist for finalist in self.finalists[1:] if len(set(finalist.evaluation.allocation)) > 1]
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it but the folder, in plain values."""
+        content = asdict(self)
+        del content["run_dir"]
+        return {"format": _FORMAT, "version": _VERSION, **content, "best": self.best.label}
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            OSError: if that cannot be done; what was there stays.
+        """
+        replace_file(path, json.dumps(self.document(), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: if it is missing, damaged, or of another format version.
+        """
+        try:
+            content = json.loads(path.read_text(), parse_constant=_no_number)
+            if content["format"] != _FORMAT:
+                raise ArtifactError(f"{path} is not the result of a run")
+            if content["version"] != _VERSION:
+                raise ArtifactError(
+                    f"{path} has format version {content['version']!r}; this version of mixq_rl reads {_VERSION}"
+                )
+            finalists = tuple(_finalist(row) for row in content["finalists"])
+            return cls(
+                title=content["title"],
+                kind=content["kind"],
+                objective=Objective(content["objective"]),
+                choice=content["choice"],
+                finalists=finalists,
+                best=next(finalist for finalist in finalists if finalist.label == content["best"]),
+                components=tuple(content["components"]),
+                shares=tuple(ComponentShare(**{**row, "shape": tuple(row["shape"])}) for row in content["shares"]),
+                hypervolume=content["hypervolume"],
+                evaluations=content["evaluations"],
+                counts=dict(content["counts"]),
+                majority=content["majority"],
+                run_dir=path.parent,
+            )
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{path} is missing: the run has not ended") from error
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+            if isinstance(error, ArtifactError):
+                raise
+            raise ArtifactError(f"{path} is damaged: {error}") from error
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no number")
+
+
+def _bytes(component: Component, bits: int) -> int:
+    if component.kind == "adjacency" or len(component.shape) < 2:
+        return math.prod(component.shape)
+    *rows, columns = component.shape
+    return math.prod(rows) * IntegerRange(bits, signed=True).row_bytes(columns)
+
+
+def _finalist(row: Mapping[str, Any]) -> Finalist:
+    evaluation = {**row["evaluation"], "allocation": tuple(row["evaluation"]["allocation"])}
+    return Finalist(row["label"], Evaluation(**evaluation), row["test_accuracy"])
+
+
+def shares_of(
+    components: Sequence[Component], allocation: Sequence[int], costs: Mapping[str, ComponentCost]
+) -> tuple[ComponentShare, ...]:
+    """Describe all components of a network."""
+    nothing = ComponentCost()
+    return tuple(
+        ComponentShare.of(component, bits, costs.get(component.name, nothing))
+        for component, bits in zip(components, allocation, strict=True)
+    )

@@ -1,0 +1,104 @@
+"""A problem that is searched, with the store that keeps what is evaluated on it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixq_rl.agents.records.component_costs import component_costs
+from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
+from mixq_rl.datasets import GraphTask
+from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.metering import ComponentCost
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.cache import PreparationCache
+
+__all__ = ["StoredProblem", "opened"]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[EvaluationStore]:
+    """Open a store, and close it with the block.
+
+    Raises:
+        ArtifactError: as of :class:`~mixq_rl.EvaluationStore`.
+        OSError: likewise.
+    """
+    store = EvaluationStore(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@dataclass(frozen=True)
+class StoredProblem:
+    """A prepared network, its evaluations, and what it is called.
+
+    Attributes:
+        evaluator: of the prepared network.
+        stored: the same, with a store in which the problem is described.
+        description: as in the store.
+    """
+
+    evaluator: IntegerEvaluator
+    stored: StoredEvaluator
+    description: Problem
+
+    @classmethod
+    def prepare(
+        cls,
+        config: ProblemConfig,
+        task: GraphTask,
+        model: QuantizableModel,
+        store: EvaluationStore,
+        stage: Stage = silent,
+        cache: PreparationCache | None = None,
+        *,
+        title: str | None = None,
+    ) -> "StoredProblem":
+        """Prepare a network, in place, and describe it in a store.
+
+        Args:
+            config: says how.
+            task: what it is for.
+            model: untrained.
+            store: keeps the evaluations.
+            stage: told of each long stage.
+            cache: of prepared networks.
+            title: None: model and dataset.
+        """
+        evaluator = config.prepare(task, model, stage, cache)
+        if task.x.is_cuda:
+            with stage("compiling kernels", "steps") as progress:
+                evaluator.warm_up(progress)
+        name = title or f"{config.model} on {task.name}"
+        description = Problem.of(evaluator, name, task.majority_accuracy("validation"))
+        stored = StoredEvaluator(evaluator, store)
+        store.describe(stored.fingerprint, description)
+        return cls(evaluator, stored, description)
+
+    @property
+    def title(self) -> str:
+        return self.description.name
+
+    @property
+    def majority(self) -> float:
+        """Validation accuracy of the majority class: the hypervolume's reference point."""
+        return self.description.reference_accuracy
+
+    def request(self, search: str, seed: int, allocations: list[tuple[int, ...]]) -> None:
+        """Keep which allocations a search asked for."""
+        self.stored.store.request(self.stored.fingerprint, search, seed, allocations)
+
+    def rivals(self, search: str, seed: int) -> dict[str, list[Evaluation]]:
+        """Return what the other searches of this seed in the store have evaluated, by their names."""
+        found = self.stored.store.searches(self.stored.fingerprint)
+        return {name: made for (name, other), made in found.items() if other == seed and name != search}
+
+    def costs(self, allocation: Sequence[int]) -> dict[str, ComponentCost]:
+        """Return what the components of an allocation cost, executed with the prepared weights: none are trained."""
+        return component_costs(self.evaluator, IntegerModel.freeze(self.evaluator.model, allocation))

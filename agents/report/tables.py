@@ -1,0 +1,150 @@
+"""The final table: on the screen and as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from mixq_rl.agents.records.policy_record import LearnedTask
+from mixq_rl.agents.records.result import Finalist
+from mixq_rl.evaluation.objective import Objective
+from mixq_rl.storage.files import replace_file
+
+__all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
+
+_CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
+_TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
+_UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
+
+
+def final_table(
+    finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = Objective.BITOPS
+) -> Table:
+    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns.
+
+    Args:
+        finalists: the first is float32.
+        best: of them.
+        chosen_by: how the best was chosen, in words.
+        objective: if it is time the table also has times and speed-ups.
+    """
+    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
+    dearest = max(finalist.evaluation.bitops for finalist in finalists)
+    scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
+    table = Table(
+        title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)"
+        + (",\ntime in ms (and speed-up)" if timed else ""),
+        caption=_CAPTION + chosen_by + (_TIMED_CAPTION if timed else ""),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("network", no_wrap=True)
+    for heading in ("val", "test", "BitOPs linear", "BitOPs product", *(["time"] if timed else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("bits", overflow="fold")
+    for finalist in finalists:
+        evaluation = finalist.evaluation
+        time = [f"{1e3 * evaluation.seconds:.3f} ({objective.saving(evaluation, reference):.2f}×)"] if timed else []
+        table.add_row(
+            f"{finalist.label} ★" if finalist is best else finalist.label,
+            f"{100 * evaluation.accuracy:.1f}",
+            f"{100 * finalist.test_accuracy:.1f}",
+            f"{evaluation.bitops / scale:.3f} ({evaluation.reduction:.1f}×)",
+            f"{evaluation.product_bitops / scale:.3f} ({evaluation.product_reduction:.1f}×)",
+            *time,
+            _short(evaluation.allocation),
+            style="bold green" if finalist is best else None,
+        )
+    return table
+
+
+def allocation_table(components: Sequence[str], best: Finalist) -> Table:
+    """Return the bit-width of each component of the best network."""
+    return bits_table(f"allocation of {best.label}", components, best.evaluation.allocation)
+
+
+def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
+    """Return the bit-width of each component."""
+    table = Table(title=escape(title))
+    table.add_column("component", no_wrap=True)
+    table.add_column("bits", justify="right")
+    for name, bits in zip(components, allocation, strict=True):
+        table.add_row(name, str(bits))
+    return table
+
+
+def policy_table(reached: Sequence[LearnedTask]) -> Table:
+    """Return what was reached on each task that a policy learned on."""
+    table = Table(
+        title="one policy for all tasks",
+        caption="of the search, on validation data: hypervolume, and greatest reduction at most one point\n"
+        "below float32; policy: share of that hypervolume that its own 16 allocations have",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("task", no_wrap=True)
+    for heading in ("evaluated", "hypervolume", "reduction", "policy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for task in reached:
+        table.add_row(
+            escape(task.task),
+            str(task.evaluations),
+            f"{task.hypervolume:.4f}",
+            f"{task.reduction:.1f}×",
+            f"{100 * task.swept / task.hypervolume:.1f} %" if task.swept is not None and task.hypervolume else "",
+        )
+    return table
+
+
+def write_csv(
+    path: Path,
+    finalists: Sequence[Finalist],
+    best: Finalist,
+    components: Sequence[str],
+    objective: Objective = Objective.BITOPS,
+) -> None:
+    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
+
+    With latency as the objective there are seconds and speed-ups before the bits; the first finalist is float32.
+    Without it there are none, so that two runs of one seed write the same file.
+    """
+    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
+    heading = [
+        "network",
+        "best",
+        "validation_accuracy",
+        "test_accuracy",
+        "bitops",
+        "reduction",
+        "product_bitops",
+        "product_reduction",
+        *(["seconds", "speed_up"] if timed else []),
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*heading, *components])
+    for finalist in finalists:
+        evaluation = finalist.evaluation
+        writer.writerow(
+            [
+                finalist.label,
+                int(finalist is best),
+                evaluation.accuracy,
+                finalist.test_accuracy,
+                evaluation.bitops,
+                evaluation.reduction,
+                evaluation.product_bitops,
+                evaluation.product_reduction,
+                *([evaluation.seconds, objective.saving(evaluation, reference)] if timed else []),
+                *evaluation.allocation,
+            ]
+        )
+    replace_file(path, text.getvalue())
+
+
+def _short(allocation: Sequence[int]) -> str:
+    return str(allocation[0]) if len(set(allocation)) == 1 else " ".join(str(bits) for bits in allocation)

@@ -1,0 +1,123 @@
+"""The last leg: the front's points are fine-tuned, chosen on validation data, and measured on the test split."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mixq_rl.agents.records.folder import finalist_path
+from mixq_rl.agents.records.result import Finalist
+from mixq_rl.envs import Reward
+from mixq_rl.errors import ArtifactError
+from mixq_rl.evaluation.evaluators import IntegerEvaluator, measure_reference
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.storage.files import replacing_folder
+from mixq_rl.training.loop import Progress
+
+__all__ = ["best_finalist", "choice", "fine_tune_finalists", "measure_finalists"]
+
+_PREFERENCE = 0.5
+
+
+def fine_tune_finalists(
+    evaluator: IntegerEvaluator,
+    allocations: Sequence[tuple[str, tuple[int, ...]]],
+    *,
+    seed: int,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[str, IntegerModel]]:
+    """Fine-tune and freeze each labelled allocation.
+
+    Args:
+        evaluator: gives the network from which each fine-tuning starts.
+        allocations: labels and bit-widths.
+        seed: of the fine-tuning.
+        folder: keeps each network as soon as it is there; those that it has are not made again. None: nothing is kept.
+        progress: told (epochs done, epochs in all).
+    """
+    models = []
+    for index, (label, allocation) in enumerate(allocations):
+
+        def report(epoch: int, epochs: int, before: int = index) -> None:
+            if progress is not None:
+                progress(before * epochs + epoch, len(allocations) * epochs)
+
+        kept = None if folder is None else finalist_path(folder, label)
+        model = None if kept is None else _kept(kept, allocation, evaluator.task.device)
+        if model is None:
+            model = evaluator.fine_tune(allocation, seed=seed, progress=report)
+            if kept is not None:
+                with replacing_folder(kept) as draft:
+                    model.save(draft)
+        models.append((label, model))
+    return models
+
+
+def _kept(path: Path, allocation: tuple[int, ...], device: torch.device) -> IntegerModel | None:
+    try:
+        model = IntegerModel.load(path, device)
+    except ArtifactError:
+        return None
+    return model if model.allocation == allocation else None
+
+
+def measure_finalists(
+    evaluator: IntegerEvaluator,
+    float_model: QuantizableModel,
+    models: Sequence[tuple[str, IntegerModel]],
+    *,
+    progress: Progress | None = None,
+) -> list[Finalist]:
+    """Execute the float32 model and each labelled integer model, on validation and test split.
+
+    All are measured in one call. Where they are timed they take turns, so that other load affects all of them equally.
+
+    Args:
+        evaluator: says on what, and how often.
+        float_model: becomes the first finalist.
+        models: what :func:`fine_tune_finalists` returned.
+        progress: told (networks measured, networks in all).
+    """
+    task = evaluator.task
+    reference = measure_reference(float_model, task)
+    finalists = [Finalist("float32", reference, measure_reference(float_model, task, split="test").accuracy)]
+    for label, model in models:
+        if progress is not None:
+            progress(len(finalists), len(models) + 1)
+        evaluation, tested = (evaluator.measure(model, split, timing_repeats=1) for split in ("validation", "test"))
+        finalists.append(Finalist(label, evaluation, tested.accuracy))
+    if evaluator.timing_repeats > 1:
+        seconds = evaluator.time_together([float_model, *(model for _, model in models)])
+        finalists = [
+            replace(finalist, evaluation=replace(finalist.evaluation, seconds=taken))
+            for finalist, taken in zip(finalists, seconds, strict=True)
+        ]
+    if progress is not None:
+        progress(len(finalists), len(finalists))
+    return finalists
+
+
+def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: Reward) -> Finalist:
+    """Return the finalist of highest reward, by its validation accuracy after fine-tuning; in a trade-off at 0.5.
+
+    Networks above a limit on bit operations have no say. In a trade-off the cheapest network that just keeps the
+    accuracy would be the luckiest on few validation nodes, and disappoint on the test split, which has no say here.
+    """
+    limit = math.inf if reward.max_bitops is None else reward.max_bitops
+    allowed = [finalist for finalist in finalists if finalist.evaluation.bitops <= limit]
+    preference = _PREFERENCE if reward.preference is None else reward.preference
+    return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
+
+
+def choice(reward: Reward) -> str:
+    """Return by what the best network was chosen, in words."""
+    if reward.max_drop is not None:
+        return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
+    if reward.max_bitops is not None:
+        return f"highest accuracy with at most {reward.max_bitops:.4g} bit operations, on validation data"
+    return "highest reward at preference 0.5, on validation data"

@@ -1,0 +1,192 @@
+"""A run that trains one policy on several tasks, for use on others."""
+
+import json
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mixq_rl.agents.monitoring import TasksMonitor, TimeShare
+from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.progress.log import log_into, logged, together
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.policy_record import LearnedTask
+from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
+from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.agents.runs.resumable_search import ResumableSearch
+from mixq_rl.envs import BitAllocationEnv
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation.store import EvaluationStore
+from mixq_rl.storage.files import replace_file, replacing_folder
+from mixq_rl.training.cache import PreparationCache
+from mixq_rl.training.loop import Progress
+
+__all__ = ["PolicyPlan", "resume_policy", "train_policy"]
+
+_KIND = "policy"
+_SEARCH = "ppo, several tasks"
+_WATCHED = "watched"
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """What a policy learns on.
+
+    Attributes:
+        tasks: distinct; their bit-widths may differ. Given as dictionaries, as JSON has them, they become objects.
+        episodes: of each task, at least 1; each evaluates an allocation that was not evaluated before.
+        seed: of the policy and its exploration.
+
+    Raises:
+        InputError: for no tasks, one named twice, or less than one episode.
+    """
+
+    tasks: tuple[ProblemConfig, ...]
+    episodes: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        tasks = (task if isinstance(task, ProblemConfig) else ProblemConfig(**task) for task in self.tasks)
+        object.__setattr__(self, "tasks", tuple(tasks))
+        if not self.tasks:
+            raise InputError("a policy learns on tasks: at least one is needed")
+        if len({task.seen_from(Path.cwd()) for task in self.tasks}) < len(self.tasks):
+            raise InputError("a task is named twice: name each dataset, model, depth and set of bit-widths once")
+        if self.episodes < 1:
+            raise InputError(f"{self.episodes} episodes: at least 1 is needed")
+
+
+def train_policy(
+    plan: PolicyPlan, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None
+) -> list[LearnedTask]:
+    """Train one policy on all tasks of a plan and write its folder.
+
+    The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``result.json``, ``policy/`` and
+    TensorBoard's events, those of each task in a folder below ``tasks/``. While the run lasts it holds ``checkpoints/``
+    too, from which :func:`resume_policy` goes on.
+
+    Args:
+        plan: of the run.
+        run_dir: is created; must not hold anything.
+        stage: told of each long stage.
+        cache: of prepared networks.
+
+    Raises:
+        InputError: if the run folder is in use, or the data are not what they should be.
+        OSError: if something cannot be written; the run can go on once it can.
+    """
+    share = TimeShare()
+    for config in plan.tasks:
+        config.load()  # what is wrong with the tenth of them is said before the first is trained
+    with RunFolder.create(run_dir, _KIND, plan) as folder:
+        return _carry_out(plan, folder, stage, cache, share)
+
+
+def resume_policy(
+    run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
+) -> list[LearnedTask]:
+    """Go on with a run that ended before its end, as if it had not; of one that has, say what it reached.
+
+    Args:
+        run_dir: of :func:`train_policy`.
+        stage, cache: as of :func:`train_policy`.
+        data_root: where the datasets' files lie now; None: where they did.
+
+    Raises:
+        InputError: if the folder is not of such a run, or in use; and as of :func:`train_policy`.
+        ArtifactError: if the folder is of another format version, or the networks, trained again, are others.
+        OSError: as of :func:`train_policy`.
+    """
+    share = TimeShare()
+    with RunFolder.open(run_dir, _KIND) as folder:
+        if folder.result.exists():
+            return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
+        plan = folder.restore(PolicyPlan)
+        tasks = [config.seen_from(folder.directory) for config in plan.tasks]
+        if data_root is not None:
+            tasks = [replace(config, data_root=data_root) for config in tasks]
+        plan = replace(plan, tasks=tuple(tasks))
+        return _carry_out(plan, folder, stage, cache, share)
+
+
+def _carry_out(
+    plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: PreparationCache | None, share: TimeShare
+) -> list[LearnedTask]:
+    with log_into(folder.log), opened(folder.evaluations) as store:
+        stage = together(logged, stage)
+        problems: list[StoredProblem] = []
+        for config in plan.tasks:
+            problems.append(_prepare(config, [problem.title for problem in problems], store, stage, cache))
+        resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint for problem in problems])
+        with (
+            stage("learning on all tasks", "episodes") as progress,
+            TasksMonitor(
+                folder.path,
+                problems,
+                [asdict(config) for config in plan.tasks],
+                search=_SEARCH,
+                seed=plan.seed,
+                episodes=plan.episodes,
+                step=resumable.step,
+                state=resumable.saved(_WATCHED),
+                share=share,
+                progress=progress,
+            ) as watched,
+        ):
+            envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
+            agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
+            for problem in problems:
+                problem.stored.watcher = watched.tick
+            resumable.learn(
+                agent,
+                plan.episodes,
+                {_WATCHED: watched},
+                step=lambda: watched.episodes,
+                watcher=watched,
+                logger=watched.writer.logger,
+            )
+            watched.finish()
+            agent.rehearse()
+        reached = [
+            LearnedTask.of(
+                problem.description,
+                list(env.evaluator.evaluations.values()),
+                problem.stored.evaluate(agent.sweep(problem.stored)),
+            )
+            for problem, env in zip(problems, envs, strict=True)
+        ]
+        agent.record = agent.record.with_tasks(reached)
+        with replacing_folder(folder.policy) as draft:
+            agent.save(draft)
+        replace_file(folder.result, json.dumps([asdict(task) for task in reached], indent=2) + "\n")
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        return reached
+
+
+def _prepare(
+    config: ProblemConfig, taken: list[str], store: EvaluationStore, stage: Stage, cache: PreparationCache | None
+) -> StoredProblem:
+    task, model = config.load()
+    title = plain = _title(config, task.name)
+    number = 1
+    while title in taken:  # files of one name, in several folders
+        number += 1
+        title = f"{plain} ({number})"
+
+    def labelled(what: str, unit: str) -> AbstractContextManager[Progress]:
+        return stage(f"{title}: {what}", unit)
+
+    return StoredProblem.prepare(config, task, model, store, labelled, cache, title=title)
+
+
+def _title(config: ProblemConfig, name: str) -> str:
+    """Return what tells a task from the others of a run: what departs from the usual is named."""
+    unusual = {
+        "layers": config.num_layers,
+        "wide": config.hidden_channels,
+        "bits": None if config.bits == ProblemConfig.bits else ",".join(str(bits) for bits in config.bits),
+        "seed": config.seed or None,
+    }
+    return " ".join(
+        [config.model, "on", name, *(f"{key} {value}" for key, value in unusual.items() if value is not None)]
+    )

@@ -1,0 +1,284 @@
+"""What the evaluators that execute a network on integers share."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.errors import ScaleError, SumOverflowError
+from mixq_rl.evaluation.chunks import in_chunks
+from mixq_rl.evaluation.integer_accuracy import IntegerAccuracy
+from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
+from mixq_rl.evaluation.protocol import Evaluation, check_allocation
+from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
+from mixq_rl.evaluation.timing import median_seconds
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
+from mixq_rl.storage.hashing import content_hash
+from mixq_rl.training.cache import load_state, task_tensors
+from mixq_rl.training.calibration import calibrate
+from mixq_rl.training.fine_tuning import fine_tune
+from mixq_rl.training.loop import Progress
+from mixq_rl.training.losses import class_probabilities
+from mixq_rl.version import __version__
+
+__all__ = ["IntegerEvaluator"]
+
+
+class IntegerEvaluator:
+    """Evaluator that freezes an allocation, executes it on integers and judges it on the validation split.
+
+    Allocations with the same bit-widths for a step and for all steps before it share the result of that step
+    (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
+    An evaluation equals that of its allocation executed alone. Its seconds are those that its operations took when
+    they were executed; on a GPU they are 0.0, because single executions are not timed there. With more than one timing
+    repeat nothing is shared.
+
+    Subclasses prepare :attr:`model` (:meth:`_prepare`), and may choose another way to :meth:`freeze`.
+
+    Args:
+        model: float-trained; left as it is.
+        task: its training split trains what is trained, its validation split gives the accuracies.
+        bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
+        seed: of what is trained.
+        epochs: of what is trained; None: the default.
+        timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
+            accuracy and bit operations and is the warm-up, and the seconds are the median of this many after it.
+            The reference is timed in the same way, on a GPU by replays of a CUDA graph
+            (:func:`~mixq_rl.evaluation.timing.median_seconds`).
+        progress: told after each epoch of the preparation.
+        prepared: ``state_dict`` of the :attr:`model` of an evaluator prepared before, for the same arguments: nothing
+            is trained, and the evaluator is that one again. None: what is needed is trained.
+
+    Attributes:
+        preparation: name of what :meth:`_prepare` does, for the progress display.
+        model: a copy, calibrated at every bit-width on offer, from which fine-tuning starts. What torch writes to it
+            is noticed by the next call; what goes past torch (``parameter.data``, numpy) is not.
+        task: as given.
+        teacher: the float model's class probabilities, from which all others are distilled.
+        bit_widths: ascending.
+        scheme: as given.
+        timing_repeats: as given.
+        components: of the float-trained model.
+        reference: evaluation of the float-trained model.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+        InputError: for less than one timing repeat.
+        ArtifactError: for a prepared state that is not one of this network at these bit-widths.
+    """
+
+    preparation = "calibrating"
+
+    def __init__(
+        self,
+        model: QuantizableModel,
+        task: GraphTask,
+        *,
+        bit_widths: Sequence[int] = (2, 4, 8),
+        scheme: Scheme = schemes["lsq"],
+        seed: int = 0,
+        epochs: int | None = None,
+        timing_repeats: int = 1,
+        progress: Progress | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.task = task
+        self.bit_widths = check_bit_widths(tuple(bit_widths))
+        self.scheme = scheme
+        self.timing_repeats = timing_repeats
+        self.seed = seed
+        self.epochs = epochs
+        self.reference = measure_reference(model, task, timing_repeats=timing_repeats)
+        self._float_model = model
+        self._references: dict[Split, Evaluation] = {"validation": self.reference}
+        self.model = copy.deepcopy(model)
+        inputs = task.calibration_inputs
+        self.components = self.model.observe(inputs.x, inputs.graph)
+        self.teacher = class_probabilities(self.model, task)
+        self._shared: SharedExecution | None = None
+        if prepared is None:
+            self._prepare(progress)
+        else:
+            self._restore(prepared)
+
+    def _prepare(self, progress: Progress | None) -> None:
+        """Bring the copy of the float-trained model to where allocations are evaluated from."""
+        calibrate(self.model, self.task, self.bit_widths, self.scheme)
+
+    def _restore(self, prepared: Mapping[str, Tensor]) -> None:
+        """Bring the copy of the float-trained model to where :meth:`_prepare` once brought it."""
+        # Which integers are signed, the rows' exponents and which scales are exact are no state: calibration finds them
+        # in the float weights, as it did then.
+        calibrate(self.model, self.task, self.bit_widths, self.scheme)
+        load_state(self.model, prepared)
+        self.model.eval()
+
+    def freeze(self, allocation: Sequence[int]) -> IntegerModel:
+        """Return the integer model of one allocation, as :meth:`evaluate` executes it.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        return self.shared.freeze(check_allocation(self, allocation))
+
+    def fine_tune(
+        self,
+        allocation: Sequence[int],
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        progress: Progress | None = None,
+    ) -> IntegerModel:
+        """Return the integer model of one allocation, with weights fine-tuned for it from those of :attr:`model`.
+
+        Args:
+            allocation: the bit-width of each component.
+            seed: of the fine-tuning.
+            epochs: None: the default of :func:`~mixq_rl.training.fine_tune`.
+            progress: told after each epoch.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        checked = check_allocation(self, allocation)
+        tuned = fine_tune(
+            self.model, self.task, checked, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
+        )
+        return IntegerModel.freeze(tuned, checked)
+
+    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Freeze each allocation, execute it on integers, and judge it on the validation split.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        return list(self.stream(allocations))
+
+    def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield what :meth:`evaluate` returns, one by one, as soon as about half a second's worth is executed."""
+        if self.timing_repeats > 1:
+            yield from self._whole(allocations)
+            return
+        checked = [check_allocation(self, allocation) for allocation in allocations]
+        yield from in_chunks(checked, self._together)
+
+    def _together(self, allocations: Sequence[tuple[int, ...]]) -> list[Evaluation]:
+        shared, judge = self.shared, IntegerAccuracy(self.task, "validation")
+        costs: dict[tuple[int, ...], OpCost] = {}
+        correct: dict[tuple[int, ...], Tensor] = {}
+        # Neighbours in this order agree in the first steps, whose results are then held.
+        for allocation in sorted(set(allocations)):
+            output, each = shared.execute(allocation)
+            costs[allocation], correct[allocation] = OpCost.total(each), judge.correct(output)
+        accuracies = dict(zip(correct, judge.of(list(correct.values())), strict=True))
+        return [
+            Evaluation.against(self.reference, allocation=each, accuracy=accuracies[each], **costs[each]._asdict())
+            for each in allocations
+        ]
+
+    def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield evaluations of networks that are executed whole."""
+        return (self.measure(self.freeze(allocation), "validation") for allocation in allocations)
+
+    @property
+    def shared(self) -> SharedExecution:
+        """What executes allocations of :attr:`model` on the validation split; made anew when the model has changed."""
+        inputs = self.task.inputs("validation")
+        if self._shared is None or not self._shared.serves(self.model, inputs.graph):
+            self._shared = SharedExecution(self.model, inputs.x, inputs.graph)
+        return self._shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shared": None}  # copies hold results of their own
+
+    def warm_up(self, progress: Progress | None = None) -> None:
+        """Execute the steps at the combinations of bit-widths that they are made for, so that kernels are compiled.
+
+        Of a step that depends on more than three components' bit-widths not all combinations are tried. What an
+        allocation refuses to execute is left out.
+
+        Args:
+            progress: told (steps executed, steps in all).
+        """
+        shared = self.shared
+        combinations = shared.frozen.combinations(self.bit_widths)
+        for done, (place, allocation) in enumerate(combinations, start=1):
+            with suppress(SumOverflowError, ScaleError):
+                shared.execute_step(allocation, place)
+            if progress is not None:
+                progress(done, len(combinations))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the evaluations follow from, hashed: the network as prepared, the data, and how they are made."""
+        described = [
+            type(self).__qualname__,
+            list(self.bit_widths),
+            repr(self.scheme),
+            self.seed,
+            self.epochs,
+            self.timing_repeats,
+            [self.reference.accuracy, self.reference.bitops],
+            str(self.model),
+            self.task.device.type,
+            __version__,
+        ]
+        network: dict[str, Tensor] = {**self.model.state_dict(), "teacher": self.teacher}
+        return content_hash(described, network | task_tensors(self.task))
+
+    def measure(self, model: IntegerModel, split: Split, *, timing_repeats: int | None = None) -> Evaluation:
+        """Return the evaluation of any integer model of this network on a split: for the final table.
+
+        Args:
+            model: is executed whole.
+            split: gives graph and accuracy.
+            timing_repeats: None: those of the evaluator.
+        """
+        repeats = self.timing_repeats if timing_repeats is None else timing_repeats
+        output, meter, seconds = metered(self._execution(model, split), repeats, self.task.device)
+        return Evaluation.against(
+            self._reference(split),
+            allocation=model.allocation,
+            accuracy=self.task.accuracy(output.dequantize(), split),
+            bitops=meter.bitops("linear"),
+            product_bitops=meter.bitops("product"),
+            bytes=meter.bytes,
+            seconds=seconds,
+        )
+
+    def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
+        """Return the seconds that each network takes on the validation split, a float-trained one in float32.
+
+        They take turns, :attr:`timing_repeats` times each, so that other load affects all of them equally.
+
+        Args:
+            networks: executed at least once before.
+        """
+        executions: list[Callable[[], object]] = [
+            self._execution(network, "validation")
+            if isinstance(network, IntegerModel)
+            else float_execution(network, self.task, "validation")
+            for network in networks
+        ]
+        return median_seconds(executions, self.timing_repeats, self.task.device)
+
+    def _execution(self, model: IntegerModel, split: Split) -> Callable[[], QTensor]:
+        inputs = self.task.inputs(split)
+        features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)
+        return lambda: model.execute(features, prepared)
+
+    def _reference(self, split: Split) -> Evaluation:
+        """Return what the float32 model costs on a split: graphs differ from split to split."""
+        if split not in self._references:
+            self._references[split] = measure_reference(self._float_model, self.task, split=split)
+        return self._references[split]

@@ -1,0 +1,76 @@
+"""Execution of whole networks, measured."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.devices import deterministic
+from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.timing import check_repeats, median_seconds
+from mixq_rl.metering import FLOAT_BITS, OpMeter
+from mixq_rl.nn import QuantizableModel
+
+__all__ = ["float_execution", "measure_reference", "metered"]
+
+
+T = TypeVar("T")
+
+
+def measure_reference(
+    model: QuantizableModel, task: GraphTask, *, split: Split = "validation", timing_repeats: int = 1
+) -> Evaluation:
+    """Return the evaluation of ``model`` executed in float32.
+
+    Args:
+        model: float-trained.
+        task: what it is for.
+        split: gives the accuracy.
+        timing_repeats: as of :class:`~mixq_rl.evaluators.IntegerEvaluator`.
+
+    Raises:
+        InputError: for less than one timing repeat.
+    """
+    execute = float_execution(model, task, split)
+    logits, meter, seconds = metered(execute, timing_repeats, task.device)
+    if logits.is_cuda:  # what is timed there is faster, and rounds differently from run to run
+        with deterministic(logits.device):
+            logits = execute()
+    return Evaluation(
+        allocation=(FLOAT_BITS,) * len(model.quantizers),
+        accuracy=task.accuracy(logits, split),
+        bitops=meter.bitops("linear"),
+        reduction=1.0,
+        product_bitops=meter.bitops("product"),
+        product_reduction=1.0,
+        bytes=meter.bytes,
+        seconds=seconds,
+    )
+
+
+def float_execution(model: QuantizableModel, task: GraphTask, split: Split) -> Callable[[], torch.Tensor]:
+    """Return what executes ``model`` in float32 on the inputs of a split, and returns the logits."""
+    inputs = task.inputs(split)
+
+    def execute() -> torch.Tensor:
+        with model.evaluating(), model.allocated(None):
+            logits: torch.Tensor = model(inputs.x, inputs.graph)
+        return logits
+
+    return execute
+
+
+def metered(execute: Callable[[], T], timing_repeats: int, device: torch.device) -> tuple[T, OpMeter, float]:
+    """Return what one execution gave, its meter, and the seconds: its own, or the median of the warm ones after it.
+
+    Raises:
+        InputError: for less than one timing repeat.
+    """
+    check_repeats(timing_repeats)
+    with OpMeter() as first:
+        result = execute()
+    if timing_repeats == 1:
+        return result, first, first.seconds
+    (seconds,) = median_seconds([execute], timing_repeats, device)
+    return result, first, seconds

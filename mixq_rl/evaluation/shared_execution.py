@@ -1,0 +1,199 @@
+"""Execution of many allocations of one network on one graph, in which each distinct step is executed once."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from mixq_rl.evaluation.frozen_steps import FrozenStep, FrozenSteps
+from mixq_rl.evaluation.model_state import ModelState
+from mixq_rl.graph import Graph
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.metering import OpMeter
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.quantization import QTensor
+
+__all__ = ["Executed", "OpCost", "SharedExecution"]
+
+_HELD_BYTES = 2**30
+_ENTRY_BYTES = 2**10  # of the objects around a result's integers
+
+
+class OpCost(NamedTuple):
+    """What one executed operation cost, as its :class:`~mixq_rl.metering.OpRecord` says, or several together."""
+
+    bitops: float
+    product_bitops: float
+    bytes: int
+    seconds: float
+
+    @classmethod
+    def total(cls, costs: Sequence["OpCost"]) -> "OpCost":
+        """Return what operations cost together, added up in their order, as a meter does."""
+        linear, product, size, seconds = zip(*costs, strict=True) if costs else ((), (), (), ())
+        return cls(float(sum(linear)), float(sum(product)), sum(size), sum(seconds))
+
+
+class Executed(NamedTuple):
+    """A network, executed on integers.
+
+    Attributes:
+        output: the last step's integers.
+        costs: of the operations, in the order of execution.
+    """
+
+    output: QTensor
+    costs: list[OpCost]
+
+
+class _Result(NamedTuple):
+    """A step's integers, with what it and all steps before it cost, by place."""
+
+    value: QTensor
+    costs: dict[int, tuple[OpCost, ...]]
+
+
+class SharedExecution:
+    """Executes allocations of a network with fixed weights; allocations with the same first bits share executed steps.
+
+    A step's result depends on the bit-widths of its own components and of those before it, so that allocations that
+    agree in these have it in common. Results are held, least recently used first out, up to a number of bytes; what is
+    not held is executed. What a step needs of the graph is made once for each distinct step.
+
+    Args:
+        model: calibrated; as of :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
+        x: node features, ``[nodes, features]``.
+        graph: that the network is executed on.
+        held_bytes: of results that are held at most.
+
+    Attributes:
+        asked: steps of the allocations executed.
+        executed: how many of those were not held.
+    """
+
+    def __init__(self, model: QuantizableModel, x: Tensor, graph: Graph, *, held_bytes: int = _HELD_BYTES) -> None:
+        self.asked = 0
+        self.executed = 0
+        self.frozen = FrozenSteps(model)
+        self._state = ModelState(model)
+        self._x, self._graph = x, graph
+        self._timed = x.device.type == "cpu"
+        self._limit, self._held = held_bytes, 0
+        self._results: OrderedDict[Hashable, _Result] = OrderedDict()
+        self._features: dict[FrozenStep, QTensor] = {}
+        self._prepared: dict[FrozenStep, Any] = {}
+        self._keys: list[Callable[[Sequence[int]], Hashable]] = []
+        self._last: list[int] = []
+        self._finished: list[tuple[int, ...]] = []
+
+    def serves(self, model: QuantizableModel, graph: Graph) -> bool:
+        """Return whether this executes a network on a graph, and the network is still what it was."""
+        return model is self.frozen.model and graph is self._graph and self._state.holds()
+
+    def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
+        """Return the integer model that :meth:`execute` executes; raises as of :meth:`IntegerModel.freeze`."""
+        return self.frozen.freeze(allocation)
+
+    def execute(self, allocation: tuple[int, ...]) -> Executed:
+        """Return what :meth:`IntegerModel.execute` gives, and what it cost.
+
+        Seconds are those of when each step was executed; on a GPU, which is not waited for, they are 0.0.
+
+        Raises:
+            BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        values = self.frozen.at(allocation)
+        if not self._keys:
+            self._connect()
+        results = self._run(allocation, values, self._last)
+        self.asked += len(values) - 1
+        costs: dict[int, tuple[OpCost, ...]] = {}
+        for result in results.values():
+            costs |= result.costs
+        in_order = [cost for place in sorted(costs) for cost in costs[place]]
+        return Executed(results[len(values) - 1].value, in_order)
+
+    def execute_step(self, allocation: tuple[int, ...], place: int) -> None:
+        """Execute one step (from 1), and what it takes, if they are not held."""
+        values = self.frozen.at(allocation)
+        if not self._keys:
+            self._connect()
+        self._run(allocation, values, [place])
+
+    def _connect(self) -> None:
+        places = self.frozen.places
+        self._keys = [itemgetter(0), *(itemgetter(*place.all) for place in places)]
+        last = {source: index for index, place in enumerate(places, start=1) for source in place.sources}
+        # What no step takes: the logits, and whatever else is executed for nothing.
+        self._last = [index for index in range(1, len(places) + 1) if index not in last]
+        self._finished = [tuple(s for s, at in last.items() if at == index) for index in range(len(places) + 1)]
+
+    def _run(self, allocation: tuple[int, ...], frozen: list[FrozenStep], wanted: Sequence[int]) -> dict[int, _Result]:
+        """Return the results at the places wanted; execute what is not held of them and of what they take."""
+        places, last = self.frozen.places, frozenset(wanted)
+        needed, missing, found = set(wanted), [], {}
+        for index in range(max(wanted), 0, -1):
+            if index not in needed:
+                continue
+            key = (index, self._keys[index](allocation))
+            held = self._results.get(key)
+            if held is not None:
+                self._results.move_to_end(key)
+                found[index] = held
+                continue
+            missing.append((index, key))
+            needed.update(places[index - 1].sources)
+        if 0 in needed:
+            found[0] = _Result(self._quantized(allocation, frozen[0]), {})
+        self.executed += len(missing)
+        for index, key in reversed(missing):
+            sources = places[index - 1].sources
+            result = self._step(index, frozen, [found[source] for source in sources], sources)
+            found[index] = result
+            if index not in self._last:
+                self._hold(key, result)
+            for source in self._finished[index]:
+                if source not in last:
+                    found.pop(source, None)
+        return {index: found[index] for index in wanted}
+
+    def _step(self, index: int, frozen: list[FrozenStep], taken: Sequence[_Result], sources: Sequence[int]) -> _Result:
+        here = frozen[index]
+        step = here.step
+        assert step is not None
+        if here not in self._prepared:
+            signatures = [frozen[source].signature for source in sources]
+            self._prepared[here] = step.prepare(self._graph, signatures)
+        with OpMeter(timed=self._timed) as meter:
+            value = step([result.value for result in taken], self._prepared[here])
+        costs: dict[int, tuple[OpCost, ...]] = {}
+        for result in taken:
+            costs |= result.costs
+        costs[index] = tuple(
+            OpCost(record.bitops("linear"), record.bitops("product"), record.bytes, record.seconds)
+            for record in meter.records
+        )
+        return _Result(value, costs)
+
+    def _quantized(self, allocation: tuple[int, ...], source: FrozenStep) -> QTensor:
+        if source not in self._features:
+            self._features[source] = self.freeze(allocation).quantize_features(self._x)
+        return self._features[source]
+
+    def _hold(self, key: Hashable, result: _Result) -> None:
+        size = _size(result)
+        if size > self._limit:
+            return
+        self._results[key] = result
+        self._held += size
+        while self._held > self._limit:
+            _, dropped = self._results.popitem(last=False)
+            self._held -= _size(dropped)
+
+
+def _size(result: _Result) -> int:
+    row = result.value.row
+    return result.value.payload.nbytes + (0 if row is None else row.mantissa.nbytes) + _ENTRY_BYTES

@@ -1,0 +1,251 @@
+"""Evaluations on disk: none is lost when a search is killed, and none is made twice."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mixq_rl.errors import ArtifactError
+from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
+
+__all__ = ["EvaluationStore", "Problem", "StoredEvaluator", "fingerprint"]
+
+_VERSION = 1
+_COLUMNS = (
+    "allocation",
+    "accuracy",
+    "bitops",
+    "reduction",
+    "product_bitops",
+    "product_reduction",
+    "bytes",
+    "seconds",
+)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS problems (fingerprint TEXT PRIMARY KEY, description TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS evaluations (
+    fingerprint TEXT NOT NULL, allocation TEXT NOT NULL, seed INTEGER, accuracy REAL NOT NULL, bitops REAL NOT NULL,
+    reduction REAL NOT NULL, product_bitops REAL NOT NULL, product_reduction REAL NOT NULL, bytes INTEGER NOT NULL,
+    seconds REAL NOT NULL, PRIMARY KEY (fingerprint, allocation));
+CREATE TABLE IF NOT EXISTS requests (
+    fingerprint TEXT NOT NULL, search TEXT NOT NULL, seed INTEGER NOT NULL, place INTEGER NOT NULL,
+    allocation TEXT NOT NULL, PRIMARY KEY (fingerprint, search, seed, allocation));
+"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a store knows of an evaluator beside its evaluations.
+
+    Attributes:
+        name: for people: ``"gcn on Cora"``.
+        components: their names.
+        bit_widths: on offer.
+        reference: the float32 model.
+        reference_accuracy: of the hypervolume's reference point: of the majority class.
+    """
+
+    name: str
+    components: tuple[str, ...]
+    bit_widths: tuple[int, ...]
+    reference: Evaluation
+    reference_accuracy: float = 0.0
+
+    @classmethod
+    def of(cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0) -> "Problem":
+        """Describe an evaluator."""
+        names = tuple(component.name for component in evaluator.components)
+        return cls(name, names, tuple(evaluator.bit_widths), evaluator.reference, reference_accuracy)
+
+
+def fingerprint(evaluator: Evaluator) -> str:
+    """Return what tells an evaluator from others: its own ``fingerprint``, or one of its components and reference.
+
+    Evaluators that differ only in what they answer, such as lookup tables of the same components, need their own.
+    """
+    while isinstance(evaluator, CachedEvaluator):
+        evaluator = evaluator.evaluator
+    own = getattr(evaluator, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    reference = evaluator.reference
+    content = [
+        type(evaluator).__qualname__,
+        [[c.name, c.kind, c.layer, list(c.shape), c.macs, dict(c.statistics)] for c in evaluator.components],
+        list(evaluator.bit_widths),
+        [reference.accuracy, reference.bitops, reference.product_bitops],
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class EvaluationStore:
+    """An SQLite file of evaluations and of which search asked for which.
+
+    What was added is on disk when the call returns; several processes may share the file.
+
+    Args:
+        path: of the file, made if it is not there.
+
+    Raises:
+        ArtifactError: for a file that is no such store, or one of another format version.
+        OSError: if it cannot be written, here as later.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise ArtifactError(f"the store {self.path} has format version {version}: this one reads {_VERSION}")
+            if version != _VERSION:
+                self._connection.executescript(_SCHEMA)
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from error
+        except sqlite3.Error as error:
+            raise ArtifactError(f"{self.path} is not a store of evaluations: {error}") from error
+
+    def describe(self, evaluator: str, problem: Problem) -> None:
+        """Keep what an evaluator, given by its fingerprint, is."""
+        self._execute("INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(problem)))])
+
+    def problems(self) -> dict[str, Problem]:
+        """Return all evaluators by fingerprint."""
+        rows = self._connection.execute("SELECT fingerprint, description FROM problems ORDER BY rowid")
+        return {key: _problem(json.loads(text)) for key, text in rows}
+
+    def add(self, evaluator: str, evaluations: Sequence[Evaluation], seed: int | None = None) -> None:
+        """Keep evaluations; of an allocation that is known the first evaluation stays."""
+        rows = [
+            (evaluator, seed, _text(e.allocation), *(getattr(e, column) for column in _COLUMNS[1:]))
+            for e in evaluations
+        ]
+        places = ", ".join("?" * len(rows[0])) if rows else ""
+        self._execute(
+            f"INSERT OR IGNORE INTO evaluations (fingerprint, seed, {', '.join(_COLUMNS)}) VALUES ({places})",  # noqa: S608
+            rows,
+        )
+
+    def evaluations(self, evaluator: str) -> dict[tuple[int, ...], Evaluation]:
+        """Return the evaluations of an evaluator by allocation, in the order of their coming."""
+        rows = self._connection.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM evaluations WHERE fingerprint = ? ORDER BY rowid",  # noqa: S608
+            (evaluator,),
+        )
+        found = (Evaluation(_allocation(text), *values) for text, *values in rows)
+        return {evaluation.allocation: evaluation for evaluation in found}
+
+    def request(self, evaluator: str, search: str, seed: int, allocations: Sequence[Sequence[int]]) -> None:
+        """Keep which distinct allocations a search asked for next; again is no harm."""
+        rows = [(evaluator, search, seed, _text(allocation)) for allocation in allocations]
+        self._execute(
+            "INSERT OR IGNORE INTO requests (fingerprint, search, seed, place, allocation) VALUES (?1, ?2, ?3, "
+            "(SELECT COUNT(*) FROM requests WHERE fingerprint = ?1 AND search = ?2 AND seed = ?3), ?4)",
+            rows,
+        )
+
+    def searches(self, evaluator: str) -> dict[tuple[str, int], list[Evaluation]]:
+        """Return the distinct evaluations of each search, given by name and seed, in their order."""
+        known = self.evaluations(evaluator)
+        rows = self._connection.execute(
+            "SELECT search, seed, allocation FROM requests WHERE fingerprint = ? ORDER BY search, seed, place",
+            (evaluator,),
+        )
+        found: dict[tuple[str, int], list[Evaluation]] = {}
+        for search, seed, text in rows:
+            evaluation = known.get(_allocation(text))
+            if evaluation is not None:
+                found.setdefault((search, seed), []).append(evaluation)
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(statement, rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: sqlite3.OperationalError) -> OSError:
+        return OSError(f"the store {self.path} cannot be written: {error}")
+
+
+class StoredEvaluator(CachedEvaluator):
+    """Makes no evaluation that a store had when it was opened, and adds each that it makes as soon as it is made.
+
+    An evaluator that has a method ``stream``, which yields evaluations one by one, loses none of a batch when it is
+    killed; of one that only has ``evaluate`` a batch is kept when it is complete.
+
+    Args:
+        evaluator: what evaluates.
+        store: is asked first.
+
+    Attributes:
+        store: as given.
+        fingerprint: of the evaluator.
+        made: how many evaluations the store did not have.
+        watcher: told of each evaluation as soon as it is kept; what it raises loses none.
+    """
+
+    def __init__(self, evaluator: Evaluator, store: EvaluationStore) -> None:
+        while isinstance(evaluator, CachedEvaluator):
+            evaluator = evaluator.evaluator
+        super().__init__(evaluator)
+        self.store = store
+        self.fingerprint = fingerprint(evaluator)
+        self.made = 0
+        self.watcher: Callable[[Evaluation], None] = lambda evaluation: None
+        self._stored = store.evaluations(self.fingerprint)
+        seed = getattr(evaluator, "seed", None)
+        self._seed = seed if isinstance(seed, int) else None
+
+    def _make(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
+        missing = [allocation for allocation in allocations if allocation not in self._stored]
+        for evaluations in self._batches(missing):
+            self.store.add(self.fingerprint, evaluations, self._seed)
+            self._stored.update((evaluation.allocation, evaluation) for evaluation in evaluations)
+            self.made += len(evaluations)
+            for evaluation in evaluations:
+                self.watcher(evaluation)
+        return [self._stored[allocation] for allocation in allocations]
+
+    def _batches(self, allocations: list[tuple[int, ...]]) -> Iterator[list[Evaluation]]:
+        stream = getattr(self.evaluator, "stream", None)
+        if stream is not None:
+            yield from ([evaluation] for evaluation in stream(allocations))
+        elif allocations:
+            yield self.evaluator.evaluate(allocations)
+
+
+def _text(allocation: Sequence[int]) -> str:
+    return " ".join(str(bits) for bits in allocation)
+
+
+def _allocation(text: str) -> tuple[int, ...]:
+    return tuple(int(bits) for bits in text.split())
+
+
+def _problem(content: dict[str, Any]) -> Problem:
+    reference = {**content["reference"], "allocation": tuple(content["reference"]["allocation"])}
+    return Problem(
+        name=content["name"],
+        components=tuple(content["components"]),
+        bit_widths=tuple(content["bit_widths"]),
+        reference=Evaluation(**reference),
+        reference_accuracy=content["reference_accuracy"],
+    )

@@ -1,0 +1,1 @@
+"""Integer networks: execution, files, size, and programs of ``torch.export``."""

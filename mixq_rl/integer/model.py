@@ -1,0 +1,313 @@
+"""The frozen integer network: execute, save, load."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from mixq_rl.conditions import check_finite
+from mixq_rl.devices import resolve_device
+from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
+from mixq_rl.graph import Graph
+from mixq_rl.nn.activations import IntegerLookup
+from mixq_rl.nn.attention import IntegerAttend
+from mixq_rl.nn.combination import IntegerAdd, IntegerCombine
+from mixq_rl.nn.gat import IntegerScore
+from mixq_rl.nn.linear import IntegerLinear
+from mixq_rl.nn.model import QuantizableModel
+from mixq_rl.nn.operator import Signature
+from mixq_rl.nn.pooling import IntegerMaxPool
+from mixq_rl.nn.propagation import IntegerPropagate
+from mixq_rl.quantization import QTensor, Quantizer
+from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
+
+__all__ = ["IntegerModel", "IntegerStep", "input_signature"]
+
+_KIND = "integer_model"
+_VERSION = 3
+_LARGEST_EXPONENT = 512
+
+IntegerStep = (
+    IntegerLinear
+    | IntegerPropagate
+    | IntegerAdd
+    | IntegerCombine
+    | IntegerLookup
+    | IntegerMaxPool
+    | IntegerScore
+    | IntegerAttend
+)
+"""What an integer network may consist of."""
+
+
+def input_signature(source: Quantizer) -> Signature:
+    """Return what is known of a network's quantized input.
+
+    Raises:
+        ValueError: for scales that no step can take.
+    """
+    by_column = source.scale.dim() > 0
+    if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
+        raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
+    columns = source.scale.numel() if by_column else None
+    return Signature(source.range, source.zero_point, columns, source.row_exponent is not None, by_column)
+
+
+@storable
+@dataclass(frozen=True)
+class IntegerModel:
+    """A network that executes on integers only.
+
+    Features and adjacency are quantized on the way in; between there and the last step's integers, which are scaled
+    into logits, no floating-point number takes part.
+
+    Attributes:
+        FILES: names of the files that a saved one consists of.
+        input: quantizes the node features.
+        steps: in execution order; step k (from 1) takes the results of steps before it, or the input, which is 0.
+        components: their names: the input's, then the steps', in the order of the allocation.
+        allocation: the bit-width of each component.
+
+    Raises:
+        ValueError: if the steps do not fit each other or the allocation.
+        SumOverflowError: if an int32 sum of a product might overflow.
+    """
+
+    FILES: ClassVar[tuple[str, ...]] = (f"{_KIND}.json", f"{_KIND}.safetensors")
+
+    input: Quantizer
+    steps: tuple[IntegerStep, ...]
+    components: tuple[str, ...]
+    allocation: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        executed = {self.components[0] if self.components else "input": self.input.range.bits}
+        for step in self.steps:
+            executed |= step.bits
+        fits = len(self.components) == len(self.allocation)
+        if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
+            raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
+        self.signatures  # noqa: B018  made now, so that steps that do not fit are found now
+        self._finished  # noqa: B018  made now: torch does not compile what makes it
+
+    @cached_property
+    def signatures(self) -> tuple[Signature, ...]:
+        """What is known of each value before execution: the input, then the steps' results."""
+        values = [input_signature(self.input)]
+        for step in self.steps:
+            if not step.sources or not all(0 <= source < len(values) for source in step.sources):
+                raise ValueError(f"step {step.result!r} takes values {step.sources}, of which there are {len(values)}")
+            values.append(step.infer([values[source] for source in step.sources]))
+        return tuple(values)
+
+    @cached_property
+    def _finished(self) -> tuple[tuple[int, ...], ...]:
+        """Which values no step after each one takes."""
+        last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
+        return tuple(
+            tuple(source for source, place in last.items() if place == index) for index in range(len(self.steps))
+        )
+
+    @cached_property
+    def num_features(self) -> int | None:
+        """Features of a node; None where no step takes a certain number of them."""
+        as_wide = {0}  # values of as many columns as the input has
+        if self.signatures[0].columns is not None:
+            return self.signatures[0].columns
+        for index, step in enumerate(self.steps, start=1):
+            if as_wide.isdisjoint(step.sources) or (isinstance(step, IntegerCombine) and step.join == "concatenate"):
+                continue
+            if isinstance(step, IntegerLinear):
+                return step.weight.shape[0]
+            if isinstance(step, IntegerScore):
+                return step.weight.shape[0] * step.weight.shape[1] // 2
+            if self.signatures[index].columns is not None:
+                return self.signatures[index].columns
+            as_wide.add(index)
+        return None
+
+    @classmethod
+    def assemble(
+        cls,
+        source: Quantizer,
+        steps: tuple[IntegerStep, ...],
+        signatures: tuple[Signature, ...],
+        like: "IntegerModel",
+        allocation: tuple[int, ...],
+    ) -> Self:
+        """Return a model of steps that were inferred before: nothing is checked again.
+
+        Args:
+            source: quantizes the node features.
+            steps: in execution order; they take the same values as those of ``like``.
+            signatures: of the input and of the steps' results.
+            like: a model of the same network at any allocation.
+            allocation: what the steps have.
+        """
+        model = object.__new__(cls)
+        known = {"signatures": signatures, "_finished": like._finished}
+        fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
+        model.__dict__.update(fields | known)
+        return model
+
+    @property
+    def takes_edge_weight(self) -> bool:
+        """Whether the weights of edges take part."""
+        return any(isinstance(step, IntegerPropagate) and step.propagation.weighted for step in self.steps)
+
+    @property
+    def classifies_graphs(self) -> bool:
+        """Whether there are logits for graphs, not nodes."""
+        return self.signatures[-1].pooled
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tensors are."""
+        return self.input.scale.device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the model on another device."""
+        tensors: dict[str, Tensor] = {}
+        packed = pack(self, "model", tensors)
+        moved: Self = unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
+        return moved
+
+    @classmethod
+    def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
+        """Freeze ``model`` at one allocation.
+
+        Raises:
+            BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        with model.allocated(allocation):
+            source, steps = model.freeze()
+        names = tuple(quantizer.name for quantizer in model.quantizers)
+        return cls(source, steps, names, tuple(int(bits) for bits in allocation))  # type: ignore[arg-type]
+
+    def quantize_features(self, x: Tensor) -> QTensor:
+        """Quantize node features, ``[nodes, features]``, floating point.
+
+        Raises:
+            InputError: for features that are not floating point, not finite, of a wrong number, or whose rows are far
+                beyond the calibration data.
+        """
+        if x.layout is not torch.strided:
+            raise InputError(f"features are {x.layout}: give them as a dense tensor")
+        if not x.is_floating_point():
+            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
+        if x.dim() != 2:
+            raise InputError(f"features are of shape {list(x.shape)}: give them as [nodes, features]")
+        if self.num_features is not None and x.shape[1] != self.num_features:
+            raise InputError(
+                f"{x.shape[1]} features a node where the model takes {self.num_features}: "
+                f"give those that it was trained on, in their order"
+            )
+        check_finite(x)
+        try:
+            return self.input.quantize(x)
+        except ScaleError as error:
+            raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
+
+    def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
+        """Return what each step needs of a graph, quantized.
+
+        Raises:
+            SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
+        """
+        values = self.signatures
+        return tuple(step.prepare(graph, [values[source] for source in step.sources]) for step in self.steps)
+
+    def execute(self, x: QTensor, prepared: Sequence[Any]) -> QTensor:
+        """Return the last step's integers; integer tensors only from here to there.
+
+        Args:
+            x: features of :meth:`quantize_features`.
+            prepared: what :meth:`quantize_graph` returned.
+
+        Returns:
+            ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools.
+        """
+        values: dict[int, QTensor] = {0: x}
+        steps = zip(self.steps, prepared, self._finished, strict=True)
+        for index, (step, of_graph, finished) in enumerate(steps, start=1):
+            values[index] = step([values[source] for source in step.sources], of_graph)
+            for source in finished:
+                del values[source]
+        return values[len(self.steps)]
+
+    def __call__(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Tensor:
+        """Return the logits for a graph, also one never seen before.
+
+        Args:
+            x: node features, ``[nodes, features]``, floating point.
+            edge_index: int64, ``[2, edges]``.
+            edge_weight: floating point, ``[edges]``, or None: all 1.
+            batch: int64 ``[nodes]``: the graph of each node, or None: there is one.
+
+        Returns:
+            ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools, in the dtype of ``x``.
+
+        Raises:
+            InputError: for features that :meth:`quantize_features` refuses, edge weights that the network does not
+                use, or tensors that are on another device than the model.
+            InvalidGraphError: for an edge to a node that does not exist, or entries that do not fit each other.
+            SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
+        """
+        if edge_weight is not None and not self.takes_edge_weight:
+            raise InputError("this network has no use for edge weights: leave edge_weight out")
+        given = {"x": x, "edge_index": edge_index, "edge_weight": edge_weight, "batch": batch}
+        for name, tensor in given.items():
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise InputError(f"{name} must be a tensor, not {type(tensor).__name__}: torch.as_tensor makes it one")
+            if tensor is not None and tensor.device != self.device:
+                raise InputError(f"{name} is on {tensor.device}, the model is on {self.device}: move one by .to()")
+        features = self.quantize_features(x)
+        prepared = self._prepare(edge_index, x.shape[0], edge_weight, batch)
+        return self.execute(features, prepared).dequantize().to(x.dtype)
+
+    @torch.compiler.disable(reason="how many edges an adjacency has depends on which of them are self-loops")
+    def _prepare(
+        self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
+    ) -> tuple[Any, ...]:
+        """Return what each step needs of a graph; ``torch.compile`` compiles what comes before and after."""
+        return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as they are held."""
+        return sum(step.weight.nbytes for step in self.steps if isinstance(step, IntegerLinear | IntegerScore))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model into the folder ``path`` as safetensors and JSON."""
+        tensors: dict[str, Tensor] = {}
+        config = {"model": pack(self, "model", tensors)}
+        save_artifact(Path(path), _KIND, _VERSION, config, tensors)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
+        """Read what :meth:`save` wrote.
+
+        Args:
+            path: of the folder.
+            device: where the model is to be: a name of :func:`~mixq_rl.devices.resolve_device`, such as ``"cuda"``.
+
+        Raises:
+            ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
+            InputError: for a device that is not there.
+        """
+        place = resolve_device(device)
+        config, tensors = load_artifact(Path(path), _KIND, _VERSION)
+        try:
+            moved = {name: tensor.to(place) for name, tensor in tensors.items()}
+            model: Self = unpack(config.get("model"), cls, "model", moved)
+        except (ArtifactError, SumOverflowError) as error:
+            raise ArtifactError(f"{path}: {error}") from error
+        return model

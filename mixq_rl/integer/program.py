@@ -1,0 +1,72 @@
+"""Integer networks as programs of torch: what executes them needs torch and the package's operators, and no more."""
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from mixq_rl.errors import InputError
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.nn.attention import IntegerAttend
+
+__all__ = ["export_program"]
+
+_EXAMPLE_EDGES = ((0, 1, 2, 2, 3, 4), (1, 0, 2, 3, 2, 4))
+_EXAMPLE_BATCH = (0, 0, 1, 1, 1)
+
+
+class _Callable(nn.Module):
+    """An integer model as torch traces it."""
+
+    def __init__(self, model: IntegerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Tensor:
+        return self.model(x, edge_index, edge_weight, batch)
+
+
+def export_program(model: IntegerModel) -> ExportedProgram:
+    """Return an integer model as a program that ``torch.export.save`` writes and ``torch.export.load`` reads.
+
+    The program takes a graph as users have it, of one node or more, also one never seen before: it normalises and
+    quantizes the adjacency and quantizes the features as :class:`~mixq_rl.IntegerModel` does, and gives the same
+    logits, bit for bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2,
+    edges]``) and, where the network uses them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64
+    ``[nodes]``), which are then required. Its sums and products are the operators ``torch.ops.mixq_rl``: ``import
+    mixq_rl.kernels`` before loading it.
+
+    What is wrong with a graph is found while the program runs, as a RuntimeError that names the reason: features that
+    are not finite, an edge to a node that does not exist, a node with so many neighbours that a sum might pass int32.
+
+    The program is for the device that the model is on.
+
+    Args:
+        model: any integer model.
+
+    Raises:
+        InputError: for a network in which nothing says how many features a node has.
+    """
+    features = model.num_features
+    if features is None:
+        raise InputError("no step of this network says how many features a node has: a program needs to know")
+    device = model.device
+    edge_index = torch.tensor(_EXAMPLE_EDGES, device=device)
+    batch = torch.tensor(_EXAMPLE_BATCH, device=device)
+    x = torch.ones(batch.numel(), features, device=device)
+    # Self-loops add an edge for each node, and 32-bit indices count them for all heads.
+    heads = max((step.heads for step in model.steps if isinstance(step, IntegerAttend)), default=1)
+    most = (2**31 - 1) // (2 * heads)
+    nodes, edges = Dim("nodes", min=1, max=most), Dim("edges", max=most)
+    extra: dict[str, Tensor] = {}
+    sizes = {"x": {0: nodes}, "edge_index": {1: edges}}
+    if model.takes_edge_weight:
+        extra["edge_weight"], sizes["edge_weight"] = torch.ones(edge_index.shape[1], device=device), {0: edges}
+    if model.classifies_graphs:
+        extra["batch"], sizes["batch"] = batch, {0: nodes}
+    with torch.no_grad():
+        program = torch.export.export(_Callable(model), (x, edge_index), extra, dynamic_shapes=sizes)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names files of this machine
+    return program

@@ -1,0 +1,1 @@
+"""Storage: artifacts of safetensors and JSON, atomic writes, content hashes."""

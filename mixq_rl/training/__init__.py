@@ -1,0 +1,26 @@
+"""Training in float32, of supernets and by quantization-aware fine-tuning: one loop, three losses.
+
+All train on the device of their task. The model must be on the same device.
+"""
+
+from mixq_rl.training.cache import Preparation, PreparationCache
+from mixq_rl.training.calibration import calibrate
+from mixq_rl.training.fine_tuning import fine_tune
+from mixq_rl.training.float_training import fit
+from mixq_rl.training.loop import Progress, Schedule
+from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.schedules import default_schedule
+from mixq_rl.training.supernet import fit_supernet
+
+__all__ = [
+    "Preparation",
+    "PreparationCache",
+    "Progress",
+    "Schedule",
+    "calibrate",
+    "class_probabilities",
+    "default_schedule",
+    "fine_tune",
+    "fit",
+    "fit_supernet",
+]

@@ -1,0 +1,191 @@
+"""Prepared networks on disk, found by what they follow from: none is trained twice."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl.datasets import GraphTask
+from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.quantization import Scheme
+from mixq_rl.storage.artifacts import load_artifact, save_artifact
+from mixq_rl.storage.files import draft_beside
+from mixq_rl.storage.hashing import content_hash
+from mixq_rl.version import __version__
+
+__all__ = ["Preparation", "PreparationCache", "load_state", "task_tensors"]
+
+_KIND = "preparation"
+_VERSION = 1
+_FLOAT, _EVALUATOR = "float/", "evaluator/"
+
+
+def task_tensors(task: GraphTask) -> dict[str, Tensor]:
+    """Return all that training and evaluation on a task follow from, by name."""
+    tensors = {"x": task.x, "edge_index": task.edge_index, "y": task.y}
+    tensors |= {f"{split} mask": mask for split, mask in task.masks.items()}
+    optional = {"edge_weight": task.edge_weight, "batch": task.batch, "arbitrary_sign": task.arbitrary_sign}
+    return tensors | {name: tensor for name, tensor in optional.items() if tensor is not None}
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give ``model`` a state that was kept.
+
+    Raises:
+        ArtifactError: if the state is that of another network; ``model`` is left as it is.
+    """
+    own = model.state_dict()
+    strange = sorted(own.keys() ^ state.keys()) or [
+        name for name, tensor in own.items() if (tensor.shape, tensor.dtype) != (state[name].shape, state[name].dtype)
+    ]
+    if strange:
+        raise ArtifactError(
+            f"the state that was kept is not that of this network: {strange[0]!r} is missing, unknown, or of another "
+            f"shape or dtype; prepare it anew"
+        )
+    model.load_state_dict(state)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A network as it was prepared.
+
+    Attributes:
+        float_state: ``state_dict`` of the float-trained model.
+        evaluator_state: ``state_dict`` of an evaluator's model, prepared from that one.
+    """
+
+    float_state: Mapping[str, Tensor]
+    evaluator_state: Mapping[str, Tensor]
+
+
+class PreparationCache:
+    """A folder of prepared networks: one artifact each, named by a hash of all that the preparation follows from.
+
+    An entry is whole or not there, at whatever instant a process is killed; several processes may share the folder.
+    Deleting entries, or the folder, is no harm.
+
+    Args:
+        path: of the folder, made when it is first needed.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def open(self) -> None:
+        """Make the folder if it is not there, and see that it can be written: before a long training, not after it.
+
+        Raises:
+            InputError: for a folder that cannot be written.
+        """
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = draft_beside(self.path / "probe")
+            probe.mkdir()
+            probe.rmdir()
+
+    @staticmethod
+    def key(
+        model: QuantizableModel,
+        task: GraphTask,
+        *,
+        evaluator: type[object],
+        bit_widths: Sequence[int],
+        scheme: Scheme,
+        seed: int = 0,
+        epochs: int | None = None,
+    ) -> str:
+        """Return what tells one preparation from others, 64 hexadecimal digits.
+
+        Args:
+            model: untrained.
+            task: what it is trained for.
+            evaluator: the class that prepares it for its evaluations.
+            bit_widths: on offer, ascending.
+            scheme: of quantization.
+            seed: of all training.
+            epochs: of all training; None: the default.
+        """
+        description = [
+            f"{evaluator.__module__}.{evaluator.__qualname__}",
+            str(model),
+            [[node.name, *node.sources] for node in model.nodes],
+            task.kind,
+            task.x.device.type,
+            list(bit_widths),
+            repr(scheme),
+            seed,
+            epochs,
+            __version__,
+            torch.__version__,
+        ]
+        state = {f"model {name}": tensor for name, tensor in model.state_dict().items()}
+        return content_hash(description, state | task_tensors(task))
+
+    def get(self, key: str) -> Preparation | None:
+        """Return what was put under a key, or None: there is nothing, or it is damaged."""
+        try:
+            config, tensors = load_artifact(self.path / key, _KIND, _VERSION)
+        except ArtifactError:
+            return None
+        if config.get("sha256") != _checksum(key, tensors):
+            return None
+        return Preparation(_part(tensors, _FLOAT), _part(tensors, _EVALUATOR))
+
+    def put(self, key: str, preparation: Preparation) -> None:
+        """Keep a preparation; a whole one that is there stays.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        parts = {_FLOAT: preparation.float_state, _EVALUATOR: preparation.evaluator_state}
+        # Cloned: safetensors refuses tensors that share memory, as those of tied weights do.
+        tensors = {
+            prefix + name: tensor.detach().cpu().contiguous().clone()
+            for prefix, state in parts.items()
+            for name, tensor in state.items()
+        }
+        self.open()
+        draft = draft_beside(self.path / key)
+        with self._writing():
+            try:
+                save_artifact(draft, _KIND, _VERSION, {"sha256": _checksum(key, tensors)}, tensors)
+                self._publish(draft, key)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def _publish(self, draft: Path, key: str) -> None:
+        """Make a folder the entry of a key, unless there is a whole one."""
+        if self.get(key) is not None:
+            return
+        damaged = draft_beside(self.path / key)
+        with suppress(FileNotFoundError):
+            (self.path / key).rename(damaged)
+            shutil.rmtree(damaged, ignore_errors=True)
+        try:
+            draft.rename(self.path / key)
+        except OSError:
+            if self.get(key) is None:  # otherwise another process was faster
+                raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"the cache folder {self.path} cannot be written: {reason}") from error
+
+
+def _checksum(key: str, tensors: Mapping[str, Tensor]) -> str:
+    return content_hash([key], dict(sorted(tensors.items())))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

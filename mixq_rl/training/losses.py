@@ -1,0 +1,83 @@
+"""Losses and validation scores on a task: labels, and the float model's predictions."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mixq_rl.datasets import GraphInputs, GraphTask
+from mixq_rl.devices import deterministic
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.randomness import seeded
+from mixq_rl.sparse import SparseMatrix
+from mixq_rl.training.loop import Schedule, Score
+
+__all__ = [
+    "Forward",
+    "batches",
+    "class_probabilities",
+    "distilled_loss",
+    "reproducible",
+    "supervised_loss",
+    "validation_score",
+]
+
+
+def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
+    """Return the float model's predictions, from which others are distilled.
+
+    Args:
+        model: float-trained.
+        task: of a node task all nodes are answered, of a graph task the training graphs, as training knows no others.
+
+    Returns:
+        ``[nodes, classes]``, or ``[graphs, classes]``, 0 for graphs that are not for training.
+    """
+    inputs = task.inputs("train")
+    with deterministic(task.device), model.evaluating(), model.allocated(None):
+        answers = model(inputs.x, inputs.graph).softmax(dim=1)
+    return answers.new_zeros(task.y.numel(), answers.shape[1]).index_copy(0, inputs.index, answers)
+
+
+class Forward:
+    """Computes a model's logits for parts of a task; the features of a node task are made sparse once."""
+
+    def __init__(self, model: QuantizableModel, task: GraphTask) -> None:
+        self._model = model
+        self._whole = task.x if task.kind == "node" else None
+        self._features: Tensor | SparseMatrix | None = None if self._whole is None else model.features(self._whole)
+
+    def __call__(self, inputs: GraphInputs) -> Tensor:
+        whole = self._whole is not None and inputs.x is self._whole
+        features = self._features if whole and self._features is not None else inputs.x
+        logits: Tensor = self._model(features, inputs.graph)
+        return logits
+
+
+def supervised_loss(logits: Tensor, inputs: GraphInputs) -> Tensor:
+    return nn.functional.cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
+
+
+def distilled_loss(logits: Tensor, inputs: GraphInputs, teacher: Tensor, label_weight: float) -> Tensor:
+    # All nodes' features are there in training; only the labels of validation and test nodes are withheld.
+    taught = nn.functional.cross_entropy(logits, teacher[inputs.index])
+    return label_weight * supervised_loss(logits, inputs) + taught
+
+
+def validation_score(forward: Forward, task: GraphTask) -> Score:
+    inputs = task.inputs("validation")
+    logits = forward(inputs)
+    return task.accuracy(logits, "validation"), -float(supervised_loss(logits, inputs))
+
+
+def batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iterable[GraphInputs]]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: task.training_batches(generator, schedule.batch_size)
+
+
+@contextmanager
+def reproducible(task: GraphTask, seed: int) -> Iterator[None]:
+    """Draw from ``seed``, and add up in the same order every time, so that a seed gives one network on one device."""
+    with deterministic(task.device), seeded(seed, task.device):
+        yield
