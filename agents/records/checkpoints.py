@@ -13,7 +13,7 @@ from torch import Tensor
 from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.artifacts import load_artifact, save_artifact
 from mixq_rl.storage.files import replacing_folder
-from mixq_rl.training.cache import content_hash
+from mixq_rl.storage.hashing import content_hash
 
 __all__ = ["Checkpoints", "State"]
 
