@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
     from mixq_rl.agents.runs.search import SearchPlan, run_searches
     from mixq_rl.agents.runs.training import resume_training, train
-    from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search
+    from mixq_rl.agents.searches import SearchProblem, run_search
 
 __all__ = [
-    "BudgetedEvaluator",
     "PPOAgent",
     "PPOSettings",
     "ParetoArchive",
@@ -52,7 +51,7 @@ _MODULES = {
     "records.config": ("RunConfig",),
     "records.result": ("RunResult",),
     "runs.search": ("SearchPlan", "run_searches"),
-    "searches": ("BudgetedEvaluator", "SearchProblem", "run_search"),
+    "searches": ("SearchProblem", "run_search"),
     "runs.training": ("resume_training", "train"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

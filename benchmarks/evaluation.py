@@ -21,7 +21,7 @@ from measuring import circumstances, interleaved
 
 import mixq_rl
 from mixq_rl.datasets.splits import fraction_split
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.graph import Propagation
 from mixq_rl.kernels.indices import check_indices
 from mixq_rl.nn.bounds import check_aggregate, check_linear

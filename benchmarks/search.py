@@ -22,12 +22,14 @@ import matplotlib.pyplot as plt
 import typer
 from measuring import circumstances
 
-from mixq_rl.agents import BudgetedEvaluator, PPOSettings, ProblemConfig, SearchProblem, run_search
+from mixq_rl import Ledger
+from mixq_rl.agents import PPOSettings, ProblemConfig, SearchProblem, run_search
 from mixq_rl.agents.comparison import estimate, measures
 from mixq_rl.agents.records.trace import Trace
-from mixq_rl.agents.searches import BudgetSpent, searches
+from mixq_rl.agents.searches import searches
 from mixq_rl.agents.searches.ppo import ppo
-from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation.ledger import BudgetSpent
+from mixq_rl.evaluation.store import EvaluationStore, Problem
 
 RESULTS = Path(__file__).parent / "results" / "search.jsonl"
 TRUTH = Path(__file__).parent / "results" / "search_truth.json"
@@ -62,20 +64,22 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, data_root
     evaluator = config.prepare(task, model)
     path.parent.mkdir(parents=True, exist_ok=True)
     store = EvaluationStore(path)
-    stored = StoredEvaluator(evaluator, store)
     described = Problem.of(evaluator, name, task.majority_accuracy("validation"))
-    store.describe(stored.fingerprint, described)
+    store.describe(evaluator.fingerprint, described)
     if name in ENUMERATED:
-        space = list(itertools.product(evaluator.bit_widths, repeat=len(evaluator.components)))
+        everything, space = (
+            Ledger(evaluator, store=store),
+            list(itertools.product(evaluator.bit_widths, repeat=len(evaluator.components))),
+        )
         for first in range(0, len(space), BATCH):
-            stored.evaluate(space[first : first + BATCH])
+            everything.evaluate(space[first : first + BATCH])
     for seed in range(seeds):
         for algorithm in algorithms:
             key = {"problem": name, "algorithm": algorithm, "seed": seed}
             if any(key.items() <= run.items() for run in _runs()):
                 continue
             started = time.perf_counter()
-            budgeted = BudgetedEvaluator(stored, BUDGETS[-1])
+            budgeted = Ledger(evaluator, store=store, budget=BUDGETS[-1])
             search = SearchProblem(budgeted, seed, reference_accuracy=described.reference_accuracy)
             kind, _, options = algorithm.partition(":")
             if options:
@@ -96,7 +100,7 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, data_root
             print(json.dumps({**key, "hypervolume": result["at"][str(BUDGETS[-1])]["hypervolume"]}), flush=True)
             with RESULTS.open("a") as file:
                 file.write(json.dumps({**result, **circumstances("search.py")}) + "\n")
-    known = Trace("all", 0, described, tuple(store.evaluations(stored.fingerprint).values()))
+    known = Trace("all", 0, described, tuple(store.evaluations(evaluator.fingerprint).values()))
     truth = json.loads(TRUTH.read_text()) if TRUTH.exists() else {}
     count = len(known.evaluations)
     truth[name] = {

@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,11 +23,12 @@ import matplotlib.pyplot as plt
 import typer
 from measuring import circumstances
 
-from mixq_rl import EvaluationStore, PreparationCache, StoredEvaluator
-from mixq_rl.agents import BudgetedEvaluator, PPOAgent, ProblemConfig, SearchProblem, hypervolume, run_search
+from mixq_rl import BudgetSpent, EvaluationStore, Ledger, PreparationCache
+from mixq_rl.agents import PPOAgent, ProblemConfig, SearchProblem, hypervolume, run_search
 from mixq_rl.agents.comparison import estimate
 from mixq_rl.envs import BitAllocationEnv
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.protocol import Evaluation
 
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 FIGURE = Path(__file__).parent.parent / "docs" / "transfer.png"
@@ -78,16 +80,16 @@ class Workplace:
 
     def __init__(self, folder: Path, data_root: str) -> None:
         self._cache = PreparationCache(folder / "prepared")
-        self._store = EvaluationStore(folder / "transfer.sqlite")
+        self.store = EvaluationStore(folder / "transfer.sqlite")
         self._data_root = data_root
         self.evaluator = cache(self._evaluator)
 
-    def _evaluator(self, config: ProblemConfig) -> tuple[StoredEvaluator, float]:
+    def _evaluator(self, config: ProblemConfig) -> tuple[IntegerEvaluator, float]:
         """Return the evaluator of a task, and the accuracy of its majority class."""
         config = replace(config, data_root=self._data_root)
         task, model = config.load()
         prepared = config.prepare(task, model, cache=self._cache)
-        return StoredEvaluator(prepared, self._store), task.majority_accuracy("validation")
+        return prepared, task.majority_accuracy("validation")
 
 
 def main(
@@ -138,7 +140,7 @@ def _policy(place: Workplace, sources: str, seed: int, work: Path) -> PPOAgent:
     folder = work / "policies" / sources / str(seed)
     if not (folder / "policy.json").exists():
         evaluators = [place.evaluator(config) for config in SOURCES[sources]]
-        envs = [BitAllocationEnv(CachedEvaluator(evaluator)) for evaluator, _ in evaluators]
+        envs = [BitAllocationEnv(Ledger(evaluator, store=place.store)) for evaluator, _ in evaluators]
         agent = PPOAgent(envs, seed=seed, reference_accuracy=[majority for _, majority in evaluators])
         agent.learn(EPISODES).rehearse().save(folder)
     return PPOAgent.load(folder)
@@ -148,11 +150,12 @@ def _search(
     place: Workplace, target: ProblemConfig, method: str, seed: int, policy: PPOAgent | None
 ) -> tuple[list[Evaluation], float, Evaluation]:
     evaluator, majority = place.evaluator(target)
-    budgeted = BudgetedEvaluator(evaluator, BUDGETS[method])
+    budgeted = Ledger(evaluator, store=place.store, budget=BUDGETS[method])
     problem = SearchProblem(budgeted, seed, reference_accuracy=majority)
     if method == "zero-shot":
         assert policy is not None
-        CachedEvaluator.evaluate(budgeted, policy.sweep(evaluator, BUDGETS[method]))
+        with suppress(BudgetSpent):
+            budgeted.evaluate(policy.sweep(evaluator, BUDGETS[method]))
     else:
         run_search("ppo" if method == "fine-tuned" else method, replace(problem, start=policy))
     return list(budgeted.evaluations.values()), majority, evaluator.reference

@@ -10,7 +10,8 @@ from mixq_rl.envs.episodes import EpisodeRules, Episodes, ObservationFactory, ch
 from mixq_rl.envs.observation import LayerStatistics
 from mixq_rl.envs.reward import Reward
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluator
+from mixq_rl.evaluation.ledger import Ledger
+from mixq_rl.evaluation.protocol import Evaluator
 
 __all__ = ["BitAllocationEnv"]
 
@@ -67,7 +68,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._episode: Episodes | None = None
 
     @property
-    def evaluator(self) -> CachedEvaluator:
+    def evaluator(self) -> Ledger:
         """Evaluates allocations, each once."""
         return self.rules.evaluator
 

@@ -44,7 +44,7 @@ class BitCost:
         """Find the costs from the evaluations of :func:`probes`.
 
         Args:
-            evaluator: wrap it in a :class:`~mixq_rl.CachedEvaluator` and these are not made again.
+            evaluator: wrap it in a :class:`~mixq_rl.Ledger` and these are not made again.
 
         Raises:
             InputError: if one bit-width everywhere does not cost what lowering single components predicts.

@@ -10,7 +10,8 @@ from mixq_rl.envs.cost import BitCost
 from mixq_rl.envs.observation import LayerStatistics, Observation
 from mixq_rl.envs.reward import Reward, TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluation.ledger import Ledger
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator
 from mixq_rl.nn import STATISTICS
 from mixq_rl.quantization import check_bit_widths
 
@@ -48,7 +49,7 @@ class EpisodeRules:
         observation: ObservationFactory = LayerStatistics,
     ) -> None:
         _check_evaluator(evaluator)
-        self.evaluator = evaluator if isinstance(evaluator, CachedEvaluator) else CachedEvaluator(evaluator)
+        self.evaluator = Ledger.of(evaluator)
         self.reward = reward or TradeOff()
         self.cost = _cost(self.evaluator, self.reward)
         self.observation = observation
@@ -168,7 +169,7 @@ def _check_evaluator(evaluator: Evaluator) -> None:
             raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
 
 
-def _cost(evaluator: CachedEvaluator, reward: Reward) -> BitCost:
+def _cost(evaluator: Ledger, reward: Reward) -> BitCost:
     if reward.max_bitops is None:
         return BitCost.estimated(evaluator.components, evaluator.bit_widths)
     cost = BitCost.measured(evaluator)

@@ -11,9 +11,10 @@ from typing import Any
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
+from mixq_rl.evaluation.ledger import BudgetSpent, Ledger
 from mixq_rl.evaluation.objective import Objective
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
-from mixq_rl.evaluation.store import EvaluationStore, StoredEvaluator
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator
+from mixq_rl.evaluation.store import EvaluationStore
 from mixq_rl.graph import Graph
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.program import export_program
@@ -28,7 +29,7 @@ from mixq_rl.training.supernet import fit_supernet
 from mixq_rl.version import __version__
 
 __all__ = [
-    "CachedEvaluator",
+    "BudgetSpent",
     "Component",
     "Evaluation",
     "EvaluationStore",
@@ -37,6 +38,7 @@ __all__ = [
     "Graph",
     "GraphTask",
     "IntegerModel",
+    "Ledger",
     "ModelSize",
     "Objective",
     "OpMeter",
@@ -44,7 +46,6 @@ __all__ = [
     "PreparationCache",
     "QuantizableModel",
     "Schedule",
-    "StoredEvaluator",
     "SupernetEvaluator",
     "__version__",
     "build_model",
@@ -56,6 +57,7 @@ __all__ = [
     "kernels",
     "load_task",
     "prepare",
+    "prepare_supernet",
 ]
 
 _SUBPACKAGES = ("envs", "agents")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixq_rl.agents import BudgetedEvaluator, SearchProblem, run_search
+from mixq_rl import Ledger
+from mixq_rl.agents import SearchProblem, run_search
 from mixq_rl.agents.searches import searches
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.nn import models
@@ -220,7 +221,7 @@ def test_recipe_of_a_search(run: Callable[[str], str], folder: Path) -> None:
 
 def test_search_of_the_recipe_finds_the_optimum_of_a_lookup_table(folder: Path) -> None:
     import_module("evolve")
-    evaluator = BudgetedEvaluator(LookupTable(), 40)
+    evaluator = Ledger(LookupTable(), budget=40)
     run_search("evolve", SearchProblem(evaluator))
     assert len(evaluator.evaluations) == 40
     assert (2, 4, 2, 2) in evaluator.evaluations

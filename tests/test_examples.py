@@ -16,8 +16,8 @@ from typer.main import get_command
 
 import mixq_rl.agents.cli
 from mixq_rl.agents import PPOAgent, RunConfig, train
-from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.datasets import GraphTask
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training import schedules
 from mixq_rl.training.loop import Schedule
 from tests.agents.test_cli import save_graph
@@ -86,7 +86,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Train for two epochs, search four allocations, fine-tune two of them, whatever an example asks for."""
-    schedule, learn, start = schedules.default_schedule, PPOAgent.learn, BudgetedEvaluator.__init__
+    schedule, learn, start = schedules.default_schedule, PPOAgent.learn, Ledger.__init__
 
     def short(purpose: schedules.Purpose, task: GraphTask) -> Schedule:
         return schedule(purpose, task).lasting(EPOCHS)
@@ -94,8 +94,8 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     def learn_little(self: PPOAgent, episodes: int | None, **options: Any) -> PPOAgent:
         return learn(self, episodes and min(episodes, EVALUATIONS), **options)
 
-    def start_small(self: BudgetedEvaluator, evaluator: Any, budget: int | None = None, **options: Any) -> None:
-        start(self, evaluator, budget and min(budget, EVALUATIONS), **options)
+    def start_small(self: Ledger, evaluator: Any, *, budget: int | None = None, **options: Any) -> None:
+        start(self, evaluator, budget=budget and min(budget, EVALUATIONS), **options)
 
     patch.setattr(schedules, "default_schedule", short)
     patch.setattr(import_module("mixq_rl.evaluation.evaluators"), "_SHORT_EPOCHS", 1)
@@ -103,7 +103,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("mixq_rl.agents.ppo.imitation._LEAST_STEPS", 2)
     patch.setattr("mixq_rl.agents.ppo.imitation._STEPS_OF_TASK", 2)
     patch.setattr(PPOAgent, "learn", learn_little)
-    patch.setattr(BudgetedEvaluator, "__init__", start_small)
+    patch.setattr(Ledger, "__init__", start_small)
 
 
 def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureRequest) -> None:

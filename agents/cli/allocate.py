@@ -11,7 +11,7 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.progress.log import logged, together
 from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.agents.report.tables import bits_table
-from mixq_rl.evaluation.protocol import CachedEvaluator
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["allocate"]
@@ -45,7 +45,7 @@ def allocate(
         check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained
         agent, stage = load_agent(policy), together(logged, out.stage)
         task, network = config.load()
-        evaluator = CachedEvaluator(config.prepare(task, network, stage, PreparationCache(cache)))
+        evaluator = Ledger(config.prepare(task, network, stage, PreparationCache(cache)))
         with stage("choosing bit-widths", ""):
             chosen = allocate_for(evaluator, agent, preference, max_drop)
             (evaluation,) = evaluator.evaluate([chosen])

@@ -15,9 +15,9 @@ from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive, spread
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.envs import Reward
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.objective import Objective
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation
-from mixq_rl.evaluation.store import StoredEvaluator
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.metering import ComponentCost
 from mixq_rl.training.loop import Progress
 
@@ -59,7 +59,7 @@ class SearchMonitor:
 
     def __init__(
         self,
-        evaluator: CachedEvaluator,
+        evaluator: Ledger,
         archive: ParetoArchive,
         episodes: int,
         *,
@@ -90,7 +90,7 @@ class SearchMonitor:
         self._pending: list[Evaluation] = []
         self._best: tuple[float, Evaluation] | None = None
         self._since = (time.perf_counter(), 0)
-        self._executed = -_executed(evaluator)
+        self._executed = -evaluator.made
         self._hits = -evaluator.hits
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> None:
@@ -133,7 +133,7 @@ class SearchMonitor:
             "best": None if self._best is None else list(self._best[1].allocation),
             "written": self._since[1],
             "waited": time.perf_counter() - self._since[0],
-            "executed": self._executed + _executed(self._evaluator),
+            "executed": self._executed + self._evaluator.made,
             "hits": self._hits + self._evaluator.hits,
             "share": self._share.state_dict(),
         }
@@ -151,7 +151,7 @@ class SearchMonitor:
             best = known[tuple(state["best"])]
             self._best = (self._worth(best), best)
         self._since = (time.perf_counter() - state["waited"], state["written"])
-        self._executed = state["executed"] - _executed(self._evaluator)
+        self._executed = state["executed"] - self._evaluator.made
         self._hits = state["hits"] - self._evaluator.hits
         self._share.load_state_dict(state["share"])
         self._fill_archive()
@@ -197,7 +197,7 @@ class SearchMonitor:
         record("search/evaluations_per_second", (count - self._since[1]) / max(now - self._since[0], 1e-9))
         record(
             "search/cache_hits",
-            self._hits + evaluator.hits + count - (self._executed + _executed(evaluator)),
+            self._hits + evaluator.hits + count - (self._executed + evaluator.made),
         )
         self._since = (now, count)
         for index, component in enumerate(evaluator.components):
@@ -236,13 +236,3 @@ class SearchMonitor:
             for name, cost in self._costs(best.allocation).items():
                 if cost.seconds:
                     self.writer.logger.record(f"kernel_time/{name}", 1e3 * cost.seconds)
-
-
-def _executed(evaluator: CachedEvaluator) -> int:
-    """Return how many evaluations were made since this process began, not taken from a memory or a store."""
-    inner: object = evaluator
-    while isinstance(inner, CachedEvaluator):
-        if isinstance(inner, StoredEvaluator):
-            return inner.made
-        inner = inner.evaluator
-    return len(evaluator.evaluations)

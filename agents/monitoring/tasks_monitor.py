@@ -13,8 +13,8 @@ from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.monitoring.watching import watch
 from mixq_rl.agents.records.stored_problem import StoredProblem
-from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.envs import TradeOff
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.training.loop import Progress
 
@@ -58,13 +58,14 @@ class TasksMonitor:
         share: TimeShare,
         progress: Progress,
     ) -> None:
-        self._search, self._seed, self._all, self._progress = search, seed, episodes * len(problems), progress
+        self._all, self._progress = episodes * len(problems), progress
         self._begun = state is None
         self.writer = RunWriter(folder, step=step)
-        self.evaluators: list[BudgetedEvaluator] = []
+        self.evaluators: list[Ledger] = []
         self._monitors: list[SearchMonitor] = []
         for index, (problem, given) in enumerate(zip(problems, settings, strict=True)):
-            evaluator = BudgetedEvaluator(problem.stored, watcher=partial(self._take_in, index, problem))
+            evaluator = problem.ledger(search=(search, seed))
+            evaluator.watch(on_request=partial(self._take_in, index, problem), on_evaluation=self._tick)
             reached = 0 if state is None else state["tasks"][index]["step"]
             monitor = watch(
                 problem,
@@ -97,8 +98,8 @@ class TasksMonitor:
         """Done, of all tasks."""
         return sum(monitor.episodes for monitor in self._monitors)
 
-    def tick(self, evaluation: Evaluation) -> None:
-        """Take in one evaluation: the run may be ended between two of them."""
+    def _tick(self, evaluation: Evaluation) -> None:
+        """Report progress after each evaluation, where a run can be ended."""
         self._progress(self.episodes, self._all)
 
     def finish(self) -> None:
@@ -118,7 +119,6 @@ class TasksMonitor:
         self._begun = True
 
     def _take_in(self, index: int, problem: StoredProblem, made: Sequence[Evaluation]) -> None:
-        problem.request(self._search, self._seed, [evaluation.allocation for evaluation in made])
         if not self._begun:  # these were taken in before the checkpoint
             return
         monitor = self._monitors[index]

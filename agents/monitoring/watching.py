@@ -16,8 +16,8 @@ from mixq_rl.agents.pareto import ParetoArchive
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.envs import Reward
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.objective import Objective
-from mixq_rl.evaluation.protocol import CachedEvaluator
 from mixq_rl.training.loop import Progress
 
 __all__ = ["show_result", "watch"]
@@ -25,7 +25,7 @@ __all__ = ["show_result", "watch"]
 
 def watch(
     problem: StoredProblem,
-    evaluator: CachedEvaluator,
+    evaluator: Ledger,
     *,
     writer: RunWriter,
     search: str,

@@ -189,7 +189,7 @@ class PPOAgent:
         """Return all that :meth:`learn` goes by, for :class:`~mixq_rl.agents.records.checkpoints.Checkpoints`.
 
         Evaluations are left out: the evaluator is asked for them again, and should know them (a
-        :class:`~mixq_rl.StoredEvaluator` does).
+        :class:`~mixq_rl.Ledger` with a store does).
 
         Raises:
             InputError: for an agent that was loaded without an environment.

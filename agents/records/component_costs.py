@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import replace
 
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import ComponentCost, OpMeter
 

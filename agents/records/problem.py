@@ -1,25 +1,24 @@
 """What is searched: a network, the data it is for, and how its allocations are judged."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from torch import Tensor
-
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator, evaluators
+from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.nn import QuantizableModel, build_model, models
 from mixq_rl.quantization import check_bit_widths, schemes
 from mixq_rl.training.cache import Preparation, PreparationCache, load_state
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress
+from mixq_rl.training.preparation import PreparedNetwork, restore_prepared
 
 __all__ = ["ProblemConfig", "Stage", "silent"]
 
@@ -152,7 +151,7 @@ class ProblemConfig:
 
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None
-    ) -> IntegerEvaluator:
+    ) -> NetworkEvaluator:
         """Train the network in float32, in place, and return the evaluator of its allocations.
 
         Args:
@@ -186,34 +185,21 @@ class ProblemConfig:
             _logger.warning("%s; what was trained is not kept for other runs", error)
         return evaluator
 
-    def _train(self, task: GraphTask, model: QuantizableModel, stage: Stage) -> IntegerEvaluator:
+    def _train(self, task: GraphTask, model: QuantizableModel, stage: Stage) -> NetworkEvaluator:
         with stage("training in float32", "epochs") as progress:
             fit(model, task, seed=self.seed, progress=progress)
-        with stage(evaluators[self.evaluator].preparation, "epochs") as progress:
-            return self._evaluator(task, model, progress=progress)
+        kind, scheme = evaluators[self.evaluator], schemes[self.scheme]
+        with stage(kind.preparation, "epochs") as progress:
+            prepared = kind.prepare(model, task, self.bits, scheme=scheme, seed=self.seed, progress=progress)
+        return self._evaluator(prepared)
 
-    def _restore(self, task: GraphTask, model: QuantizableModel, known: Preparation) -> IntegerEvaluator:
+    def _restore(self, task: GraphTask, model: QuantizableModel, known: Preparation) -> NetworkEvaluator:
         load_state(model, known.float_state)
         model.eval()
-        evaluator = self._evaluator(task, model, prepared=known.evaluator_state)
-        model.components = evaluator.components
-        return evaluator
+        prepared = restore_prepared(model, task, self.bits, known.evaluator_state, scheme=schemes[self.scheme])
+        model.components = prepared.components
+        return self._evaluator(prepared)
 
-    def _evaluator(
-        self,
-        task: GraphTask,
-        model: QuantizableModel,
-        *,
-        progress: Progress | None = None,
-        prepared: Mapping[str, Tensor] | None = None,
-    ) -> IntegerEvaluator:
-        return evaluators[self.evaluator](
-            model,
-            task,
-            bit_widths=self.bits,
-            scheme=schemes[self.scheme],
-            seed=self.seed,
-            timing_repeats=_TIMING_REPEATS[self.objective],
-            progress=progress,
-            prepared=prepared,
-        )
+    def _evaluator(self, prepared: PreparedNetwork) -> NetworkEvaluator:
+        repeats = _TIMING_REPEATS[self.objective]
+        return evaluators[self.evaluator].of(prepared, seed=self.seed, timing_repeats=repeats)

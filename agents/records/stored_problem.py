@@ -8,9 +8,10 @@ from pathlib import Path
 from mixq_rl.agents.records.component_costs import component_costs
 from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
 from mixq_rl.datasets import GraphTask
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation.store import EvaluationStore, Problem
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import ComponentCost
 from mixq_rl.nn import QuantizableModel
@@ -36,16 +37,16 @@ def opened(path: Path) -> Iterator[EvaluationStore]:
 
 @dataclass(frozen=True)
 class StoredProblem:
-    """A prepared network, its evaluations, and what it is called.
+    """A prepared network with the store of its evaluations.
 
     Attributes:
         evaluator: of the prepared network.
-        stored: the same, with a store in which the problem is described.
+        store: describes the network and keeps its evaluations.
         description: as in the store.
     """
 
     evaluator: IntegerEvaluator
-    stored: StoredEvaluator
+    store: EvaluationStore
     description: Problem
 
     @classmethod
@@ -77,9 +78,8 @@ class StoredProblem:
                 evaluator.warm_up(progress)
         name = title or f"{config.model} on {task.name}"
         description = Problem.of(evaluator, name, task.majority_accuracy("validation"))
-        stored = StoredEvaluator(evaluator, store)
-        store.describe(stored.fingerprint, description)
-        return cls(evaluator, stored, description)
+        store.describe(evaluator.fingerprint, description)
+        return cls(evaluator, store, description)
 
     @property
     def title(self) -> str:
@@ -90,13 +90,23 @@ class StoredProblem:
         """Validation accuracy of the majority class: the hypervolume's reference point."""
         return self.description.reference_accuracy
 
-    def request(self, search: str, seed: int, allocations: list[tuple[int, ...]]) -> None:
-        """Keep which allocations a search asked for."""
-        self.stored.store.request(self.stored.fingerprint, search, seed, allocations)
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the evaluator, by which the store knows it."""
+        return self.evaluator.fingerprint
+
+    def ledger(self, search: tuple[str, int] | None = None, *, budget: int | None = None) -> Ledger:
+        """Return a new ledger of the evaluator over the store.
+
+        Args:
+            search: name and seed of the search whose requests it lists in the store.
+            budget: number of distinct allocations.
+        """
+        return Ledger(self.evaluator, store=self.store, budget=budget, search=search)
 
     def rivals(self, search: str, seed: int) -> dict[str, list[Evaluation]]:
-        """Return what the other searches of this seed in the store have evaluated, by their names."""
-        found = self.stored.store.searches(self.stored.fingerprint)
+        """Return the evaluations that other searches of this seed requested, by search."""
+        found = self.store.searches(self.fingerprint)
         return {name: made for (name, other), made in found.items() if other == seed and name != search}
 
     def costs(self, allocation: Sequence[int]) -> dict[str, ComponentCost]:

@@ -11,7 +11,8 @@ from mixq_rl.agents.records.folder import finalist_path
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.envs import Reward
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator, measure_reference
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel

@@ -117,7 +117,7 @@ def _carry_out(
         problems: list[StoredProblem] = []
         for config in plan.tasks:
             problems.append(_prepare(config, [problem.title for problem in problems], store, stage, cache))
-        resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint for problem in problems])
+        resumable = ResumableSearch(folder.checkpoints, [problem.fingerprint for problem in problems])
         with (
             stage("learning on all tasks", "episodes") as progress,
             TasksMonitor(
@@ -135,8 +135,6 @@ def _carry_out(
         ):
             envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
             agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
-            for problem in problems:
-                problem.stored.watcher = watched.tick
             resumable.learn(
                 agent,
                 plan.episodes,
@@ -151,7 +149,7 @@ def _carry_out(
             LearnedTask.of(
                 problem.description,
                 list(env.evaluator.evaluations.values()),
-                problem.stored.evaluate(agent.sweep(problem.stored)),
+                problem.ledger().evaluate(agent.sweep(problem.evaluator)),
             )
             for problem, env in zip(problems, envs, strict=True)
         ]

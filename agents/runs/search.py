@@ -1,29 +1,26 @@
 """Searches of one problem, beside each other in one run folder."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from mixq_rl.agents.comparison import search_document
-from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, TimeShare, end_session, watch
+from mixq_rl.agents.monitoring import RunWriter, TimeShare, end_session, watch
 from mixq_rl.agents.progress.log import log_into, logged, together
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
 from mixq_rl.agents.records.stored_problem import StoredProblem, opened
 from mixq_rl.agents.records.trace import Trace, traces
-from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search, searches
-from mixq_rl.envs import Reward, TradeOff
+from mixq_rl.agents.searches import SearchProblem, run_search, searches
+from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import Objective
-from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import StoredEvaluator
 from mixq_rl.storage.files import replace_file
 from mixq_rl.training.cache import PreparationCache
 
-__all__ = ["SearchPlan", "run_searches", "search"]
+__all__ = ["SearchPlan", "run_searches"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,10 @@ def run_searches(
                 closing(RunWriter(folder.path / f"{name}-seed{seed}")) as writer,
                 stage(f"{name}, seed {seed}", "evaluations") as progress,
             ):
-                monitored = partial(
-                    watch,
+                ledger = problem.ledger((name, seed), budget=plan.evaluations)
+                monitor = watch(
                     problem,
+                    ledger,
                     writer=writer,
                     search=name,
                     seed=seed,
@@ -107,47 +105,11 @@ def run_searches(
                     share=share,
                     progress=progress,
                 )
-                monitor = search(name, seed, problem.stored, plan.evaluations, TradeOff(), problem.majority, monitored)
-                if monitor is not None:
-                    # Those of the last show all searches of its seed.
-                    monitor.finish(always=(name, seed) == jobs[-1])
-                    end_session(writer)
-        found = traces(store, problem.stored.fingerprint)
+                ledger.watch(on_request=monitor)
+                run_search(name, SearchProblem(ledger, seed, reference_accuracy=problem.majority, logger=writer.logger))
+                # The figures of the last search show all searches of its seed.
+                monitor.finish(always=(name, seed) == jobs[-1])
+                end_session(writer)
+        found = traces(store, problem.fingerprint)
         replace_file(folder.result, json.dumps(search_document(found), indent=2) + "\n")
         return found
-
-
-def search(
-    name: str,
-    seed: int,
-    stored: StoredEvaluator,
-    budget: int,
-    reward: Reward,
-    reference_accuracy: float,
-    monitored: Callable[[BudgetedEvaluator], SearchMonitor] | None = None,
-) -> SearchMonitor | None:
-    """Run one search on an evaluator with a store, which keeps what it asks for.
-
-    Args:
-        name: of the search.
-        seed: of the search.
-        stored: the evaluator.
-        budget: of distinct evaluations.
-        reward: what is wanted.
-        reference_accuracy: of the hypervolume's reference point.
-        monitored: gives who watches what the search asks for; None: nobody does.
-
-    Returns:
-        who watched, to be told that the search has ended.
-    """
-
-    def watcher(made: Sequence[Evaluation]) -> None:
-        stored.store.request(stored.fingerprint, name, seed, [evaluation.allocation for evaluation in made])
-        if monitor is not None:
-            monitor(made)
-
-    budgeted = BudgetedEvaluator(stored, budget, watcher=watcher)
-    monitor = None if monitored is None else monitored(budgeted)
-    logger = None if monitor is None else monitor.writer.logger
-    run_search(name, SearchProblem(budgeted, seed, reward, reference_accuracy, logger=logger))
-    return monitor

@@ -25,7 +25,6 @@ from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
-from mixq_rl.agents.searches import BudgetedEvaluator
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import BitAllocationEnv, TradeOff
 from mixq_rl.evaluation.protocol import Evaluation
@@ -116,7 +115,7 @@ def _carry_out(
     with log_into(folder.log), opened(folder.evaluations) as store, ExitStack() as stack:
         stage = together(logged, stage)
         problem = StoredProblem.prepare(config, task, model, store, stage, cache)
-        resumable = ResumableSearch(folder.checkpoints, [problem.stored.fingerprint])
+        resumable = ResumableSearch(folder.checkpoints, [problem.fingerprint])
         writer = stack.enter_context(closing(RunWriter(folder.path, step=resumable.step)))
         with stage("searching", "episodes") as progress:
             search = _Search(config, resumable, problem, start, writer, share, progress)
@@ -174,14 +173,12 @@ class _Search:
     ) -> None:
         self._config = config
         self._resumable = resumable
-        self.reward = config.reward(problem.stored.reference)
+        self.reward = config.reward(problem.evaluator.reference)
         name = "ppo" if self.reward == TradeOff() else f"ppo, {self.reward}"
-        self._budgeted = BudgetedEvaluator(
-            problem.stored, watcher=lambda made: problem.request(name, config.seed, [e.allocation for e in made])
-        )
+        self._ledger = problem.ledger(search=(name, config.seed))
         self.monitor = watch(
             problem,
-            self._budgeted,
+            self._ledger,
             writer=writer,
             search=name,
             seed=config.seed,
@@ -191,10 +188,10 @@ class _Search:
             share=share,
             progress=progress,
         )
-        # Told of each evaluation, so that a run can be ended between two of them.
-        problem.stored.watcher = lambda evaluation: progress(self.monitor.episodes, config.episodes)
+        # Reported after each evaluation, so that a run can be ended between two of them.
+        self._ledger.watch(on_evaluation=lambda evaluation: progress(self.monitor.episodes, config.episodes))
         self.agent = PPOAgent(
-            BitAllocationEnv(self._budgeted, reward=self.reward),
+            BitAllocationEnv(self._ledger, reward=self.reward),
             seed=config.seed,
             settings=PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings(),
             reference_accuracy=problem.majority,
@@ -216,7 +213,7 @@ class _Search:
     @property
     def evaluations(self) -> list[Evaluation]:
         """All that were asked for, in their order."""
-        return list(self._budgeted.evaluations.values())
+        return list(self._ledger.evaluations.values())
 
     @property
     def allowed(self) -> list[Evaluation]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from mixq_rl.agents.searches.budget import BudgetedEvaluator, BudgetSpent
 from mixq_rl.agents.searches.greedy import greedy
 from mixq_rl.agents.searches.optuna_samplers import nsga2, tpe
 from mixq_rl.agents.searches.ppo import ppo
@@ -10,9 +9,10 @@ from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.agents.searches.random_sampling import random_sampling
 from mixq_rl.agents.searches.relaxed import relaxed
 from mixq_rl.agents.searches.uniform import uniform
+from mixq_rl.evaluation.ledger import BudgetSpent
 from mixq_rl.registry import Registry
 
-__all__ = ["BudgetSpent", "BudgetedEvaluator", "Search", "SearchProblem", "run_search", "searches"]
+__all__ = ["Search", "SearchProblem", "run_search", "searches"]
 
 Search = Callable[[SearchProblem], None]
 """Asks the problem's evaluator for whatever it likes, until it is done or the budget is spent."""

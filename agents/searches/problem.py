@@ -1,4 +1,4 @@
-"""What every search is given."""
+"""The problem that a search is given."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from stable_baselines3.common.logger import Logger
 
 from mixq_rl.agents.ppo.agent import PPOAgent
-from mixq_rl.agents.searches.budget import BudgetedEvaluator
 from mixq_rl.envs import Reward, TradeOff
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["SearchProblem"]
@@ -15,10 +15,10 @@ __all__ = ["SearchProblem"]
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """A search's whole knowledge of what it searches.
+    """All that a search is given.
 
     Attributes:
-        evaluator: says what allocations are worth, as long as the budget lasts.
+        evaluator: evaluates allocations until its budget is spent.
         seed: of all that the search draws.
         reward: what is wanted; only PPO follows others than the trade-off.
         reference_accuracy: of the hypervolume's reference point.
@@ -26,7 +26,7 @@ class SearchProblem:
         logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
     """
 
-    evaluator: BudgetedEvaluator
+    evaluator: Ledger
     seed: int = 0
     reward: Reward = field(default_factory=TradeOff)
     reference_accuracy: float = 0.0

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,9 @@ from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.datasets import GraphInputs
 from mixq_rl.devices import deterministic
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.ledger import Ledger
+from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
 from mixq_rl.quantization.quantizer import nonzero, row_magnitude
@@ -150,15 +151,15 @@ def _quantized(quantizer: Quantizer, x: Tensor) -> Tensor:
     return (integers * quantizer.scale * magnitude).to(x.dtype)
 
 
-def _network(evaluator: Any) -> IntegerEvaluator:
+def _network(evaluator: Evaluator) -> IntegerEvaluator:
     inner = evaluator
-    while not isinstance(inner, IntegerEvaluator):
-        inner = getattr(inner, "evaluator", None)
-        if inner is None:
-            raise InputError(
-                "the relaxed search differentiates through a network: it needs an evaluator that holds one, such as "
-                "mixq_rl.SupernetEvaluator"
-            )
+    while isinstance(inner, Ledger):
+        inner = inner.evaluator
+    if not isinstance(inner, IntegerEvaluator):
+        raise InputError(
+            "the relaxed search differentiates through a network: it needs an evaluator that holds one, such as "
+            "mixq_rl.SupernetEvaluator"
+        )
     return inner
 
 

@@ -1,14 +1,13 @@
-"""What the evaluators that execute a network on integers share."""
+"""Base class of evaluators that execute a network on integers."""
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
 from mixq_rl.evaluation.integer_accuracy import IntegerAccuracy
@@ -18,20 +17,19 @@ from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
 from mixq_rl.evaluation.timing import median_seconds
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.quantization import QTensor, Scheme, check_bit_widths, schemes
+from mixq_rl.quantization import QTensor
 from mixq_rl.storage.hashing import content_hash
-from mixq_rl.training.cache import load_state, task_tensors
-from mixq_rl.training.calibration import calibrate
+from mixq_rl.training.cache import task_tensors
 from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.loop import Progress
-from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.preparation import PreparedNetwork
 from mixq_rl.version import __version__
 
 __all__ = ["IntegerEvaluator"]
 
 
 class IntegerEvaluator:
-    """Evaluator that freezes an allocation, executes it on integers and judges it on the validation split.
+    """Evaluator that freezes an allocation, executes it on integers and measures its accuracy on the validation split.
 
     Allocations with the same bit-widths for a step and for all steps before it share the result of that step
     (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
@@ -39,86 +37,48 @@ class IntegerEvaluator:
     they were executed; on a GPU they are 0.0, because single executions are not timed there. With more than one timing
     repeat nothing is shared.
 
-    Subclasses prepare :attr:`model` (:meth:`_prepare`), and may choose another way to :meth:`freeze`.
-
     Args:
-        model: float-trained; left as it is.
-        task: its training split trains what is trained, its validation split gives the accuracies.
-        bit_widths: on offer, each within 1...8.
-        scheme: how scales are found, and whether they are learned.
-        seed: of what is trained.
-        epochs: of what is trained; None: the default.
+        prepared: the network, with scales for each bit-width on offer.
+        seed: of the preparation, and the default of :meth:`fine_tune`'s callers.
+        epochs: of the preparation; None: the default.
         timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
             accuracy and bit operations and is the warm-up, and the seconds are the median of this many after it.
             The reference is timed in the same way, on a GPU by replays of a CUDA graph
             (:func:`~mixq_rl.evaluation.timing.median_seconds`).
-        progress: told after each epoch of the preparation.
-        prepared: ``state_dict`` of the :attr:`model` of an evaluator prepared before, for the same arguments: nothing
-            is trained, and the evaluator is that one again. None: what is needed is trained.
 
     Attributes:
-        preparation: name of what :meth:`_prepare` does, for the progress display.
-        model: a copy, calibrated at every bit-width on offer, from which fine-tuning starts. What torch writes to it
-            is noticed by the next call; what goes past torch (``parameter.data``, numpy) is not.
-        task: as given.
-        teacher: the float model's class probabilities, from which all others are distilled.
-        bit_widths: ascending.
-        scheme: as given.
+        task: of the network.
+        model: the prepared network, from which fine-tuning starts. Changes that torch makes to it are noticed by the
+            next call; changes that bypass torch (``parameter.data``, numpy) are not.
+        teacher: the float model's class probabilities, from which fine-tuning distils.
+        bit_widths: on offer, ascending.
+        scheme: how scales are found, and whether they are learned.
+        seed: as given.
+        epochs: as given.
         timing_repeats: as given.
         components: of the float-trained model.
         reference: evaluation of the float-trained model.
 
     Raises:
-        BitWidthError: for a bit-width outside 1...8.
         InputError: for less than one timing repeat.
-        ArtifactError: for a prepared state that is not one of this network at these bit-widths.
     """
 
-    preparation = "calibrating"
-
     def __init__(
-        self,
-        model: QuantizableModel,
-        task: GraphTask,
-        *,
-        bit_widths: Sequence[int] = (2, 4, 8),
-        scheme: Scheme = schemes["lsq"],
-        seed: int = 0,
-        epochs: int | None = None,
-        timing_repeats: int = 1,
-        progress: Progress | None = None,
-        prepared: Mapping[str, Tensor] | None = None,
+        self, prepared: PreparedNetwork, *, seed: int = 0, epochs: int | None = None, timing_repeats: int = 1
     ) -> None:
-        self.task = task
-        self.bit_widths = check_bit_widths(tuple(bit_widths))
-        self.scheme = scheme
-        self.timing_repeats = timing_repeats
+        self.task = prepared.task
+        self.model = prepared.model
+        self.teacher = prepared.teacher
+        self.components = prepared.components
+        self.bit_widths = prepared.bit_widths
+        self.scheme = prepared.scheme
         self.seed = seed
         self.epochs = epochs
-        self.reference = measure_reference(model, task, timing_repeats=timing_repeats)
-        self._float_model = model
+        self.timing_repeats = timing_repeats
+        self.reference = measure_reference(prepared.float_model, self.task, timing_repeats=timing_repeats)
+        self._float_model = prepared.float_model
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
-        self.model = copy.deepcopy(model)
-        inputs = task.calibration_inputs
-        self.components = self.model.observe(inputs.x, inputs.graph)
-        self.teacher = class_probabilities(self.model, task)
         self._shared: SharedExecution | None = None
-        if prepared is None:
-            self._prepare(progress)
-        else:
-            self._restore(prepared)
-
-    def _prepare(self, progress: Progress | None) -> None:
-        """Bring the copy of the float-trained model to where allocations are evaluated from."""
-        calibrate(self.model, self.task, self.bit_widths, self.scheme)
-
-    def _restore(self, prepared: Mapping[str, Tensor]) -> None:
-        """Bring the copy of the float-trained model to where :meth:`_prepare` once brought it."""
-        # Which integers are signed, the rows' exponents and which scales are exact are no state: calibration finds them
-        # in the float weights, as it did then.
-        calibrate(self.model, self.task, self.bit_widths, self.scheme)
-        load_state(self.model, prepared)
-        self.model.eval()
 
     def freeze(self, allocation: Sequence[int]) -> IntegerModel:
         """Return the integer model of one allocation, as :meth:`evaluate` executes it.

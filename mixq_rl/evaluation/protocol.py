@@ -1,18 +1,18 @@
-"""What an allocation is worth, and who can say so."""
+"""Evaluator protocol and result type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from mixq_rl.errors import BitWidthError
 from mixq_rl.nn import Component
 
-__all__ = ["CachedEvaluator", "Evaluation", "Evaluator", "check_allocation"]
+__all__ = ["Evaluation", "Evaluator", "Fingerprinted", "Seeded", "Streaming", "check_allocation"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One allocation, executed.
+    """The result of executing one allocation.
 
     Attributes:
         allocation: the bit-width of each component (32 for the float32 reference).
@@ -62,9 +62,10 @@ class Evaluation:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Anything that can say what an allocation is worth: a network, a simulator, a lookup table.
+    """Anything that returns an evaluation for an allocation: a network, a simulator, a lookup table.
 
-    Environment and searches use these four members and nothing else.
+    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted` and
+    :class:`Seeded` are optional.
 
     Attributes:
         components: in execution order; their statistics are plain numbers.
@@ -86,6 +87,31 @@ class Evaluator(Protocol):
         ...
 
 
+@runtime_checkable
+class Streaming(Protocol):
+    """Evaluator that also yields evaluations one by one, so that each can be stored as soon as it is made."""
+
+    def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Yield one evaluation for each allocation, in their order."""
+        ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """Evaluator with an identity of its own: two evaluators of one fingerprint return the same evaluations."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@runtime_checkable
+class Seeded(Protocol):
+    """Evaluator whose evaluations depend on a seed, which the store lists beside them."""
+
+    @property
+    def seed(self) -> int: ...
+
+
 def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[int, ...]:
     """Return ``allocation`` as a tuple, checked against an evaluator's components and bit-widths.
 
@@ -98,53 +124,3 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
         if bits not in evaluator.bit_widths:
             raise BitWidthError(f"bit-width {bits} of component {component.name!r} is not among {evaluator.bit_widths}")
     return tuple(int(bits) for bits in allocation)
-
-
-class CachedEvaluator:
-    """Remembers evaluations by allocation, so that none is made twice.
-
-    Args:
-        evaluator: what evaluates.
-
-    Attributes:
-        evaluator: as given.
-        hits: how many evaluations were answered from memory.
-    """
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.evaluator = evaluator
-        self.hits = 0
-        self._evaluations: dict[tuple[int, ...], Evaluation] = {}
-
-    @property
-    def components(self) -> tuple[Component, ...]:
-        return self.evaluator.components
-
-    @property
-    def bit_widths(self) -> tuple[int, ...]:
-        return tuple(self.evaluator.bit_widths)
-
-    @property
-    def reference(self) -> Evaluation:
-        return self.evaluator.reference
-
-    @property
-    def evaluations(self) -> Mapping[tuple[int, ...], Evaluation]:
-        """All evaluations asked for, by allocation, in the order of their first request."""
-        return self._evaluations
-
-    def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Return one evaluation for each allocation; those not yet known are made in one call.
-
-        Raises:
-            BitWidthError: for bit-widths that are not on offer.
-        """
-        wanted = [check_allocation(self, allocation) for allocation in allocations]
-        new = [allocation for allocation in dict.fromkeys(wanted) if allocation not in self._evaluations]
-        if new:
-            self._evaluations.update(zip(new, self._make(new), strict=True))
-        self.hits += len(wanted) - len(new)
-        return [self._evaluations[allocation] for allocation in wanted]
-
-    def _make(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
-        return self.evaluator.evaluate(allocations)

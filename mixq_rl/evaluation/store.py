@@ -1,18 +1,18 @@
-"""Evaluations on disk: none is lost when a search is killed, and none is made twice."""
+"""Evaluations on disk."""
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.protocol import CachedEvaluator, Evaluation, Evaluator
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Fingerprinted
 
-__all__ = ["EvaluationStore", "Problem", "StoredEvaluator", "fingerprint"]
+__all__ = ["EvaluationStore", "Problem", "fingerprint"]
 
 _VERSION = 1
 _COLUMNS = (
@@ -63,15 +63,13 @@ class Problem:
 
 
 def fingerprint(evaluator: Evaluator) -> str:
-    """Return what tells an evaluator from others: its own ``fingerprint``, or one of its components and reference.
+    """Return the identity of an evaluator: its own fingerprint, or a hash of its components and reference.
 
-    Evaluators that differ only in what they answer, such as lookup tables of the same components, need their own.
+    Evaluators that differ only in their evaluations, such as lookup tables of the same components, have to be
+    :class:`~mixq_rl.evaluation.protocol.Fingerprinted`.
     """
-    while isinstance(evaluator, CachedEvaluator):
-        evaluator = evaluator.evaluator
-    own = getattr(evaluator, "fingerprint", None)
-    if isinstance(own, str):
-        return own
+    if isinstance(evaluator, Fingerprinted):
+        return evaluator.fingerprint
     reference = evaluator.reference
     content = [
         type(evaluator).__qualname__,
@@ -183,53 +181,6 @@ class EvaluationStore:
 
     def _unwritable(self, error: sqlite3.OperationalError) -> OSError:
         return OSError(f"the store {self.path} cannot be written: {error}")
-
-
-class StoredEvaluator(CachedEvaluator):
-    """Makes no evaluation that a store had when it was opened, and adds each that it makes as soon as it is made.
-
-    An evaluator that has a method ``stream``, which yields evaluations one by one, loses none of a batch when it is
-    killed; of one that only has ``evaluate`` a batch is kept when it is complete.
-
-    Args:
-        evaluator: what evaluates.
-        store: is asked first.
-
-    Attributes:
-        store: as given.
-        fingerprint: of the evaluator.
-        made: how many evaluations the store did not have.
-        watcher: told of each evaluation as soon as it is kept; what it raises loses none.
-    """
-
-    def __init__(self, evaluator: Evaluator, store: EvaluationStore) -> None:
-        while isinstance(evaluator, CachedEvaluator):
-            evaluator = evaluator.evaluator
-        super().__init__(evaluator)
-        self.store = store
-        self.fingerprint = fingerprint(evaluator)
-        self.made = 0
-        self.watcher: Callable[[Evaluation], None] = lambda evaluation: None
-        self._stored = store.evaluations(self.fingerprint)
-        seed = getattr(evaluator, "seed", None)
-        self._seed = seed if isinstance(seed, int) else None
-
-    def _make(self, allocations: list[tuple[int, ...]]) -> list[Evaluation]:
-        missing = [allocation for allocation in allocations if allocation not in self._stored]
-        for evaluations in self._batches(missing):
-            self.store.add(self.fingerprint, evaluations, self._seed)
-            self._stored.update((evaluation.allocation, evaluation) for evaluation in evaluations)
-            self.made += len(evaluations)
-            for evaluation in evaluations:
-                self.watcher(evaluation)
-        return [self._stored[allocation] for allocation in allocations]
-
-    def _batches(self, allocations: list[tuple[int, ...]]) -> Iterator[list[Evaluation]]:
-        stream = getattr(self.evaluator, "stream", None)
-        if stream is not None:
-            yield from ([evaluation] for evaluation in stream(allocations))
-        elif allocations:
-            yield self.evaluator.evaluate(allocations)
 
 
 def _text(allocation: Sequence[int]) -> str:

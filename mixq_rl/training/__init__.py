@@ -9,12 +9,14 @@ from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress, Schedule
 from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.preparation import PreparedNetwork, prepare_calibrated, prepare_supernet, restore_prepared
 from mixq_rl.training.schedules import default_schedule
 from mixq_rl.training.supernet import fit_supernet
 
 __all__ = [
     "Preparation",
     "PreparationCache",
+    "PreparedNetwork",
     "Progress",
     "Schedule",
     "calibrate",
@@ -23,4 +25,7 @@ __all__ = [
     "fine_tune",
     "fit",
     "fit_supernet",
+    "prepare_calibrated",
+    "prepare_supernet",
+    "restore_prepared",
 ]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mixq_rl.agents import BudgetedEvaluator, SearchProblem, hypervolume, run_search
+from mixq_rl import Ledger
+from mixq_rl.agents import SearchProblem, hypervolume, run_search
 from mixq_rl.agents.comparison import (
     Trace,
     compare_runs,
@@ -17,15 +18,13 @@ from mixq_rl.agents.comparison import (
 )
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.problem import ProblemConfig
-from mixq_rl.agents.runs.search import search
-from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator
+from mixq_rl.evaluation.store import EvaluationStore, Problem, fingerprint
 from tests.lookup_table import LookupTable
 
 
 def trace_of(name: str, seed: int, budget: int) -> Trace:
-    evaluator = BudgetedEvaluator(LookupTable(), budget)
+    evaluator = Ledger(LookupTable(), budget=budget)
     run_search(name, SearchProblem(evaluator, seed))
     problem = Problem.of(evaluator, "a table", 0.5)
     return Trace(name, seed, problem, tuple(evaluator.evaluations.values()))
@@ -87,11 +86,11 @@ def test_runs_of_one_problem_come_together(tmp_path: Path) -> None:
     for folder, budgets in (("one", {"random": 6, "greedy": 5}), ("two", {"random": 9})):
         with RunFolder.create(tmp_path / folder, "search", ProblemConfig()) as made:
             store = EvaluationStore(made.evaluations)
-        stored = StoredEvaluator(LookupTable(), store)
-        store.describe(stored.fingerprint, Problem.of(stored, "a table"))
+        table = LookupTable()
+        store.describe(fingerprint(table), Problem.of(table, "a table"))
         for name, budget in budgets.items():
-            search(name, 0, stored, budget, TradeOff(), 0.0)
-        assert {trace.search for trace in traces(store, stored.fingerprint)} == set(budgets)
+            run_search(name, SearchProblem(Ledger(table, store=store, budget=budget, search=(name, 0))))
+        assert {trace.search for trace in traces(store, fingerprint(table))} == set(budgets)
     (grouped,) = compare_runs([tmp_path / "one", tmp_path / "two"]).values()
     assert {trace.search: len(trace.evaluations) for trace in grouped} == {"random": 9, "greedy": 5}
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mixq_rl.agents import BudgetedEvaluator, ParetoArchive, hypervolume
+from mixq_rl import Ledger
+from mixq_rl.agents import ParetoArchive, hypervolume
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, TimeShare
 from mixq_rl.envs import MaxBitOps, Reward, TradeOff
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, StoredEvaluator
+from mixq_rl.evaluation.store import EvaluationStore
 from mixq_rl.metering import ComponentCost
 from tests.agents.monitoring.server import tensorboard, wait_for
 from tests.lookup_table import LookupTable
@@ -29,13 +30,13 @@ ORDER: list[Allocation] = [
 WHOLE = len(ORDER)
 
 
-def batches(evaluator: BudgetedEvaluator, first: int, last: int, size: int = 3) -> Iterator[list[Evaluation]]:
+def batches(evaluator: Ledger, first: int, last: int, size: int = 3) -> Iterator[list[Evaluation]]:
     for start in range(first, last, size):
         yield evaluator.evaluate(ORDER[start : min(start + size, last)])
 
 
 def make_monitor(
-    evaluator: BudgetedEvaluator,
+    evaluator: Ledger,
     writer: RunWriter,
     episodes: int = WHOLE,
     reward: Reward | None = None,
@@ -56,7 +57,7 @@ def values(events: EventAccumulator, tag: str) -> list[tuple[int, float]]:
 
 
 def test_scalars_are_of_the_batch_and_of_all_so_far(tmp_path: Path) -> None:
-    evaluator = BudgetedEvaluator(LookupTable())
+    evaluator = Ledger(LookupTable())
     told: list[tuple[int, int]] = []
     with closing(RunWriter(tmp_path)) as writer:
         monitor = make_monitor(evaluator, writer, progress=lambda done, whole: told.append((done, whole)))
@@ -88,8 +89,8 @@ def test_scalars_are_of_the_batch_and_of_all_so_far(tmp_path: Path) -> None:
 def test_cache_hits_are_what_was_not_executed(tmp_path: Path) -> None:
     table = LookupTable()
     store = EvaluationStore(tmp_path / "store.sqlite")
-    StoredEvaluator(table, store).evaluate(ORDER[:5])
-    evaluator = BudgetedEvaluator(StoredEvaluator(table, store))
+    Ledger(table, store=store).evaluate(ORDER[:5])
+    evaluator = Ledger(table, store=store)
     with closing(RunWriter(tmp_path / "run")) as writer:
         monitor = make_monitor(evaluator, writer)
         for first, last in ((0, 3), (3, 9), (9, 12)):
@@ -102,7 +103,7 @@ def test_cache_hits_are_what_was_not_executed(tmp_path: Path) -> None:
 
 
 def test_a_long_search_has_few_entries_and_loses_none(tmp_path: Path) -> None:
-    evaluator = BudgetedEvaluator(LookupTable())
+    evaluator = Ledger(LookupTable())
     with closing(RunWriter(tmp_path)) as writer:
         monitor = make_monitor(evaluator, writer, episodes=1000)
         for batch in batches(evaluator, 0, 43, size=1):
@@ -117,7 +118,7 @@ def test_a_long_search_has_few_entries_and_loses_none(tmp_path: Path) -> None:
 def test_figures_keep_to_their_share_of_the_time_except_the_last(tmp_path: Path) -> None:
     drawn = {}
     for name, share, always in (("all", 1e9, False), ("few", 1e-9, False), ("last", 1e-9, True)):
-        evaluator = BudgetedEvaluator(LookupTable())
+        evaluator = Ledger(LookupTable())
         with closing(RunWriter(tmp_path / name)) as writer:
             monitor = make_monitor(evaluator, writer, share=TimeShare(share))
             for batch in batches(evaluator, 0, WHOLE):
@@ -140,7 +141,7 @@ def test_the_best_are_shown_with_what_they_cost(tmp_path: Path) -> None:
         asked.append(tuple(allocation))
         return {"conv1.weight": ComponentCost(5.0), "conv1.message": ComponentCost(5.0, 8, 0.25)}
 
-    evaluator, reward = BudgetedEvaluator(LookupTable()), MaxBitOps(60.0)
+    evaluator, reward = Ledger(LookupTable()), MaxBitOps(60.0)
     with closing(RunWriter(tmp_path)) as writer:
         monitor = make_monitor(evaluator, writer, reward=reward, costs=costs, rivals=lambda: {"tpe": made})
         made = evaluator.evaluate(ORDER)
@@ -169,13 +170,13 @@ def test_the_best_are_shown_with_what_they_cost(tmp_path: Path) -> None:
 @pytest.mark.parametrize("load_fast", [False, True])
 def test_a_search_that_was_killed_and_resumed_has_one_history(tmp_path: Path, load_fast: bool) -> None:
     """The first process draws figures beyond its checkpoint, the second would draw them elsewhere."""
-    evaluator = BudgetedEvaluator(LookupTable())
+    evaluator = Ledger(LookupTable())
     with closing(RunWriter(tmp_path / "whole")) as writer:
         monitor = make_monitor(evaluator, writer, episodes=1000, share=TimeShare(1e-9))
         for batch in batches(evaluator, 0, WHOLE):
             monitor(batch)
         monitor.finish()
-    evaluator = BudgetedEvaluator(LookupTable())
+    evaluator = Ledger(LookupTable())
     with closing(RunWriter(tmp_path / "killed")) as writer:
         monitor = make_monitor(evaluator, writer, episodes=1000, share=TimeShare(1e-9))
         for batch in batches(evaluator, 0, 33):
@@ -185,7 +186,7 @@ def test_a_search_that_was_killed_and_resumed_has_one_history(tmp_path: Path, lo
             monitor(batch)
         monitor.finish()  # draws, at step 60
     state = json.loads(saved)
-    evaluator = BudgetedEvaluator(LookupTable())
+    evaluator = Ledger(LookupTable())
     evaluator.evaluate(ORDER[:33])
     with closing(RunWriter(tmp_path / "killed", step=state["step"])) as writer:
         monitor = make_monitor(evaluator, writer, episodes=1000)

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load_file
 
 import mixq_rl
-from mixq_rl.agents import BudgetedEvaluator, PPOAgent, PPOSettings, surrogate
+from mixq_rl import Ledger
+from mixq_rl.agents import PPOAgent, PPOSettings, surrogate
 from mixq_rl.agents.ppo.surrogate import Surrogate
 from mixq_rl.agents.records.checkpoints import Checkpoints
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop, Reward, TradeOff
@@ -134,7 +135,7 @@ def test_the_smallest_spaces_are_searched_whole(bits: tuple[int, ...], component
     table = LookupTable()
     table.bit_widths, table.components = bits, table.components[:components]
     table._evaluate = lambda allocation: replace(table.reference, allocation=allocation, reduction=4.0)  # type: ignore[method-assign]
-    budgeted = BudgetedEvaluator(table)
+    budgeted = Ledger(table)
     PPOAgent(BitAllocationEnv(budgeted), seed=0).learn(10)
     assert len(budgeted.evaluations) == len(bits) ** components
 

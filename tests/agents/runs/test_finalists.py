@@ -7,7 +7,7 @@ from mixq_rl.agents.records.result import Finalist
 from mixq_rl.agents.runs.finalists import best_finalist, fine_tune_finalists, measure_finalists
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
-from mixq_rl.evaluation.evaluators import measure_reference
+from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)

@@ -1,19 +1,23 @@
 import itertools
+from pathlib import Path
 
 import pytest
 
 import mixq_rl
-from mixq_rl.agents import BudgetedEvaluator, SearchProblem, hypervolume, run_search
-from mixq_rl.agents.searches import BudgetSpent, searches
+from mixq_rl import Ledger
+from mixq_rl.agents import SearchProblem, hypervolume, run_search
+from mixq_rl.agents.searches import searches
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, UnknownNameError
+from mixq_rl.evaluation.ledger import BudgetSpent
+from mixq_rl.evaluation.store import EvaluationStore
 from tests.lookup_table import LookupTable
 
 SEQUENTIAL = [name for name in searches if name not in ("uniform", "relaxed")]
 
 
 def found_by(name: str, budget: int, seed: int = 0) -> list[tuple[int, ...]]:
-    evaluator = BudgetedEvaluator(LookupTable(), budget)
+    evaluator = Ledger(LookupTable(), budget=budget)
     run_search(name, SearchProblem(evaluator, seed))
     return list(evaluator.evaluations)
 
@@ -21,7 +25,7 @@ def found_by(name: str, budget: int, seed: int = 0) -> list[tuple[int, ...]]:
 def test_all_are_registered() -> None:
     assert list(searches) == ["ppo", "uniform", "random", "greedy", "tpe", "nsga2", "relaxed"]
     with pytest.raises(UnknownNameError, match=r"unknown algorithm 'tep'.*did you mean 'tpe'"):
-        run_search("tep", SearchProblem(BudgetedEvaluator(LookupTable(), 4)))
+        run_search("tep", SearchProblem(Ledger(LookupTable(), budget=4)))
 
 
 @pytest.mark.parametrize("name", SEQUENTIAL)
@@ -60,7 +64,7 @@ def test_greedy_goes_down_step_by_step_where_it_costs_least() -> None:
 def test_relaxed_learns_from_the_network(evaluator: mixq_rl.SupernetEvaluator, task: GraphTask) -> None:
     before = {name: tensor.clone() for name, tensor in evaluator.model.state_dict().items()}
     required = [parameter.requires_grad for parameter in evaluator.model.parameters()]
-    budgeted = BudgetedEvaluator(evaluator, 30)
+    budgeted = Ledger(evaluator, budget=30)
     run_search("relaxed", SearchProblem(budgeted, 0, reference_accuracy=task.majority_accuracy("validation")))
     found = list(budgeted.evaluations.values())
     assert 3 <= len(found) <= 30
@@ -72,13 +76,13 @@ def test_relaxed_learns_from_the_network(evaluator: mixq_rl.SupernetEvaluator, t
     assert [parameter.requires_grad for parameter in evaluator.model.parameters()] == required
     assert all(quantizer.relaxation is None for quantizer in evaluator.model.quantizers)
     with pytest.raises(InputError, match="needs an evaluator that holds one"):
-        run_search("relaxed", SearchProblem(BudgetedEvaluator(LookupTable(), 4)))
+        run_search("relaxed", SearchProblem(Ledger(LookupTable(), budget=4)))
 
 
 def test_relaxed_follows_the_penalty(evaluator: mixq_rl.SupernetEvaluator) -> None:
     from mixq_rl.agents.searches.relaxed import _Mixture, _train
 
-    budgeted = BudgetedEvaluator(evaluator)
+    budgeted = Ledger(evaluator)
     bits = []
     for penalty in (0.0, 1000.0):
         mixture = _Mixture(evaluator.model, evaluator.bit_widths, whole_graph=True)
@@ -91,18 +95,19 @@ def test_relaxed_follows_the_penalty(evaluator: mixq_rl.SupernetEvaluator) -> No
 def test_relaxed_takes_graphs(graph_task: GraphTask) -> None:
     model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=1)
     evaluator = mixq_rl.PostTrainingEvaluator(model, graph_task)
-    budgeted = BudgetedEvaluator(evaluator, 2)
+    budgeted = Ledger(evaluator, budget=2)
     run_search("relaxed", SearchProblem(budgeted))
     assert 1 <= len(budgeted.evaluations) <= 2
 
 
-def test_a_budget_counts_distinct_allocations_wherever_they_come_from() -> None:
+def test_a_budget_counts_distinct_allocations_wherever_they_come_from(tmp_path: Path) -> None:
     table = LookupTable()
-    shared = mixq_rl.CachedEvaluator(table)
+    store = EvaluationStore(tmp_path / "store.sqlite")
     space = list(itertools.product((2, 4, 8), repeat=4))
-    shared.evaluate(space[:10])
+    Ledger(table, store=store).evaluate(space[:10])
     seen: list[int] = []
-    budgeted = BudgetedEvaluator(shared, 6, watcher=lambda made: seen.append(len(made)))
+    budgeted = Ledger(table, store=store, budget=6)
+    budgeted.watch(on_request=lambda made: seen.append(len(made)))
     budgeted.evaluate([space[0], space[0], space[1]])
     budgeted.evaluate([space[1]])
     assert budgeted.left == 4
@@ -113,4 +118,4 @@ def test_a_budget_counts_distinct_allocations_wherever_they_come_from() -> None:
     assert len(budgeted.evaluate([space[3]])) == 1
     assert table.calls == [10]
     with pytest.raises(InputError, match="budget of 0 evaluations"):
-        BudgetedEvaluator(table, 0)
+        Ledger(table, budget=0)

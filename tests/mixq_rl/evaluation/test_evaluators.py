@@ -10,7 +10,8 @@ import torch
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import BitWidthError, InputError, UnknownNameError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator, measure_reference
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.measurement import measure_reference
 
 
 def test_reference_is_the_float_model(

@@ -1,6 +1,5 @@
 import copy
 import sqlite3
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,51 +7,16 @@ import pytest
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, Problem, StoredEvaluator, fingerprint
+from mixq_rl.evaluation.ledger import Ledger
+from mixq_rl.evaluation.store import EvaluationStore, Problem, fingerprint
 from tests.lookup_table import LookupTable
 
 TWO, FOUR = (2, 2, 2, 2), (4, 4, 4, 4)
 
 
-def test_nothing_is_evaluated_twice_across_processes(tmp_path: Path) -> None:
-    table = LookupTable()
-    first = StoredEvaluator(table, EvaluationStore(tmp_path / "store.sqlite"))
-    made = first.evaluate([TWO, FOUR, TWO])
-    again = StoredEvaluator(table, EvaluationStore(tmp_path / "store.sqlite"))
-    assert again.evaluate([FOUR, TWO]) == [made[1], made[0]]
-    assert (first.made, again.made) == (2, 0)
-    assert table.calls == [2]
-    assert list(again.evaluations) == [FOUR, TWO]
-
-
-def test_evaluations_come_back_as_they_were(evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path) -> None:
-    stored = StoredEvaluator(evaluator, EvaluationStore(tmp_path / "store.sqlite"))
-    (made,) = stored.evaluate([(8, 4, 2) * 3])
-    found = EvaluationStore(tmp_path / "store.sqlite").evaluations(stored.fingerprint)
-    assert found == {made.allocation: made}
-    rows = sqlite3.connect(tmp_path / "store.sqlite").execute("SELECT seed, allocation FROM evaluations").fetchall()
-    assert rows == [(0, "8 4 2 8 4 2 8 4 2")]
-
-
-def test_what_a_killed_batch_had_done_is_kept(tmp_path: Path) -> None:
-    class Killed(BaseException): ...
-
-    class Stream(LookupTable):
-        def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-            for allocation in allocations:
-                if tuple(allocation) == FOUR:
-                    raise Killed
-                yield from super().evaluate([allocation])
-
-    with pytest.raises(Killed):
-        StoredEvaluator(Stream(), EvaluationStore(tmp_path / "store.sqlite")).evaluate([TWO, FOUR])
-    assert list(EvaluationStore(tmp_path / "store.sqlite").evaluations(fingerprint(Stream()))) == [TWO]
-
-
 def test_searches_keep_their_order_whatever_they_repeat(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.sqlite")
-    stored = StoredEvaluator(LookupTable(), store)
+    stored = Ledger(LookupTable(), store=store)
     store.describe(stored.fingerprint, Problem.of(stored, "a table", 0.25))
     two, four = stored.evaluate([TWO, FOUR])
     for _ in range(2):
@@ -72,7 +36,7 @@ def test_fingerprints_tell_evaluators_apart(
 
     assert made() == made()
     assert len({made(), made(bits=(2, 8)), made(seed=1), evaluator.fingerprint, fingerprint(LookupTable())}) == 5
-    assert fingerprint(mixq_rl.CachedEvaluator(evaluator)) == evaluator.fingerprint
+    assert fingerprint(Ledger(evaluator)) == evaluator.fingerprint
     other = copy.copy(LookupTable())
     other.bit_widths = (2, 4)
     assert fingerprint(other) != fingerprint(LookupTable())

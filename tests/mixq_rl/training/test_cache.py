@@ -19,6 +19,7 @@ from mixq_rl.nn import Node
 from mixq_rl.quantization import schemes
 from mixq_rl.training import cache as preparation_cache
 from mixq_rl.training.cache import Preparation, PreparationCache
+from mixq_rl.training.preparation import restore_prepared
 from tests.conftest import make_classified_graphs, make_task
 
 KEY = "a" * 64
@@ -91,15 +92,8 @@ def test_evaluators_are_restored_without_training(
     blank = copy.deepcopy(model)
     blank.reset_parameters()
     blank.load_state_dict(kept.float_state)
-    again = mixq_rl.SupernetEvaluator(
-        blank,
-        task,
-        bit_widths=BITS,
-        scheme=schemes[scheme],
-        epochs=2,
-        progress=lambda done, total: pytest.fail("trained"),
-        prepared=kept.evaluator_state,
-    )
+    prepared = restore_prepared(blank, task, BITS, kept.evaluator_state, scheme=schemes[scheme])
+    again = mixq_rl.SupernetEvaluator.of(prepared, epochs=2)
     assert_same_evaluator(again, fresh)
 
 
@@ -109,14 +103,15 @@ def test_what_is_only_calibrated_is_restored_too(
 ) -> None:
     model, task = trained
     fresh = mixq_rl.evaluators[kind](model, task, bit_widths=BITS, epochs=1)
-    again = mixq_rl.evaluators[kind](model, task, bit_widths=BITS, epochs=1, prepared=fresh.model.state_dict())
+    prepared = restore_prepared(model, task, BITS, fresh.model.state_dict())
+    again = mixq_rl.evaluators[kind].of(prepared, epochs=1)
     assert_same_evaluator(again, fresh)
 
 
 def test_state_of_other_bit_widths_is_refused(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
     fresh = mixq_rl.PostTrainingEvaluator(float_model, task, bit_widths=(2, 8))
     with pytest.raises(ArtifactError, match=r"not that of this network: 'input.scales.log_scales.4' is missing"):
-        mixq_rl.PostTrainingEvaluator(float_model, task, bit_widths=BITS, prepared=fresh.model.state_dict())
+        restore_prepared(float_model, task, BITS, fresh.model.state_dict())
 
 
 def key_of(model: mixq_rl.QuantizableModel, task: GraphTask, **changes: object) -> str:

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import mixq_rl
-from mixq_rl.agents.searches import BudgetedEvaluator, SearchProblem, run_search
+from mixq_rl import Ledger
+from mixq_rl.agents.searches import SearchProblem, run_search
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.errors import InputError
 from mixq_rl.quantization import schemes
-from mixq_rl.training import calibrate, class_probabilities, fine_tune, fit_supernet
+from mixq_rl.training import calibrate, class_probabilities, fine_tune, fit_supernet, restore_prepared
 from tests.conftest import make_classified_graphs, make_task
 from tests.mixq_rl.frozen import MODELS
 from tests.pretended_device import ELSEWHERE, pretended_gpu
@@ -85,7 +86,7 @@ def test_all_schemes_stay_there(scheme: str, kind: str, gpu: None) -> None:
 def test_the_relaxed_search_stays_there(kind: str, gpu: None) -> None:
     task = small_task(kind).to(ELSEWHERE)
     evaluator = mixq_rl.PostTrainingEvaluator(trained("sage", task), task, bit_widths=BITS)
-    budgeted = BudgetedEvaluator(evaluator, 3)
+    budgeted = Ledger(evaluator, budget=3)
     run_search("relaxed", SearchProblem(budgeted))
     assert len(budgeted.evaluations) == 3
 
@@ -121,7 +122,7 @@ def test_a_prepared_state_goes_where_the_task_is(gpu: None) -> None:
     model = trained("gcn", task)
     evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=BITS, epochs=1)
     kept = {name: tensor.detach().cpu() for name, tensor in evaluator.model.state_dict().items()}
-    again = mixq_rl.SupernetEvaluator(model, task, bit_widths=BITS, epochs=1, prepared=kept)
+    again = mixq_rl.SupernetEvaluator.of(restore_prepared(model, task, BITS, kept), epochs=1)
     assert places(again.model) == {ELSEWHERE}
     assert again.fingerprint == evaluator.fingerprint
 

@@ -1,0 +1,144 @@
+"""Preparation of networks for evaluation: scales for every bit-width, and a supernet's weights."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mixq_rl.datasets import GraphTask
+from mixq_rl.nn import Component, QuantizableModel
+from mixq_rl.quantization import Scheme, check_bit_widths, schemes
+from mixq_rl.training.cache import load_state
+from mixq_rl.training.calibration import calibrate
+from mixq_rl.training.loop import Progress
+from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.supernet import fit_supernet
+
+__all__ = ["PreparedNetwork", "prepare_calibrated", "prepare_supernet", "restore_prepared"]
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """A network with scales for each component at each bit-width on offer.
+
+    Attributes:
+        task: that it is for.
+        float_model: the float-trained network that it was made from.
+        model: a copy of it, calibrated, and trained further where the preparation does so.
+        components: of the float-trained network.
+        teacher: class probabilities of the float-trained network, from which fine-tuning distils, ``[nodes, classes]``
+            or ``[graphs, classes]``.
+        bit_widths: on offer, ascending.
+        scheme: how scales are found, and whether they are learned.
+    """
+
+    task: GraphTask
+    float_model: QuantizableModel
+    model: QuantizableModel
+    components: tuple[Component, ...]
+    teacher: Tensor
+    bit_widths: tuple[int, ...]
+    scheme: Scheme
+
+
+def prepare_calibrated(
+    model: QuantizableModel,
+    task: GraphTask,
+    bit_widths: Sequence[int] = (2, 4, 8),
+    *,
+    scheme: Scheme = schemes["lsq"],
+    seed: int = 0,
+    epochs: int | None = None,
+    progress: Progress | None = None,
+) -> PreparedNetwork:
+    """Return a calibrated copy of a network. No weight is trained.
+
+    Args:
+        model: float-trained; is not changed.
+        task: its training split gives the data.
+        bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
+        seed, epochs, progress: ignored; for the same call as :func:`prepare_supernet`.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+    """
+    prepared = _copied(model, task, bit_widths, scheme)
+    calibrate(prepared.model, task, prepared.bit_widths, scheme)
+    return prepared
+
+
+def prepare_supernet(
+    model: QuantizableModel,
+    task: GraphTask,
+    bit_widths: Sequence[int] = (2, 4, 8),
+    *,
+    scheme: Scheme = schemes["lsq"],
+    seed: int = 0,
+    epochs: int | None = None,
+    progress: Progress | None = None,
+) -> PreparedNetwork:
+    """Return a supernet: a copy of a network, trained by :func:`~mixq_rl.training.fit_supernet` for all allocations.
+
+    Args:
+        model: float-trained; is not changed.
+        task: its training split trains the supernet.
+        bit_widths: on offer, each within 1...8.
+        scheme: how scales are found, and whether they are learned.
+        seed: of the training.
+        epochs: of the training; None: the default.
+        progress: called after each epoch.
+
+    Raises:
+        BitWidthError: for a bit-width outside 1...8.
+        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+    """
+    prepared = _copied(model, task, bit_widths, scheme)
+    fit_supernet(
+        prepared.model,
+        task,
+        prepared.bit_widths,
+        scheme=scheme,
+        teacher=prepared.teacher,
+        seed=seed,
+        epochs=epochs,
+        progress=progress,
+    )
+    return prepared
+
+
+def restore_prepared(
+    model: QuantizableModel,
+    task: GraphTask,
+    bit_widths: Sequence[int],
+    state: Mapping[str, Tensor],
+    *,
+    scheme: Scheme = schemes["lsq"],
+) -> PreparedNetwork:
+    """Return a network as it was prepared before.
+
+    Args:
+        model: float-trained, as it was given to the preparation; is not changed.
+        task: as it was given to the preparation.
+        bit_widths: as they were given to the preparation.
+        state: ``state_dict`` of :attr:`PreparedNetwork.model`.
+        scheme: as it was given to the preparation.
+
+    Raises:
+        ArtifactError: for the state of another network or of other bit-widths.
+    """
+    # Signs of the integers, exponents of rows and which scales are exact are not in the state: calibration finds them
+    # in the float weights, as it did in the preparation.
+    prepared = prepare_calibrated(model, task, bit_widths, scheme=scheme)
+    load_state(prepared.model, state)
+    prepared.model.eval()
+    return prepared
+
+
+def _copied(model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int], scheme: Scheme) -> PreparedNetwork:
+    offered = check_bit_widths(tuple(bit_widths))
+    own, inputs = copy.deepcopy(model), task.calibration_inputs
+    components = own.observe(inputs.x, inputs.graph)
+    return PreparedNetwork(task, model, own, components, class_probabilities(own, task), offered, scheme)
