@@ -24,7 +24,7 @@ _POLICY = "policy"
 
 def pretrained() -> PPOAgent:
     """Read the agent that comes with the package, trained by ``benchmarks/pretrain.py``."""
-    with as_file(files("mixq_rl.agents") / "pretrained") as folder:
+    with as_file(files("mixq_rl.agents.ppo") / "pretrained") as folder:
         return PPOAgent.load(folder)
 
 

@@ -46,7 +46,9 @@ def main(
 
 def _policy() -> str:
     """Return what tells the package's policy from others."""
-    return hashlib.sha256((files("mixq_rl.agents") / "pretrained" / "policy.safetensors").read_bytes()).hexdigest()[:12]
+    return hashlib.sha256((files("mixq_rl.agents.ppo") / "pretrained" / "policy.safetensors").read_bytes()).hexdigest()[
+        :12
+    ]
 
 
 def _measure(dataset: str, model: str, preference: float, seed: int, data_root: str) -> dict[str, Any]:

@@ -88,7 +88,9 @@ def main(
                         train(RunConfig(dataset=name, data_root=data_root, episodes=episodes), folder, cache=cache)
                     else:
                         problem = ProblemConfig(dataset=name, data_root=data_root)
-                        run_searches(problem, SearchPlan(ALGORITHMS, episodes), folder, cache=cache)
+                        run_searches(
+                            problem, SearchPlan(algorithms=ALGORITHMS, evaluations=episodes), folder, cache=cache
+                        )
                     seconds = time.perf_counter() - started
                 row = {
                     "command": command,

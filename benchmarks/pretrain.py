@@ -20,7 +20,7 @@ from mixq_rl.agents import PolicyPlan, ProblemConfig, train_policy
 from mixq_rl.agents.progress.stages import Stages
 from mixq_rl.agents.report.tables import policy_table
 
-TARGET = Path(__file__).parent.parent / "agents" / "pretrained"
+TARGET = Path(__file__).parent.parent / "agents" / "ppo" / "pretrained"
 SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
 
 

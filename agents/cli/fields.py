@@ -1,8 +1,8 @@
 """Options of a command, made from the fields of a configuration.
 
 A field is an option if its metadata have ``help``. The option has the field's name, with ``-`` for ``_``, its type and
-its default; a command line writes a tuple as ``2,4,8`` and an enumeration by its value. The metadata are keyword
-arguments of :func:`typer.Option`, and two more:
+its default. On a command line a tuple of integers is written ``2,4,8``, and a tuple of strings by several options. The
+metadata are keyword arguments of :func:`typer.Option`, and two more:
 
 * ``names``: of the option, if it has a second one: ``("--num-layers", "--layers")``.
 * ``completion``: the names that a shell offers.
@@ -19,12 +19,12 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import typer
 
-from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
 
 __all__ = ["Given", "among", "options_of"]
 
-_Config = TypeVar("_Config", bound=ProblemConfig)
+_Config = TypeVar("_Config")
+_REPEATABLE = " May be given several times."
 _SEVERAL = " May be given several times: one policy then learns on all combinations."
 
 
@@ -66,9 +66,14 @@ class Given(Generic[_Config]):
 
 
 def options_of(
-    kind: type[_Config], *, only: Iterable[str] = (), without: Iterable[str] = (), several: tuple[str, ...] = ()
+    kind: type[_Config],
+    *,
+    only: Iterable[str] = (),
+    without: Iterable[str] = (),
+    several: tuple[str, ...] = (),
+    parameter: str = "given",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace a command's parameter ``given`` by options, and call the command with the :class:`Given` of them.
+    """Replace a command's parameter by options, and call the command with the :class:`Given` of them.
 
     A parameter of the command that has the name of a field is kept, and the field makes no option.
 
@@ -77,25 +82,26 @@ def options_of(
         only: fields that make options; empty: all that can.
         without: fields that make no options.
         several: fields whose options may be given several times.
+        parameter: that is replaced.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters
         left_out = {*without, *own}
         made = [
-            parameter
-            for parameter in _parameters(kind, several)
-            if parameter.name not in left_out and (not only or parameter.name in only)
+            option
+            for option in _parameters(kind, several)
+            if option.name not in left_out and (not only or option.name in only)
         ]
 
         @wraps(command)
         def with_options(**values: Any) -> None:
-            chosen = {parameter.name: values.pop(parameter.name) for parameter in made}
-            command(given=Given(kind, chosen, several), **values)
+            chosen = {option.name: values.pop(option.name) for option in made}
+            command(**{parameter: Given(kind, chosen, several)}, **values)
 
         flat: list[inspect.Parameter] = []
-        for parameter in own.values():
-            flat += made if parameter.name == "given" else [parameter]
+        for before in own.values():
+            flat += made if before.name == parameter else [before]
         with_options.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]  # typer reads it
         return with_options
 
@@ -107,7 +113,7 @@ def among(names: Iterable[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
-def _parameters(kind: type[ProblemConfig], several: tuple[str, ...]) -> Iterator[inspect.Parameter]:
+def _parameters(kind: type[Any], several: tuple[str, ...]) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(kind)
     for field in fields(kind):
         if "help" in field.metadata:
@@ -122,6 +128,8 @@ def _parameter(field: Field[Any], kind: Any, several: bool) -> inspect.Parameter
     if several:
         settings["help"] += _SEVERAL
         kind, default = list[kind], None if default is None else [default]
+    elif kind == list[str]:
+        settings["help"] += _REPEATABLE
     option = Annotated[kind, typer.Option(*names, **settings)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
@@ -130,18 +138,24 @@ def _typed(hint: Any) -> Any:
     """Return the type that a command line has for a field's: None is the lack of an option there."""
     if isinstance(hint, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if hint == tuple[str, ...]:
+        return list[str]
     is_text = hint == tuple[int, ...] or (isinstance(hint, type) and issubclass(hint, Enum))
     return str if is_text else hint
 
 
 def _written(value: Any) -> Any:
     """Return a field's default as a command line has it."""
+    if isinstance(value, tuple) and value and isinstance(value[0], str):
+        return list(value)
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return value.value if isinstance(value, Enum) else value
 
 
 def _parsed(name: str, hint: Any, value: Any) -> Any:
+    if hint == tuple[str, ...]:
+        return tuple(value)
     if hint != tuple[int, ...] or not isinstance(value, str):
         return value
     try:

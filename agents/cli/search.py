@@ -8,7 +8,7 @@ import typer
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.failures import going_on
-from mixq_rl.agents.cli.fields import Given, among, options_of
+from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
 from mixq_rl.agents.comparison import comparison_table, search_document
@@ -16,28 +16,16 @@ from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.agents.records.trace import Trace
 from mixq_rl.agents.runs.search import SearchPlan, run_searches
-from mixq_rl.agents.searches import searches
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["budgets", "search"]
 
-_PPO = ["ppo"]
 
-
+@options_of(SearchPlan, parameter="planned")
 @options_of(ProblemConfig, without=("objective",))
 def search(
     *,
-    algorithm: Annotated[
-        list[str],
-        typer.Option(
-            help=f"{', '.join(searches)}; may be given several times.",
-            autocompletion=among(searches),
-        ),
-    ] = _PPO,
-    evaluations: Annotated[
-        int, typer.Option(help="Budget of each search: distinct allocations evaluated.")
-    ] = SearchPlan.evaluations,
-    seeds: Annotated[int, typer.Option(help="Runs of each search, with seeds 0, 1, ...")] = SearchPlan.seeds,
+    planned: Given[SearchPlan],
     given: Given[ProblemConfig],
     seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
     cache: options.Cache = options.CACHE,
@@ -58,7 +46,7 @@ def search(
     Example: mixq-rl search --algorithm ppo --algorithm tpe --dataset Cora --data-root data --seeds 3
     """
     with output(quiet, as_json) as out:
-        plan = SearchPlan(tuple(algorithm), evaluations, seeds)
+        plan = planned.config()
         config = given.config(seed=seed)
         folder = run_dir or default_run_dir(config)
         where = whereabouts(folder)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -16,7 +16,6 @@ from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.records.config import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
-from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
 from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
@@ -79,13 +78,11 @@ def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, 
 
 def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
     """Train one policy on several tasks."""
-    for name in ("max_drop", "max_bitops", "max_reduction"):
-        if getattr(configs[0], name) is not None:
-            raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
+    for name in configs[0].limits:
+        raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
     if configs[0].objective is not Objective.BITOPS:
         raise InputError("objective latency: a policy for several tasks learns to save bit operations")
-    names = [field.name for field in fields(ProblemConfig)]
-    tasks = tuple(ProblemConfig(**{name: getattr(config, name) for name in names}) for config in configs)
+    tasks = tuple(config.problem() for config in configs)
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
     with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:

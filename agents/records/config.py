@@ -1,7 +1,7 @@
 """What makes a run of ``mixq-rl train`` or ``transfer``."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from mixq_rl.agents.records.problem import ProblemConfig
@@ -10,7 +10,11 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
-__all__ = ["RunConfig"]
+__all__ = ["NOT_OF_TRANSFER", "RunConfig"]
+
+_LIMITS = ("max_drop", "max_bitops", "max_reduction")
+NOT_OF_TRANSFER = ("objective", *_LIMITS)
+"""Fields that keep their defaults in a run that starts from a policy: policies learn the trade-off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class RunConfig(ProblemConfig):
         super().__post_init__()
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
-        given = [name for name in ("max_drop", "max_bitops", "max_reduction") if getattr(self, name) is not None]
+        given = self.limits
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)}: a search has one limit")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
@@ -66,8 +70,18 @@ class RunConfig(ProblemConfig):
             MaxBitOps(self.max_bitops)
         if self.max_reduction is not None and not 0 < self.max_reduction < math.inf:
             raise InputError(f"{self.max_reduction:g} times fewer bit operations: it must be positive and finite")
-        if self.objective is Objective.LATENCY and {"max_bitops", "max_reduction"} & set(given):
+        if self.objective is Objective.LATENCY and {"max_bitops", "max_reduction"} & given.keys():
             raise InputError("a limit on bit operations and the objective latency: choose one of the two")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are given, by the name of the field."""
+        values = {name: getattr(self, name) for name in _LIMITS}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def problem(self) -> ProblemConfig:
+        """Return the part that makes the evaluator."""
+        return ProblemConfig(**{field.name: getattr(self, field.name) for field in fields(ProblemConfig)})
 
     def reward(self, reference: Evaluation) -> Reward:
         """Return the reward that the limits ask for."""

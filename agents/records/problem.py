@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -136,6 +136,24 @@ class ProblemConfig:
         places = {name: directory / getattr(self, name) for name in names if getattr(self, name)}
         found: dict[str, Any] = {name: str(place.resolve()) for name, place in places.items() if place.exists()}
         return replace(self, **found)
+
+    def title(self, dataset: str) -> str:
+        """Return a title that tells the configuration from others: model, dataset, and values that are not defaults.
+
+        Args:
+            dataset: its name.
+        """
+        changed = {
+            field.name: getattr(self, field.name)
+            for field in fields(ProblemConfig)
+            if field.name not in ("dataset", "model", "device", *self._PATHS)
+            and getattr(self, field.name) != field.default
+        }
+        texts = (
+            f"{name.replace('_', ' ')} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in changed.items()
+        )
+        return " ".join([f"{self.model} on {dataset}", *texts])
 
     def load(self) -> tuple[GraphTask, QuantizableModel]:
         """Load the dataset and build the network for it, untrained, on the device.

@@ -137,13 +137,17 @@ class RunResult:
         del content["run_dir"]
         return {"format": _FORMAT, "version": _VERSION, **content, "best": self.best.label}
 
+    def text(self) -> str:
+        """Return the document as JSON."""
+        return json.dumps(self.document(), indent=2, allow_nan=False)
+
     def save(self, path: Path) -> None:
-        """Write it as JSON.
+        """Write the document.
 
         Raises:
             OSError: if that cannot be done; what was there stays.
         """
-        replace_file(path, json.dumps(self.document(), indent=2, allow_nan=False) + "\n")
+        replace_file(path, self.text() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -1,7 +1,7 @@
 """A problem that is searched, with the store that keeps what is evaluated on it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import ComponentCost
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.cache import PreparationCache
+from mixq_rl.training.loop import Progress
 
 __all__ = ["StoredProblem", "opened"]
 
@@ -70,8 +71,10 @@ class StoredProblem:
             store: keeps the evaluations.
             stage: told of each long stage.
             cache: of prepared networks.
-            title: None: model and dataset.
+            title: of the network, named at each stage; None: model and dataset, not named at the stages.
         """
+        if title is not None:
+            stage = _prefixed(stage, title)
         evaluator = config.prepare(task, model, stage, cache)
         if task.x.is_cuda:
             with stage("compiling kernels", "steps") as progress:
@@ -112,3 +115,10 @@ class StoredProblem:
     def costs(self, allocation: Sequence[int]) -> dict[str, ComponentCost]:
         """Return what the components of an allocation cost, executed with the prepared weights: none are trained."""
         return component_costs(self.evaluator, IntegerModel.freeze(self.evaluator.model, allocation))
+
+
+def _prefixed(stage: Stage, title: str) -> Stage:
+    def prefixed(what: str, unit: str) -> AbstractContextManager[Progress]:
+        return stage(f"{title}: {what}", unit)
+
+    return prefixed

@@ -1,25 +1,22 @@
 """A run that trains one policy on several tasks, for use on others."""
 
 import json
-import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mixq_rl.agents.monitoring import TasksMonitor, TimeShare
+from mixq_rl.agents.monitoring import TasksMonitor
 from mixq_rl.agents.ppo.agent import PPOAgent
-from mixq_rl.agents.progress.log import log_into, logged, together
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
-from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.agents.records.stored_problem import StoredProblem
+from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.store import EvaluationStore
-from mixq_rl.storage.files import replace_file, replacing_folder
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.training.cache import PreparationCache
-from mixq_rl.training.loop import Progress
 
 __all__ = ["PolicyPlan", "resume_policy", "train_policy"]
 
@@ -75,11 +72,10 @@ def train_policy(
         InputError: if the run folder is in use, or the data are not what they should be.
         OSError: if something cannot be written; the run can go on once it can.
     """
-    share = TimeShare()
     for config in plan.tasks:
-        config.load()  # what is wrong with the tenth of them is said before the first is trained
-    with RunFolder.create(run_dir, _KIND, plan) as folder:
-        return _carry_out(plan, folder, stage, cache, share)
+        config.load()  # errors in the tenth of them are reported before the first is trained
+    with RunContext.of(RunFolder.create(run_dir, _KIND, plan), stage, cache) as run:
+        return _carry_out(run, plan)
 
 
 def resume_policy(
@@ -97,94 +93,75 @@ def resume_policy(
         ArtifactError: if the folder is of another format version, or the networks, trained again, are others.
         OSError: as of :func:`train_policy`.
     """
-    share = TimeShare()
-    with RunFolder.open(run_dir, _KIND) as folder:
+    folder = RunFolder.open(run_dir, _KIND)
+    with RunContext.of(folder, stage, cache) as run:
         if folder.result.exists():
             return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
         plan = folder.restore(PolicyPlan)
         tasks = [config.seen_from(folder.directory) for config in plan.tasks]
         if data_root is not None:
             tasks = [replace(config, data_root=data_root) for config in tasks]
-        plan = replace(plan, tasks=tuple(tasks))
-        return _carry_out(plan, folder, stage, cache, share)
+        return _carry_out(run, replace(plan, tasks=tuple(tasks)))
 
 
-def _carry_out(
-    plan: PolicyPlan, folder: RunFolder, stage: Stage, cache: PreparationCache | None, share: TimeShare
-) -> list[LearnedTask]:
-    with log_into(folder.log), opened(folder.evaluations) as store:
-        stage = together(logged, stage)
-        problems: list[StoredProblem] = []
-        for config in plan.tasks:
-            problems.append(_prepare(config, [problem.title for problem in problems], store, stage, cache))
-        resumable = ResumableSearch(folder.checkpoints, [problem.fingerprint for problem in problems])
-        with (
-            stage("learning on all tasks", "episodes") as progress,
-            TasksMonitor(
-                folder.path,
-                problems,
-                [asdict(config) for config in plan.tasks],
-                search=_SEARCH,
-                seed=plan.seed,
-                episodes=plan.episodes,
-                step=resumable.step,
-                state=resumable.saved(_WATCHED),
-                share=share,
-                progress=progress,
-            ) as watched,
-        ):
-            envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
-            agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
-            resumable.learn(
-                agent,
-                plan.episodes,
-                {_WATCHED: watched},
-                step=lambda: watched.episodes,
-                watcher=watched,
-                logger=watched.writer.logger,
-            )
-            watched.finish()
-            agent.rehearse()
-        reached = [
-            LearnedTask.of(
-                problem.description,
-                list(env.evaluator.evaluations.values()),
-                problem.ledger().evaluate(agent.sweep(problem.evaluator)),
-            )
-            for problem, env in zip(problems, envs, strict=True)
-        ]
-        agent.record = agent.record.with_tasks(reached)
-        with replacing_folder(folder.policy) as draft:
-            agent.save(draft)
-        replace_file(folder.result, json.dumps([asdict(task) for task in reached], indent=2) + "\n")
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        return reached
+def _carry_out(run: RunContext, plan: PolicyPlan) -> list[LearnedTask]:
+    """Carry out the phases that are left, one after another."""
+    problems = _prepare(run, plan)
+    resumable = ResumableSearch(run.folder.checkpoints, [problem.fingerprint for problem in problems])
+    agent, searched = _learn(run, plan, problems, resumable)
+    reached = [
+        LearnedTask.of(problem.description, evaluations, problem.ledger().evaluate(agent.sweep(problem.evaluator)))
+        for problem, evaluations in zip(problems, searched, strict=True)
+    ]
+    agent.record = agent.record.with_tasks(reached)
+    run.save_policy(agent, run.folder.policy)
+    run.end(json.dumps([asdict(task) for task in reached], indent=2))
+    return reached
 
 
-def _prepare(
-    config: ProblemConfig, taken: list[str], store: EvaluationStore, stage: Stage, cache: PreparationCache | None
-) -> StoredProblem:
-    task, model = config.load()
-    title = plain = _title(config, task.name)
-    number = 1
-    while title in taken:  # files of one name, in several folders
-        number += 1
-        title = f"{plain} ({number})"
-
-    def labelled(what: str, unit: str) -> AbstractContextManager[Progress]:
-        return stage(f"{title}: {what}", unit)
-
-    return StoredProblem.prepare(config, task, model, store, labelled, cache, title=title)
+def _prepare(run: RunContext, plan: PolicyPlan) -> list[StoredProblem]:
+    """Prepare the networks of all tasks, under distinct titles."""
+    problems: list[StoredProblem] = []
+    for config in plan.tasks:
+        task, model = config.load()
+        title = plain = config.title(task.name)
+        number = 1
+        while title in [problem.title for problem in problems]:  # files of one name, in several folders
+            number += 1
+            title = f"{plain} ({number})"
+        problems.append(run.prepare(config, task, model, title=title))
+    return problems
 
 
-def _title(config: ProblemConfig, name: str) -> str:
-    """Return what tells a task from the others of a run: what departs from the usual is named."""
-    unusual = {
-        "layers": config.num_layers,
-        "wide": config.hidden_channels,
-        "bits": None if config.bits == ProblemConfig.bits else ",".join(str(bits) for bits in config.bits),
-        "seed": config.seed or None,
-    }
-    return " ".join(
-        [config.model, "on", name, *(f"{key} {value}" for key, value in unusual.items() if value is not None)]
-    )
+def _learn(
+    run: RunContext, plan: PolicyPlan, problems: Sequence[StoredProblem], resumable: ResumableSearch
+) -> tuple[PPOAgent, list[list[Evaluation]]]:
+    """Let one agent learn on all tasks, and return it with the evaluations of each task."""
+    with (
+        run.stage("learning on all tasks", "episodes") as progress,
+        TasksMonitor(
+            run.folder.path,
+            problems,
+            [asdict(config) for config in plan.tasks],
+            search=_SEARCH,
+            seed=plan.seed,
+            episodes=plan.episodes,
+            step=resumable.step,
+            state=resumable.saved(_WATCHED),
+            share=run.share,
+            progress=progress,
+        ) as watched,
+    ):
+        envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
+        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
+        resumable.learn(
+            agent,
+            plan.episodes,
+            {_WATCHED: watched},
+            step=lambda: watched.episodes,
+            watcher=watched,
+            logger=watched.writer.logger,
+        )
+        watched.finish()
+        agent.rehearse()
+    return agent, [list(env.evaluator.evaluations.values()) for env in envs]

@@ -1,44 +1,45 @@
 """Searches of one problem, beside each other in one run folder."""
 
 import json
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mixq_rl.agents.comparison import search_document
-from mixq_rl.agents.monitoring import RunWriter, TimeShare, end_session, watch
-from mixq_rl.agents.progress.log import log_into, logged, together
+from mixq_rl.agents.monitoring import RunWriter, end_session, watch
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
-from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.agents.records.trace import Trace, traces
+from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.searches import SearchProblem, run_search, searches
 from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import Objective
-from mixq_rl.storage.files import replace_file
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["SearchPlan", "run_searches"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """Which searches are run.
+    """Which searches are run. Its fields are options of ``mixq-rl search`` (:mod:`mixq_rl.agents.cli.fields`).
 
     Attributes:
         algorithms: names of :data:`~mixq_rl.agents.searches.searches`.
         evaluations: budget of each: distinct allocations, at least 1.
-        seeds: of each algorithm, 0, 1, ..., at least 1.
+        seeds: number of runs of each algorithm, with seeds 0, 1, ..., at least 1.
 
     Raises:
         InputError: for a value out of bounds, or an unknown algorithm.
     """
 
-    algorithms: Sequence[str] = ("ppo",)
-    evaluations: int = 256
-    seeds: int = 1
+    algorithms: tuple[str, ...] = field(
+        default=("ppo",),
+        metadata={"help": f"{', '.join(searches)}.", "names": ("--algorithm",), "completion": searches},
+    )
+    evaluations: int = field(default=256, metadata={"help": "Budget of each search: distinct allocations evaluated."})
+    seeds: int = field(default=1, metadata={"help": "Runs of each search, with seeds 0, 1, ..."})
 
     def __post_init__(self) -> None:
         for name in self.algorithms:
@@ -78,38 +79,50 @@ def run_searches(
     """
     if config.objective is not Objective.BITOPS:
         raise InputError("searches are compared by bit operations: the objective latency is for mixq-rl train")
-    share = TimeShare()
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "search", config, shared=True)
-    with folder, log_into(folder.log), opened(folder.evaluations) as store:
+    with RunContext.of(folder, stage, cache) as run:
         folder.result.unlink(missing_ok=True)
-        stage = together(logged, stage)
-        problem = StoredProblem.prepare(config, task, model, store, stage, cache)
+        problem = run.prepare(config, task, model)
         jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]
         for name, seed in jobs:
-            with (
-                closing(RunWriter(folder.path / f"{name}-seed{seed}")) as writer,
-                stage(f"{name}, seed {seed}", "evaluations") as progress,
-            ):
-                ledger = problem.ledger((name, seed), budget=plan.evaluations)
-                monitor = watch(
-                    problem,
-                    ledger,
-                    writer=writer,
-                    search=name,
-                    seed=seed,
-                    episodes=plan.evaluations,
-                    reward=TradeOff(),
-                    settings=asdict(config),
-                    share=share,
-                    progress=progress,
-                )
-                ledger.watch(on_request=monitor)
-                run_search(name, SearchProblem(ledger, seed, reference_accuracy=problem.majority, logger=writer.logger))
-                # The figures of the last search show all searches of its seed.
-                monitor.finish(always=(name, seed) == jobs[-1])
-                end_session(writer)
-        found = traces(store, problem.fingerprint)
-        replace_file(folder.result, json.dumps(search_document(found), indent=2) + "\n")
+            # The figures of the last search show all searches of its seed.
+            _search(run, config, plan, problem, name, seed, last=(name, seed) == jobs[-1])
+        found = traces(run.store, problem.fingerprint)
+        run.end(json.dumps(search_document(found), indent=2))
         return found
+
+
+def _search(
+    run: RunContext,
+    config: ProblemConfig,
+    plan: SearchPlan,
+    problem: StoredProblem,
+    name: str,
+    seed: int,
+    *,
+    last: bool,
+) -> None:
+    """Run one search, watched by TensorBoard in a folder of its own."""
+    with (
+        closing(RunWriter(run.folder.path / f"{name}-seed{seed}")) as writer,
+        run.stage(f"{name}, seed {seed}", "evaluations") as progress,
+    ):
+        ledger = problem.ledger((name, seed), budget=plan.evaluations)
+        monitor = watch(
+            problem,
+            ledger,
+            writer=writer,
+            search=name,
+            seed=seed,
+            episodes=plan.evaluations,
+            reward=TradeOff(),
+            settings=asdict(config),
+            share=run.share,
+            progress=progress,
+        )
+        ledger.watch(on_request=monitor)
+        run_search(name, SearchProblem(ledger, seed, reference_accuracy=problem.majority, logger=writer.logger))
+        monitor.finish(always=last)
+        end_session(writer)

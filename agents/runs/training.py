@@ -1,38 +1,37 @@
-"""One run from graph to shipped network: train, search, fine-tune, measure, write the run folder; stop, and go on."""
+"""The run of ``mixq-rl train``: from a graph to an integer network that can be shipped."""
 
 import io
 import math
-import shutil
-from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mixq_rl.agents.allocation import load_agent
-from mixq_rl.agents.monitoring import RunWriter, TimeShare, show_result, watch
+from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, show_result, watch
 from mixq_rl.agents.pareto import pareto_front, spread
 from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
-from mixq_rl.agents.progress.log import log_into, logged, logger, together
+from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.records.component_costs import component_costs
 from mixq_rl.agents.records.config import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.problem import Stage, silent
-from mixq_rl.agents.records.result import RunResult, shares_of
-from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.agents.records.result import Finalist, RunResult, shares_of
+from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.agents.report import report_page
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
+from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
-from mixq_rl.datasets import GraphTask
-from mixq_rl.envs import BitAllocationEnv, TradeOff
+from mixq_rl.envs import BitAllocationEnv, Reward, TradeOff
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.files import replace_file, replacing_folder
 from mixq_rl.training.cache import PreparationCache
-from mixq_rl.training.loop import Progress
 
 __all__ = ["resume_training", "train"]
 
@@ -59,16 +58,14 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         ArtifactError: if the policy to start from cannot be read.
         OSError: if something cannot be written; the run can go on once it can.
     """
-    share = TimeShare()
     start = None if config.policy is None else load_agent(config.policy or None)
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "run", config)
-    with folder:
+    with RunContext.of(folder, stage, cache) as run:
         if start is not None:
-            with replacing_folder(folder.path / _START) as draft:
-                start.save(draft)
-        return _carry_out(config, folder, task, model, start, stage, cache, share)
+            run.save_policy(start, folder.path / _START)
+        return _carry_out(run, config, run.prepare(config, task, model), model, start)
 
 
 def resume_training(
@@ -86,8 +83,8 @@ def resume_training(
         ArtifactError: if the folder is of another format version, or the network, trained again, is another one.
         OSError: as of :func:`train`.
     """
-    share = TimeShare()
-    with RunFolder.open(run_dir, "run") as folder:
+    folder = RunFolder.open(run_dir, "run")
+    with RunContext.of(folder, stage, cache) as run:
         if folder.result.exists():
             return RunResult.load(folder.result)
         config = folder.restore(RunConfig).seen_from(folder.directory)
@@ -98,148 +95,158 @@ def resume_training(
             start = PPOAgent.load(kept) if kept.is_dir() else load_agent(config.policy or None)
         with stage("loading the dataset", ""):
             task, model = config.load()
-        return _carry_out(config, folder, task, model, start, stage, cache, share)
+        return _carry_out(run, config, run.prepare(config, task, model), model, start)
 
 
 def _carry_out(
-    config: RunConfig,
-    folder: RunFolder,
-    task: GraphTask,
-    model: QuantizableModel,
-    start: PPOAgent | None,
-    stage: Stage,
-    cache: PreparationCache | None,
-    share: TimeShare,
+    run: RunContext, config: RunConfig, problem: StoredProblem, model: QuantizableModel, start: PPOAgent | None
 ) -> RunResult:
-    """Do what of a run is not done yet."""
-    with log_into(folder.log), opened(folder.evaluations) as store, ExitStack() as stack:
-        stage = together(logged, stage)
-        problem = StoredProblem.prepare(config, task, model, store, stage, cache)
-        resumable = ResumableSearch(folder.checkpoints, [problem.fingerprint])
-        writer = stack.enter_context(closing(RunWriter(folder.path, step=resumable.step)))
-        with stage("searching", "episodes") as progress:
-            search = _Search(config, resumable, problem, start, writer, share, progress)
-            search.carry_out()
-        search.agent.record = search.agent.record.with_tasks([LearnedTask.of(problem.description, search.evaluations)])
-        with replacing_folder(folder.policy) as draft:
-            search.agent.save(draft)
-        with stage("fine-tuning", "epochs") as progress:
-            tuned = fine_tune_finalists(
-                problem.evaluator,
-                _candidates(config, search),
-                seed=config.seed,
-                folder=folder.finalists,
-                progress=progress,
-            )
-        with stage("measuring", "networks") as progress:
-            finalists = measure_finalists(problem.evaluator, model, tuned, progress=progress)
-        float32, *quantized = finalists
-        best = best_finalist(quantized, float32.evaluation, search.reward)
-        network = dict(tuned)[best.label]
-        result = RunResult(
-            title=problem.title,
-            kind=task.kind,
-            objective=config.objective,
-            choice=choice(search.reward),
-            finalists=tuple(finalists),
-            best=best,
-            components=tuple(component.name for component in problem.evaluator.components),
-            shares=shares_of(
-                problem.evaluator.components, network.allocation, component_costs(problem.evaluator, network)
-            ),
-            hypervolume=search.monitor.archive.hypervolume,
-            evaluations=len(search.evaluations),
-            counts={split: int(mask.sum()) for split, mask in task.masks.items()},
-            majority=problem.majority,
-            run_dir=folder.path,
-        )
-        _write(result, search, network, folder, writer)
-        logger.info("%s is the best; %d allocations executed on integers", best.label, result.evaluations)
-        return result
+    """Carry out the phases that are left, one after another."""
+    resumable = ResumableSearch(run.folder.checkpoints, [problem.fingerprint])
+    with closing(RunWriter(run.folder.path, step=resumable.step)) as writer:
+        searched = _search(run, config, problem, start, resumable, writer)
+        tuned = _fine_tune(run, config, problem, searched)
+        finalists = _measure(run, problem, model, tuned)
+        result, network = _choose(run, config, problem, searched, finalists, dict(tuned))
+        _write(run, result, searched, network, writer)
+    logger.info("%s is the best; %d allocations executed on integers", result.best.label, result.evaluations)
+    return result
 
 
-class _Search:
-    """The agent at work on a run's problem, from the last checkpoint if there is one."""
+@dataclass(frozen=True)
+class _Searched:
+    """The search of a run at its end."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        resumable: ResumableSearch,
-        problem: StoredProblem,
-        start: PPOAgent | None,
-        writer: RunWriter,
-        share: TimeShare,
-        progress: Progress,
-    ) -> None:
-        self._config = config
-        self._resumable = resumable
-        self.reward = config.reward(problem.evaluator.reference)
-        name = "ppo" if self.reward == TradeOff() else f"ppo, {self.reward}"
-        self._ledger = problem.ledger(search=(name, config.seed))
-        self.monitor = watch(
+    agent: PPOAgent
+    reward: Reward
+    ledger: Ledger
+    monitor: SearchMonitor
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations, in the order of the requests."""
+        return list(self.ledger.evaluations.values())
+
+    @property
+    def front(self) -> list[Evaluation]:
+        """The Pareto front of the evaluations that keep the limit on bit operations, if there is one."""
+        limit = math.inf if self.reward.max_bitops is None else self.reward.max_bitops
+        allowed = [evaluation for evaluation in self.evaluations if evaluation.bitops <= limit]
+        return pareto_front(allowed, self.monitor.archive.saving)
+
+
+def _search(
+    run: RunContext,
+    config: RunConfig,
+    problem: StoredProblem,
+    start: PPOAgent | None,
+    resumable: ResumableSearch,
+    writer: RunWriter,
+) -> _Searched:
+    """Let the agent search, from the last checkpoint if there is one, and save its policy."""
+    reward = config.reward(problem.evaluator.reference)
+    name = "ppo" if reward == TradeOff() else f"ppo, {reward}"
+    ledger = problem.ledger((name, config.seed))
+    with run.stage("searching", "episodes") as progress:
+        monitor = watch(
             problem,
-            self._ledger,
+            ledger,
             writer=writer,
             search=name,
             seed=config.seed,
             episodes=config.episodes,
-            reward=self.reward,
+            reward=reward,
             settings=asdict(config),
-            share=share,
+            share=run.share,
             progress=progress,
         )
-        # Reported after each evaluation, so that a run can be ended between two of them.
-        self._ledger.watch(on_evaluation=lambda evaluation: progress(self.monitor.episodes, config.episodes))
-        self.agent = PPOAgent(
-            BitAllocationEnv(self._ledger, reward=self.reward),
+        # Progress is reported after each evaluation, so that a run can be ended between two of them.
+        ledger.watch(on_evaluation=lambda evaluation: progress(monitor.episodes, config.episodes))
+        agent = PPOAgent(
+            BitAllocationEnv(ledger, reward=reward),
             seed=config.seed,
             settings=PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings(),
             reference_accuracy=problem.majority,
             start=start,
         )
-
-    def carry_out(self) -> None:
-        """Search until all episodes are played."""
-        self._resumable.learn(
-            self.agent,
-            self._config.episodes,
-            {"monitor": self.monitor},
-            step=lambda: self.monitor.episodes,
-            watcher=self.monitor,
-            logger=self.monitor.writer.logger,
+        resumable.learn(
+            agent,
+            config.episodes,
+            {"monitor": monitor},
+            step=lambda: monitor.episodes,
+            watcher=monitor,
+            logger=writer.logger,
         )
-        self.monitor.finish()
-
-    @property
-    def evaluations(self) -> list[Evaluation]:
-        """All that were asked for, in their order."""
-        return list(self._ledger.evaluations.values())
-
-    @property
-    def allowed(self) -> list[Evaluation]:
-        """Those that keep the limit on bit operations, if there is one."""
-        limit = math.inf if self.reward.max_bitops is None else self.reward.max_bitops
-        return [evaluation for evaluation in self.evaluations if evaluation.bitops <= limit]
+        monitor.finish()
+    searched = _Searched(agent, reward, ledger, monitor)
+    agent.record = agent.record.with_tasks([LearnedTask.of(problem.description, searched.evaluations)])
+    run.save_policy(agent, run.folder.policy)
+    return searched
 
 
-def _candidates(config: RunConfig, search: _Search) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the labelled allocations that are fine-tuned: the uniform ones, then the front's others."""
-    archive = search.monitor.archive
-    front = pareto_front(search.allowed, archive.saving)
+def _fine_tune(
+    run: RunContext, config: RunConfig, problem: StoredProblem, searched: _Searched
+) -> list[tuple[str, IntegerModel]]:
+    """Fine-tune the uniform allocations, and the points of the front that are not uniform."""
+    archive, front = searched.monitor.archive, searched.front
     count = len(front[0].allocation)
     uniform = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
     mixed = [point for point in front if len(set(point.allocation)) > 1]
     points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
-    return uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
+    labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
+    with run.stage("fine-tuning", "epochs") as progress:
+        return fine_tune_finalists(
+            problem.evaluator, labelled, seed=config.seed, folder=run.folder.finalists, progress=progress
+        )
 
 
-def _write(result: RunResult, search: _Search, network: IntegerModel, folder: RunFolder, writer: RunWriter) -> None:
-    """Write what the run found; the result last, since where it is the run has ended."""
+def _measure(
+    run: RunContext, problem: StoredProblem, model: QuantizableModel, tuned: list[tuple[str, IntegerModel]]
+) -> list[Finalist]:
+    """Execute float32 and the fine-tuned networks on the validation and the test split."""
+    with run.stage("measuring", "networks") as progress:
+        return measure_finalists(problem.evaluator, model, tuned, progress=progress)
+
+
+def _choose(
+    run: RunContext,
+    config: RunConfig,
+    problem: StoredProblem,
+    searched: _Searched,
+    finalists: list[Finalist],
+    networks: dict[str, IntegerModel],
+) -> tuple[RunResult, IntegerModel]:
+    """Choose the best network on validation data, and return the result of the run with that network."""
+    float32, *quantized = finalists
+    best = best_finalist(quantized, float32.evaluation, searched.reward)
+    network, components = networks[best.label], problem.evaluator.components
+    task = problem.evaluator.task
+    result = RunResult(
+        title=problem.title,
+        kind=task.kind,
+        objective=config.objective,
+        choice=choice(searched.reward),
+        finalists=tuple(finalists),
+        best=best,
+        components=tuple(component.name for component in components),
+        shares=shares_of(components, network.allocation, component_costs(problem.evaluator, network)),
+        hypervolume=searched.monitor.archive.hypervolume,
+        evaluations=len(searched.evaluations),
+        counts={split: int(mask.sum()) for split, mask in task.masks.items()},
+        majority=problem.majority,
+        run_dir=run.folder.path,
+    )
+    return result, network
+
+
+def _write(run: RunContext, result: RunResult, searched: _Searched, network: IntegerModel, writer: RunWriter) -> None:
+    """Write network, table, figure and report, and the result last."""
+    folder = run.folder
     with replacing_folder(folder.model) as draft:
         network.save(draft)
     write_csv(folder.path / "allocations.csv", result.finalists, result.best, result.components, result.objective)
     figure = pareto_figure(
-        search.evaluations,
+        searched.evaluations,
         result.reference,
         objective=result.objective,
         uniform=[(finalist.label, finalist.evaluation) for finalist in result.uniform],
@@ -249,7 +256,6 @@ def _write(result: RunResult, search: _Search, network: IntegerModel, folder: Ru
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     replace_file(folder.path / "pareto.png", picture.getvalue())
-    show_result(writer, result, figure, step=search.monitor.episodes)
-    replace_file(folder.report, report_page(result, search.evaluations, folder))
-    result.save(folder.result)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    show_result(writer, result, figure, step=searched.monitor.episodes)
+    replace_file(folder.report, report_page(result, searched.evaluations, folder))
+    run.end(result.text())

@@ -243,8 +243,8 @@ def test_files_of_options_with_lists(invoke: Invoke) -> None:
     ended = invoke("train", "--config", "options.json", "--run-dir", "policy", "--quiet")
     assert (ended.code, ended.stderr) == (0, "")
     assert [task["task"] for task in json.loads(ended.stdout)["tasks"]] == [
-        "gcn on graph.npz layers 1 wide 8 bits 2,4",
-        "gcn on other.npz layers 1 wide 8 bits 2,4",
+        "gcn on graph.npz bits 2,4 num layers 1 hidden channels 8 evaluator post-training",
+        "gcn on other.npz bits 2,4 num layers 1 hidden channels 8 evaluator post-training",
     ]
 
 
@@ -263,8 +263,8 @@ def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:
     assert ended.code == 0
     names = [task["task"] for task in json.loads(ended.stdout)["tasks"]]
     assert names == [
-        "gcn on graph.npz layers 1 wide 8 bits 2,4",
-        "gcn on graph.npz layers 1 wide 8 bits 2,4 (2)",
+        "gcn on graph.npz bits 2,4 num layers 1 hidden channels 8 evaluator post-training",
+        "gcn on graph.npz bits 2,4 num layers 1 hidden channels 8 evaluator post-training (2)",
     ]
     ended = invoke("train", *SMALL, "--dataset", "./b/../graph.npz")
     assert ended.code == 2

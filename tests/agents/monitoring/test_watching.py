@@ -30,7 +30,10 @@ from tests.agents.test_cli import save_graph
 
 ROOT = Path(__file__).parents[3]
 SETTINGS: dict[str, Any] = {"evaluator": "post-training", "bits": (4, 8), "num_layers": 1}
-TASKS = ("1-gcn-on-graph.npz-layers-1-bits-4,8", "2-sage-on-graph.npz-layers-1-bits-4,8")
+TASKS = tuple(
+    f"{number}-{model}-on-graph.npz-bits-4,8-num-layers-1-evaluator-post-training"
+    for number, model in enumerate(("gcn", "sage"), start=1)
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(RunConfig(dataset=graph, episodes=14, **SETTINGS), folder / "plain", cache=cache)
     tasks = [ProblemConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
     train_policy(PolicyPlan(tuple(tasks), episodes=16), folder / "policy", cache=cache)
-    run_searches(tasks[0], SearchPlan(("random", "ppo"), evaluations=16), folder / "searches", cache=cache)
+    run_searches(tasks[0], SearchPlan(algorithms=("random", "ppo"), evaluations=16), folder / "searches", cache=cache)
     return folder
 
 
@@ -107,7 +110,8 @@ def test_each_kind_of_run_has_its_own_tags(ask: Ask) -> None:
     assert {"train/policy_entropy", "search/reward_best", "bits/conv1.aggregate"} <= set(scalars["searches/ppo-seed0"])
     assert "train/loss" not in scalars["searches/random-seed0"]
     assert {tag for tag in scalars["policy"] if not tag.startswith("train/")} == {
-        f"tasks/{model} on graph.npz layers 1 bits 4,8/hypervolume" for model in ("gcn", "sage")
+        f"tasks/{model} on graph.npz bits 4,8 num layers 1 evaluator post-training/hypervolume"
+        for model in ("gcn", "sage")
     }
     for task in TASKS:
         assert "search/hypervolume" in scalars[f"policy/tasks/{task}"]
@@ -160,7 +164,7 @@ def test_a_search_that_is_run_again_starts_its_events_anew(runs: Path) -> None:
     config = ProblemConfig(dataset=str(runs.parent / "graph.npz"), **SETTINGS)
     cache = PreparationCache(runs.parent / "prepared")
     for evaluations in (32, 16):
-        run_searches(config, SearchPlan(("random",), evaluations=evaluations), folder, cache=cache)
+        run_searches(config, SearchPlan(algorithms=("random",), evaluations=evaluations), folder, cache=cache)
     assert len(list((folder / "random-seed0").iterdir())) == 2
     with tensorboard(folder, load_fast=False) as ask:
         tags = wait_for(lambda: ask("plugin/scalars/tags").get("random-seed0"))

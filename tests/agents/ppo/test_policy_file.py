@@ -164,7 +164,7 @@ def test_allocates_the_same_in_another_process_without_the_native_kernels(policy
         f"agent = PPOAgent.load({str(policy)!r})\n"
         "print([agent.allocate(LookupTable(), w / 8) for w in range(9)], agent.sweep(LookupTable()))"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
     agent = PPOAgent.load(policy)
     table = LookupTable()

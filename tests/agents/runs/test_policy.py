@@ -37,7 +37,7 @@ def test_one_policy_is_trained_on_all_combinations(folder: Path) -> None:
     for part in ("gcn on graph.npz", "bits 1,3", "learning on all tasks", "run folder: learned"):
         assert part in printed
     described = json.loads((folder / "learned" / "policy" / "policy.json").read_text())
-    titles = [f"{model} on graph.npz wide 8{bits}" for model in ("gcn", "gin") for bits in ("", " bits 1,3")]
+    titles = [f"{model} on graph.npz{bits} hidden channels 8" for model in ("gcn", "gin") for bits in ("", " bits 1,3")]
     assert [task["task"] for task in described["tasks"]] == titles
     assert [task["bit_widths"] for task in described["tasks"]] == [[2, 4, 8], [1, 3]] * 2
     assert [task["evaluations"] for task in described["tasks"]] == [20] * 4
@@ -160,6 +160,6 @@ def test_an_agent_that_learned_with_another_reward_allocates_as_it_is_asked() ->
 
 
 def test_the_policy_of_the_package_is_small() -> None:
-    files = list((Path(mixq_rl.agents.__file__).parent / "pretrained").iterdir())
+    files = list((Path(mixq_rl.agents.__file__).parent / "ppo" / "pretrained").iterdir())
     assert {file.name for file in files} == {"policy.json", "policy.safetensors"}
     assert sum(file.stat().st_size for file in files) < 300_000

@@ -79,7 +79,7 @@ def _kept(store: Path) -> list[tuple[object, ...]]:
 
 def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
     config = ProblemConfig(dataset=str(folder / "graph.npz"), evaluator="post-training")
-    plan = SearchPlan(("uniform",))
+    plan = SearchPlan(algorithms=("uniform",))
     run_searches(config, plan, folder / "mine")
     run_searches(ProblemConfig(**{**vars(config), "data_root": "elsewhere"}), plan, folder / "mine")
     for change, message in (
@@ -119,4 +119,4 @@ def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, 
 
 def test_plans_out_of_bounds_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown algorithm"):
-        SearchPlan(("ppo", "pso"))
+        SearchPlan(algorithms=("ppo", "pso"))

@@ -1,0 +1,81 @@
+"""The context of a run: folder, store, stages and cache, which the phases of a run share."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixq_rl.agents.monitoring import TimeShare
+from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.progress.log import log_into, logged, together
+from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.problem import ProblemConfig, Stage
+from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.datasets import GraphTask
+from mixq_rl.evaluation.store import EvaluationStore
+from mixq_rl.nn import QuantizableModel
+from mixq_rl.storage.files import replace_file, replacing_folder
+from mixq_rl.training.cache import PreparationCache
+
+__all__ = ["RunContext"]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the phases of a run share. Each phase is a function whose first argument is the context.
+
+    Attributes:
+        folder: of the run, locked.
+        store: of the evaluations, in the folder.
+        stage: reports each long phase, on the screen and in the log.
+        cache: of prepared networks; None: everything is trained.
+        share: of the time that figures for TensorBoard may take.
+    """
+
+    folder: RunFolder
+    store: EvaluationStore
+    stage: Stage
+    cache: PreparationCache | None
+    share: TimeShare
+
+    @classmethod
+    @contextmanager
+    def of(cls, folder: RunFolder, stage: Stage, cache: PreparationCache | None) -> Iterator["RunContext"]:
+        """Open the log and the store of a run folder. The end of the block closes both, and releases the folder.
+
+        Args:
+            folder: of the run.
+            stage: reports each long phase on the screen.
+            cache: of prepared networks.
+
+        Raises:
+            ArtifactError: if the store is damaged.
+            OSError: if log or store cannot be written.
+        """
+        share = TimeShare()
+        with folder, log_into(folder.log), opened(folder.evaluations) as store:
+            yield cls(folder, store, together(logged, stage), cache, share)
+
+    def prepare(
+        self, config: ProblemConfig, task: GraphTask, model: QuantizableModel, *, title: str | None = None
+    ) -> StoredProblem:
+        """Train or load the network, and describe it in the store.
+
+        Args:
+            config: of dataset, network and evaluator.
+            task: as of :meth:`~mixq_rl.agents.records.problem.ProblemConfig.load`.
+            model: untrained; is trained in float32.
+            title: of the network, named at each stage; None: model and dataset, not named at the stages.
+        """
+        return StoredProblem.prepare(config, task, model, self.store, self.stage, self.cache, title=title)
+
+    def save_policy(self, agent: PPOAgent, path: Path) -> None:
+        """Write an agent's policy into the run folder, whole or not at all."""
+        with replacing_folder(path) as draft:
+            agent.save(draft)
+
+    def end(self, result: str) -> None:
+        """Write the result, as JSON. A folder that has one is of a run that has ended, and needs no checkpoints."""
+        replace_file(self.folder.result, result + "\n")
+        shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
