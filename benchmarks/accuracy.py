@@ -1,8 +1,9 @@
-"""Accuracy in float32 and after uniform quantization-aware training, over seeds, beside published figures.
+"""Accuracy in float32 and after uniform quantization-aware training, over seeds, with published accuracies.
 
-Every run trains a network in float32, fine-tunes it at uniform 8 and uniform 4 bits, and executes both on integers on
-the test split. Seeds are the folds of datasets that have any. Runs are added to ``results/accuracy.jsonl`` as they end;
-those already there are not repeated. Without ``--model`` and ``--dataset`` it prints the tables of what is there:
+Each run trains a network in float32, fine-tunes it at uniform 8 and uniform 4 bits, and executes both on integers on
+the test split. Seeds are the folds of datasets that have folds. Each finished run is added to
+``results/accuracy.jsonl``; runs in this file are not repeated. Without ``--model`` and ``--dataset`` the program prints
+the tables of the file:
 
     python benchmarks/accuracy.py --data-root data --dataset Cora --dataset PROTEINS --model gcn --model gin --seeds 5
 """

@@ -1,8 +1,9 @@
-"""``mixq-rl allocate`` on graphs that its policy has never seen: how long it takes, and what its allocation is worth.
+"""Time and accuracy of ``mixq-rl allocate`` on graphs that its policy was not trained on.
 
-Of each seed a network is trained in float32 and given bit-widths by the policy of the package. That is timed, and the
-allocation is fine-tuned by quantization-aware training and executed on integers on the test split. What is in
-``results/allocate.jsonl`` is not measured again. Without ``--dataset`` it prints the table of what is there:
+For each seed a network is trained in float32, and the policy of the package chooses its bit-widths. This choice is
+timed. Then the allocation is fine-tuned by quantization-aware training and executed on integers on the test split.
+Measurements in ``results/allocate.jsonl`` are not repeated. Without ``--dataset`` the program prints the table of the
+file:
 
     python benchmarks/allocate.py --data-root data --dataset CiteSeer --dataset PT --dataset Facebook --seeds 3
 """

@@ -1,4 +1,4 @@
-"""What no aggregation can beat: the bandwidth of a copy, and of rows that are gathered and nothing done with them."""
+"""Upper bounds for aggregation: the bandwidth of a copy, and of rows that are only gathered."""
 
 from typing import Any
 

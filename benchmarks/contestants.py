@@ -1,4 +1,4 @@
-"""Who is measured: the integer kernels at each bit-width, and what float users have, on the CPU and on a GPU."""
+"""The implementations that are compared: integer kernels at each bit-width, and those of float users."""
 
 from collections.abc import Callable
 from typing import Any

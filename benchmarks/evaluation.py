@@ -1,11 +1,11 @@
-"""How many allocations a second are evaluated: frozen, executed on integers, judged; the whole process.
+"""Allocations evaluated per second by the whole process: freezing, execution on integers, accuracy.
 
     python benchmarks/evaluation.py --data-root data --dataset Cora --shape arxiv
 
-Writes ``results/evaluation.json``. Allocations with the same first bit-widths share executed steps: beside the
-allocations a second stands the share of their steps that was executed. Random allocations share least; those of a walk,
-which changes one or two components at a time as a local search does, share more. The cost of the checks that make
-execution safe (no index out of bounds, no sum beyond int32) is measured beside it, as a share of an evaluation.
+Writes ``results/evaluation.json``. Allocations with the same first bit-widths share executed steps, so the results also
+have the share of steps that was executed. Random allocations share least. A walk changes one or two components at a
+time, as a local search does, and shares more. The cost of the checks that make execution safe (no index out of bounds,
+no sum beyond int32) is measured too, as a share of an evaluation.
 """
 
 import json

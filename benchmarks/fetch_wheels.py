@@ -1,9 +1,10 @@
-"""Fetches what a GPU machine without a network lacks: wheels of this package and its needs, and Cora's files.
+"""Downloads the files that a GPU machine without a network needs: wheels of this package and its dependencies, Cora.
 
     python benchmarks/fetch_wheels.py --python python3.12 --data-root data
 
-The folder is for ``benchmarks/gpu.py --wheels``, on a machine that has torch, PyTorch Geometric, Triton and the
-packages that come with them. ``--python`` is of the version and platform of that machine: it builds the C++ kernels.
+The folder is the argument of ``benchmarks/gpu.py --wheels``, on a machine that has torch, PyTorch Geometric, Triton and
+their dependencies. ``--python`` is an interpreter of the version and platform of that machine: it builds the C++
+kernels.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Sums over neighbours in float16 and float32 on a GPU, scheduled as the integer kernel schedules its own."""
+"""Sums over neighbours in float16 and float32 on a GPU, with the scheduling of the integer kernel."""
 
 import ctypes
 from functools import cache

@@ -1,13 +1,12 @@
-"""What runs on a GPU, and how fast: checks, kernels against their ceilings and against floats, networks, training.
+"""Checks and speed on a GPU: kernels against their ceilings and against floats, networks, training.
 
     python benchmarks/fetch_wheels.py --python python3.12 --data-root data     # where there is a network
     python benchmarks/gpu.py --wheels .wheels                                  # on the machine with the GPU
 
-Where the package is installed ``--wheels`` is not needed, and ``--data-root`` says where Cora is. Results are written
-to ``gpu-<card>.json`` after each step: what was measured before a program was stopped is there. With ``--only`` and
-``--check`` the rest of what that file has is kept; ``measured`` in it says when each section was. The last lines are a
-table of the targets. ``benchmarks/gpu_tables.py`` prints the tables of docs/gpu.md, ``benchmarks/gpu_figure.py`` draws
-its figure.
+If the package is installed, ``--wheels`` is not needed, and ``--data-root`` names the folder of Cora. Each step writes
+its results to ``gpu-<card>.json``, so a stopped program keeps its measurements. ``--only`` and ``--check`` keep the
+rest of the file; its field ``measured`` has the time of each section. The last lines are a table of the aims.
+``benchmarks/gpu_tables.py`` prints the tables of docs/gpu.md, ``benchmarks/gpu_figure.py`` draws its figure.
 """
 
 import json

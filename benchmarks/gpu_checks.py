@@ -1,4 +1,4 @@
-"""Whether a GPU gives the right integers: tests on the card, equality with the CPU's, and the command end to end."""
+"""Checks of the integers on a GPU: tests on the card, equality with the CPU, and the command end to end."""
 
 import itertools
 import subprocess

@@ -1,4 +1,4 @@
-"""Draws docs/gpu.png: how many times faster sums over neighbours are on integers than in floating point on a GPU.
+"""Draws docs/gpu.png: speed-up of sums over neighbours on integers against floating point on a GPU.
 
 python benchmarks/gpu_figure.py benchmarks/results/gpu-h100-80gb-hbm3.json
 """

@@ -1,8 +1,9 @@
 """Aggregation and linear layers on a GPU: integers against float32, float16 and bfloat16.
 
-Medians of CUDA events around replays of CUDA graphs, contestants in a new order each round. Graphs like Cora and
-PubMed stay in the L2 cache, as they do in use: 20 calls a turn. On those like ogbn-arxiv and ogbn-products a turn is
-one call, and the others' calls between evict its operands as other layers would.
+Times are medians of CUDA events around replays of CUDA graphs, with the implementations in a new order each round.
+Graphs like Cora and PubMed stay in the L2 cache, as in use: a turn is 20 calls. On graphs like ogbn-arxiv and
+ogbn-products a turn is one call, and the calls of the other implementations evict its operands from the cache, as other
+layers would.
 """
 
 from collections.abc import Iterator, Sequence

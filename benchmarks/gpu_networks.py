@@ -1,8 +1,8 @@
 """Whole networks on a GPU: the two-layer GCN on integers against PyTorch Geometric's in float32 and float16.
 
-Wall-clock time of a call that is waited for, as a user waits: from Python, and as the replay of a CUDA graph where
-the call can be captured. The graph is normalised (and, for integers, quantized) beforehand: PyTorch Geometric's layers
-cache it.
+Times are wall-clock times of a call until its result is there: from Python, and as the replay of a CUDA graph where the
+call can be captured. The graph is normalised (and, for integers, quantized) before the measurement, because PyTorch
+Geometric's layers cache it.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whether runs of the command keep their promises on a GPU: resumed alike, and the integers of a CPU."""
+"""Checks of runs of the command on a GPU: equal tables after ``--resume``, and the integers of a CPU."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The tables of what ``gpu.py`` measured: targets and checks in short, and those of docs/gpu.md.
+"""Tables of the results of ``gpu.py``: aims and checks, and the tables of docs/gpu.md.
 
 python benchmarks/gpu_tables.py benchmarks/results/gpu-h100-80gb-hbm3.json
 """

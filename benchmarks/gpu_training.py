@@ -1,4 +1,4 @@
-"""Evaluations a second, and seconds of training, of the GCN on a GPU and on the CPU beside it."""
+"""Evaluations per second, and seconds of training, of the GCN on a GPU and on its machine's CPU."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Power-law graphs shaped like those that people measure on."""
+"""Power-law graphs with the sizes of common benchmark graphs."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,9 @@
-"""How fast integers are: aggregation, linear layers and whole networks against the best that float32 offers.
+"""Speed of integers: aggregation, linear layers and whole networks against the fastest float32 implementations.
 
-All contestants of one problem take turns in one run. Printed are ratios of medians over the fastest of what float32
-users have; beside them float32 with the integer kernels' own scheduling, so that it can be seen what integers alone
-give; the bandwidth at which rows are gathered, and what part that is of the ceiling (the same rows read, and nothing
-done with them). "Sums" are written as int32, "fused" are requantized to as many bits as were read. Writes
+All implementations of one problem take turns in one run. The program prints ratios of medians over the fastest float32
+implementation that users have. It also prints float32 with the scheduling of the integer kernels, which shows the gain
+of integers alone, and the bandwidth at which rows are gathered, as a share of the ceiling (a kernel that only reads the
+same rows). "Sums" are written as int32, "fused" ones are requantized to the bits of the input. Writes
 ``results/kernels.json`` and ``docs/kernels.png``:
 
     python benchmarks/kernels.py

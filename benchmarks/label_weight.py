@@ -1,9 +1,9 @@
-"""How much the labels should weigh in fine-tuning, beside the float32 network's answers for all nodes.
+"""The weight of the labels in fine-tuning, beside the float32 network's predictions for all nodes.
 
-Networks are fine-tuned at uniform 4 and 2 bits with several weights, on graphs of which few nodes are labelled (about
-5 %, as published) and many (60 %: ``EN``, and ``Cora`` and ``citation`` split anew), and executed on integers. None of
-them is a graph that ``benchmarks/allocate.py`` tries. What is in ``results/label_weight.jsonl`` is not measured again.
-Without ``--network`` it prints the table of what is there:
+Networks are fine-tuned at uniform 4 and 2 bits with several weights, and executed on integers. On some graphs few nodes
+are labelled (about 5 %, as published), on others many (60 %: ``EN``, and new splits of ``Cora`` and ``citation``). None
+of the graphs is one of ``benchmarks/allocate.py``. Measurements in ``results/label_weight.jsonl`` are not repeated.
+Without ``--network`` the program prints the table of the file:
 
     python benchmarks/label_weight.py --data-root data --network "EN gcn" --seeds 3
 """

@@ -1,4 +1,4 @@
-"""Interleaved measurements, and what every result file says of itself."""
+"""Interleaved measurements, and the fields that every file of results has."""
 
 import platform
 import random

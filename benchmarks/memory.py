@@ -1,7 +1,7 @@
-"""What weights and features take, by their own count and by the process's memory, on a graph like ogbn-products.
+"""Bytes of weights and features, as counted and as memory of the process, on a graph like ogbn-products.
 
-Each bit-width has a process of its own. Held: what the process grows by when the features come into being. Peak: how
-far it rises above that while the network is executed: messages and aggregates. Writes ``results/memory.json``:
+Each bit-width has its own process. Held memory is the growth of the process when the features are created. Peak memory
+is the further growth while the network is executed: messages and aggregates. Writes ``results/memory.json``:
 
     python benchmarks/memory.py
 """

@@ -1,7 +1,7 @@
-"""What watching costs: the share of a run's time that goes into what TensorBoard shows.
+"""The cost of TensorBoard: the share of a run's time that monitoring takes.
 
-Runs what ``mixq-rl train`` runs, with its defaults, twice on each dataset: the second time the trained networks come
-from the cache, and what is left is shorter. Then what ``mixq-rl search`` runs. Each share is of the same run's time:
+Executes ``mixq-rl train`` with its defaults twice on each dataset. The second time the trained networks come from the
+cache, and the run is shorter. Then it executes ``mixq-rl search``. Each share is of the same run's time:
 
     python benchmarks/monitoring.py --data-root data --dataset citation --dataset Cora
 """

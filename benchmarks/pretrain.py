@@ -1,8 +1,8 @@
-"""Trains the policy that comes with the package, and writes it to ``agents/ppo/pretrained``.
+"""Trains the policy of the package, and writes it to ``agents/ppo/pretrained``.
 
-It learns on node and graph tasks, four kinds of layers, two to five layers, two widths and two sets of bit-widths; on
-none of CiteSeer, PT and Facebook, where ``benchmarks/allocate.py`` tries it. Networks are kept under ``--cache``, so
-that what was trained once is not trained again:
+The policy learns on node and graph tasks, with four kinds of layers, two to five layers, two widths and two sets of
+bit-widths. None of the tasks uses CiteSeer, PT or Facebook, the graphs of ``benchmarks/allocate.py``. Trained networks
+are kept below ``--cache``, so that no network is trained twice:
 
     python benchmarks/pretrain.py --data-root data
 """

@@ -1,10 +1,11 @@
-"""Does the supernet's accuracy foretell that of full training? Spearman's correlation over random allocations.
+"""Spearman's correlation between the accuracy with the supernet and after separate training, over random allocations.
 
-Every allocation is evaluated with the supernet's weights, and again after quantization-aware training of its own from
-the calibrated float model, which shares nothing with the supernet; both on integers, on validation data. Trainings of
-one allocation differ by their seeds; with several their mean is what is foretold, and how well one foretells another
-says what the noise of a single training leaves to be foretold. What is in ``results/rank_correlation.jsonl`` already
-is not repeated. Without ``--dataset`` it prints and draws what is there:
+Each allocation is evaluated with the supernet's weights, and again after its own quantization-aware training from the
+calibrated float model, which shares nothing with the supernet. Both run on integers, on validation data. Trainings of
+one allocation differ by their seeds. With several trainings the supernet predicts their mean, and the correlation
+between two trainings shows how much the noise of a single one leaves to predict. Measurements in
+``results/rank_correlation.jsonl`` are not repeated. Without ``--dataset`` the program prints and draws those of the
+file:
 
     python benchmarks/rank_correlation.py --data-root data --dataset Cora --model gcn --trainings 3
 """
@@ -60,8 +61,8 @@ def _measure(
             allocation = [draw.choice(offered) for _ in supernet.components]
             if allocation in known:
                 continue
-            (foretold,), (reached,) = supernet.evaluate([allocation]), full.evaluate([allocation])
-            result = {"allocation": allocation, "supernet": foretold.accuracy, "trained": reached.accuracy}
+            (predicted,), (reached,) = supernet.evaluate([allocation]), full.evaluate([allocation])
+            result = {"allocation": allocation, "supernet": predicted.accuracy, "trained": reached.accuracy}
             with RESULTS.open("a") as file:
                 file.write(json.dumps({**key, **result, **circumstances("rank_correlation.py")}) + "\n")
 
@@ -85,24 +86,24 @@ def _report() -> None:
             if run["training"] == 0:
                 supernet[allocation] = 100 * run["supernet"]
         complete = [allocation for allocation, by_seed in reached.items() if len(by_seed) == len(trainings)]
-        foretold = [supernet[allocation] for allocation in complete]
+        predicted = [supernet[allocation] for allocation in complete]
         trained = [statistics.mean(reached[allocation].values()) for allocation in complete]
         dataset, model, offered = problem
         widths = ",".join(str(width) for width in offered)
-        correlation = _spearman(foretold, trained)
+        correlation = _spearman(predicted, trained)
         print(
             f"{dataset} {model}, bits {widths}: Spearman {correlation:.3f} over {len(complete)} allocations, "
             f"with the mean of {len(trainings)} trainings each"
         )
         if len(trainings) > 1:
             single = [[reached[allocation][training] for allocation in complete] for training in trainings]
-            of_one = [_spearman(foretold, values) for values in single]
+            of_one = [_spearman(predicted, values) for values in single]
             among = [_spearman(left, right) for left, right in combinations(single, 2)]
             print(
                 f"    with each training {', '.join(f'{value:.3f}' for value in of_one)}; "
                 f"of one training with another {', '.join(f'{value:.3f}' for value in among)}"
             )
-        axis.scatter(foretold, trained, s=12, alpha=0.6)
+        axis.scatter(predicted, trained, s=12, alpha=0.6)
         axis.set_title(f"{dataset}, {model}, bits {widths}\nρ = {correlation:.2f}", fontsize=9)
         axis.set_xlabel("supernet, validation %")
     axes[0][0].set_ylabel("trained for itself, validation %")

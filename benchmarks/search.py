@@ -1,13 +1,13 @@
-"""PPO against its rivals at equal budgets, judged by the truth where the whole space can be enumerated.
+"""PPO against other searches at equal budgets, compared with the true front where all allocations can be evaluated.
 
-Of the two-layer GCN on citation, Cora and CiteSeer all 3^9 allocations are evaluated once and kept in a store, so that
-the true front is known; the five-layer GIN on PROTEINS has too many, and is judged by the union of all that was found.
-Every search asks the same evaluator. Searches already in ``results/search.jsonl`` are not repeated. Without
-``--problem`` it prints the tables and draws the figure of what is there:
+For the two-layer GCN on citation, Cora and CiteSeer all 3^9 allocations are evaluated once and kept in a store, so the
+true front is known. The five-layer GIN on PROTEINS has too many allocations; there the union of all fronts found takes
+its place. All searches use the same evaluator. Searches in ``results/search.jsonl`` are not repeated. Without
+``--problem`` the program prints the tables and draws the figure of the file:
 
     python benchmarks/search.py --data-root data --problem Cora --algorithm ppo --algorithm tpe --seeds 10
 
-PPO with parts of it left out is ``--algorithm ppo:rollouts=0``, with any of :class:`~mixq_rl.agents.PPOSettings`.
+``--algorithm ppo:rollouts=0`` is PPO with another value of any field of :class:`~mixq_rl.agents.PPOSettings`.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""How long the agent searches Cora's GCN, and on what it spends that; the supernet's training is not counted.
+"""Time of the agent's search on Cora's GCN and its parts, without the training of the supernet.
 
 python benchmarks/search_time.py --data-root data --episodes 2000
 """

@@ -1,4 +1,4 @@
-"""The figure of what ``kernels.py`` measured."""
+"""The figure of the results of ``kernels.py``."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""What a run finds: reduction and accuracy of the best point, over seeds and datasets.
+"""Results of runs: reduction and accuracy of the best point, over seeds and datasets.
 
-Runs what ``mixq-rl train`` runs, prints mean and standard deviation, and writes ``results/train.json``:
+Executes ``mixq-rl train``, prints mean and standard deviation, and writes ``results/train.json``:
 
     python benchmarks/train.py --data-root data --dataset Cora --dataset citation --seed 0 --seed 1 --seed 2
 """

@@ -1,10 +1,10 @@
-"""Policies that learned on some tasks, on tasks they have never seen: against searches that begin from nothing.
+"""Trained policies on new tasks, against searches from scratch.
 
-A policy learns on two-layer networks for citation, Cora and EN at 2, 4 and 8 bits: on GCNs; for study (d) on GCNs and
-GINs. Five studies try it on what that leaves out: other graphs (a), other layers (b), deeper networks (c),
-classification of whole graphs (d), other bit-widths (e). Hypervolumes are of the same supernet's evaluations for all
-who search a task. What is in ``results/transfer.jsonl`` is not measured again; networks and evaluations are kept under
-``--work``. Without ``--study`` it prints the tables and draws the figure of what is there:
+A policy is trained on two-layer networks for citation, Cora and EN at 2, 4 and 8 bits: on GCNs, and for study (d) on
+GCNs and GINs. Five studies use it on other tasks: other graphs (a), other layers (b), deeper networks (c),
+classification of whole graphs (d), other bit-widths (e). All searches of a task use evaluations of the same supernet.
+Measurements in ``results/transfer.jsonl`` are not repeated; networks and evaluations are kept below ``--work``. Without
+``--study`` the program prints the tables and draws the figure of the file:
 
     python benchmarks/transfer.py --data-root data --study a --study b --seeds 5
 """

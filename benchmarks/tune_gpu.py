@@ -1,10 +1,10 @@
-"""Which variants of the GPU's kernels are fastest: blocks, columns of a lane, degrees at which rows are shared.
+"""Times of variants of the GPU's kernels: blocks, columns of a lane, degrees at which a row is divided.
 
     python benchmarks/tune_gpu.py --output results
 
-Writes ``tune-gpu.json``: microseconds of each variant, medians of launches one behind the other, each after operands of
-other launches have passed through the caches. The degrees at which rows are shared were chosen from these; how many
-blocks a multiprocessor has, by the registers that the compiler needs.
+Writes ``tune-gpu.json``: microseconds of each variant. They are medians of successive launches, each after operands of
+other launches have passed through the caches. The degrees at which rows are divided were chosen from these times. The
+number of blocks of a multiprocessor follows from the registers that the compiler needs.
 """
 
 import itertools

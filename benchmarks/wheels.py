@@ -1,4 +1,4 @@
-"""What a machine without a network lacks, carried there as wheels: which sources they are of, and how they are used."""
+"""Wheels for a machine without a network: the sources they were built from, and their use."""
 
 import hashlib
 import os

@@ -20,6 +20,11 @@ def test_examples_in_docstrings(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_api_pages_name_all_that_the_package_exports() -> None:
+    text = (ROOT / "docs" / "api" / "index.md").read_text()
+    assert [name for name in mixq_rl.__all__ if f"`{name}`" not in text and f"`mixq_rl.{name}`" not in text] == []
+
+
 def examples(path: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
 

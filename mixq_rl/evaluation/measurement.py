@@ -27,7 +27,7 @@ def measure_reference(
         model: float-trained.
         task: what it is for.
         split: gives the accuracy.
-        timing_repeats: as of :class:`~mixq_rl.evaluators.IntegerEvaluator`.
+        timing_repeats: as of :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
 
     Raises:
         InputError: for less than one timing repeat.
