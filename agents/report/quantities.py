@@ -16,9 +16,9 @@ def percent(share: float, *, sign: bool = True) -> str:
     return f"{100 * share:.1f}{_TIGHT}%" if sign else f"{100 * share:.1f}"
 
 
-def times(factor: float) -> str:
-    """Return a factor, its sign behind it."""
-    return f"{factor:.1f}×"
+def times(factor: float, digits: int = 1) -> str:
+    """Return a factor to some decimal places, its sign behind it."""
+    return f"{factor:.{digits}f}×"
 
 
 def milliseconds(seconds: float) -> str:

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mixq_rl import Objective
 from mixq_rl.agents import RunConfig
+from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
 from mixq_rl.errors import ArtifactError
@@ -153,6 +156,25 @@ def test_what_users_wrote_is_text(tmp_path: Path) -> None:
     assert [element.name for element in page.all("*")] == [element.name for element in harmless]
     assert plain(page.one("h1")) == f"gcn on {NASTY}"
     assert f"dataset{NASTY}" in plain(page)
+    assert json.loads(page.one("div", "chart").attributes["data-components"]) == [*components]
+
+
+# A parser of HTML reads NUL and "\r" as something else, however they are written.
+names = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=names, kind=names)
+def test_no_name_adds_an_element(name: str, kind: str, result: RunResult) -> None:
+    folder = RunFolder.read(result.run_dir) if result.run_dir.exists() else run_folder(result, CONFIG)
+    components = (f"conv1.{name}", *result.components[1:])
+    shares = (replace(result.shares[0], name=name, kind=kind), *result.shares[1:])
+    strange = replace(result, title=name, choice=name, components=components, shares=shares)
+    harmless, page = (parsed(report_page(each, evaluations(each), folder)) for each in (result, strange))
+    assert [element.name for element in page.all("*") if element.name != "wbr"] == [
+        element.name for element in harmless.all("*") if element.name != "wbr"
+    ]
+    assert page.one("h1").text == name
     assert json.loads(page.one("div", "chart").attributes["data-components"]) == [*components]
 
 
