@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from mixq_rl.agents.quantities import tick
 from mixq_rl.agents.records.result import ComponentShare
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -17,6 +18,7 @@ __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
 _COLUMNS = 64
 _SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so that text must be large in them
 _ROW_INCHES = 0.19
+_TICKS = FuncFormatter(lambda value, _: tick(value))
 
 
 def bits_figure(
@@ -87,7 +89,7 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
     axes.axhline(100 * reference.accuracy, color="black", linewidth=0.8, linestyle="--")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.xaxis.set_major_formatter(_TICKS)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.08)
     axes.set_xlabel("bit operations (linear convention)")
@@ -113,7 +115,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
     left.set_xlabel("kernel time (ms)")
     right.barh(rows, [share.bitops for share in shares], color="tab:orange")
     right.xaxis.set_major_locator(MaxNLocator(4))
-    right.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    right.xaxis.set_major_formatter(_TICKS)
     right.set_xlabel("bit operations (linear)")
     left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
     left.set_ylabel("component: bits")

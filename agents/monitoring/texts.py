@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.ticker import EngFormatter
-
+from mixq_rl.agents.quantities import bit_operations, bits, milliseconds, percent, times
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["allocations_text", "configuration_text", "final_text"]
-
-_ENGINEERING = EngFormatter(places=2, sep=" ")
 
 
 def configuration_text(values: Mapping[str, object]) -> str:
@@ -32,8 +29,10 @@ def allocations_text(
     shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
-    bits = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
-    return f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], bits)}"
+    chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
+    return (
+        f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
+    )
 
 
 def final_text(result: RunResult) -> str:
@@ -44,7 +43,7 @@ def final_text(result: RunResult) -> str:
     for finalist in result.finalists:
         label = f"{finalist.label} ★" if finalist is result.best else finalist.label
         row = _row(label, finalist.evaluation, result.reference, result.objective)
-        row.insert(2, f"{100 * finalist.test_accuracy:.1f}")
+        row.insert(2, percent(finalist.test_accuracy, sign=False))
         rows.append(row)
     return f"{_table(headings, rows)}\n\n★ {result.choice}"
 
@@ -56,19 +55,17 @@ def _headings(objective: Objective) -> list[str]:
 
 def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:
     timed = (
-        [f"{objective.saving(evaluation, reference):.2f}×", f"{1e3 * evaluation.seconds:.3f}"]
+        [times(objective.saving(evaluation, reference), 2), milliseconds(evaluation.seconds)]
         if objective is Objective.LATENCY
         else []
     )
-    widths = evaluation.allocation
-    bits = str(widths[0]) if len(set(widths)) == 1 else " ".join(map(str, widths))
     return [
         label,
-        f"{100 * evaluation.accuracy:.1f}",
-        f"{evaluation.reduction:.2f}×",
-        _ENGINEERING.format_eng(evaluation.bitops),
+        percent(evaluation.accuracy, sign=False),
+        times(evaluation.reduction, 2),
+        bit_operations(evaluation.bitops),
         *timed,
-        bits,
+        bits(evaluation.allocation),
     ]
 
 

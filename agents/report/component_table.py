@@ -6,8 +6,8 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from mixq_rl.agents.quantities import power_of_ten
 from mixq_rl.agents.records.result import ComponentShare, RunResult
-from mixq_rl.agents.report.quantities import power_of_ten
 from mixq_rl.agents.report.rendering import render
 
 __all__ = ["component_table"]
@@ -53,13 +53,13 @@ class _Total:
 
 def _total(name: str, shares: Sequence[ComponentShare], whole: float) -> _Total:
     bitops = sum(share.bitops for share in shares)
-    unit, unit_name = power_of_ten([bitops])
+    unit = power_of_ten([bitops])
     return _Total(
         name,
         bytes=sum(share.bytes for share in shares),
         float_bytes=sum(share.float_bytes for share in shares),
         share=bitops / whole,
-        bitops=f"{bitops / unit:.3f}·{unit_name}".rstrip("·"),
+        bitops=f"{unit.write(bitops)}·{unit.name}".rstrip("·"),
         reduction=sum(share.float_bitops for share in shares) / bitops if bitops else None,
         seconds=sum(share.seconds for share in shares),
     )

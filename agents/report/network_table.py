@@ -5,9 +5,9 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from mixq_rl.agents.quantities import power_of_ten
 from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.intervals import wilson_interval
-from mixq_rl.agents.report.quantities import power_of_ten
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.agents.report.scales import LinearScale
 from mixq_rl.evaluation.objective import Objective
@@ -17,8 +17,8 @@ __all__ = ["network_table"]
 
 def network_table(result: RunResult) -> Markup:
     """Return a table with a body for each network: accuracies, bit operations, time if that was saved, and bits."""
-    unit, unit_name = power_of_ten([f.evaluation.bitops for f in result.finalists])
-    product_unit, product_name = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
+    unit = power_of_ten([f.evaluation.bitops for f in result.finalists])
+    product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
     intervals = [wilson_interval(f.test_accuracy, result.counts["test"]) for f in result.finalists]
     axis = LinearScale.around([end for interval in intervals for end in interval], 0.03, 0.01)
     rows = [
@@ -29,8 +29,8 @@ def network_table(result: RunResult) -> Markup:
             low=axis.place(interval[0]),
             high=axis.place(interval[1]),
             at=axis.place(finalist.test_accuracy),
-            bitops=f"{finalist.evaluation.bitops / unit:.3f}",
-            product_bitops=f"{finalist.evaluation.product_bitops / product_unit:.3f}",
+            bitops=unit.write(finalist.evaluation.bitops),
+            product_bitops=product_unit.write(finalist.evaluation.product_bitops),
             saving=result.objective.saving(finalist.evaluation, result.reference),
             layers=_layers(finalist, result),
         )
@@ -40,8 +40,8 @@ def network_table(result: RunResult) -> Markup:
         "networks.html.j2",
         rows=rows,
         reference=rows[0].at,
-        unit=unit_name,
-        product_unit=product_name,
+        unit=unit.name,
+        product_unit=product_unit.name,
         timed=result.objective is Objective.LATENCY,
     )
 

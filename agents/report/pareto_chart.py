@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from mixq_rl.agents.quantities import percent, times
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.label_placement import ON_A_LINE, Label, Mark, Side, beside, place_labels
 from mixq_rl.agents.report.pareto_points import ParetoPoints, Point
-from mixq_rl.agents.report.quantities import percent, times
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mixq_rl.agents.quantities import area
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.rendering import render
@@ -30,7 +31,7 @@ def provenance(folder: RunFolder, result: RunResult) -> Markup:
         configuration=_listed((name.replace("_", " "), value) for name, value in config.items()),
         search=[
             ("allocations evaluated", str(result.evaluations)),
-            ("hypervolume", f"{result.hypervolume:.4f}"),
+            ("hypervolume", area(result.hypervolume)),
             (f"{result.kind}s", ", ".join(f"{count} {split}" for split, count in result.counts.items())),
         ],
         machine=_listed(dict(found.get("hardware", {})).items()),

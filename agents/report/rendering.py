@@ -5,7 +5,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mixq_rl.agents.report.quantities import memory, milliseconds, percent, shape, times
+from mixq_rl.agents.quantities import memory, milliseconds, percent, shape, times
 
 __all__ = ["render"]
 
