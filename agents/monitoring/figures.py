@@ -9,8 +9,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from mixq_rl.agents.quantities import tick
+from mixq_rl.agents.quantities import bits, tick
 from mixq_rl.agents.records.result import ComponentShare
+from mixq_rl.agents.report.plots import LINES, TEXT_POINTS, symbol
+from mixq_rl.agents.report.series import SERIES
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
@@ -66,27 +68,23 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
         cmap="viridis_r",
         vmin=1,
         s=12,
-        label=f"evaluated ({len(evaluations)})",
+        label=f"{SERIES['evaluated'].name} ({len(evaluations)})",
     )
     uniform = [evaluation for evaluation in evaluations if len(set(evaluation.allocation)) == 1]
     if uniform:
-        axes.scatter(
+        axes.plot(
             [evaluation.bitops for evaluation in uniform],
             [100 * evaluation.accuracy for evaluation in uniform],
-            marker="s",
-            s=40,
-            facecolors="none",
-            edgecolors="tab:orange",
-            linewidths=1.5,
-            label="uniform",
+            **{**symbol("uniform"), "markerfacecolor": "none"},
+            label=SERIES["uniform"].name,
         )
     for evaluation in uniform:
         place = (evaluation.bitops, 100 * evaluation.accuracy)
-        axes.annotate(
-            f"{evaluation.allocation[0]} bits", place, (6, 0), textcoords="offset points", va="center", fontsize=8
-        )
-    axes.scatter(reference.bitops, 100 * reference.accuracy, marker="D", color="black", label="float32")
-    axes.axhline(100 * reference.accuracy, color="black", linewidth=0.8, linestyle="--")
+        text = f"{bits(evaluation.allocation)} bits"
+        axes.annotate(text, place, (6, 0), textcoords="offset points", va="center", fontsize=TEXT_POINTS)
+    colour, style = LINES["float32"]
+    axes.scatter(reference.bitops, 100 * reference.accuracy, marker="X", color=colour, label="float32")
+    axes.axhline(100 * reference.accuracy, color=colour, linewidth=1, linestyle=style)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(_TICKS)
@@ -96,7 +94,7 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    figure.legend(fontsize=TEXT_POINTS, loc="outside lower center", ncols=2)
     figure.colorbar(points, ax=axes, label="distinct evaluation", aspect=30)
     return figure
 
@@ -117,7 +115,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
     right.xaxis.set_major_locator(MaxNLocator(4))
     right.xaxis.set_major_formatter(_TICKS)
     right.set_xlabel("bit operations (linear)")
-    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
+    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=TEXT_POINTS, parse_math=False)
     left.set_ylabel("component: bits")
     left.invert_yaxis()
     for axes in (left, right):
@@ -130,7 +128,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
 def _rows(components: Sequence[str], title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_SIZE[0], _height(len(components))), layout="constrained")
     axes = figure.subplots()
-    axes.set_yticks(np.arange(len(components)), components, fontsize=8, parse_math=False)
+    axes.set_yticks(np.arange(len(components)), components, fontsize=TEXT_POINTS, parse_math=False)
     axes.set_title(title, parse_math=False, fontsize="medium")
     return figure, axes
 

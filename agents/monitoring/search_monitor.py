@@ -13,6 +13,7 @@ from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.monitoring.texts import allocations_text
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive, spread
+from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
@@ -218,11 +219,9 @@ class SearchMonitor:
         names = [component.name for component in evaluator.components]
         title = f"{self._title} after {step} episodes".strip()
         rivals = {} if self._rivals is None else self._rivals()
-        uniform = [(f"{e.allocation[0]} bits", e) for e in evaluations if len(set(e.allocation)) == 1]
-        pareto = pareto_figure(
-            evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals, title=title
-        )
-        self.writer.figure("search/pareto", pareto, step)
+        uniform = [(f"uniform {e.allocation[0]}", e) for e in evaluations if len(set(e.allocation)) == 1]
+        points = ParetoPoints(evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals)
+        self.writer.figure("search/pareto", pareto_figure(points, title=title), step)
         self.writer.figure("search/bits", bits_figure(evaluations, names, evaluator.bit_widths, title=title), step)
         self.writer.figure("search/accuracy_bitops", accuracy_figure(evaluations, reference, title=title), step)
         _, best = self._best

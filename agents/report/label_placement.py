@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ON_A_LINE", "Label", "Mark", "Side", "beside", "place_labels"]
+__all__ = ["FONT_SIZE", "ON_A_LINE", "Label", "Mark", "Side", "beside", "place_labels"]
+
+FONT_SIZE = 12.0
+"""Of the labels, in the pixels in which all lengths here are given."""
 
 _CHARACTER, _HEIGHT, _BASELINE = 6.8, 14.0, 11.0
 
@@ -63,12 +66,14 @@ class Label:
         text: in one line.
         x, y: of what it names: shares of the plot's width from the left, of its height from the top.
         sides: where it may go, the best first.
+        strong: whether it is bold.
     """
 
     text: str
     x: float
     y: float
     sides: tuple[Side, ...]
+    strong: bool = False
 
 
 @dataclass(frozen=True)

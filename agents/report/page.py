@@ -15,6 +15,7 @@ from mixq_rl.agents.report.network_table import network_table
 from mixq_rl.agents.report.pareto_chart import pareto_chart
 from mixq_rl.agents.report.provenance import next_steps, provenance
 from mixq_rl.agents.report.rendering import render
+from mixq_rl.agents.report.series import SERIES
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -42,6 +43,7 @@ def report_page(result: RunResult, evaluations: Iterable[Evaluation], folder: Ru
         provenance=provenance(folder, result),
         next_steps=next_steps(folder, result),
         policy=_policy(script),
+        series=SERIES,
         style=_file("style.css"),
         script=script,
     )

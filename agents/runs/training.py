@@ -21,6 +21,7 @@ from mixq_rl.agents.records.problem import Stage, silent
 from mixq_rl.agents.records.result import RunResult, shares_of
 from mixq_rl.agents.records.stored_problem import StoredProblem, opened
 from mixq_rl.agents.report import report_page
+from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists
@@ -242,11 +243,7 @@ def _write(result: RunResult, search: _Search, network: IntegerModel, folder: Ru
         network.save(draft)
     write_csv(folder.path / "allocations.csv", result.finalists, result.best, result.components, result.objective)
     figure = pareto_figure(
-        search.evaluations,
-        result.reference,
-        objective=result.objective,
-        uniform=[(finalist.label, finalist.evaluation) for finalist in result.uniform],
-        tuned=[finalist.evaluation for finalist in result.mixed],
+        ParetoPoints.of(result, search.evaluations),
         title=f"{result.title}, {result.evaluations} allocations executed on integers",
     )
     picture = io.BytesIO()

@@ -14,6 +14,7 @@ from mixq_rl.agents import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
+from mixq_rl.agents.report.series import SERIES
 from mixq_rl.errors import ArtifactError
 from tests.agents.report.runs import Element, evaluations, parsed, run_folder, run_result
 
@@ -198,6 +199,13 @@ def test_ids_are_there_once_and_what_is_used_is_there(result: RunResult) -> None
     ids = [element.attributes["id"] for element in page.all("*") if "id" in element.attributes]
     assert len(ids) == len(set(ids))
     assert {use.attributes["href"].removeprefix("#") for use in page.all("use")} <= set(ids)
+
+
+def test_each_series_has_its_colour_on_the_page(result: RunResult) -> None:
+    style = parsed(page_of(result)).one("style").text
+    for kind, series in SERIES.items():
+        assert re.findall(rf"--{kind}: (#\w+);", style) == [series.colour.light, series.colour.dark]
+        assert f"var(--{kind})" in style
 
 
 def test_many_components_have_a_row_each(tmp_path: Path) -> None:
