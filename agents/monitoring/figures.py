@@ -1,4 +1,4 @@
-"""Figures that only TensorBoard shows: bits over the search, accuracy against bit operations, time of components."""
+"""Figures for TensorBoard only: bits over the search, accuracy against bit operations, cost of components."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,7 +18,7 @@ from mixq_rl.evaluation.protocol import Evaluation
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
 
 _COLUMNS = 64
-_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so that text must be large in them
+_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so text must be large
 _ROW_INCHES = 0.19
 _TICKS = FuncFormatter(lambda value, _: tick(value))
 
@@ -26,12 +26,12 @@ _TICKS = FuncFormatter(lambda value, _: tick(value))
 def bits_figure(
     evaluations: Sequence[Evaluation], components: Sequence[str], bit_widths: Sequence[int], *, title: str = ""
 ) -> Figure:
-    """Draw a heat map of the mean bit-width of each component over the evaluations, in at most 64 columns.
+    """Return a heat map of the mean bit-width of each component over the evaluations, in at most 64 columns.
 
     Args:
         evaluations: in the order they were made, at least one.
-        components: their names, in the order of the allocations.
-        bit_widths: on offer, ascending.
+        components: names, in the order of the allocations.
+        bit_widths: allowed bit-widths, ascending.
         title: above the axes.
     """
     allocations = np.array([evaluation.allocation for evaluation in evaluations], dtype=float)
@@ -52,7 +52,9 @@ def bits_figure(
 
 
 def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *, title: str = "") -> Figure:
-    """Draw accuracy against bit operations of all evaluations, later ones darker, with float32 and uniform allocations.
+    """Return accuracy against bit operations of all evaluations; later ones are darker.
+
+    Float32 and allocations of one bit-width everywhere are marked.
 
     Args:
         evaluations: in the order they were made, at least one.
@@ -100,10 +102,12 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
 
 
 def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
-    """Draw the time of each component that is a result, and the bit operations of every component.
+    """Return the kernel time and the bit operations of each component, as bars.
+
+    Components that no operation computes have no time.
 
     Args:
-        shares: of all components of a network.
+        shares: cost of each component of a network.
         title: above the axes.
     """
     figure = Figure(figsize=(_SIZE[0] + 0.6, _height(len(shares))), layout="constrained")

@@ -1,4 +1,4 @@
-"""Texts that TensorBoard shows, as tables in Markdown."""
+"""Tables in Markdown, for TensorBoard's tab of texts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ __all__ = ["allocations_text", "configuration_text", "final_text"]
 
 
 def configuration_text(values: Mapping[str, object]) -> str:
-    """Return what a run was given."""
+    """Return a table of a run's settings."""
     return _table(["setting", "value"], [[name, _shown(value)] for name, value in values.items()])
 
 
@@ -24,7 +24,7 @@ def allocations_text(
     *,
     reward: Reward,
 ) -> str:
-    """Return the points of a front, that of highest reward starred, and the bits of that one by component."""
+    """Return a table of a front, with a star at the highest reward, and a table of that allocation's bits."""
     objective = reward.objective
     shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
@@ -36,7 +36,7 @@ def allocations_text(
 
 
 def final_text(result: RunResult) -> str:
-    """Return the final table."""
+    """Return the table of a run's networks."""
     headings = _headings(result.objective)
     headings.insert(2, "test accuracy (%)")
     rows = []

@@ -1,4 +1,4 @@
-"""The best network layer by layer: what each component is, and what it costs."""
+"""Table of the best network's components, with their cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MOST_BITS = 8
 
 
 def component_table(result: RunResult) -> Markup:
-    """Return a table with a body for each layer, its sums first, and the sums of all at the end."""
+    """Return a table of the components, grouped by layer under the layer's totals; the network's totals come last."""
     whole = sum(share.bitops for share in result.shares)
     layers = [list(members) for _, members in groupby(result.shares, key=lambda share: share.layer)]
     return render(
@@ -31,15 +31,15 @@ def component_table(result: RunResult) -> Markup:
 
 @dataclass(frozen=True)
 class _Total:
-    """The sums of some components.
+    """Totals of several components.
 
     Attributes:
-        name: in the table.
-        bytes, float_bytes: of their values, as they are held and in float32.
-        share: of the network's bit operations.
-        bitops: with its unit.
-        reduction: of their bit operations against float32; None where they have none.
-        seconds: of their operations.
+        name: first cell of the row.
+        bytes, float_bytes: bytes of their values as they are stored, and in float32.
+        share: fraction of the network's bit operations.
+        bitops: bit operations, with their unit.
+        reduction: of their bit operations against float32; None if they have no bit operations.
+        seconds: of the operations that compute them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The networks of a run beside each other: float32, uniform bits, the agent's front."""
+"""Table of a run's networks: float32, uniform bit-widths, the agent's front."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,7 +16,7 @@ __all__ = ["network_table"]
 
 
 def network_table(result: RunResult) -> Markup:
-    """Return a table with a body for each network: accuracies, bit operations, time if that was saved, and bits."""
+    """Return a table of accuracies, bit operations and bit-widths, and of times if latency is the objective."""
     unit = power_of_ten([f.evaluation.bitops for f in result.finalists])
     product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
     intervals = [wilson_interval(f.test_accuracy, result.counts["test"]) for f in result.finalists]
@@ -53,11 +53,11 @@ class _Row:
     Attributes:
         finalist: the network.
         best: whether it is the best.
-        interval: of its test accuracy.
-        low, high, at: the interval and the test accuracy, as shares of the picture's width.
+        interval: 95 % interval of its test accuracy.
+        low, high, at: the interval's ends and the test accuracy, as fractions of the picture's width.
         bitops, product_bitops: in the unit of the column.
-        saving: as the run's objective has it.
-        layers: bit-widths of each layer; none where all are equal.
+        saving: by the run's objective.
+        layers: bit-widths of each layer; empty if all bit-widths are equal.
     """
 
     finalist: Finalist

@@ -1,4 +1,4 @@
-"""The page: its parts in order, and what a browser may do with it."""
+"""The HTML page of a run, and its content security policy."""
 
 import base64
 import hashlib
@@ -23,12 +23,12 @@ __all__ = ["report_page"]
 
 
 def report_page(result: RunResult, evaluations: Iterable[Evaluation], folder: RunFolder) -> str:
-    """Return the page of a run, as HTML that needs nothing else.
+    """Return the page of a run: HTML that loads no other file.
 
     Args:
-        result: what the run found.
-        evaluations: all that its search made.
-        folder: of the run: says what was run, and is named in what can be done next.
+        result: of the run.
+        evaluations: all evaluations of its search.
+        folder: of the run: its configuration and versions are shown, and the next steps name its path.
     """
     script = _file("chart.js")
     timed = result.objective is Objective.LATENCY
@@ -51,7 +51,7 @@ def report_page(result: RunResult, evaluations: Iterable[Evaluation], folder: Ru
 
 
 def _policy(script: str) -> str:
-    """Return what the browser is to allow: this very script, and nothing from anywhere else."""
+    """Return a policy that allows the page's own script and styles, and no other source."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
@@ -60,5 +60,5 @@ def _policy(script: str) -> str:
 
 
 def _file(name: str) -> Markup:
-    """Return a file of the package: nobody else's text is in it."""
+    """Return a file of this package, which holds no text of users."""
     return Markup((files(__package__) / name).read_text(encoding="utf-8"))  # noqa: S704

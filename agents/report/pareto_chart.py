@@ -18,18 +18,18 @@ from mixq_rl.evaluation.protocol import Evaluation
 __all__ = ["pareto_chart"]
 
 _SAVED = {Objective.BITOPS: "fewer bit operations than float32", Objective.LATENCY: "float32's speed"}
-# Width and height of the plot in pixels, on a desk or on paper and on a phone: labels are placed for each.
+# Width and height of the plot in pixels, on a desktop or paper and on a phone. Labels are placed for both.
 _LAYOUTS = {"wide": (640.0, 380.0), "narrow": (290.0, 300.0)}
 
 
 def pareto_chart(result: RunResult, evaluations: Iterable[Evaluation]) -> Markup:
     """Return the chart of a run, as a figure in HTML.
 
-    Coordinates are percentages, so that text and points keep their size however wide the page is.
+    Coordinates are percentages: text and points keep their size at any width of the page.
 
     Args:
         result: of the run.
-        evaluations: all that were made in the search.
+        evaluations: all evaluations of its search.
     """
     points = ParetoPoints.of(result, evaluations)
     return render(
@@ -45,7 +45,7 @@ def pareto_chart(result: RunResult, evaluations: Iterable[Evaluation]) -> Markup
 
 @dataclass(frozen=True)
 class _Mark:
-    """A point, with what is said of it when it is pointed at, and its bits."""
+    """A point, the text that is shown when a user points at it, and its bit-widths."""
 
     point: Point
     title: str

@@ -68,7 +68,7 @@ class Line:
     @property
     def legend(self) -> str:
         """The line's entry in the legend."""
-        return f"{self.name}, {percent(self.accuracy)}{'' if self.shown else ': below what is shown'}"
+        return f"{self.name}, {percent(self.accuracy)}{'' if self.shown else ': below the axis'}"
 
 
 class ParetoPoints:
@@ -144,7 +144,7 @@ class ParetoPoints:
 
         Args:
             result: of the run.
-            evaluations: all that its search made.
+            evaluations: all evaluations of its search.
         """
 
         def others(finalists: Iterable[Finalist]) -> list[tuple[str, Evaluation]]:
@@ -201,7 +201,7 @@ class ParetoPoints:
 
 
 def outline(front: Sequence[Point]) -> list[tuple[float, float]]:
-    """Return the corners of the area that a front dominates, from the left edge to the lower one, as (x, y)."""
+    """Return the corners (x, y) of the area that a front dominates, from the left edge to the lower edge."""
     if not front:
         return []
     corners = [(0.0, front[0].y)]
@@ -211,13 +211,13 @@ def outline(front: Sequence[Point]) -> list[tuple[float, float]]:
 
 
 def _short(point: Point) -> str:
-    """Return the number of an agent's network, and the bits of a uniform one."""
+    """Return ``"3"`` for ``"agent 3"``, and ``"4 bits"`` for ``"uniform 4"``."""
     number = point.name.rpartition(" ")[2]
     return f"{number} bits" if point.kind == "uniform" else number
 
 
 def _usual(accuracies: Sequence[float]) -> list[float]:
-    """Leave out what lies more than one and a half interquartile ranges below the lower quartile (Tukey's fence)."""
+    """Return the accuracies above Tukey's fence: the lower quartile minus 1.5 interquartile ranges."""
     if len(accuracies) < 4:
         return list(accuracies)
     lower, _, upper = statistics.quantiles(accuracies)

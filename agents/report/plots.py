@@ -31,7 +31,7 @@ def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
     Axes, series and labels are those of the page's chart. The fronts of other searches are dotted.
 
     Args:
-        points: what is drawn.
+        points: of a search or a run.
         title: above the axes.
     """
     figure = Figure(figsize=_SIZE, layout="constrained")

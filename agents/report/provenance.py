@@ -1,4 +1,4 @@
-"""What was run, with what, and how to do it again."""
+"""Configuration, data, versions and machine of a run, and commands for the next steps."""
 
 import shlex
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ from mixq_rl.evaluation.objective import Objective
 
 __all__ = ["next_steps", "provenance"]
 
-_PACKAGED_POLICY = "the one that comes with the package"
+_PACKAGED_POLICY = "the policy of the package"
 _START = "start"
 _NO_OPTIONS = ("policy", "objective")
 
 
 def provenance(folder: RunFolder, result: RunResult) -> Markup:
-    """Return lists of the run's configuration, data, versions and machine."""
+    """Return the run's configuration, search, machine and versions, as lists."""
     found = folder.document
     config = dict(folder.config)
     if config.get("policy") == "":
@@ -40,22 +40,22 @@ def provenance(folder: RunFolder, result: RunResult) -> Markup:
 
 
 def next_steps(folder: RunFolder, result: RunResult) -> Markup:
-    """Return what can be done with the run: repeat, watch, ship and load it."""
+    """Return commands that repeat the run, show its search, and export and load its best network."""
     run = shlex.quote(str(folder.path))
     exact = (
-        "Times are measured anew and differ."
+        "Times are measured again and will differ."
         if result.objective is Objective.LATENCY
-        else "On this machine, with these versions, it gives the same table, policy and network."
+        else "On this machine, with these versions, the result is the same table, policy and network."
     )
     steps = [
         _Step("Run it again", _repeated(folder), exact),
-        _Step("Watch how the search went", f"tensorboard --logdir {run}"),
-        _Step("Ship the best network", f"mixq-rl export {run} --output DIR"),
+        _Step("Show the search in TensorBoard", f"tensorboard --logdir {run}"),
+        _Step("Export the best network", f"mixq-rl export {run} --output DIR"),
         _Step(
             "Use it in Python",
             "import mixq_rl\n\n"
             f"model = mixq_rl.IntegerModel.load({str(folder.model)!r})\n"
-            "logits = model(x, edge_index)  # float features, int64 edges; also of graphs it has never seen",
+            "logits = model(x, edge_index)  # float features, int64 edges; new graphs too",
             "For several graphs at once: model(x, edge_index, batch=batch).",
         ),
         _Step("Write this page again", f"mixq-rl report {run}"),
@@ -65,7 +65,13 @@ def next_steps(folder: RunFolder, result: RunResult) -> Markup:
 
 @dataclass(frozen=True)
 class _Step:
-    """What can be done with a run."""
+    """A command of the page.
+
+    Attributes:
+        title: its purpose.
+        command: the command, or lines of Python.
+        note: shown below it.
+    """
 
     title: str
     command: str
@@ -73,7 +79,7 @@ class _Step:
 
 
 def _repeated(folder: RunFolder) -> str:
-    """Return the command of such a run; one that began with a policy is given by its options."""
+    """Return the command that repeats the run. For a run that began with a policy it lists the options."""
     if folder.config.get("policy") is None:
         return f"mixq-rl train --config {shlex.quote(str(folder.path / 'config.json'))} --run-dir NEW"
     words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]

@@ -1,4 +1,4 @@
-"""The final table: on the screen and as CSV."""
+"""Tables of a run's networks, for the screen and as CSV."""
 
 import csv
 import io
@@ -24,13 +24,13 @@ _TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its p
 def final_table(
     finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = Objective.BITOPS
 ) -> Table:
-    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns.
+    """Return the table of accuracies, bit operations, reductions and bit-widths. It fits 80 columns.
 
     Args:
-        finalists: the first is float32.
-        best: of them.
-        chosen_by: how the best was chosen, in words.
-        objective: if it is time the table also has times and speed-ups.
+        finalists: the networks, float32 first.
+        best: one of them; its row is marked.
+        chosen_by: the rule that chose it, for the caption.
+        objective: with latency the table also has times and speed-ups.
     """
     timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
@@ -67,12 +67,12 @@ def final_table(
 
 
 def allocation_table(components: Sequence[str], best: Finalist) -> Table:
-    """Return the bit-width of each component of the best network."""
+    """Return a table of the best network's bit-widths by component."""
     return bits_table(f"allocation of {best.label}", components, best.evaluation.allocation)
 
 
 def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
-    """Return the bit-width of each component."""
+    """Return a table of bit-widths by component."""
     table = Table(title=escape(title))
     table.add_column("component", no_wrap=True)
     table.add_column("bits", justify="right")
@@ -82,11 +82,11 @@ def bits_table(title: str, components: Sequence[str], allocation: Sequence[int])
 
 
 def policy_table(reached: Sequence[LearnedTask]) -> Table:
-    """Return what was reached on each task that a policy learned on."""
+    """Return a table of the results on each task that a policy was trained on."""
     table = Table(
         title="one policy for all tasks",
-        caption="of the search, on validation data: hypervolume, and greatest reduction at most one point\n"
-        "below float32; policy: share of that hypervolume that its own 16 allocations have",
+        caption="on validation data: hypervolume of the search, and its greatest reduction at most one point\n"
+        "below float32; policy: share of that hypervolume that the policy's own 16 allocations reach",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -111,10 +111,10 @@ def write_csv(
     components: Sequence[str],
     objective: Objective = Objective.BITOPS,
 ) -> None:
-    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
+    """Write one row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
 
-    With latency as the objective there are seconds and speed-ups before the bits; the first finalist is float32.
-    Without it there are none, so that two runs of one seed write the same file.
+    The first finalist is float32. With latency as the objective, seconds and speed-ups come before the bits. Otherwise
+    the file has no times, and two runs with the same seed write the same file.
     """
     timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     heading = [

@@ -79,7 +79,7 @@ def test_an_outlier_is_at_the_lower_edge_and_says_so() -> None:
 def test_majority_class_is_drawn_or_said_to_lie_below(majority: float, shown: bool) -> None:
     chart = chart_of(run_result(majority=majority))
     assert bool(chart.one("svg", "plot").all("line", "majority")) == shown
-    assert ("below what is shown" in chart.one("ul").text) != shown
+    assert ("below the axis" in chart.one("ul").text) != shown
     assert f"majority class, {100 * majority:.1f}" in chart.one("ul").text
     assert chart.one("svg", "plot").all("line", "float32")
 

@@ -48,7 +48,7 @@ def test_the_legend_says_what_is_drawn_and_whether_it_is_fine_tuned() -> None:
     assert [label.strong for label in ended.labels] == [True, False, False, False, False]
     assert [line.legend for line in ended.lines] == [
         f"float32, 80.0{SPACE}%",
-        f"majority class, 10.0{SPACE}%: below what is shown",
+        f"majority class, 10.0{SPACE}%: below the axis",
     ]
 
 
