@@ -9,6 +9,7 @@ from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.progress.log import logged, together
+from mixq_rl.agents.quantities import percent, times
 from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.agents.report.tables import bits_table
 from mixq_rl.evaluation.ledger import Ledger
@@ -54,8 +55,8 @@ def allocate(
         training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
         reference = evaluator.reference.accuracy
         out.say(
-            f"{evaluation.reduction:.1f}× fewer bit operations than float32; validation accuracy "
-            f"{100 * evaluation.accuracy:.1f} % {training}, of float32 {100 * reference:.1f} %"
+            f"{times(evaluation.reduction)} fewer bit operations than float32; validation accuracy "
+            f"{percent(evaluation.accuracy)} {training}, of float32 {percent(reference)}"
         )
         if max_drop is not None and evaluation.accuracy < reference - max_drop / 100:
             out.say(f"no allocation was found that keeps {max_drop:g} points")

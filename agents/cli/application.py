@@ -17,7 +17,8 @@ from mixq_rl.version import __version__
 __all__ = ["app", "main"]
 
 _LEARNING = ("train", "transfer", "allocate", "search", "compare")
-_ALWAYS = ("predict", "export", "report", "runs", "doctor")
+_OTHERS = ("predict", "export", "report", "runs", "doctor")
+_NEEDS = {**dict.fromkeys(_LEARNING, "gymnasium"), "report": "jinja2"}
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -50,9 +51,8 @@ def _absent(name: str) -> Callable[[], None]:
 
 
 def _register() -> None:
-    complete = find_spec("gymnasium") is not None
-    for name in (*_LEARNING, *_ALWAYS):
-        if name in _LEARNING and not complete:
+    for name in (*_LEARNING, *_OTHERS):
+        if name in _NEEDS and find_spec(_NEEDS[name]) is None:
             settings = {"ignore_unknown_options": True, "allow_extra_args": True}
             app.command(name, context_settings=settings)(_absent(name))
         else:

@@ -15,6 +15,7 @@ from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
+from mixq_rl.agents.quantities import bit_operations, milliseconds, percent
 from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.datasets import load_questions
 from mixq_rl.devices import resolve_device
@@ -64,8 +65,8 @@ def predict(
         if accuracies:
             out.show(_table(accuracies))
         out.say(
-            f"{answers.numel()} {questions.noun}s of {questions.name}: {meter.bitops('linear'):.4g} bit operations "
-            f"(linear) in {1e3 * meter.seconds:.1f} ms on {place.type}"
+            f"{answers.numel()} {questions.noun}s of {questions.name}: {bit_operations(meter.bitops('linear'))} bit "
+            f"operations (linear) in {milliseconds(meter.seconds, 1)} ms on {place.type}"
         )
         if output_file is not None:
             out.say(f"classes: {output_file}")
@@ -107,5 +108,5 @@ def _table(accuracies: Mapping[str, float]) -> Table:
     table.add_column("split")
     table.add_column("accuracy in %", justify="right")
     for split, accuracy in accuracies.items():
-        table.add_row(split, f"{100 * accuracy:.2f}")
+        table.add_row(split, percent(accuracy, 2, sign=False))
     return table

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.quantities import percent, times
 from mixq_rl.agents.records.index import IndexedRun, index_runs
 
 __all__ = ["runs"]
@@ -52,9 +53,9 @@ def _table(found: list[IndexedRun]) -> Table:
             best = run.result.best
             cells += [
                 best.label,
-                f"{100 * best.evaluation.accuracy:.1f}",
-                f"{100 * best.test_accuracy:.1f}",
-                f"{best.evaluation.reduction:.1f}×",
+                percent(best.evaluation.accuracy, sign=False),
+                percent(best.test_accuracy, sign=False),
+                times(best.evaluation.reduction),
                 str(run.result.evaluations),
             ]
         table.add_row(*cells)

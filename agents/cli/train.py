@@ -13,6 +13,7 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
 from mixq_rl.agents.progress.interruption import interruptible
+from mixq_rl.agents.quantities import area
 from mixq_rl.agents.records.config import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
@@ -113,7 +114,7 @@ def _show_result(result: RunResult, out: Output) -> None:
     out.show(final_table(result.finalists, result.best, result.choice, result.objective))
     out.show(allocation_table(result.components, result.best))
     out.say(
-        f"{result.evaluations} allocations executed on integers, hypervolume {result.hypervolume:.4f}\n"
+        f"{result.evaluations} allocations executed on integers, hypervolume {area(result.hypervolume)}\n"
         f"{whereabouts(result.run_dir)}"
     )
     out.conclude({**result.document(), "run_dir": str(result.run_dir)})

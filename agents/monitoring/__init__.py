@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run."""
+"""TensorBoard output of a run."""
 
 from mixq_rl.agents.monitoring.hyperparameters import end_session
 from mixq_rl.agents.monitoring.run_writer import RunWriter

@@ -1,4 +1,4 @@
-"""Figures that only TensorBoard shows: bits over the search, accuracy against bit operations, time of components."""
+"""Figures for TensorBoard only: bits over the search, accuracy against bit operations, cost of components."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,27 +7,31 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from mixq_rl.agents.quantities import bits, tick
 from mixq_rl.agents.records.result import ComponentShare
+from mixq_rl.agents.report.plots import LINES, TEXT_POINTS, symbol
+from mixq_rl.agents.report.series import SERIES
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
 
 _COLUMNS = 64
-_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so that text must be large in them
+_SIZE = (5.0, 3.8)  # inches: TensorBoard shows figures small, so text must be large
 _ROW_INCHES = 0.19
+_TICKS = FuncFormatter(lambda value, _: tick(value))
 
 
 def bits_figure(
     evaluations: Sequence[Evaluation], components: Sequence[str], bit_widths: Sequence[int], *, title: str = ""
 ) -> Figure:
-    """Draw a heat map of the mean bit-width of each component over the evaluations, in at most 64 columns.
+    """Return a heat map of the mean bit-width of each component over the evaluations, in at most 64 columns.
 
     Args:
         evaluations: in the order they were made, at least one.
-        components: their names, in the order of the allocations.
-        bit_widths: on offer, ascending.
+        components: names, in the order of the allocations.
+        bit_widths: allowed bit-widths, ascending.
         title: above the axes.
     """
     allocations = np.array([evaluation.allocation for evaluation in evaluations], dtype=float)
@@ -48,7 +52,9 @@ def bits_figure(
 
 
 def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *, title: str = "") -> Figure:
-    """Draw accuracy against bit operations of all evaluations, later ones darker, with float32 and uniform allocations.
+    """Return accuracy against bit operations of all evaluations; later ones are darker.
+
+    Float32 and allocations of one bit-width everywhere are marked.
 
     Args:
         evaluations: in the order they were made, at least one.
@@ -64,46 +70,44 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
         cmap="viridis_r",
         vmin=1,
         s=12,
-        label=f"evaluated ({len(evaluations)})",
+        label=f"{SERIES['evaluated'].name} ({len(evaluations)})",
     )
     uniform = [evaluation for evaluation in evaluations if len(set(evaluation.allocation)) == 1]
     if uniform:
-        axes.scatter(
+        axes.plot(
             [evaluation.bitops for evaluation in uniform],
             [100 * evaluation.accuracy for evaluation in uniform],
-            marker="s",
-            s=40,
-            facecolors="none",
-            edgecolors="tab:orange",
-            linewidths=1.5,
-            label="uniform",
+            **{**symbol("uniform"), "markerfacecolor": "none"},
+            label=SERIES["uniform"].name,
         )
     for evaluation in uniform:
         place = (evaluation.bitops, 100 * evaluation.accuracy)
-        axes.annotate(
-            f"{evaluation.allocation[0]} bits", place, (6, 0), textcoords="offset points", va="center", fontsize=8
-        )
-    axes.scatter(reference.bitops, 100 * reference.accuracy, marker="D", color="black", label="float32")
-    axes.axhline(100 * reference.accuracy, color="black", linewidth=0.8, linestyle="--")
+        text = f"{bits(evaluation.allocation)} bits"
+        axes.annotate(text, place, (6, 0), textcoords="offset points", va="center", fontsize=TEXT_POINTS)
+    colour, style = LINES["float32"]
+    axes.scatter(reference.bitops, 100 * reference.accuracy, marker="X", color=colour, label="float32")
+    axes.axhline(100 * reference.accuracy, color=colour, linewidth=1, linestyle=style)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.xaxis.set_major_formatter(_TICKS)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.08)
     axes.set_xlabel("bit operations (linear convention)")
     axes.set_ylabel("validation accuracy (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    figure.legend(fontsize=TEXT_POINTS, loc="outside lower center", ncols=2)
     figure.colorbar(points, ax=axes, label="distinct evaluation", aspect=30)
     return figure
 
 
 def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
-    """Draw the time of each component that is a result, and the bit operations of every component.
+    """Return the kernel time and the bit operations of each component, as bars.
+
+    Components that no operation computes have no time.
 
     Args:
-        shares: of all components of a network.
+        shares: cost of each component of a network.
         title: above the axes.
     """
     figure = Figure(figsize=(_SIZE[0] + 0.6, _height(len(shares))), layout="constrained")
@@ -113,9 +117,9 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
     left.set_xlabel("kernel time (ms)")
     right.barh(rows, [share.bitops for share in shares], color="tab:orange")
     right.xaxis.set_major_locator(MaxNLocator(4))
-    right.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    right.xaxis.set_major_formatter(_TICKS)
     right.set_xlabel("bit operations (linear)")
-    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=8, parse_math=False)
+    left.set_yticks(rows, [f"{share.name}: {share.bits}" for share in shares], fontsize=TEXT_POINTS, parse_math=False)
     left.set_ylabel("component: bits")
     left.invert_yaxis()
     for axes in (left, right):
@@ -128,7 +132,7 @@ def cost_figure(shares: Sequence[ComponentShare], *, title: str = "") -> Figure:
 def _rows(components: Sequence[str], title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_SIZE[0], _height(len(components))), layout="constrained")
     axes = figure.subplots()
-    axes.set_yticks(np.arange(len(components)), components, fontsize=8, parse_math=False)
+    axes.set_yticks(np.arange(len(components)), components, fontsize=TEXT_POINTS, parse_math=False)
     axes.set_title(title, parse_math=False, fontsize="medium")
     return figure, axes
 

@@ -1,4 +1,4 @@
-"""What runs are compared by in TensorBoard's tab of hyperparameters."""
+"""TensorBoard's tab of hyperparameters: settings and metrics of each run."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
 _TEXT, _NUMBER = api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_FLOAT64
 
 _NUMBERS = (int, float, int | None, float | None)
-_NAMING = ("seed", "fold")  # numbers of which none is more than another
+_NAMING = ("seed", "fold")  # numbers without an order
 _LEFT_OUT = ("data_root",)
 
 
@@ -26,9 +26,15 @@ def _columns() -> dict[str, int]:
 
 
 HYPERPARAMETERS: Mapping[str, int] = {"search": _TEXT, "search_seed": _TEXT, **_columns()}
-"""Columns of the tab and their types. TensorBoard takes those of any one run: they are the same of every kind."""
+"""Columns of the tab and their types. TensorBoard takes them from any one run, so they are the same for all kinds."""
 
-_SHOWN = ("dataset", "episodes", "model", "search", "search_seed")  # TensorBoard shows five, first what differs
+_SHOWN = (
+    "dataset",
+    "episodes",
+    "model",
+    "search",
+    "search_seed",
+)  # TensorBoard shows five columns, and first those marked as differing
 
 METRICS: Mapping[str, str] = {
     "final/best_accuracy": "best: validation accuracy",
@@ -40,15 +46,15 @@ METRICS: Mapping[str, str] = {
     "search/reward_best": "best reward",
     "search/evaluations": "evaluations",
 }
-"""Scalars that stand beside them, by tag, and how they are called."""
+"""Metrics beside the settings: tags of scalars, and their names in the tab."""
 
 
 def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
-    """Write what a run is given, and what it will be judged by.
+    """Write the settings of a run and the names of its metrics.
 
     Args:
         writer: of the run.
-        values: by the names in :data:`HYPERPARAMETERS`; None, and what has another name, is left out.
+        values: settings by name. None, and names that are not in :data:`HYPERPARAMETERS`, are left out.
     """
     experiment = api_pb2.Experiment(
         hparam_infos=[
@@ -72,7 +78,7 @@ def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
 
 
 def end_session(writer: RunWriter) -> None:
-    """Write that a run has come to its end."""
+    """Write that a run has ended."""
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
     _write(writer, metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
 

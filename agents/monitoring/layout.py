@@ -1,4 +1,4 @@
-"""What TensorBoard's tab of custom scalars draws together."""
+"""Layout of TensorBoard's tab of custom scalars."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     """Return tags by category and chart, as regular expressions.
 
     Args:
-        components: names such as ``"conv1.weight"``; those of one layer share a chart.
+        components: names such as ``"conv1.weight"``. Components of one layer share a chart.
     """
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in components))
     return {
@@ -33,5 +33,5 @@ def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _of(group: str, layer: str) -> str:
-    """Return the pattern of a layer's tags; of no layer: of the components that belong to the network itself."""
+    """Return the pattern of a layer's tags. Without a layer: of components that belong to the network itself."""
     return rf"{group}/{re.escape(layer)}\." if layer else rf"{group}/[^.]*$"

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, written into its folder."""
+"""Writer of a run's TensorBoard file."""
 
 import io
 import time
@@ -25,26 +25,26 @@ _RGBA = 4
 
 
 class RunWriter(KVWriter):
-    """Writes scalars, figures, texts, histograms, what plugins are to know, and a layout into one file of events.
+    """Writes scalars, figures, texts, histograms, data of plugins, and a layout into one file of events.
 
-    Scalars come through :attr:`logger`, so that what PPO and a monitor record is written together, at one step. The
-    others are what Stable-Baselines3's own writer cannot do. An event is in the file when the call returns: a process
-    that is killed loses none, and one that finds the disk full learns it where it writes, by an ``OSError``.
+    Scalars come through :attr:`logger`: PPO and a monitor record them, and both are written together at one step.
+    Stable-Baselines3's own writer cannot write the other kinds. An event is in the file when the call returns: a killed
+    process loses no event, and a full disk raises ``OSError`` at the call that writes.
 
-    A process that was killed may have written events beyond its last checkpoint. The process that goes on from there
-    makes them again; given the checkpoint's step, it makes TensorBoard forget those of the first.
+    A killed process may have written events after its last checkpoint. The process that resumes there writes them
+    again; given the checkpoint's step, it makes TensorBoard drop the earlier ones.
 
     Args:
-        folder: of the run, is created.
-        step: of the checkpoint that the run goes on from: events of earlier processes at later steps are not shown.
-            0: the run begins, and none are.
+        folder: of the run; created if it does not exist.
+        step: of the checkpoint that the run resumes from. Events of earlier processes at later steps are not shown.
+            0: the run begins, and no earlier event is shown.
 
     Attributes:
-        logger: of Stable-Baselines3, which writes here.
-        continues: whether events of an earlier process are shown; what is written once, at step 0, is then there.
+        logger: Stable-Baselines3's logger, which writes to this file.
+        continues: whether events of an earlier process are shown; events that are written once, at step 0, then exist.
 
     Raises:
-        OSError: if the file cannot be written, here as later.
+        OSError: if the file cannot be written, now or later.
     """
 
     def __init__(self, folder: Path, *, step: int = 0) -> None:
@@ -59,7 +59,7 @@ class RunWriter(KVWriter):
         self._write(Event(step=first_forgotten, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Write scalars; :attr:`logger` calls this with what was recorded."""
+        """Write the recorded scalars; :attr:`logger` calls this."""
         scalars = [
             Summary.Value(tag=tag, simple_value=float(value))
             for tag, value in key_values.items()
@@ -69,7 +69,7 @@ class RunWriter(KVWriter):
             self._write(Event(step=step, summary=Summary(value=scalars)))
 
     def figure(self, tag: str, figure: Figure, step: int) -> None:
-        """Draw a figure."""
+        """Write a figure as an image."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
         width, height = (round(_DOTS_PER_INCH * inches) for inches in figure.get_size_inches())
@@ -82,17 +82,17 @@ class RunWriter(KVWriter):
         self._summarize(Summary.Value(tag=tag, metadata=described, tensor=make_tensor_proto(markdown)), step)
 
     def histogram(self, tag: str, values: Sequence[int], largest: int, step: int) -> None:
-        """Write how often whole numbers occur.
+        """Write how often each whole number occurs.
 
         Args:
             tag: of the histogram.
-            values: each from 1 to ``largest``, at least one.
-            largest: that could occur.
+            values: at least one, each from 1 to ``largest``.
+            largest: largest possible value.
             step: of the search.
         """
         occurrences, numbers = Counter(values), range(1, largest + 1)
         histogram = HistogramProto(
-            # TensorBoard takes these two for the edges of the outermost bins that are not empty.
+            # TensorBoard takes these two as the edges of the outermost bins that are not empty.
             min=min(values) - 0.5,
             max=max(values) + 0.5,
             num=len(values),
@@ -104,7 +104,7 @@ class RunWriter(KVWriter):
         self._summarize(Summary.Value(tag=tag, histo=histogram), step)
 
     def layout(self, charts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        """Lay out the tab of custom scalars: by category and chart the tags drawn together, as regular expressions."""
+        """Write the layout of the tab of custom scalars: tags by category and chart, as regular expressions."""
         layout = layout_pb2.Layout(
             category=[
                 layout_pb2.Category(
@@ -121,11 +121,11 @@ class RunWriter(KVWriter):
         self.describe(custom_scalars.CONFIG_SUMMARY_TAG, custom_scalars.create_summary_metadata(), tensor)
 
     def describe(self, tag: str, described: SummaryMetadata, tensor: Any) -> None:
-        """Write what a plugin of TensorBoard is to know of the run."""
+        """Write data of a run for one of TensorBoard's plugins."""
         self._summarize(Summary.Value(tag=tag, metadata=described, tensor=tensor), 0)
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._records.close()
 
     def _summarize(self, value: Summary.Value, step: int) -> None:

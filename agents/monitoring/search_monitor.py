@@ -1,4 +1,4 @@
-"""Watching one search: what TensorBoard is told after each batch of evaluations."""
+"""Monitor of one search: writes to TensorBoard after each batch of evaluations."""
 
 import math
 import time
@@ -13,6 +13,7 @@ from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.monitoring.texts import allocations_text
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive, spread
+from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.ledger import Ledger
@@ -33,28 +34,28 @@ Costs = Callable[[Sequence[int]], Mapping[str, ComponentCost]]
 
 
 class SearchMonitor:
-    """Keeps the Pareto archive and writes what is seen of a search; the step is the number of episodes.
+    """Fills the Pareto archive and writes a search to TensorBoard; the step is the number of episodes.
 
-    ``docs/tensorboard.md`` has all tags. It takes little of the time: scalars and histograms are written some 200 times
-    in a search at most. Figures, the table of the best allocations and kernel times are due after each tenth of the
-    episodes, and left out where they would take more than their share of the time (:class:`TimeShare`); the last are
-    drawn by :meth:`finish`.
+    ``docs/tensorboard.md`` lists all tags. Scalars and histograms are written at most about 200 times in a search.
+    Figures, the table of the best allocations and kernel times are due after each tenth of the episodes. They are
+    skipped if they would take more than their share of the time (:class:`TimeShare`). :meth:`finish` writes the last
+    ones.
 
     Args:
-        evaluator: whose evaluations are watched.
-        archive: is filled.
-        episodes: in all.
-        reward: what is wanted.
-        writer: is told.
+        evaluator: the search's evaluator.
+        archive: the archive to fill.
+        episodes: total number of the search.
+        reward: of the search.
+        writer: of the TensorBoard file.
         title: of the problem.
-        rivals: gives what other searches of the problem evaluated, by name; None: there are none.
-        costs: gives what the components of an allocation cost; None: not known.
-        share: that figures may take of the time; others may draw on the same.
-        progress: told (episodes done, episodes in all) after each batch.
+        rivals: returns the evaluations of other searches of the problem, by name. None: there are no other searches.
+        costs: returns the cost of each component at an allocation. None: costs are not shown.
+        share: time limit for figures; several monitors may use the same object.
+        progress: called with (episodes done, total episodes) after each batch.
 
     Attributes:
         archive, writer: as given.
-        episodes: done.
+        episodes: number of episodes done.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class SearchMonitor:
         self._hits = -evaluator.hits
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> None:
-        """Take in a batch, at least one."""
+        """Add a batch of at least one evaluation."""
         self.episodes += len(evaluations)
         self._pending.extend(evaluations)
         self._fill_archive()
@@ -111,19 +112,19 @@ class SearchMonitor:
             self._progress(min(self.episodes, self._all), self._all)
 
     def finish(self, *, always: bool = True) -> None:
-        """Write what is left to be written at the end.
+        """Write the last scalars, histograms and figures.
 
         Args:
-            always: whether the last figures are drawn whatever they take; otherwise they keep to the share, too.
+            always: draw the figures even if they take more than their share of the time.
         """
         figures = self.episodes > self._shown and (always or self._share.allows)
         if figures or self._pending:
             self._write(figures=figures)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has to be known to go on in another process: numbers, strings, lists and dictionaries.
+        """Return the state for a checkpoint: numbers, strings, lists and dictionaries.
 
-        ``"step"`` is where the next process's writer goes on from. Evaluations are not in it.
+        ``"step"`` is the step that the next process's writer resumes from. The state does not contain evaluations.
         """
         return {
             "step": self.episodes,
@@ -139,10 +140,10 @@ class SearchMonitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was called.
+        """Restore the state of :meth:`state_dict`.
 
-        The evaluator has to hold the evaluations that it held then, in their order: from them the archive is filled and
-        the figures are drawn.
+        The evaluator must hold the same evaluations as then, in the same order: the archive and the figures are made
+        from them.
         """
         known = self._evaluator.evaluations
         self.episodes, self._rounds, self._shown = state["step"], state["rounds"], state["shown"]
@@ -155,16 +156,16 @@ class SearchMonitor:
         self._hits = state["hits"] - self._evaluator.hits
         self._share.load_state_dict(state["share"])
         self._fill_archive()
-        # TensorBoard's faster server does not heed where a process goes on: of each tag it forgets what has the step of
-        # a new entry or a later one. Scalars come again at the steps that they had. Figures, which depend on the time,
-        # may not: they are drawn with the first entry.
+        # TensorBoard's faster server ignores the step that a process resumes from. For each tag it drops entries at or
+        # after the step of a new entry. Scalars are written again at the same steps. Figures may not be, because they
+        # depend on the time: so they are drawn with the first entry.
         self._resumed = True
 
     def _worth(self, evaluation: Evaluation) -> float:
         return self._reward(evaluation, self._evaluator.reference, self._preference)
 
     def _fill_archive(self) -> None:
-        """Add what was evaluated since the last time, the search's own probes included."""
+        """Add the evaluations since the last call, including the search's own probes."""
         evaluations = self._evaluator.evaluations
         self.archive.add(islice(evaluations.values(), self._archived, None))
         self._archived = len(evaluations)
@@ -211,18 +212,16 @@ class SearchMonitor:
             )
 
     def _show(self) -> None:
-        """Write what is dear: figures, the table of the best allocations, kernel times."""
+        """Write the expensive entries: figures, the table of the best allocations, kernel times."""
         assert self._best is not None
         evaluator, step, reward = self._evaluator, self.episodes, self._reward
         evaluations, reference = list(evaluator.evaluations.values()), evaluator.reference
         names = [component.name for component in evaluator.components]
         title = f"{self._title} after {step} episodes".strip()
         rivals = {} if self._rivals is None else self._rivals()
-        uniform = [(f"{e.allocation[0]} bits", e) for e in evaluations if len(set(e.allocation)) == 1]
-        pareto = pareto_figure(
-            evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals, title=title
-        )
-        self.writer.figure("search/pareto", pareto, step)
+        uniform = [(f"uniform {e.allocation[0]}", e) for e in evaluations if len(set(e.allocation)) == 1]
+        points = ParetoPoints(evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals)
+        self.writer.figure("search/pareto", pareto_figure(points, title=title), step)
         self.writer.figure("search/bits", bits_figure(evaluations, names, evaluator.bit_widths, title=title), step)
         self.writer.figure("search/accuracy_bitops", accuracy_figure(evaluations, reference, title=title), step)
         _, best = self._best

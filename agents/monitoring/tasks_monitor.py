@@ -1,4 +1,4 @@
-"""Watching a policy that learns on several tasks."""
+"""Monitor of a policy that is trained on several tasks."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,25 +22,25 @@ __all__ = ["TasksMonitor"]
 
 
 class TasksMonitor:
-    """Keeps who asked for what on each task, and watches each in a folder of its own, ``tasks/<number>-<title>``.
+    """Records the requests of the search on each task, and monitors each task in its folder ``tasks/<number>-<title>``.
 
-    In the run's folder are PPO's scalars and ``tasks/<title>/hypervolume``; there the step counts the episodes of all
+    The run's folder has PPO's scalars and ``tasks/<title>/hypervolume``. The step there counts the episodes of all
     tasks. The writers are open inside a ``with`` block.
 
     Args:
         folder: of the run.
         problems: the tasks.
-        settings: what each was given, by name.
-        search: its name in the store.
+        settings: settings of each task, by name.
+        search: name of the search in the store.
         seed: of the search.
-        episodes: of each task.
-        step: of the checkpoint that the search goes on from, as of :class:`RunWriter`.
-        state: what :meth:`load_state_dict` will be given then; None: the search begins.
-        share: of the time, for figures.
-        progress: told (episodes done, episodes in all), of all tasks.
+        episodes: number for each task.
+        step: of the checkpoint that the search resumes from, as for :class:`RunWriter`.
+        state: state of the checkpoint, which :meth:`load_state_dict` will be called with. None: the search begins.
+        share: time limit for figures.
+        progress: called with (episodes done, total episodes) of all tasks.
 
     Attributes:
-        evaluators: of the tasks, for the agent; what they are asked is watched.
+        evaluators: of the tasks, for the agent; their evaluations are monitored.
         writer: of the run's folder.
     """
 
@@ -90,36 +90,36 @@ class TasksMonitor:
                 stack.enter_context(closing(writer))
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> None:
-        """Write what was recorded in the run's folder, once all tasks' batches are in and PPO has learned from them."""
+        """Write the scalars of the run's folder, after PPO has learned from the batches of all tasks."""
         self.writer.logger.dump(self.episodes)
 
     @property
     def episodes(self) -> int:
-        """Done, of all tasks."""
+        """Number of episodes done, of all tasks."""
         return sum(monitor.episodes for monitor in self._monitors)
 
     def _tick(self, evaluation: Evaluation) -> None:
-        """Report progress after each evaluation, where a run can be ended."""
+        """Report progress after one evaluation, so that the run can be interrupted between two evaluations."""
         self._progress(self.episodes, self._all)
 
     def finish(self) -> None:
-        """Write what is left to be written at the end."""
+        """Write the last entries of all tasks."""
         for monitor in self._monitors:
             monitor.finish()
             end_session(monitor.writer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has to be known to go on in another process."""
+        """Return the state for a checkpoint."""
         return {"tasks": [monitor.state_dict() for monitor in self._monitors]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was called, the evaluators asked again for what they had been asked for."""
+        """Restore the state of :meth:`state_dict`; the evaluators must hold the same evaluations as then."""
         for monitor, own in zip(self._monitors, state["tasks"], strict=True):
             monitor.load_state_dict(own)
         self._begun = True
 
     def _take_in(self, index: int, problem: StoredProblem, made: Sequence[Evaluation]) -> None:
-        if not self._begun:  # these were taken in before the checkpoint
+        if not self._begun:  # these evaluations were counted before the checkpoint
             return
         monitor = self._monitors[index]
         monitor(made)

@@ -1,9 +1,8 @@
-"""Texts that TensorBoard shows, as tables in Markdown."""
+"""Tables in Markdown, for TensorBoard's tab of texts."""
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.ticker import EngFormatter
-
+from mixq_rl.agents.quantities import bit_operations, bits, milliseconds, percent, times
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
@@ -11,11 +10,9 @@ from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["allocations_text", "configuration_text", "final_text"]
 
-_ENGINEERING = EngFormatter(places=2, sep=" ")
-
 
 def configuration_text(values: Mapping[str, object]) -> str:
-    """Return what a run was given."""
+    """Return a table of a run's settings."""
     return _table(["setting", "value"], [[name, _shown(value)] for name, value in values.items()])
 
 
@@ -27,24 +24,26 @@ def allocations_text(
     *,
     reward: Reward,
 ) -> str:
-    """Return the points of a front, that of highest reward starred, and the bits of that one by component."""
+    """Return a table of a front, with a star at the highest reward, and a table of that allocation's bits."""
     objective = reward.objective
     shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
-    bits = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
-    return f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], bits)}"
+    chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
+    return (
+        f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
+    )
 
 
 def final_text(result: RunResult) -> str:
-    """Return the final table."""
+    """Return the table of a run's networks."""
     headings = _headings(result.objective)
     headings.insert(2, "test accuracy (%)")
     rows = []
     for finalist in result.finalists:
         label = f"{finalist.label} ★" if finalist is result.best else finalist.label
         row = _row(label, finalist.evaluation, result.reference, result.objective)
-        row.insert(2, f"{100 * finalist.test_accuracy:.1f}")
+        row.insert(2, percent(finalist.test_accuracy, sign=False))
         rows.append(row)
     return f"{_table(headings, rows)}\n\n★ {result.choice}"
 
@@ -56,19 +55,17 @@ def _headings(objective: Objective) -> list[str]:
 
 def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:
     timed = (
-        [f"{objective.saving(evaluation, reference):.2f}×", f"{1e3 * evaluation.seconds:.3f}"]
+        [times(objective.saving(evaluation, reference), 2), milliseconds(evaluation.seconds)]
         if objective is Objective.LATENCY
         else []
     )
-    widths = evaluation.allocation
-    bits = str(widths[0]) if len(set(widths)) == 1 else " ".join(map(str, widths))
     return [
         label,
-        f"{100 * evaluation.accuracy:.1f}",
-        f"{evaluation.reduction:.2f}×",
-        _ENGINEERING.format_eng(evaluation.bitops),
+        percent(evaluation.accuracy, sign=False),
+        times(evaluation.reduction, 2),
+        bit_operations(evaluation.bitops),
         *timed,
-        bits,
+        bits(evaluation.allocation),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is dear is done only as long as it takes a small part of the time."""
+"""A limit on the share of the time that expensive monitoring takes."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,10 +8,10 @@ __all__ = ["TimeShare"]
 
 
 class TimeShare:
-    """Keeps what is dear, such as drawing figures, within a share of all time since this was made.
+    """Limits expensive work, such as drawing figures, to a share of the time since this object was made.
 
     Args:
-        share: of the time, in (0, 1].
+        share: fraction of the time, in (0, 1].
     """
 
     def __init__(self, share: float = 0.03) -> None:
@@ -22,12 +22,12 @@ class TimeShare:
 
     @property
     def allows(self) -> bool:
-        """Whether what took as long as the last time would leave the share unspent; of the first time it does."""
+        """Whether another block as long as the last one stays within the share. The first block always does."""
         return self._spent + self._last <= self._share * (time.perf_counter() - self._begun)
 
     @contextmanager
     def spending(self) -> Iterator[None]:
-        """Count the block as spent."""
+        """Count the time of the block."""
         started = time.perf_counter()
         try:
             yield
@@ -36,10 +36,10 @@ class TimeShare:
             self._spent += self._last
 
     def state_dict(self) -> dict[str, float]:
-        """Return what has to be known to go on in another process."""
+        """Return the state for a checkpoint."""
         return {"elapsed": time.perf_counter() - self._begun, "spent": self._spent, "last": self._last}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on where :meth:`state_dict` was called."""
+        """Restore the state of :meth:`state_dict`."""
         self._begun = time.perf_counter() - state["elapsed"]
         self._spent, self._last = state["spent"], state["last"]

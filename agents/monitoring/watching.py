@@ -1,4 +1,4 @@
-"""How the watching of a search begins, and how the result of a run is shown."""
+"""Start of a search's monitoring, and TensorBoard entries for the result of a run."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -36,19 +36,19 @@ def watch(
     share: TimeShare | None = None,
     progress: Progress | None = None,
 ) -> SearchMonitor:
-    """Describe a search to TensorBoard, and return what is told of its evaluations.
+    """Write the description of a search, and return its monitor.
 
     Args:
-        problem: that is searched.
-        evaluator: that the search asks; nothing was asked yet.
-        writer: of the search's folder; what is written once is left out where it ``continues``.
-        search: its name in the store.
+        problem: the problem of the search.
+        evaluator: the search's evaluator, before its first evaluation.
+        writer: of the search's folder. If it ``continues`` a run, the description is already there and is left out.
+        search: name of the search in the store.
         seed: of the search.
-        episodes: in all.
-        reward: what is wanted.
-        settings: what the run was given, by name.
-        share: of the time, for figures.
-        progress: told (episodes done, episodes in all).
+        episodes: total number of the search.
+        reward: of the search.
+        settings: settings of the run, by name.
+        share: time limit for figures.
+        progress: called with (episodes done, total episodes).
     """
     components = [component.name for component in evaluator.components]
     reference = evaluator.reference
@@ -73,13 +73,13 @@ def watch(
 
 
 def show_result(writer: RunWriter, result: RunResult, pareto: Figure, *, step: int) -> None:
-    """Write what a run came to, and that it has come to its end.
+    """Write the result of a run, and that it has ended.
 
     Args:
         writer: of the run's folder.
         result: of the run.
-        pareto: the final figure.
-        step: the number of episodes.
+        pareto: the final Pareto figure.
+        step: number of episodes.
     """
     best, record = result.best, writer.logger.record
     record("final/best_accuracy", best.evaluation.accuracy)

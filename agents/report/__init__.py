@@ -1,4 +1,4 @@
-"""One page that shows what a run found: self-contained HTML, for a screen of any size and for paper."""
+"""The report of a run: one self-contained HTML page, tables and figures."""
 
 from mixq_rl.agents.report.page import report_page
 from mixq_rl.agents.report.searched import searched

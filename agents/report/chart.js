@@ -1,8 +1,8 @@
 "use strict";
-// Shows what a point is: the one nearest to the pointer or finger, or the one that the arrow keys have reached.
+// Shows a tip for one point: the nearest to the pointer or finger, or the one that the arrow keys reached.
 {
   const REACH = 28; // pixels
-  const BEHIND = 8; // by how many a grey point has to be nearer than another
+  const BEHIND = 8; // pixels by which a grey point must be nearer than another point
   const chart = document.querySelector(".chart");
   const tip = chart.querySelector(".tip");
   const components = JSON.parse(chart.dataset.components);
@@ -10,7 +10,7 @@
   for (const point of chart.querySelectorAll(".point")) {
     const title = point.querySelector("title");
     texts.set(point, title.textContent);
-    title.remove(); // or the browser would show it beside the tip
+    title.remove(); // otherwise the browser shows it beside the tip
   }
   const named = [...texts.keys()].filter((point) => !point.closest("[aria-hidden]"));
   named.sort((one, other) => parseFloat(one.getAttribute("x")) - parseFloat(other.getAttribute("x")));
@@ -28,7 +28,7 @@
     return [box.left + box.width / 2, box.top + box.height / 2];
   }
 
-  // Of points in one place the one that is drawn last, and seen.
+  // Of several points in one place, the one that is drawn last: it covers the others.
   function nearest(x, y) {
     let found = null;
     let least = REACH;

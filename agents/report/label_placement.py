@@ -1,20 +1,23 @@
-"""Where the names of points go, so that they lie neither on each other nor on other points."""
+"""Placement of labels beside points, so that a label covers no point and no other label."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ON_A_LINE", "Label", "Mark", "Side", "beside", "place_labels"]
+__all__ = ["FONT_SIZE", "ON_A_LINE", "Label", "Mark", "Side", "beside", "place_labels"]
+
+FONT_SIZE = 12.0
+"""Font size of the labels, in pixels. All lengths in this module are in these pixels."""
 
 _CHARACTER, _HEIGHT, _BASELINE = 6.8, 14.0, 11.0
 
 
 @dataclass(frozen=True)
 class Side:
-    """Where a text may begin, in pixels from what it names.
+    """A position of a label relative to the point that it names.
 
     Attributes:
-        dx, dy: of the text's anchor on its baseline.
-        anchor: which end of the text lies there: ``"start"``, ``"middle"`` or ``"end"``.
+        dx, dy: offset of the text's anchor, which is on its baseline, from the point.
+        anchor: part of the text at the anchor: ``"start"``, ``"middle"`` or ``"end"``.
     """
 
     dx: float
@@ -23,11 +26,11 @@ class Side:
 
 
 ON_A_LINE = (Side(4, -5, "start"), Side(4, 15, "start"))
-"""Of the name of a horizontal line, at its left end."""
+"""Positions for the label of a horizontal line, at its left end."""
 
 
 def beside(radius: float) -> tuple[Side, ...]:
-    """Return where the name of a point may go that is drawn with a radius in pixels, the best first."""
+    """Return the positions for the label of a point with this radius, the best first."""
     far, near = radius + 3, radius + 1
     return (
         Side(far, 4, "start"),
@@ -43,11 +46,11 @@ def beside(radius: float) -> tuple[Side, ...]:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place that no text may cover.
+    """A point that no label may cover.
 
     Attributes:
-        x, y: as a label's.
-        radius: in pixels.
+        x, y: fractions of the plot's width from the left and of its height from the top.
+        radius: of its symbol.
     """
 
     x: float
@@ -57,18 +60,20 @@ class Mark:
 
 @dataclass(frozen=True)
 class Label:
-    """A text that names something in a plot.
+    """The name of a point or a line.
 
     Attributes:
-        text: in one line.
-        x, y: of what it names: shares of the plot's width from the left, of its height from the top.
-        sides: where it may go, the best first.
+        text: one line.
+        x, y: of the point: fractions of the plot's width from the left and of its height from the top.
+        sides: possible positions, the best first.
+        strong: whether it is bold.
     """
 
     text: str
     x: float
     y: float
     sides: tuple[Side, ...]
+    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,12 @@ class _Box:
 
 
 def place_labels(labels: Sequence[Label], marks: Iterable[Mark], width: float, height: float) -> list[Side | None]:
-    """Return the side on which each label goes, or None where there is no room.
+    """Return the position of each label, or None for a label without a free position.
 
     Args:
-        labels: what matters most first.
-        marks: what is drawn.
-        width, height: of the plot, in pixels.
+        labels: the most important first.
+        marks: points that stay visible.
+        width, height: of the plot.
     """
     taken = [_around(mark, width, height) for mark in marks]
     found: list[Side | None] = []

@@ -1,119 +1,118 @@
-"""Figures of a search."""
+"""The Pareto figure of a search, by matplotlib."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Sequence
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-from mixq_rl.agents.pareto import pareto_front
-from mixq_rl.evaluation.objective import Objective
-from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.agents.report.label_placement import FONT_SIZE, place_labels
+from mixq_rl.agents.report.pareto_points import ParetoPoints, Point, outline
+from mixq_rl.agents.report.series import SERIES
 
-__all__ = ["pareto_figure"]
+__all__ = ["LINES", "TEXT_POINTS", "pareto_figure", "symbol"]
 
+TEXT_POINTS = 8.0
+"""Font size of labels and legend, in points."""
+
+LINES = {"float32": ("black", "--"), "majority": ("0.4", ":")}
+"""Colour and style of the horizontal lines."""
+
+_SIZE = (5.6, 4.4)  # inches
+_POINTS_PER_INCH = 72
+_POINTS_PER_PIXEL = TEXT_POINTS / FONT_SIZE
+_ALIGNED = {"start": "left", "middle": "center", "end": "right"}
 _RIVAL_MARKERS = "v^<>xP"
-_LABELS = {
-    Objective.BITOPS: "reduction in bit operations against float32 (linear convention)",
-    Objective.LATENCY: "speed-up against float32 (measured)",
-}
 
 
-def pareto_figure(
-    evaluations: Iterable[Evaluation],
-    reference: Evaluation,
-    *,
-    objective: Objective = Objective.BITOPS,
-    uniform: Sequence[tuple[str, Evaluation]] = (),
-    tuned: Sequence[Evaluation] = (),
-    rivals: Mapping[str, Sequence[Evaluation]] = MappingProxyType({}),
-    title: str = "",
-) -> Figure:
-    """Draw accuracy against saving: all evaluations, their front, and what it is to be compared with.
+def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
+    """Return validation accuracy against saving: the evaluations, their front, and the networks to compare it with.
+
+    Axes, series and labels are those of the page's chart. The fronts of other searches are dotted.
 
     Args:
-        evaluations: all that were made in the search.
-        reference: the float32 model.
-        objective: says what the saving is.
-        uniform: labelled allocations of one bit-width everywhere, fine-tuned if the front's points are.
-        tuned: the front's points after fine-tuning.
-        rivals: what other searches evaluated, by name; their fronts are drawn.
+        points: of a search or a run.
         title: above the axes.
     """
-    evaluations = list(evaluations)
-    saving = partial(objective.saving, reference=reference)
-    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.scatter(
-        [saving(e) for e in evaluations],
-        [100 * e.accuracy for e in evaluations],
-        s=8,
-        color="0.75",
-        label=f"evaluated ({len(evaluations)})",
-    )
-    front = pareto_front(evaluations, saving)
-    axes.plot(
-        [saving(e) for e in front],
-        [100 * e.accuracy for e in front],
-        drawstyle="steps-pre",
-        marker="o",
-        markersize=4,
-        color="tab:blue",
-        label="front, as searched",
-    )
-    for index, (name, found) in enumerate(rivals.items()):
-        other = pareto_front(found, saving)
-        axes.plot(
-            [saving(e) for e in other],
-            [100 * e.accuracy for e in other],
-            drawstyle="steps-pre",
-            marker=_RIVAL_MARKERS[index % len(_RIVAL_MARKERS)],
-            markersize=4,
-            linestyle=":",
-            linewidth=1,
-            color=f"C{4 + index % 6}",
-            label=f"{name} ({len(found)})",
-        )
-    if tuned:
-        axes.scatter(
-            [saving(e) for e in tuned],
-            [100 * e.accuracy for e in tuned],
-            marker="*",
-            s=70,
-            color="tab:red",
-            zorder=3,
-            label="front, fine-tuned",
-        )
-    for index, (label, evaluation) in enumerate(uniform):
-        axes.scatter(
-            saving(evaluation),
-            100 * evaluation.accuracy,
-            marker="s",
-            color="tab:orange",
-            zorder=3,
-            label=None if index else "uniform, fine-tuned" if tuned else "uniform",
-        )
-        axes.annotate(
-            label,
-            (saving(evaluation), 100 * evaluation.accuracy),
-            xytext=(0, -14),
-            ha="center",
-            textcoords="offset points",
-            fontsize=8,
-        )
-    axes.axhline(100 * reference.accuracy, color="black", linewidth=1, linestyle="--", label="float32")
-    axes.set_xscale("log", base=2)
-    if objective is Objective.LATENCY:
-        # Speed-ups may lie between two powers of 2, where a logarithmic axis has no ticks.
-        axes.xaxis.set_major_locator(MaxNLocator(8))
-    else:
-        axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5)))
-    axes.margins(x=0.08, y=0.08)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-    axes.set_xlabel(_LABELS[objective])
-    axes.set_ylabel("validation accuracy (%)")
+    _scale(axes, points)
+    _draw_front(axes, points.front, SERIES["searched"].colour.light, "-")
+    for index, (name, front) in enumerate(points.rivals.items()):
+        marker, colour = _RIVAL_MARKERS[index % len(_RIVAL_MARKERS)], f"C{4 + index % 6}"
+        _draw_front(axes, front, colour, ":")
+        savings, accuracies = _places(points, front)
+        axes.plot(savings, accuracies, marker=marker, markersize=4, linestyle="", color=colour)
+        axes.plot([], [], marker=marker, markersize=4, linestyle=":", color=colour, label=name)
+    drawn = [*points.evaluated, *points.front, *points.finalists]
+    for kind, name in points.legend:
+        places = _places(points, [point for point in drawn if point.kind == kind])
+        axes.plot(*places, **symbol(kind), label=name, clip_on=False, zorder=3)
+    for line in points.lines:
+        colour, style = LINES[line.kind]
+        axes.axhline(100 * line.accuracy, color=colour, linewidth=1, linestyle=style, label=line.legend)
     axes.set_title(title, parse_math=False)
-    axes.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3)  # inside it would hide points
+    figure.legend(fontsize=TEXT_POINTS, loc="outside lower center", ncols=2)  # inside it would hide points
+    _write_labels(figure, axes, points)
     return figure
+
+
+def symbol(kind: str) -> dict[str, Any]:
+    """Return how matplotlib draws the points of a series."""
+    series = SERIES[kind]
+    colour = series.colour.light
+    return {
+        "marker": series.marker,
+        "markersize": 2 * series.radius * _POINTS_PER_PIXEL,
+        "linestyle": "",
+        "markerfacecolor": "white" if series.hollow else colour,
+        "markeredgecolor": "black" if kind == "best" else colour,
+    }
+
+
+def _scale(axes: Axes, points: ParetoPoints) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(points.horizontal.low, points.horizontal.high)
+    axes.set_ylim(100 * points.vertical.low, 100 * points.vertical.high)
+    axes.set_xticks([value for _, value, _ in points.savings], [text for text, *_ in points.savings])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks([100 * value for _, value, _ in points.accuracies], [text for text, *_ in points.accuracies])
+    axes.set_xlabel(points.label)
+    axes.set_ylabel("validation accuracy (%)")
+    axes.grid(alpha=0.3)
+
+
+def _places(points: ParetoPoints, drawn: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """Return savings and accuracies in %; what lies below the axis is drawn at its end."""
+    low = points.vertical.low
+    return [point.saving for point in drawn], [100 * max(point.evaluation.accuracy, low) for point in drawn]
+
+
+def _draw_front(axes: Axes, front: Sequence[Point], colour: str, style: str) -> None:
+    corners = outline(front)
+    xs, ys = [x for x, _ in corners], [1 - y for _, y in corners]
+    axes.plot(xs, ys, color=colour, linewidth=1, linestyle=style, transform=axes.transAxes)
+
+
+def _write_labels(figure: Figure, axes: Axes, points: ParetoPoints) -> None:
+    figure.draw_without_rendering()  # only then the size of the axes is known
+    place = axes.get_position()
+    width, height = (
+        share * inches * _POINTS_PER_INCH / _POINTS_PER_PIXEL
+        for share, inches in zip((place.width, place.height), figure.get_size_inches(), strict=True)
+    )
+    for label, side in zip(points.labels, place_labels(points.labels, points.marks, width, height), strict=True):
+        if side is not None:
+            axes.annotate(
+                label.text,
+                (label.x, 1 - label.y),
+                xycoords="axes fraction",
+                xytext=(side.dx * _POINTS_PER_PIXEL, -side.dy * _POINTS_PER_PIXEL),
+                textcoords="offset points",
+                ha=_ALIGNED[side.anchor],
+                va="baseline",
+                fontsize=TEXT_POINTS,
+                fontweight="bold" if label.strong else "normal",
+                parse_math=False,
+                zorder=4,
+            )

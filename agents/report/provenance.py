@@ -1,71 +1,85 @@
-"""What was run, with what, and how to do it again."""
+"""Configuration, data, versions and machine of a run, and commands for the next steps."""
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
+from mixq_rl.agents.quantities import area
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
-from mixq_rl.agents.report.markup import Markup, element, joined
+from mixq_rl.agents.report.rendering import render
 from mixq_rl.evaluation.objective import Objective
 
-__all__ = ["provenance", "what_next"]
+__all__ = ["next_steps", "provenance"]
 
-_PACKAGED_POLICY = "the one that comes with the package"
+_PACKAGED_POLICY = "the policy of the package"
 _START = "start"
 _NO_OPTIONS = ("policy", "objective")
 
 
 def provenance(folder: RunFolder, result: RunResult) -> Markup:
-    """Return lists of the run's configuration, data, versions and machine."""
+    """Return the run's configuration, search, machine and versions, as lists."""
     found = folder.document
     config = dict(folder.config)
     if config.get("policy") == "":
         config["policy"] = _PACKAGED_POLICY
-    splits = ", ".join(f"{count} {split}" for split, count in result.counts.items())
-    search = {
-        "allocations evaluated": result.evaluations,
-        "hypervolume": f"{result.hypervolume:.4f}",
-        f"{result.kind}s": splits,
-    }
-    return element(
-        "div",
-        _listed("configuration", [(name.replace("_", " "), value) for name, value in config.items()]),
-        element(
-            "div",
-            _listed("search and data", search.items()),
-            _listed("machine", dict(found.get("hardware", {})).items()),
-        ),
-        _listed("versions", [*dict(found.get("packages", {})).items(), ("git commit", found.get("commit"))]),
-        class_="columns",
+    return render(
+        "provenance.html.j2",
+        configuration=_listed((name.replace("_", " "), value) for name, value in config.items()),
+        search=[
+            ("allocations evaluated", str(result.evaluations)),
+            ("hypervolume", area(result.hypervolume)),
+            (f"{result.kind}s", ", ".join(f"{count} {split}" for split, count in result.counts.items())),
+        ],
+        machine=_listed(dict(found.get("hardware", {})).items()),
+        versions=_listed([*dict(found.get("packages", {})).items(), ("git commit", found.get("commit"))]),
     )
 
 
-def what_next(folder: RunFolder, result: RunResult) -> Markup:
-    """Return what can be done with the run: repeat, watch, ship and load it."""
+def next_steps(folder: RunFolder, result: RunResult) -> Markup:
+    """Return commands that repeat the run, show its search, and export and load its best network."""
     run = shlex.quote(str(folder.path))
     exact = (
-        "Times are measured anew and differ."
+        "Times are measured again and will differ."
         if result.objective is Objective.LATENCY
-        else "On this machine, with these versions, it gives the same table, policy and network."
+        else "On this machine, with these versions, the result is the same table, policy and network."
     )
-    return joined(
-        _command("Run it again", _repeated(folder), exact),
-        _command("Watch how the search went", f"tensorboard --logdir {run}"),
-        _command("Ship the best network", f"mixq-rl export {run} --output DIR"),
-        _command(
+    steps = [
+        _Step("Run it again", _repeated(folder), exact),
+        _Step("Show the search in TensorBoard", f"tensorboard --logdir {run}"),
+        _Step("Export the best network", f"mixq-rl export {run} --output DIR"),
+        _Step(
             "Use it in Python",
             "import mixq_rl\n\n"
             f"model = mixq_rl.IntegerModel.load({str(folder.model)!r})\n"
-            "logits = model(x, edge_index)  # float features, int64 edges; also of graphs it has never seen",
+            "logits = model(x, edge_index)  # float features, int64 edges; new graphs too",
             "For several graphs at once: model(x, edge_index, batch=batch).",
         ),
-        _command("Write this page again", f"mixq-rl report {run}"),
-    )
+        _Step("Write this page again", f"mixq-rl report {run}"),
+    ]
+    return render("next_steps.html.j2", steps=steps)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A command of the page.
+
+    Attributes:
+        title: its purpose.
+        command: the command, or lines of Python.
+        note: shown below it.
+    """
+
+    title: str
+    command: str
+    note: str | None = None
 
 
 def _repeated(folder: RunFolder) -> str:
-    """Return the command of such a run; one that began with a policy is given by its options."""
+    """Return the command that repeats the run. For a run that began with a policy it lists the options."""
     if folder.config.get("policy") is None:
         return f"mixq-rl train --config {shlex.quote(str(folder.path / 'config.json'))} --run-dir NEW"
     words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]
@@ -76,24 +90,11 @@ def _repeated(folder: RunFolder) -> str:
     return f"{shlex.join(words)} --run-dir NEW"
 
 
-def _listed(title: str, entries: Iterable[tuple[str, Any]]) -> Markup:
-    pairs = [
-        joined(element("dt", name), element("dd", _written(value))) for name, value in entries if value is not None
-    ]
-    return element("section", element("h3", title), element("dl", *pairs))
+def _listed(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, _written(value)) for name, value in entries if value is not None]
 
 
 def _written(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _command(title: str, command: str, note: str | None = None) -> Markup:
-    return element(
-        "div",
-        element("h3", title),
-        element("pre", element("code", command)),
-        *([] if note is None else [element("p", note, class_="muted")]),
-        class_="command",
-    )

@@ -1,4 +1,4 @@
-"""Axes: where a value lies, and which values are marked."""
+"""Axes of a chart: places of values, and round values for the ticks."""
 
 import math
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class Scale(Protocol):
     """An axis."""
 
     def place(self, value: float) -> float:
-        """Return where a value lies: 0 at the low end, 1 at the high one."""
+        """Return the place of a value: 0 at the low end of the axis, 1 at the high end."""
         ...
 
     def ticks(self) -> list[float]:
@@ -24,7 +24,7 @@ class Scale(Protocol):
 
 @dataclass(frozen=True)
 class LinearScale:
-    """Equal differences are equally long.
+    """A linear axis.
 
     Attributes:
         low, high: its ends, ``low`` below ``high``.
@@ -45,12 +45,12 @@ class LinearScale:
 
     @classmethod
     def around(cls, values: Iterable[float], margin: float, least: float) -> "LinearScale":
-        """Return the axis of some values.
+        """Return an axis that contains the values.
 
         Args:
-            values: that lie on it.
-            margin: on both sides, as a part of their range.
-            least: what the range counts as where it is smaller.
+            values: at least one.
+            margin: space on each side, as a fraction of the range of the values.
+            least: smallest range: a narrower range is widened to it.
         """
         values = list(values)
         low, high = min(values), max(values)
@@ -60,7 +60,7 @@ class LinearScale:
 
 @dataclass(frozen=True)
 class LogScale:
-    """Equal ratios are equally long.
+    """A logarithmic axis.
 
     Attributes:
         low, high: its ends, positive, ``low`` below ``high``.
@@ -88,6 +88,6 @@ class LogScale:
 
     @classmethod
     def around(cls, values: Iterable[float], margin: float, least: float) -> "LogScale":
-        """Return the axis of some values, as :meth:`LinearScale.around` in their logarithms of base 2."""
+        """Return an axis that contains the values. ``margin`` and ``least`` are in logarithms of base 2."""
         inner = LinearScale.around([math.log2(value) for value in values], margin, least)
         return cls(2.0**inner.low, 2.0**inner.high)

@@ -1,4 +1,4 @@
-"""What a run's search evaluated, from its store."""
+"""Evaluations of a run's search, read from its store."""
 
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
@@ -10,16 +10,16 @@ __all__ = ["searched"]
 
 
 def searched(folder: RunFolder, result: RunResult) -> list[Evaluation]:
-    """Return all evaluations of a run's search, in the order of their coming.
+    """Return all evaluations of a run's search, in the order in which they were made.
 
     Raises:
-        ArtifactError: if the store is missing or damaged, or holds none of this run's.
+        ArtifactError: if the store is missing or damaged, or holds no evaluation of this run.
     """
     if not folder.evaluations.is_file():
-        raise ArtifactError(f"{folder.evaluations} is missing: without it nothing is known of the search")
+        raise ArtifactError(f"{folder.evaluations} is missing: it holds the evaluations of the search")
     with opened(folder.evaluations) as store:
         known = [key for key, problem in store.problems().items() if problem.components == result.components]
-        # The last described is the one that the run ended with.
+        # A resumed run may have described several problems: it ended with the last one.
         found = [*store.evaluations(known[-1]).values()] if known else []
     if not found:
         raise ArtifactError(f"{folder.evaluations} holds no evaluation of this run")

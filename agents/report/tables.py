@@ -1,4 +1,4 @@
-"""The final table: on the screen and as CSV."""
+"""Tables of a run's networks, for the screen and as CSV."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mixq_rl.agents.quantities import area, bits, milliseconds, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.evaluation.objective import Objective
@@ -18,25 +19,24 @@ __all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "wri
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 _TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
-_UNITS = ((1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
 
 
 def final_table(
     finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = Objective.BITOPS
 ) -> Table:
-    """Return the table of accuracies, bit operations and reductions, the best row marked; it fits 80 columns.
+    """Return the table of accuracies, bit operations, reductions and bit-widths. It fits 80 columns.
 
     Args:
-        finalists: the first is float32.
-        best: of them.
-        chosen_by: how the best was chosen, in words.
-        objective: if it is time the table also has times and speed-ups.
+        finalists: the networks, float32 first.
+        best: one of them; its row is marked.
+        chosen_by: the rule that chose it, for the caption.
+        objective: with latency the table also has times and speed-ups.
     """
     timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
-    dearest = max(finalist.evaluation.bitops for finalist in finalists)
-    scale, unit = next((entry for entry in _UNITS if dearest >= entry[0]), (1.0, "1"))
+    unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
+    bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
-        title=f"validation and test accuracy in %, BitOPs in {unit} (and reduction)"
+        title=f"validation and test accuracy in %, {bitops} (and reduction)"
         + (",\ntime in ms (and speed-up)" if timed else ""),
         caption=_CAPTION + chosen_by + (_TIMED_CAPTION if timed else ""),
         box=box.SIMPLE_HEAD,
@@ -48,41 +48,45 @@ def final_table(
     table.add_column("bits", overflow="fold")
     for finalist in finalists:
         evaluation = finalist.evaluation
-        time = [f"{1e3 * evaluation.seconds:.3f} ({objective.saving(evaluation, reference):.2f}×)"] if timed else []
+        time = (
+            [f"{milliseconds(evaluation.seconds)} ({times(objective.saving(evaluation, reference), 2)})"]
+            if timed
+            else []
+        )
         table.add_row(
             f"{finalist.label} ★" if finalist is best else finalist.label,
-            f"{100 * evaluation.accuracy:.1f}",
-            f"{100 * finalist.test_accuracy:.1f}",
-            f"{evaluation.bitops / scale:.3f} ({evaluation.reduction:.1f}×)",
-            f"{evaluation.product_bitops / scale:.3f} ({evaluation.product_reduction:.1f}×)",
+            percent(evaluation.accuracy, sign=False),
+            percent(finalist.test_accuracy, sign=False),
+            f"{unit.write(evaluation.bitops)} ({times(evaluation.reduction)})",
+            f"{unit.write(evaluation.product_bitops)} ({times(evaluation.product_reduction)})",
             *time,
-            _short(evaluation.allocation),
+            bits(evaluation.allocation),
             style="bold green" if finalist is best else None,
         )
     return table
 
 
 def allocation_table(components: Sequence[str], best: Finalist) -> Table:
-    """Return the bit-width of each component of the best network."""
+    """Return a table of the best network's bit-widths by component."""
     return bits_table(f"allocation of {best.label}", components, best.evaluation.allocation)
 
 
 def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
-    """Return the bit-width of each component."""
+    """Return a table of bit-widths by component."""
     table = Table(title=escape(title))
     table.add_column("component", no_wrap=True)
     table.add_column("bits", justify="right")
-    for name, bits in zip(components, allocation, strict=True):
-        table.add_row(name, str(bits))
+    for name, width in zip(components, allocation, strict=True):
+        table.add_row(name, str(width))
     return table
 
 
 def policy_table(reached: Sequence[LearnedTask]) -> Table:
-    """Return what was reached on each task that a policy learned on."""
+    """Return a table of the results on each task that a policy was trained on."""
     table = Table(
         title="one policy for all tasks",
-        caption="of the search, on validation data: hypervolume, and greatest reduction at most one point\n"
-        "below float32; policy: share of that hypervolume that its own 16 allocations have",
+        caption="on validation data: hypervolume of the search, and its greatest reduction at most one point\n"
+        "below float32; policy: share of that hypervolume that the policy's own 16 allocations reach",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -93,9 +97,9 @@ def policy_table(reached: Sequence[LearnedTask]) -> Table:
         table.add_row(
             escape(task.task),
             str(task.evaluations),
-            f"{task.hypervolume:.4f}",
-            f"{task.reduction:.1f}×",
-            f"{100 * task.swept / task.hypervolume:.1f} %" if task.swept is not None and task.hypervolume else "",
+            area(task.hypervolume),
+            times(task.reduction),
+            percent(task.swept / task.hypervolume) if task.swept is not None and task.hypervolume else "",
         )
     return table
 
@@ -107,10 +111,10 @@ def write_csv(
     components: Sequence[str],
     objective: Objective = Objective.BITOPS,
 ) -> None:
-    """Write a row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
+    """Write one row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
 
-    With latency as the objective there are seconds and speed-ups before the bits; the first finalist is float32.
-    Without it there are none, so that two runs of one seed write the same file.
+    The first finalist is float32. With latency as the objective, seconds and speed-ups come before the bits. Otherwise
+    the file has no times, and two runs with the same seed write the same file.
     """
     timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
     heading = [
@@ -144,7 +148,3 @@ def write_csv(
             ]
         )
     replace_file(path, text.getvalue())
-
-
-def _short(allocation: Sequence[int]) -> str:
-    return str(allocation[0]) if len(set(allocation)) == 1 else " ".join(str(bits) for bits in allocation)

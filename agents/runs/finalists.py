@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from mixq_rl.agents.quantities import bit_operations
 from mixq_rl.agents.records.folder import finalist_path
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.envs import Reward
@@ -120,5 +121,5 @@ def choice(reward: Reward) -> str:
     if reward.max_drop is not None:
         return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
     if reward.max_bitops is not None:
-        return f"highest accuracy with at most {reward.max_bitops:.4g} bit operations, on validation data"
+        return f"highest accuracy with at most {bit_operations(reward.max_bitops)} bit operations, on validation data"
     return "highest reward at preference 0.5, on validation data"

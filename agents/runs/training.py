@@ -20,6 +20,7 @@ from mixq_rl.agents.records.problem import Stage, silent
 from mixq_rl.agents.records.result import Finalist, RunResult, shares_of
 from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.agents.report import report_page
+from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.context import RunContext
@@ -246,11 +247,7 @@ def _write(run: RunContext, result: RunResult, searched: _Searched, network: Int
         network.save(draft)
     write_csv(folder.path / "allocations.csv", result.finalists, result.best, result.components, result.objective)
     figure = pareto_figure(
-        searched.evaluations,
-        result.reference,
-        objective=result.objective,
-        uniform=[(finalist.label, finalist.evaluation) for finalist in result.uniform],
-        tuned=[finalist.evaluation for finalist in result.mixed],
+        ParetoPoints.of(result, searched.evaluations),
         title=f"{result.title}, {result.evaluations} allocations executed on integers",
     )
     picture = io.BytesIO()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
+from scipy.stats import qmc
 from torch import Tensor, nn
 
 from mixq_rl.agents.searches.problem import SearchProblem
@@ -41,11 +42,15 @@ def relaxed(problem: SearchProblem) -> None:
         InputError: if the evaluator holds no network to differentiate.
     """
     evaluator = _network(problem.evaluator)
-    for index in range(_PENALTIES):
-        exponent = _van_der_corput(index)
-        penalty = _LEAST_PENALTY * (_GREATEST_PENALTY / _LEAST_PENALTY) ** exponent
+    for index, penalty in enumerate(_penalties()):
         mixture = _Mixture(evaluator.model, evaluator.bit_widths, whole_graph=evaluator.task.kind == "node")
         _train(mixture, evaluator, problem, penalty, seed=problem.seed * _PENALTIES + index)
+
+
+def _penalties() -> list[float]:
+    """Return the values of λ: logarithms in the order of van der Corput's sequence, 0, 1/2, 1/4, 3/4, 1/8, ..."""
+    exponents = qmc.Halton(d=1, scramble=False).random(_PENALTIES)[:, 0].tolist()
+    return [_LEAST_PENALTY * (_GREATEST_PENALTY / _LEAST_PENALTY) ** exponent for exponent in exponents]
 
 
 def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProblem, penalty: float, seed: int) -> None:
@@ -161,13 +166,3 @@ def _network(evaluator: Evaluator) -> IntegerEvaluator:
             "mixq_rl.SupernetEvaluator"
         )
     return inner
-
-
-def _van_der_corput(index: int) -> float:
-    """Return the index with its binary digits behind the point, reversed: 0, 1/2, 1/4, 3/4, 1/8, ..."""
-    result, weight = 0.0, 0.5
-    while index:
-        result += weight * (index & 1)
-        index >>= 1
-        weight /= 2
-    return result

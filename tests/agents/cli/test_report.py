@@ -89,3 +89,19 @@ def test_needs_no_reinforcement_learning(folder: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True, capture_output=True)
     assert (folder / "report.html").exists()
+
+
+def test_without_jinja_the_report_names_what_it_needs_and_other_commands_work(folder: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['gymnasium', 'jinja2']));"
+        "from mixq_rl.agents.cli import main; main()"
+    )
+
+    def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", program, *arguments], check=False, capture_output=True, text=True)
+
+    report = ended("report", str(folder))
+    assert report.returncode == 2
+    assert report.stderr == "mixq-rl: mixq-rl report needs more packages: pip install 'mixq-rl[rl]'\n"
+    for arguments in (["runs", str(folder.parent)], ["predict", "--help"], ["export", "--help"]):
+        assert ended(*arguments).returncode == 0

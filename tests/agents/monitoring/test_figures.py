@@ -54,13 +54,14 @@ def test_accuracy_is_drawn_against_bit_operations() -> None:
     made = [*(e for e in evaluations(9) if len(set(e.allocation)) > 1), uniform]
     figure = drawn(accuracy_figure(made, FLOAT))
     axes, bar = figure.axes
-    points, squares, float32 = (np.asarray(collection.get_offsets()) for collection in axes.collections)
+    points, float32 = (np.asarray(collection.get_offsets()) for collection in axes.collections)
+    (squares,) = [line.get_xydata() for line in axes.lines if line.get_label() == "one bit-width everywhere"]
     assert points.tolist() == [[e.bitops, pytest.approx(100 * e.accuracy)] for e in made]
     assert squares.tolist() == [[200.0, 75.0]]
     assert float32.tolist() == [[1600.0, 80.0]]
     assert [text.get_text() for text in axes.texts] == ["4 bits"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == [f"evaluated ({len(made)})", "uniform", "float32"]
+    assert labels == [f"evaluated in the search ({len(made)})", "one bit-width everywhere", "float32"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("bit operations (linear convention)", "validation accuracy (%)")
     assert bar.get_ylabel() == "distinct evaluation"
 

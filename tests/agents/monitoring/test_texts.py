@@ -28,9 +28,9 @@ def test_the_best_allocations_are_shown_by_saving() -> None:
     assert text.splitlines() == [
         "|  | validation accuracy (%) | reduction | BitOPs (linear) | bits, in the components' order |",
         "| --- | --- | --- | --- | --- |",
-        "| float32 | 80.0 | 1.00× | 1.60 G | 32 |",
-        "| ★ | 81.0 | 4.00× | 400.00 M | 2 8 |",
-        "|  | 79.0 | 8.00× | 200.00 M | 4 |",
+        "| float32 | 80.0 | 1.00× | 1.60\N{NO-BREAK SPACE}G | 32 |",
+        "| ★ | 81.0 | 4.00× | 400\N{NO-BREAK SPACE}M | 2 8 |",
+        "|  | 79.0 | 8.00× | 200\N{NO-BREAK SPACE}M | 4 |",
         "",
         "★ highest reward so far:",
         "",
@@ -62,6 +62,6 @@ def test_the_final_table_has_test_accuracies_and_with_latency_times() -> None:
     assert lines[0].startswith(
         "|  | validation accuracy (%) | test accuracy (%) | reduction | BitOPs (linear) | speed-up"
     )
-    assert lines[2] == "| float32 | 80.0 | 70.0 | 1.00× | 1.60 G | 1.00× | 4.000 | 32 |"
-    assert lines[4] == "| agent 1 ★ | 81.0 | 65.0 | 4.00× | 400.00 M | 2.00× | 2.000 | 2 8 |"
+    assert lines[2] == "| float32 | 80.0 | 70.0 | 1.00× | 1.60\N{NO-BREAK SPACE}G | 1.00× | 4.000 | 32 |"
+    assert lines[4] == "| agent 1 ★ | 81.0 | 65.0 | 4.00× | 400\N{NO-BREAK SPACE}M | 2.00× | 2.000 | 2 8 |"
     assert lines[-1] == "★ highest reward"

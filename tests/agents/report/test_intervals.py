@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -38,8 +39,18 @@ def test_what_is_wrong_mirrors_what_is_right(data: st.DataObject, count: int) ->
     assert wilson_interval(1 - accuracy, count) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
-@given(st.floats(0.01, 0.99), st.integers(1, 10**5))
-def test_more_items_make_it_narrower(accuracy: float, count: int) -> None:
+@given(st.data(), counts)
+def test_it_is_the_closed_form_of_wilson(data: st.DataObject, count: int) -> None:
+    accuracy, z = data.draw(st.integers(0, count)) / count, NormalDist().inv_cdf(0.975)
+    spread = z * z / count
+    centre = (accuracy + spread / 2) / (1 + spread)
+    half = math.sqrt(accuracy * (1 - accuracy) * spread + spread * spread / 4) / (1 + spread)
+    assert wilson_interval(accuracy, count) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
+@given(st.data(), st.integers(2, 10**5))
+def test_more_items_make_it_narrower(data: st.DataObject, count: int) -> None:
+    accuracy = data.draw(st.integers(1, count - 1)) / count
     low, high = wilson_interval(accuracy, count)
     lower, higher = wilson_interval(accuracy, 4 * count)
     assert low < lower < higher < high

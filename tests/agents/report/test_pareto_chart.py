@@ -8,6 +8,7 @@ from mixq_rl import Objective
 from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.pareto_chart import pareto_chart
+from mixq_rl.agents.report.series import SERIES
 from tests.agents.report.runs import Element, evaluations, parsed, run_result
 
 
@@ -78,7 +79,7 @@ def test_an_outlier_is_at_the_lower_edge_and_says_so() -> None:
 def test_majority_class_is_drawn_or_said_to_lie_below(majority: float, shown: bool) -> None:
     chart = chart_of(run_result(majority=majority))
     assert bool(chart.one("svg", "plot").all("line", "majority")) == shown
-    assert ("below what is shown" in chart.one("ul").text) != shown
+    assert ("below the axis" in chart.one("ul").text) != shown
     assert f"majority class, {100 * majority:.1f}" in chart.one("ul").text
     assert chart.one("svg", "plot").all("line", "float32")
 
@@ -128,10 +129,10 @@ def test_colours_stand_out_in_light_and_dark() -> None:
         }
         for block in re.findall(r":root \{(.*?)\}", style.read_text(), flags=re.DOTALL)[:2]
     )
-    for colours in (light, dark):
+    for ground, colours in (("light", light), ("dark", dark)):
         for name in ("paper", "raised"):
             assert contrast(colours["ink"], colours[name]) >= 7
             assert contrast(colours["muted"], colours[name]) >= 4.5
-        for name in ("searched", "tuned", "uniform"):
-            assert contrast(colours[name], colours["paper"]) >= 3
-        assert contrast(colours["evaluated"], colours["paper"]) >= 2
+        for kind, series in SERIES.items():
+            least = 2 if kind in ("evaluated", "below") else 3
+            assert contrast(getattr(series.colour, ground), colours["paper"]) >= least

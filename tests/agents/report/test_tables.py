@@ -92,7 +92,7 @@ def test_with_latency_the_csv_has_seconds_and_speed_ups(tmp_path: Path) -> None:
     [
         (TradeOff(), "highest reward at preference 0.5"),
         (MaxDrop(0.003), "greatest saving at most 0.3 points below float32"),
-        (MaxBitOps(1.2e9), "highest accuracy with at most 1.2e+09 bit operations"),
+        (MaxBitOps(1.2e9), "highest accuracy with at most 1.20 G bit operations"),
     ],
 )
 def test_says_what_the_best_is_best_at(reward: Reward, words: str) -> None:

@@ -92,6 +92,15 @@ def test_relaxed_follows_the_penalty(evaluator: mixq_rl.SupernetEvaluator) -> No
     assert bits[1] <= 9 * 2 + 6
 
 
+def test_relaxed_tries_penalties_ever_more_finely() -> None:
+    from mixq_rl.agents.searches.relaxed import _penalties
+
+    # The index with its binary digits behind the point, reversed.
+    exponents = [sum(int(digit) / 2 ** (place + 1) for place, digit in enumerate(f"{i:b}"[::-1])) for i in range(64)]
+    assert exponents[:6] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8]
+    assert _penalties() == [1e-3 * (30 / 1e-3) ** exponent for exponent in exponents]
+
+
 def test_relaxed_takes_graphs(graph_task: GraphTask) -> None:
     model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=1)
     evaluator = mixq_rl.PostTrainingEvaluator(model, graph_task)
