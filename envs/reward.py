@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS, Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["MaxBitOps", "MaxDrop", "Reward", "TradeOff"]
@@ -27,7 +27,7 @@ class Reward(ABC):
     preference: float | None = None
     max_drop: float | None = None
     max_bitops: float | None = None
-    objective: Objective = Objective.BITOPS
+    objective: Objective = BITOPS
 
     @abstractmethod
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
@@ -39,17 +39,17 @@ class TradeOff(Reward):
     """(1 - w) (accuracy - float accuracy) / 0.1 + w log2(saving) / 4, w the preference.
 
     Args:
-        objective: says what the saving is: the reduction in bit operations, or the speed-up.
+        objective: defines the saving; an objective, or its name in :data:`~mixq_rl.evaluation.objective.objectives`.
 
     Raises:
         UnknownNameError: for an unknown objective.
-        InputError: when called, if the objective is latency and an evaluation was not timed.
+        InputError: when called, if an evaluation has no cost, such as a time that was not measured.
     """
 
-    objective: Objective = Objective.BITOPS
+    objective: Objective = BITOPS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objective", Objective(self.objective))
+        object.__setattr__(self, "objective", _objective(self.objective))
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         gain = _gain(evaluation, reference)
@@ -70,13 +70,13 @@ class MaxDrop(Reward):
     """
 
     max_drop: float = 0.0
-    objective: Objective = Objective.BITOPS
+    objective: Objective = BITOPS
     preference = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.max_drop <= 1.0:
             raise InputError(f"an accuracy drop of {self.max_drop} is outside [0, 1]")
-        object.__setattr__(self, "objective", Objective(self.objective))
+        object.__setattr__(self, "objective", _objective(self.objective))
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         violation = reference.accuracy - self.max_drop - evaluation.accuracy
@@ -110,6 +110,10 @@ class MaxBitOps(Reward):
 
 def _gain(evaluation: Evaluation, reference: Evaluation) -> float:
     return (evaluation.accuracy - reference.accuracy) / _ACCURACY_UNIT
+
+
+def _objective(given: Objective | str) -> Objective:
+    return objectives[given] if isinstance(given, str) else given
 
 
 def _saving(objective: Objective, evaluation: Evaluation, reference: Evaluation) -> float:

@@ -12,7 +12,7 @@ from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
 from mixq_rl.evaluation.ledger import BudgetSpent, Ledger
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator
 from mixq_rl.evaluation.store import EvaluationStore
 from mixq_rl.graph import Graph
@@ -56,6 +56,7 @@ __all__ = [
     "fit_supernet",
     "kernels",
     "load_task",
+    "objectives",
     "prepare",
     "prepare_supernet",
 ]

@@ -23,7 +23,7 @@ from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.runs.training import resume_training
 from mixq_rl.agents.runs.training import train as train_run
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["carry_out", "train"]
@@ -81,8 +81,8 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     """Train one policy on several tasks."""
     for name in configs[0].limits:
         raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
-    if configs[0].objective is not Objective.BITOPS:
-        raise InputError("objective latency: a policy for several tasks learns to save bit operations")
+    if configs[0].saved is not BITOPS:
+        raise InputError(f"objective {configs[0].objective}: a policy for several tasks learns to save bit operations")
     tasks = tuple(config.problem() for config in configs)
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")

@@ -17,7 +17,6 @@ from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.ledger import Ledger
-from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.metering import ComponentCost
 from mixq_rl.training.loop import Progress
@@ -189,9 +188,9 @@ class SearchMonitor:
         record("search/reward_best", self._best[0])
         record("search/accuracy", float(np.mean([evaluation.accuracy for evaluation in batch])))
         record("search/reduction", float(np.mean([evaluation.reduction for evaluation in batch])))
-        if objective is Objective.LATENCY:
+        if objective.column is not None:
             savings = [objective.saving(evaluation, evaluator.reference) for evaluation in batch]
-            record("search/speed_up", float(np.mean(savings)))
+            record(f"search/{objective.column.saving_field}", float(np.mean(savings)))
         record("search/hypervolume", self.archive.hypervolume)
         now, count = time.perf_counter(), len(evaluator.evaluations)
         record("search/evaluations", count)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mixq_rl.agents.quantities import bit_operations, bits, milliseconds, percent, times
+from mixq_rl.agents.quantities import bit_operations, bits, percent, times
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
@@ -49,22 +49,24 @@ def final_text(result: RunResult) -> str:
 
 
 def _headings(objective: Objective) -> list[str]:
-    timed = ["speed-up", "ms"] if objective is Objective.LATENCY else []
-    return ["", "validation accuracy (%)", "reduction", "BitOPs (linear)", *timed, "bits, in the components' order"]
+    column = objective.column
+    own = [] if column is None else [column.saving, column.unit]
+    return ["", "validation accuracy (%)", "reduction", "BitOPs (linear)", *own, "bits, in the components' order"]
 
 
 def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:
-    timed = (
-        [times(objective.saving(evaluation, reference), 2), milliseconds(evaluation.seconds)]
-        if objective is Objective.LATENCY
-        else []
+    column = objective.column
+    own = (
+        []
+        if column is None
+        else [times(objective.saving(evaluation, reference), 2), column.write(objective.cost(evaluation))]
     )
     return [
         label,
         percent(evaluation.accuracy, sign=False),
         times(evaluation.reduction, 2),
         bit_operations(evaluation.bitops),
-        *timed,
+        *own,
         bits(evaluation.allocation),
     ]
 

@@ -17,7 +17,6 @@ from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.ledger import Ledger
-from mixq_rl.evaluation.objective import Objective
 from mixq_rl.training.loop import Progress
 
 __all__ = ["show_result", "watch"]
@@ -86,8 +85,9 @@ def show_result(writer: RunWriter, result: RunResult, pareto: Figure, *, step: i
     record("final/best_test_accuracy", best.test_accuracy)
     record("final/best_reduction", best.evaluation.reduction)
     record("final/best_product_reduction", best.evaluation.product_reduction)
-    if result.objective is Objective.LATENCY:
-        record("final/best_speed_up", result.objective.saving(best.evaluation, result.reference))
+    if result.objective.column is not None:
+        name = f"final/best_{result.objective.column.saving_field}"
+        record(name, result.objective.saving(best.evaluation, result.reference))
     writer.logger.dump(step)
     writer.figure("final/pareto", pareto, step)
     title = f"{result.title}: {best.label}, fine-tuned"

@@ -7,7 +7,7 @@ from typing import ClassVar
 from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS, Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["NOT_OF_TRANSFER", "RunConfig"]
@@ -70,8 +70,13 @@ class RunConfig(ProblemConfig):
             MaxBitOps(self.max_bitops)
         if self.max_reduction is not None and not 0 < self.max_reduction < math.inf:
             raise InputError(f"{self.max_reduction:g} times fewer bit operations: it must be positive and finite")
-        if self.objective is Objective.LATENCY and {"max_bitops", "max_reduction"} & given.keys():
-            raise InputError("a limit on bit operations and the objective latency: choose one of the two")
+        if self.saved is not BITOPS and {"max_bitops", "max_reduction"} & given.keys():
+            raise InputError(f"a limit on bit operations and the objective {self.objective}: choose one of the two")
+
+    @property
+    def saved(self) -> Objective:
+        """The objective."""
+        return objectives[self.objective]
 
     @property
     def limits(self) -> dict[str, float]:
@@ -86,9 +91,9 @@ class RunConfig(ProblemConfig):
     def reward(self, reference: Evaluation) -> Reward:
         """Return the reward that the limits ask for."""
         if self.max_drop is not None:
-            return MaxDrop(self.max_drop / 100, self.objective)
+            return MaxDrop(self.max_drop / 100, self.saved)
         if self.max_bitops is not None:
             return MaxBitOps(self.max_bitops)
         if self.max_reduction is not None:
             return MaxBitOps(reference.bitops / self.max_reduction)
-        return TradeOff(self.objective)
+        return TradeOff(self.saved)

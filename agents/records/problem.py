@@ -12,7 +12,7 @@ from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import objectives
 from mixq_rl.nn import QuantizableModel, build_model, models
 from mixq_rl.quantization import check_bit_widths, schemes
 from mixq_rl.training.cache import Preparation, PreparationCache, load_state
@@ -26,7 +26,6 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
 
 _logger = logging.getLogger("mixq_rl")
-_TIMING_REPEATS = {Objective.BITOPS: 1, Objective.LATENCY: 9}
 
 _DATASET = (
     f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs (.npz, or .pt "
@@ -73,7 +72,7 @@ class ProblemConfig:
         data_root: folder of the datasets' files.
         num_layers: number of layers; None: what is usual.
         hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
-        objective: what is saved: bit operations, or measured time.
+        objective: a name of :data:`mixq_rl.evaluation.objective.objectives`: what is saved.
         evaluator: a name of :data:`mixq_rl.evaluation.evaluators`: whose weights the search judges an allocation by.
         scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
         device: of data, networks, training and execution, as :func:`~mixq_rl.devices.resolve_device` names it; it need
@@ -103,9 +102,9 @@ class ProblemConfig:
         default=None,
         metadata={"help": "Width of the hidden layers.", "show_default": "64 or 128, as is usual for the model"},
     )
-    objective: Objective = field(
-        default=Objective.BITOPS,
-        metadata={"help": _OBJECTIVE, "metavar": f"<{'|'.join(Objective)}>", "completion": Objective},
+    objective: str = field(
+        default="bitops",
+        metadata={"help": _OBJECTIVE, "metavar": f"<{'|'.join(objectives)}>", "completion": objectives},
     )
     evaluator: str = field(
         default="supernet",
@@ -121,9 +120,8 @@ class ProblemConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
-        models[self.model], evaluators[self.evaluator], schemes[self.scheme]
+        models[self.model], objectives[self.objective], evaluators[self.evaluator], schemes[self.scheme]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
-        object.__setattr__(self, "objective", Objective(self.objective))
         object.__setattr__(self, "device", full_name(self.device))
 
     def seen_from(self, directory: Path) -> Self:
@@ -219,5 +217,5 @@ class ProblemConfig:
         return self._evaluator(prepared)
 
     def _evaluator(self, prepared: PreparedNetwork) -> NetworkEvaluator:
-        repeats = _TIMING_REPEATS[self.objective]
+        repeats = objectives[self.objective].timing_repeats
         return evaluators[self.evaluator].of(prepared, seed=self.seed, timing_repeats=repeats)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.metering import ComponentCost
 from mixq_rl.nn import Component
@@ -133,9 +133,9 @@ class RunResult:
 
     def document(self) -> dict[str, Any]:
         """Return all of it but the folder, in plain values."""
-        content = asdict(self)
+        content = asdict(self) | {"objective": self.objective.name, "best": self.best.label}
         del content["run_dir"]
-        return {"format": _FORMAT, "version": _VERSION, **content, "best": self.best.label}
+        return {"format": _FORMAT, "version": _VERSION, **content}
 
     def text(self) -> str:
         """Return the document as JSON."""
@@ -168,7 +168,7 @@ class RunResult:
             return cls(
                 title=content["title"],
                 kind=content["kind"],
-                objective=Objective(content["objective"]),
+                objective=objectives[content["objective"]],
                 choice=content["choice"],
                 finalists=finalists,
                 best=next(finalist for finalist in finalists if finalist.label == content["best"]),

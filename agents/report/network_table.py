@@ -10,7 +10,6 @@ from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.intervals import wilson_interval
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.agents.report.scales import LinearScale
-from mixq_rl.evaluation.objective import Objective
 
 __all__ = ["network_table"]
 
@@ -21,6 +20,7 @@ def network_table(result: RunResult) -> Markup:
     product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
     intervals = [wilson_interval(f.test_accuracy, result.counts["test"]) for f in result.finalists]
     axis = LinearScale.around([end for interval in intervals for end in interval], 0.03, 0.01)
+    column = result.objective.column
     rows = [
         _Row(
             finalist,
@@ -32,6 +32,7 @@ def network_table(result: RunResult) -> Markup:
             bitops=unit.write(finalist.evaluation.bitops),
             product_bitops=product_unit.write(finalist.evaluation.product_bitops),
             saving=result.objective.saving(finalist.evaluation, result.reference),
+            cost=column.write(result.objective.cost(finalist.evaluation)) if column else "",
             layers=_layers(finalist, result),
         )
         for finalist, interval in zip(result.finalists, intervals, strict=True)
@@ -42,7 +43,7 @@ def network_table(result: RunResult) -> Markup:
         reference=rows[0].at,
         unit=unit.name,
         product_unit=product_unit.name,
-        timed=result.objective is Objective.LATENCY,
+        column=column,
     )
 
 
@@ -57,6 +58,7 @@ class _Row:
         low, high, at: the interval's ends and the test accuracy, as fractions of the picture's width.
         bitops, product_bitops: in the unit of the column.
         saving: by the run's objective.
+        cost: by the run's objective, in the unit of its column.
         layers: bit-widths of each layer; empty if all bit-widths are equal.
     """
 
@@ -69,6 +71,7 @@ class _Row:
     bitops: str
     product_bitops: str
     saving: float
+    cost: str
     layers: list[list[int]]
 
 

@@ -16,7 +16,6 @@ from mixq_rl.agents.report.pareto_chart import pareto_chart
 from mixq_rl.agents.report.provenance import next_steps, provenance
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.agents.report.series import SERIES
-from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["report_page"]
@@ -31,12 +30,11 @@ def report_page(result: RunResult, evaluations: Iterable[Evaluation], folder: Ru
         folder: of the run: its configuration and versions are shown, and the next steps name its path.
     """
     script = _file("chart.js")
-    timed = result.objective is Objective.LATENCY
     page = render(
         "page.html.j2",
         result=result,
         interval=wilson_interval(result.best.test_accuracy, result.counts["test"]),
-        speed_up=result.objective.saving(result.best.evaluation, result.reference) if timed else None,
+        saving=result.objective.saving(result.best.evaluation, result.reference),
         chart=pareto_chart(result, evaluations),
         networks=network_table(result),
         components=component_table(result),

@@ -17,7 +17,6 @@ from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["pareto_chart"]
 
-_SAVED = {Objective.BITOPS: "fewer bit operations than float32", Objective.LATENCY: "float32's speed"}
 # Width and height of the plot in pixels, on a desktop or paper and on a phone. Labels are placed for both.
 _LAYOUTS = {"wide": (640.0, 380.0), "narrow": (290.0, 300.0)}
 
@@ -56,7 +55,7 @@ def _mark(point: Point, objective: Objective) -> _Mark:
     bits = " ".join(str(width) for width in point.evaluation.allocation)
     title = (
         f"{point.name}{' ★ best' if point.kind == 'best' else ''}\n"
-        f"{percent(point.evaluation.accuracy)} on validation data, {times(point.saving)} {_SAVED[objective]}\n"
+        f"{percent(point.evaluation.accuracy)} on validation data, {times(point.saving)} {objective.compared}\n"
         f"bits {bits}"
     )
     return _Mark(point, title, bits)

@@ -13,15 +13,10 @@ from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.label_placement import ON_A_LINE, Label, Mark, beside
 from mixq_rl.agents.report.scales import LinearScale, LogScale
 from mixq_rl.agents.report.series import SERIES
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["Line", "ParetoPoints", "Point", "outline"]
-
-_AXES = {
-    Objective.BITOPS: "reduction in bit operations against float32 (linear convention)",
-    Objective.LATENCY: "speed-up against float32 (measured)",
-}
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ class ParetoPoints:
         evaluations: Iterable[Evaluation],
         reference: Evaluation,
         *,
-        objective: Objective = Objective.BITOPS,
+        objective: Objective = BITOPS,
         uniform: Sequence[tuple[str, Evaluation]] = (),
         tuned: Sequence[tuple[str, Evaluation]] = (),
         best: tuple[str, Evaluation] | None = None,
@@ -119,7 +114,7 @@ class ParetoPoints:
         ]
         fronts = {name: pareto_front(found, self._saving) for name, found in rivals.items()}
         named = [*(evaluation for *_, evaluation in finalists), *(e for front in fronts.values() for e in front)]
-        self.label = _AXES[objective]
+        self.label = objective.label
         self.horizontal = LogScale.around(map(self._saving, [*evaluated, *named]), 0.06, 0.2)
         usual = _usual([e.accuracy for e in evaluated])
         self.vertical = LinearScale.around([*usual, *(e.accuracy for e in [reference, *named])], 0.08, 0.02)

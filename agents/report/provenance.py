@@ -11,7 +11,6 @@ from mixq_rl.agents.quantities import area
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.rendering import render
-from mixq_rl.evaluation.objective import Objective
 
 __all__ = ["next_steps", "provenance"]
 
@@ -43,9 +42,9 @@ def next_steps(folder: RunFolder, result: RunResult) -> Markup:
     """Return commands that repeat the run, show its search, and export and load its best network."""
     run = shlex.quote(str(folder.path))
     exact = (
-        "Times are measured again and will differ."
-        if result.objective is Objective.LATENCY
-        else "On this machine, with these versions, the result is the same table, policy and network."
+        "On this machine, with these versions, the result is the same table, policy and network."
+        if result.objective.repeatable
+        else "Times are measured again and will differ."
     )
     steps = [
         _Step("Run it again", _repeated(folder), exact),

@@ -9,48 +9,45 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mixq_rl.agents.quantities import area, bits, milliseconds, percent, power_of_ten, times
+from mixq_rl.agents.quantities import area, bits, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import Finalist
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.storage.files import replace_file
 
 __all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
-_TIMED_CAPTION = "\ntime: median of warm executions, on this machine under its present load"
 
 
-def final_table(
-    finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = Objective.BITOPS
-) -> Table:
+def final_table(finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = BITOPS) -> Table:
     """Return the table of accuracies, bit operations, reductions and bit-widths. It fits 80 columns.
 
     Args:
         finalists: the networks, float32 first.
         best: one of them; its row is marked.
         chosen_by: the rule that chose it, for the caption.
-        objective: with latency the table also has times and speed-ups.
+        objective: one other than bit operations adds a column of its cost and its saving.
     """
-    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
+    column, reference = objective.column, finalists[0].evaluation
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
     bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
         title=f"validation and test accuracy in %, {bitops} (and reduction)"
-        + (",\ntime in ms (and speed-up)" if timed else ""),
-        caption=_CAPTION + chosen_by + (_TIMED_CAPTION if timed else ""),
+        + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
+        caption=_CAPTION + chosen_by + (f"\n{column.note}" if column and column.note else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     table.add_column("network", no_wrap=True)
-    for heading in ("val", "test", "BitOPs linear", "BitOPs product", *(["time"] if timed else [])):
+    for heading in ("val", "test", "BitOPs linear", "BitOPs product", *([column.heading] if column else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("bits", overflow="fold")
     for finalist in finalists:
         evaluation = finalist.evaluation
-        time = (
-            [f"{milliseconds(evaluation.seconds)} ({times(objective.saving(evaluation, reference), 2)})"]
-            if timed
+        own = (
+            [f"{column.write(objective.cost(evaluation))} ({times(objective.saving(evaluation, reference), 2)})"]
+            if column
             else []
         )
         table.add_row(
@@ -59,7 +56,7 @@ def final_table(
             percent(finalist.test_accuracy, sign=False),
             f"{unit.write(evaluation.bitops)} ({times(evaluation.reduction)})",
             f"{unit.write(evaluation.product_bitops)} ({times(evaluation.product_reduction)})",
-            *time,
+            *own,
             bits(evaluation.allocation),
             style="bold green" if finalist is best else None,
         )
@@ -109,14 +106,14 @@ def write_csv(
     finalists: Sequence[Finalist],
     best: Finalist,
     components: Sequence[str],
-    objective: Objective = Objective.BITOPS,
+    objective: Objective = BITOPS,
 ) -> None:
     """Write one row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
 
-    The first finalist is float32. With latency as the objective, seconds and speed-ups come before the bits. Otherwise
-    the file has no times, and two runs with the same seed write the same file.
+    The first finalist is float32. An objective other than bit operations adds its cost and its saving
+    before the bits. Without measured times, two runs with the same seed write the same file.
     """
-    timed, reference = objective is Objective.LATENCY, finalists[0].evaluation
+    column, reference = objective.column, finalists[0].evaluation
     heading = [
         "network",
         "best",
@@ -126,7 +123,7 @@ def write_csv(
         "reduction",
         "product_bitops",
         "product_reduction",
-        *(["seconds", "speed_up"] if timed else []),
+        *([column.cost_field, column.saving_field] if column else []),
     ]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -143,7 +140,7 @@ def write_csv(
                 evaluation.reduction,
                 evaluation.product_bitops,
                 evaluation.product_reduction,
-                *([evaluation.seconds, objective.saving(evaluation, reference)] if timed else []),
+                *([objective.cost(evaluation), objective.saving(evaluation, reference)] if column else []),
                 *evaluation.allocation,
             ]
         )

@@ -15,7 +15,7 @@ from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.searches import SearchProblem, run_search, searches
 from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import BITOPS, objectives
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["SearchPlan", "run_searches"]
@@ -74,11 +74,13 @@ def run_searches(
         all searches in the folder, earlier ones among them.
 
     Raises:
-        InputError: if the run folder is in use for something else, the data are not what they should be, or time is
-            the objective, by which searches are not compared.
+        InputError: if the run folder is in use for something else, the data are not what they should be, or the
+            objective is not bit operations, by which searches are compared.
     """
-    if config.objective is not Objective.BITOPS:
-        raise InputError("searches are compared by bit operations: the objective latency is for mixq-rl train")
+    if objectives[config.objective] is not BITOPS:
+        raise InputError(
+            f"searches are compared by bit operations: the objective {config.objective} is for mixq-rl train"
+        )
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "search", config, shared=True)

@@ -225,7 +225,7 @@ def _choose(
     result = RunResult(
         title=problem.title,
         kind=task.kind,
-        objective=config.objective,
+        objective=config.saved,
         choice=choice(searched.reward),
         finalists=tuple(finalists),
         best=best,

@@ -1,54 +1,134 @@
-"""What a search saves: bit operations, or time."""
+"""Objectives of a search, such as bit operations or time, and their registry."""
 
-from enum import StrEnum
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.registry import Registry
 
-__all__ = ["Objective"]
+__all__ = ["BITOPS", "LATENCY", "CostColumn", "Objective", "objectives"]
 
 
-class Objective(StrEnum):
-    """By what an evaluation is compared with the float32 reference; of both kinds of saving more is better.
+@dataclass(frozen=True)
+class CostColumn:
+    """The column of a cost in tables and files. Bit operations have columns of their own in every table.
 
-    ``BITOPS``: the reduction in bit operations. ``LATENCY``: the speed-up, the reference's seconds over the
-    evaluation's, as they were measured: on this machine, under the load it had.
+    Attributes:
+        heading: of the cost: ``"time"``.
+        unit: in which the cost is shown: ``"ms"``.
+        scale: number of these units in one unit of the cost.
+        saving: heading of the saving: ``"speed-up"``.
+        cost_field: name of the cost in files: ``"seconds"``.
+        saving_field: name of the saving in files and in TensorBoard: ``"speed_up"``.
+        note: added to the caption of a table.
+    """
 
-    Raises:
-        UnknownNameError: for a name that is none of these.
+    heading: str
+    unit: str
+    scale: float
+    saving: str
+    cost_field: str
+    saving_field: str
+    note: str = ""
+
+    def write(self, cost: float) -> str:
+        """Return a cost in the unit of the column, with three decimals."""
+        return f"{self.scale * cost:.3f}"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A cost that a search lowers, compared with that of the float32 reference.
+
+    Attributes:
+        name: in options and files.
+        cost: of an evaluation; a positive number, lower is better.
+        label: of the saving on an axis.
+        compared: words after a factor: ``"fewer bit operations than float32"``.
+        column: of the cost in tables; None: tables have it anyway.
+        timing_repeats: how often an evaluation is timed, as of
+            :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
+        repeatable: whether two runs of one configuration have the same costs.
 
     Example:
-        >>> Objective("latency").saving(
+        >>> objectives["latency"].saving(
         ...     Evaluation((8,), 0.8, 4.0, 4.0, 1.0, 16.0, seconds=0.002),
         ...     Evaluation((32,), 0.8, 16.0, 1.0, 16.0, 1.0, seconds=0.003),
         ... )
         1.5
     """
 
-    BITOPS = "bitops"
-    LATENCY = "latency"
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        known = Registry[Self]("objective")
-        for objective in cls:
-            known.register(objective.value)(objective)
-        return known[str(value)]
+    name: str
+    cost: Callable[[Evaluation], float]
+    label: str
+    compared: str
+    column: CostColumn | None = None
+    timing_repeats: int = 1
+    repeatable: bool = True
 
     def saving(self, evaluation: Evaluation, reference: Evaluation) -> float:
-        """Return how many times less ``evaluation`` costs than ``reference``; below 1 it costs more.
+        """Return the cost of ``reference`` over that of ``evaluation``; below 1 the evaluation costs more.
 
         Raises:
-            InputError: for ``LATENCY``, if one of the two was not timed.
+            InputError: if one of the two has no cost, such as a time that was not measured.
         """
-        if self is Objective.BITOPS:
-            return evaluation.reduction
-        for timed in (evaluation, reference):
-            if not timed.seconds > 0:
+        costs = [self.cost(each) for each in (evaluation, reference)]
+        for cost, each in zip(costs, (evaluation, reference), strict=True):
+            if not cost > 0:
                 raise InputError(
-                    f"allocation {timed.allocation} took {timed.seconds} seconds: for the objective 'latency' "
-                    "the evaluator has to measure them"
+                    f"allocation {each.allocation} has no cost for the objective {self.name!r}: the evaluator has to "
+                    "measure it"
                 )
-        return reference.seconds / evaluation.seconds
+        return costs[1] / costs[0]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+objectives: Registry[Objective] = Registry("objective")
+
+
+class _BitOps(Objective):
+    def saving(self, evaluation: Evaluation, reference: Evaluation) -> float:
+        return evaluation.reduction
+
+
+def _bitops(evaluation: Evaluation) -> float:
+    return evaluation.bitops
+
+
+def _seconds(evaluation: Evaluation) -> float:
+    return evaluation.seconds
+
+
+BITOPS = objectives.register("bitops")(
+    _BitOps(
+        "bitops",
+        _bitops,
+        label="reduction in bit operations against float32 (linear convention)",
+        compared="fewer bit operations than float32",
+    )
+)
+"""Bit operations, convention ``linear``. The saving is the reduction."""
+
+LATENCY = objectives.register("latency")(
+    Objective(
+        "latency",
+        _seconds,
+        label="speed-up against float32 (measured)",
+        compared="float32's speed",
+        column=CostColumn(
+            heading="time",
+            unit="ms",
+            scale=1e3,
+            saving="speed-up",
+            cost_field="seconds",
+            saving_field="speed_up",
+            note="time: median of warm executions, on this machine under its present load",
+        ),
+        timing_repeats=9,
+        repeatable=False,
+    )
+)
+"""Seconds, as measured on this machine under its load. The saving is the speed-up."""

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixq_rl import Objective
 from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
 from mixq_rl.agents.pareto import spread
+from mixq_rl.evaluation.objective import LATENCY
 from mixq_rl.evaluation.protocol import Evaluation
 
 
@@ -73,7 +73,7 @@ def test_archive_goes_by_speed_up_where_latency_is_the_objective() -> None:
         replace(evaluation(4 + index, accuracy, index + 1), seconds=time)
         for index, (accuracy, time) in enumerate(zip(accuracies, seconds, strict=True))
     ]
-    archive = ParetoArchive(0.1, partial(Objective.LATENCY.saving, reference=reference))
+    archive = ParetoArchive(0.1, partial(LATENCY.saving, reference=reference))
     archive.add(points[:2])
     archive.add(points[2:])
     assert [e.allocation for e in archive.front] == [(4,), (2,), (1,)]
@@ -96,7 +96,7 @@ def test_spread_keeps_what_adds_most() -> None:
 def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None:
     points = [replace(FLOAT, seconds=2.0**k, accuracy=0.5 + 0.05 * k) for k in range(6, 0, -1)]
     slow, fast = (
-        spread(points, 3, 0.45, partial(Objective.LATENCY.saving, reference=replace(FLOAT, seconds=seconds)))
+        spread(points, 3, 0.45, partial(LATENCY.saving, reference=replace(FLOAT, seconds=seconds)))
         for seconds in (1.0, 2.0**7)
     )
     assert slow == fast

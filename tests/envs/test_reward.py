@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from mixq_rl import Objective
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.errors import InputError, UnknownNameError
+from mixq_rl.evaluation.objective import LATENCY
 from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
@@ -38,7 +38,7 @@ def test_with_latency_the_speed_up_takes_the_place_of_the_reduction(
     seconds: float, preference: float, reward: float
 ) -> None:
     reference, evaluation = replace(FLOAT, seconds=0.008), replace(QUANTIZED, seconds=seconds)
-    assert TradeOff(Objective.LATENCY)(evaluation, reference, preference) == pytest.approx(reward)
+    assert TradeOff(LATENCY)(evaluation, reference, preference) == pytest.approx(reward)
     assert TradeOff()(evaluation, reference, preference) == TradeOff()(QUANTIZED, FLOAT, preference)
 
 
@@ -59,7 +59,7 @@ def test_max_drop_pays_the_saving_until_the_drop_is_exceeded(accuracy: float, re
 
 def test_max_drop_goes_by_time_where_asked() -> None:
     reference, evaluation = replace(FLOAT, seconds=0.008), replace(QUANTIZED, accuracy=0.8, seconds=0.002)
-    assert MaxDrop(0.0, Objective.LATENCY)(evaluation, reference, 1.0) == pytest.approx(2 / 4)
+    assert MaxDrop(0.0, LATENCY)(evaluation, reference, 1.0) == pytest.approx(2 / 4)
 
 
 def test_max_bitops_pays_accuracy_alone() -> None:

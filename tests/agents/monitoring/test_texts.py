@@ -4,7 +4,7 @@ from pathlib import Path
 from mixq_rl.agents.monitoring.texts import allocations_text, configuration_text, final_text
 from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.envs import TradeOff
-from mixq_rl.evaluation.objective import Objective
+from mixq_rl.evaluation.objective import LATENCY
 from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32, 32), 0.8, 1.6e9, 1.0, 1600.0, 1.0, seconds=0.004)
@@ -46,7 +46,7 @@ def test_the_final_table_has_test_accuracies_and_with_latency_times() -> None:
     result = RunResult(
         title="gcn on a graph",
         kind="node",
-        objective=Objective.LATENCY,
+        objective=LATENCY,
         choice="highest reward",
         finalists=finalists,
         best=finalists[2],

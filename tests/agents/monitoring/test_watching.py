@@ -22,7 +22,6 @@ from mixq_rl.agents import (
     train_policy,
 )
 from mixq_rl.agents.monitoring.hyperparameters import HYPERPARAMETERS, METRICS
-from mixq_rl.evaluation.objective import Objective
 from mixq_rl.training import Progress
 from mixq_rl.training.cache import PreparationCache
 from tests.agents.monitoring.server import Ask, tensorboard, wait_for
@@ -42,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("watched") / "runs"
     folder.mkdir()
     graph, cache = str(save_graph(folder.parent / "graph.npz")), PreparationCache(folder.parent / "prepared")
-    timed = RunConfig(dataset=graph, episodes=16, objective=Objective.LATENCY, **SETTINGS)
+    timed = RunConfig(dataset=graph, episodes=16, objective="latency", **SETTINGS)
     train(timed, folder / "timed", cache=cache)
     train(RunConfig(dataset=graph, episodes=14, **SETTINGS), folder / "plain", cache=cache)
     tasks = [ProblemConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
-from mixq_rl import Objective
 from mixq_rl.agents import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import ComponentShare, Finalist, RunResult
+from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.store import EvaluationStore, Problem
 
@@ -29,13 +29,13 @@ def run_result(
     *,
     layers: int = 2,
     title: str = "gcn on somewhere",
-    objective: Objective = Objective.BITOPS,
+    objective: Objective = BITOPS,
     majority: float = 0.4,
     run_dir: Path = Path("runs/one"),
 ) -> RunResult:
     """A run over ``layers`` layers of four components, of which agent 2 is the best."""
     names = [f"conv{layer + 1}.{kind}" for layer in range(layers) for kind in KINDS]
-    timed = objective is Objective.LATENCY
+    timed = objective is LATENCY
     rows = [
         ("float32", [32] * len(names), 0.80, 0.79, 0.010),
         ("uniform 8", [8] * len(names), 0.81, 0.80, 0.008),
@@ -81,7 +81,7 @@ def run_result(
 
 def evaluations(result: RunResult) -> list[Evaluation]:
     """Twelve evaluations of a search: one far less accurate than the others."""
-    count, timed = len(result.components), result.objective is Objective.LATENCY
+    count, timed = len(result.components), result.objective is LATENCY
     found = []
     for index in range(12):
         allocation = [2 << (index // 3**place % 3) for place in range(count)]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixq_rl import Objective
 from mixq_rl.agents import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
 from mixq_rl.agents.report.series import SERIES
 from mixq_rl.errors import ArtifactError
+from mixq_rl.evaluation.objective import LATENCY
 from tests.agents.report.runs import Element, evaluations, parsed, run_folder, run_result
 
 CONFIG = RunConfig(dataset="somewhere", seed=7)
@@ -135,9 +135,9 @@ def test_a_run_that_began_with_a_policy_is_repeated_by_options(result: RunResult
 
 
 def test_with_latency_the_page_has_times_and_speed_ups(tmp_path: Path) -> None:
-    result = run_result(objective=Objective.LATENCY, run_dir=tmp_path / "run")
-    page = parsed(page_of(result, replace(CONFIG, objective=Objective.LATENCY)))
-    assert "bit operations and takes 5.000 ms, where float32 takes 10.000 ms (2.00× float32's speed). Its" in plain(
+    result = run_result(objective=LATENCY, run_dir=tmp_path / "run")
+    page = parsed(page_of(result, replace(CONFIG, objective="latency")))
+    assert "bit operations. Time: 5.000 ms, float32 10.000 ms (2.00× float32's speed). Its" in plain(
         page.one("p", "lead")
     )
     table = page.one("table", "networks")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixq_rl import Objective
 from mixq_rl.agents.report.pareto_points import ParetoPoints, outline
+from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 from tests.agents.report.runs import evaluations, run_result
 
@@ -16,8 +16,8 @@ SPACE = "\N{NO-BREAK SPACE}"
 @pytest.mark.parametrize(
     ("objective", "label", "savings"),
     [
-        (Objective.BITOPS, "reduction in bit operations against float32 (linear convention)", [4, 8]),
-        (Objective.LATENCY, "speed-up against float32 (measured)", [1.25, 1.5625]),
+        (BITOPS, "reduction in bit operations against float32 (linear convention)", [4, 8]),
+        (LATENCY, "speed-up against float32 (measured)", [1.25, 1.5625]),
     ],
 )
 def test_points_are_placed_by_the_saving_of_the_objective(

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
-from mixq_rl import Objective
 from mixq_rl.agents.report.label_placement import place_labels
 from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.series import SERIES
+from mixq_rl.evaluation.objective import Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 from tests.agents.report.runs import evaluations, run_result
 
@@ -35,7 +35,7 @@ def test_draws_what_it_is_given_whatever_the_title() -> None:
     assert figure.axes[0].get_title() == "a$_$ [b] \\x"
 
 
-@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize("objective", list(map(objectives.__getitem__, objectives)))
 def test_axes_points_and_labels_are_those_of_the_page(objective: Objective) -> None:
     result = run_result(objective=objective, majority=0.7)
     points = ParetoPoints.of(result, evaluations(result))

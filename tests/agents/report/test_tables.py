@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mixq_rl import Objective
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.agents.report.tables import final_table, write_csv
 from mixq_rl.agents.runs.finalists import choice
 from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
+from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32,) * 9, 0.8, 16.0e9, 1.0, 512.0e9, 1.0)
@@ -23,7 +23,7 @@ TIMED = [
 ]
 
 
-def printed(rows: list[Finalist], width: int, objective: Objective = Objective.BITOPS) -> str:
+def printed(rows: list[Finalist], width: int, objective: Objective = BITOPS) -> str:
     console = Console(width=width)
     with console.capture() as capture:
         console.print(final_table(rows, rows[-1], "by its reward", objective))
@@ -67,7 +67,7 @@ def test_csv_has_a_column_for_each_component(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_with_latency_the_table_has_times_and_speed_ups(width: int) -> None:
-    text = printed(TIMED, width, Objective.LATENCY)
+    text = printed(TIMED, width, LATENCY)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     for part in ("time in ms (and speed-up)", "12.000 (1.00×)", "5.000 (2.40×)", "1.600 (10.0×)", "present load"):
@@ -77,7 +77,7 @@ def test_with_latency_the_table_has_times_and_speed_ups(width: int) -> None:
 
 def test_with_latency_the_csv_has_seconds_and_speed_ups(tmp_path: Path) -> None:
     names = [f"c{index}" for index in range(9)]
-    write_csv(tmp_path / "table.csv", TIMED, TIMED[1], names, Objective.LATENCY)
+    write_csv(tmp_path / "table.csv", TIMED, TIMED[1], names, LATENCY)
     with (tmp_path / "table.csv").open() as file:
         first, second = csv.DictReader(file)
     assert (float(first["seconds"]), float(second["seconds"])) == (0.012, 0.005)

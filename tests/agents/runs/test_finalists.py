@@ -1,13 +1,13 @@
 from dataclasses import replace
 
 import mixq_rl
-from mixq_rl import Objective
 from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.agents.runs.finalists import best_finalist, fine_tune_finalists, measure_finalists
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.evaluation.measurement import measure_reference
+from mixq_rl.evaluation.objective import LATENCY
 from mixq_rl.evaluation.protocol import Evaluation
 
 FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
@@ -30,7 +30,7 @@ def test_best_goes_by_speed_up_where_latency_is_the_objective() -> None:
         replace(finalist(reduction, 0.79, 0.5), evaluation=replace(FLOAT, reduction=reduction, seconds=seconds))
         for reduction, seconds in ((4, 0.001), (16, 0.004))
     )
-    assert best_finalist([fast, slow], reference, TradeOff(Objective.LATENCY)) is fast
+    assert best_finalist([fast, slow], reference, TradeOff(LATENCY)) is fast
     assert best_finalist([fast, slow], reference, TradeOff()) is slow
 
 
