@@ -1,6 +1,8 @@
 """The map in docs/architecture.md is that of the tree, imports follow its order, and its recipes work."""
 
 import ast
+import csv
+import json
 import re
 import runpy
 import shlex
@@ -17,6 +19,7 @@ from mixq_rl import Ledger
 from mixq_rl.agents import SearchProblem, run_search
 from mixq_rl.agents.searches import searches
 from mixq_rl.datasets import GraphTask, datasets, load_task
+from mixq_rl.evaluation.objective import objectives
 from mixq_rl.nn import models
 from mixq_rl.training import schedules
 from mixq_rl.training.loop import Schedule
@@ -26,7 +29,7 @@ from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGES = {"mixq_rl": "mixq_rl", "envs": "mixq_rl.envs", "agents": "mixq_rl.agents"}
-RECIPES = {"A dataset": "communities", "A layer": "sgc", "A search": "evolve"}
+RECIPES = {"A dataset": "communities", "A layer": "sgc", "A search": "evolve", "An objective": "traffic"}
 UNMAPPED = ("__init__.py", "__pycache__", "py.typed")
 BUILT = (".so", ".pyd")
 
@@ -152,7 +155,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for recipe in RECIPES:
         for name, text in blocks(recipe).items():
             (tmp_path / name).write_text(text)
-    for registry in (datasets, models, searches):
+    for registry in (datasets, models, objectives, searches):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     for name in RECIPES.values():
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -225,3 +228,19 @@ def test_search_of_the_recipe_finds_the_optimum_of_a_lookup_table(folder: Path) 
     run_search("evolve", SearchProblem(evaluator))
     assert len(evaluator.evaluations) == 40
     assert (2, 4, 2, 2) in evaluator.evaluations
+
+
+def test_recipe_of_an_objective(run: Callable[[str], str], folder: Path) -> None:
+    printed = run("An objective")
+    assert "bytes moved in kB (and less traffic)" in printed
+    result = json.loads((folder / "runs" / "traffic" / "result.json").read_text())
+    assert result["objective"] == "traffic"
+    config = json.loads((folder / "runs" / "traffic" / "config.json").read_text())["config"]
+    assert config["objective"] == "traffic"
+    text = (folder / "runs" / "traffic" / "allocations.csv").read_text()
+    float32, *quantized = csv.DictReader(text.splitlines())
+    for row in quantized:
+        assert float(row["traffic_reduction"]) == float(float32["bytes"]) / float(row["bytes"])
+    page = (folder / "runs" / "traffic" / "report.html").read_text()
+    assert "reduction in bytes moved against float32" in page
+    assert "fewer bytes moved than float32" in page
