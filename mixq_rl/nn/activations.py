@@ -49,7 +49,7 @@ class Activation(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        return Real(self.result_quantizer.observe(self.function(x.dense)), self.result_quantizer.name)
+        return Real(self.result_quantizer(self.function(x.dense)), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs

@@ -98,14 +98,14 @@ class Attend(Operator):
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (message, score), csr = inputs, _places(graph)
         names = (self.attention_quantizer.name, message.name, self.aggregate_quantizer.name)
-        logit = self.logit_quantizer.observe(_on_edges(score.dense, csr, self.heads))
-        attention = self.dropout(self.attention_quantizer.observe(neighbour_softmax(self.leaky(logit), csr)))
+        logit = self.logit_quantizer(_on_edges(score.dense, csr, self.heads))
+        attention = self.dropout(self.attention_quantizer(neighbour_softmax(self.leaky(logit), csr)))
         with operation(lambda: records.float_aggregate(names, csr, message.dense), attention.device):
             aggregate = self._joined(_weighted_sum(attention, message.dense, csr))
             aggregate = aggregate if self.concat else aggregate / self.heads
             aggregate = aggregate if self.bias is None else aggregate + self.bias
             aggregate = aggregate.relu() if self.relu else aggregate
-        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+        return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (message, score), csr = inputs, _places(graph)

@@ -78,7 +78,7 @@ class Add(Operator):
         result = result if self.norm is None else self.norm(result)
         result = result if self.bias is None else result + self.bias
         result = result.relu() if self.relu else result
-        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+        return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         factor, bias = self._affine()
@@ -129,7 +129,7 @@ class _Combine(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         joined = _JOINS[self.join]([x.dense for x in inputs])
-        return Real(self.result_quantizer.observe(joined), self.result_quantizer.name)
+        return Real(self.result_quantizer(joined), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         values, scales = [x.dense for x in inputs], [x.scale for x in inputs]

@@ -124,10 +124,10 @@ class Score(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        weight = self.weight_quantizer.observe(self.weight)
+        weight = self.weight_quantizer(self.weight)
         with operation(lambda: _float_record(self._names(x.name), x.shape[0], weight), weight.device):
             score = _scores(x.dense, weight)
-        return Real(self.result_quantizer.observe(score), self.result_quantizer.name)
+        return Real(self.result_quantizer(score), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs

@@ -97,15 +97,15 @@ class Linear(Operator):
         bias: Tensor | None = self.bias
         norm = self.norm
         folded, shift = self.folded()
-        seen = self.weight_quantizer.observe(folded)
-        if seen is not folded:
-            weight, bias, norm = seen.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
+        hooked = self.weight_quantizer(folded)
+        if hooked is not folded:  # a forward hook replaced the folded weight
+            weight, bias, norm = hooked.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
         with operation(lambda: records.float_linear(self._names(x.name), x.values, self.weight), self.weight.device):
             result = x.values @ weight
             result = result if bias is None else result + bias
             result = result if norm is None else norm(result)
             result = result.relu() if self.relu else result
-        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+        return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs

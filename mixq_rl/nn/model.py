@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,9 +117,7 @@ class QuantizableModel(nn.Module):
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
         if self.allocation is None:
-            if self.input.observer is not None or self.input.relaxation is not None:
-                x = self.input.observe(x if isinstance(x, Tensor) else x.to_dense())
-            result = self._compute(Real(x, self.input.name), graph)
+            result = self._compute(Real(self.input(x), self.input.name), graph)
             assert isinstance(result, Real)
             return result.dense
         quantized = self._compute(self.input.fake_quantize(x, self._protected(graph)), graph)
@@ -207,14 +206,18 @@ class QuantizableModel(nn.Module):
     def capture(self, x: Tensor, graph: Tensor | Graph) -> tuple[Mapping[str, Tensor], OpMeter]:
         """Run the model in float and return each component's real values by name, and what was executed."""
         values: dict[str, Tensor] = {}
-        for quantizer in self.quantizers:
-            quantizer.observer = lambda tensor, name=quantizer.name: values.__setitem__(name, tensor)
+
+        def keep(quantizer: LearnedQuantizer, inputs: Any, x: Tensor | SparseMatrix) -> Tensor:
+            values[quantizer.name] = x.to_dense()
+            return values[quantizer.name]
+
+        hooks = [quantizer.register_forward_hook(keep) for quantizer in self.quantizers]
         try:
             with deterministic(x.device), self.evaluating(), self.allocated(None), OpMeter() as meter:
                 self(x, graph)
         finally:
-            for quantizer in self.quantizers:
-                quantizer.observer = None
+            for hook in hooks:
+                hook.remove()
         return values, meter
 
     def observe(self, x: Tensor, graph: Tensor | Graph) -> tuple[Component, ...]:

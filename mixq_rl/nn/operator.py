@@ -228,7 +228,7 @@ class Operator(nn.Module):
         return first.program.call(self, inputs)  # type: ignore[arg-type]
 
     def real(self, inputs: Sequence[Any], graph: Graph | None) -> Real:
-        """The float computation; shows every component's values to its observer."""
+        """Return the float result; each component's values pass through its quantizer, which is called with them."""
         raise NotImplementedError
 
     def fake_quantized(self, inputs: Sequence[Any], graph: Graph | None) -> FakeQuantized:

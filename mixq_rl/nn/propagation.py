@@ -107,7 +107,7 @@ class Propagate(Operator):
         message = x.dense
         value = self.value(adjacency)
         if self.adjacency_quantizer is not None:
-            value = self.adjacency_quantizer.observe(value)
+            value = self.adjacency_quantizer(value)
         names = self._names(x.name)
         with operation(lambda: records.float_aggregate(names, adjacency.csr, message), message.device):
             aggregate = adjacency.csr.matmul(value.to(message.dtype), message)
@@ -115,7 +115,7 @@ class Propagate(Operator):
                 aggregate = aggregate * adjacency.row_scale.to(message.dtype)
             aggregate = aggregate if self.bias is None else aggregate + self.bias
             aggregate = aggregate.relu() if self.relu else aggregate
-        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+        return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,), adjacency = inputs, self._adjacency(graph)

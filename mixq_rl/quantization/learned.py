@@ -28,20 +28,20 @@ _ROW_MANTISSA_BITS = 26
 
 
 class LearnedQuantizer(nn.Module):
-    """Quantizes one component at any of several bit-widths, with scales as a :class:`Scheme` has them.
+    """Quantizer of one component at any of several bit-widths, with the scales of a :class:`Scheme`.
+
+    In the float network the module is called with the component's real values and returns them unchanged. A forward
+    hook of PyTorch (``register_forward_hook``) can read the values there; a hook that returns values replaces them.
 
     Args:
         name: of the component: ``"conv1.weight"``.
         kind: of the component: ``"weight"``.
-        signed: whether its integers may be negative; None: as the calibration data say.
+        signed: whether its integers may be negative; None: whether the calibration data are.
         affine: whether its zero point may differ from 0 (granularity ``TENSOR`` only).
         granularity: which entries share a scale. ``ROW``: one scale, times each row's own magnitude.
 
     Attributes:
         bits: the bit-width in force, or None.
-        observer: is shown the component's real values in the float forward; None: nobody is.
-        relaxation: makes of them what the float forward goes on with, as a differentiable search has it; None: they
-            stay as they are.
         scales: for each bit-width; none before calibration.
         row_exponent: with granularity ``ROW``, exponent of the rows' fixed-point magnitudes.
     """
@@ -63,19 +63,15 @@ class LearnedQuantizer(nn.Module):
         self.affine = affine
         self.granularity = granularity
         self.bits: int | None = None
-        self.observer: Callable[[Tensor], None] | None = None
-        self.relaxation: Callable[[Tensor], Tensor] | None = None
         self.scales = Scales()
         self.row_exponent: int | None = None
 
     def extra_repr(self) -> str:
         return f"{self.name}, bits={self.bits}, granularity={self.granularity.value}"
 
-    def observe(self, x: Tensor) -> Tensor:
-        """Show the component's real values to the observer, if there is one, and pass them on, relaxed if they are."""
-        if self.observer is not None:
-            self.observer(x)
-        return x if self.relaxation is None else self.relaxation(x)
+    def forward(self, x: Tensor | SparseMatrix) -> Tensor | SparseMatrix:
+        """Return the component's real values unchanged, for forward hooks to read or to replace."""
+        return x
 
     def is_signed(self, x: Tensor) -> bool:
         """Return whether a quantizer fitted to ``x`` has negative integers."""
