@@ -18,13 +18,12 @@ from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
 from mixq_rl.quantization import (
     Alignment,
-    BankRequantization,
+    AnyRequantization,
     FakeQuantized,
     Granularity,
     LearnedQuantizer,
     PackedRows,
     QTensor,
-    Requantization,
     substitute,
 )
 from mixq_rl.sparse import CSR
@@ -200,7 +199,7 @@ class IntegerAttend:
     logit: Alignment
     leaky: Tensor
     softmax: IntegerSoftmax
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -230,8 +229,8 @@ class IntegerAttend:
         columns = message.columns if self.concat else message.columns // self.heads
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row)
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
         message, csr = inputs[0], _places(graph)
@@ -254,12 +253,7 @@ class IntegerAttend:
                 _by_head(message.payload, self.heads),
                 x_zero_point=message.zero_point,
             )
-            joined = _joined(sums, self.heads, self.concat)
-            if isinstance(self.requantization, BankRequantization):
-                integers, row = self.requantization(joined)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
-            aggregate = PackedRows.pack(self.requantization(joined), self.requantization.range)
-        return QTensor(aggregate, self.scale, self.requantization.zero_point)
+            return self.requantization.quantized(_joined(sums, self.heads, self.concat), self.scale)
 
     def _record(self, csr: CSR, attention: Tensor, message: QTensor) -> Any:
         _, coefficient, source, aggregate = self.names
@@ -269,7 +263,7 @@ class IntegerAttend:
             attention,
             self.softmax.range.bits,
             message.payload,
-            self.requantization,
+            self.requantization.range,
         )
 
 

@@ -12,7 +12,7 @@ from mixq_rl.nn.linear import folded_norm
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
     Alignment,
-    BankAlignment,
+    AnyAlignment,
     ComponentKind,
     FakeQuantized,
     Granularity,
@@ -107,9 +107,9 @@ class Add(Operator):
 
 
 def single_alignment(quantizer: LearnedQuantizer, x: Symbol) -> Alignment:
-    """Return how one value is brought to the one scale of a component."""
-    alignment = quantizer.alignment([x.quantizer.scale], None)
-    assert isinstance(alignment, Alignment)
+    """Return the alignment of one value to the one scale of a component."""
+    alignment = quantizer.alignment([x.quantizer.scale], None).uniform
+    assert alignment is not None
     return alignment
 
 
@@ -192,7 +192,7 @@ def _common_columns(inputs: Sequence[Signature]) -> int | None:
 
 
 def _check_alignment(
-    step: str, alignment: Alignment | BankAlignment, inputs: Sequence[Signature], columns: int | None
+    step: str, alignment: AnyAlignment, inputs: Sequence[Signature], columns: int | None
 ) -> int | None:
     if len(alignment.multipliers) != len(inputs):
         raise ValueError(f"step {step!r} has {len(alignment.multipliers)} multipliers for {len(inputs)} sources")
@@ -213,7 +213,7 @@ class IntegerAdd:
 
     result: str
     sources: tuple[int, ...]
-    alignment: Alignment | BankAlignment
+    alignment: AnyAlignment
     scale: Tensor
 
     @property
@@ -228,18 +228,14 @@ class IntegerAdd:
                 raise ValueError(f"step {self.result!r} adds up rows for nodes and rows for graphs")
         columns = _check_alignment(self.result, self.alignment, inputs, columns)
         check_scale(self.result, self.scale)
-        has_row = isinstance(self.alignment, BankAlignment)
-        return Signature(self.alignment.range, self.alignment.zero_point, columns, has_row, pooled=inputs[0].pooled)
+        result = self.alignment
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=inputs[0].pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        addends = [centred(x) for x in inputs]
-        if isinstance(self.alignment, BankAlignment):
-            integers, row = self.alignment(addends)
-            return QTensor.pack(integers, self.alignment.range, self.scale, row=row)
-        return QTensor.pack(self.alignment(addends), self.alignment.range, self.scale, self.alignment.zero_point)
+        return self.alignment.quantized([centred(x) for x in inputs], self.scale)
 
 
 @storable

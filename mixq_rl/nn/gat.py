@@ -14,14 +14,7 @@ from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.combination import centred
 from mixq_rl.nn.linear import Linear, check_weight
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, Value, check_columns, check_scale
-from mixq_rl.quantization import (
-    FakeQuantized,
-    Granularity,
-    LearnedQuantizer,
-    PackedRows,
-    QTensor,
-    Requantization,
-)
+from mixq_rl.quantization import FakeQuantized, Granularity, LearnedQuantizer, QTensor, Requantization
 from mixq_rl.storage.artifacts import storable
 
 __all__ = ["GATConv", "IntegerScore", "Score"]
@@ -138,8 +131,8 @@ class Score(Operator):
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
         weight = self.weight_quantizer.quantizer().quantize(self.weight.detach())
-        requantization = self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None)
-        assert isinstance(requantization, Requantization)
+        requantization = self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None).uniform
+        assert requantization is not None
         step = IntegerScore(
             names=self._names(x.name),
             sources=(x.index,),
@@ -215,8 +208,7 @@ class IntegerScore:
         (x,) = inputs
         with operation(lambda: self._record(x), x.payload.data.device):
             sums = _scores(centred(x).to(torch.int32), self.weight.values.to(torch.int32))
-            result = PackedRows.pack(self.requantization(sums), self.requantization.range)
-        return QTensor(result, self.scale, self.requantization.zero_point)
+            return self.requantization.quantized(sums, self.scale)
 
     def _record(self, x: QTensor) -> OpRecord:
         (rows, _), (channels, columns) = x.shape, self.weight.shape

@@ -14,13 +14,12 @@ from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
-    BankRequantization,
+    AnyRequantization,
     ComponentKind,
     FakeQuantized,
     Granularity,
     LearnedQuantizer,
     QTensor,
-    Requantization,
 )
 from mixq_rl.quantization.integer_range import within
 from mixq_rl.storage.artifacts import storable
@@ -163,7 +162,7 @@ class IntegerLinear:
     names: tuple[str, str, str]
     sources: tuple[int, ...]
     weight: QTensor
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -183,25 +182,25 @@ class IntegerLinear:
         check_scale(self.result, self.scale)
         self.requantization.check_rows(x.has_row)
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row, pooled=x.pooled)
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=x.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        (x,) = inputs
+        (x,), requantization = inputs, self.requantization
         with operation(
-            lambda: records.integer_linear(self.names, x, self.weight, self.requantization), x.payload.data.device
+            lambda: records.integer_linear(self.names, x, self.weight, requantization.range), x.payload.data.device
         ):
-            if isinstance(self.requantization, BankRequantization):
+            uniform = requantization.uniform
+            if uniform is None:
                 sums = kernels.linear(x.payload, self.weight.payload, x_zero_point=x.zero_point)
-                integers, row = self.requantization(sums, x.row)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
+                return requantization.quantized(sums, self.scale, x.row)
             result = kernels.linear_requantize(
-                x.payload, self.weight.payload, self.requantization, x_zero_point=x.zero_point, row=x.row
+                x.payload, self.weight.payload, uniform, x_zero_point=x.zero_point, row=x.row
             )
-        return QTensor(result, self.scale, self.requantization.zero_point)
+        return QTensor(result, self.scale, requantization.zero_point)
 
 
 def check_weight(name: str, weight: QTensor) -> None:

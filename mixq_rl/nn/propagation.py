@@ -13,7 +13,7 @@ from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate
 from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
 from mixq_rl.quantization import (
-    BankRequantization,
+    AnyRequantization,
     FakeQuantized,
     FixedPoint,
     Granularity,
@@ -21,7 +21,6 @@ from mixq_rl.quantization import (
     LearnedQuantizer,
     QTensor,
     Quantizer,
-    Requantization,
 )
 from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
@@ -200,7 +199,7 @@ class IntegerPropagate:
     propagation: Propagation
     epsilon: Tensor | None
     adjacency: Quantizer | None
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -224,9 +223,8 @@ class IntegerPropagate:
             check_scale(self.names[0], self.adjacency.scale)
         if self.epsilon is not None and not _is_one_number(self.epsilon):
             raise ValueError(f"epsilon of step {self.result!r} is not a single number in float64")
-        offered, zero_point = self.requantization.range, self.requantization.zero_point
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(offered, zero_point, columns, has_row, pooled=self.propagation.pooled)
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=self.propagation.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
         (x,), adjacency = inputs, graph.adjacency(self.propagation)
@@ -256,7 +254,7 @@ class IntegerPropagate:
         return self.adjacency.integers(value)
 
     def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
-        (x,) = inputs
+        (x,), requantization = inputs, self.requantization
         bits: int | None = None
         zero_point = 0
         if self.adjacency is not None:
@@ -264,18 +262,18 @@ class IntegerPropagate:
         csr = prepared.csr
         edges = (csr.rowptr, csr.col, prepared.weight, x.payload)
         with operation(
-            lambda: records.integer_aggregate(self.names, csr, prepared.weight, bits, x.payload, self.requantization),
+            lambda: records.integer_aggregate(self.names, csr, prepared.weight, bits, x.payload, requantization.range),
             x.payload.data.device,
         ):
-            if isinstance(self.requantization, BankRequantization):
+            uniform = requantization.uniform
+            if uniform is None:
                 sums = kernels.aggregate(*edges, weight_zero_point=zero_point, x_zero_point=x.zero_point)
-                integers, row = self.requantization(sums, prepared.row)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
+                return requantization.quantized(sums, self.scale, prepared.row)
             aggregate = kernels.aggregate_requantize(
                 *edges,
-                self.requantization,
+                uniform,
                 weight_zero_point=zero_point,
                 x_zero_point=x.zero_point,
                 row=prepared.row,
             )
-        return QTensor(aggregate, self.scale, self.requantization.zero_point)
+        return QTensor(aggregate, self.scale, requantization.zero_point)

@@ -7,15 +7,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.bank import BankAlignment, BankRequantization
+from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization
 from mixq_rl.quantization.calibration import fitted_scales
 from mixq_rl.quantization.fake import FakeQuantized, fake_map, fake_round, fake_sum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, nonzero, row_magnitude
-from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.quantization.scales import Scales
 from mixq_rl.quantization.scheme import Scheme, schemes
 from mixq_rl.sparse import SparseMatrix
@@ -173,9 +171,7 @@ class LearnedQuantizer(nn.Module):
         values = x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded
         return FakeQuantized(values, self.scale, self.range, self.zero_point, row, self.name, protected)
 
-    def requantization(
-        self, scale: Tensor, bias: Tensor | None, row_exponent: int | None
-    ) -> Requantization | BankRequantization:
+    def requantization(self, scale: Tensor, bias: Tensor | None, row_exponent: int | None) -> AnyRequantization:
         """Return the fixed-point map from sums of real scale ``scale`` to this component's integers.
 
         Args:
@@ -202,7 +198,7 @@ class LearnedQuantizer(nn.Module):
         steps = fake_map(sums, scale / unit, None if bias is None else bias.double() / unit, row, requantization)
         return self.scales.fake_quantized(steps, self.range, self.name, protected)
 
-    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> Alignment | BankAlignment:
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> AnyAlignment:
         """Return the fixed-point map from centred integers of real scales ``scales`` to this component's integers.
 
         Args:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.bank import BankAlignment, BankRequantization
+from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization
 from mixq_rl.quantization.fake import FakeQuantized, fake_round
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
@@ -56,13 +56,11 @@ class Scales(nn.Module):
 
     def requantization(
         self, scale: Tensor, bias: Tensor | None, row_exponent: int | None, offered: IntegerRange
-    ) -> Requantization | BankRequantization:
+    ) -> AnyRequantization:
         """Return the fixed-point map from sums; arguments as of :meth:`Requantization.from_scales`."""
         return Requantization.from_scales(scale, bias, row_exponent, offered, self.zero_point(offered))
 
-    def alignment(
-        self, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange
-    ) -> Alignment | BankAlignment:
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange) -> AnyAlignment:
         """Return the fixed-point map from centred integers; arguments as of :meth:`Alignment.from_scales`."""
         return Alignment.from_scales(scales, bias, offered, self.zero_point(offered))
 
