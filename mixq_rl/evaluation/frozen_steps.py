@@ -5,14 +5,14 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 import torch
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.integer.model import IntegerModel, IntegerStep, input_signature
+from mixq_rl.integer.model import IntegerModel, input_signature
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.nn.operator import Operator, Program, Signature, Symbol
+from mixq_rl.nn.operator import Operator, Program, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import Quantizer
 
 __all__ = ["FrozenStep", "FrozenSteps", "Place"]
@@ -138,7 +138,7 @@ class FrozenSteps:
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
-        model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))  # type: ignore[arg-type]
+        model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))
         index = {name: place for place, name in enumerate(names)}
         places: list[Place] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):
@@ -165,7 +165,7 @@ class FrozenSteps:
         )
         with self._in_force(allocation, place.own), torch.no_grad():
             symbol = place.operator.freeze(symbols)
-        step: Any = program.steps[0]
+        (step,) = program.steps
         return FrozenStep(step, symbol.quantizer, step.infer([source.signature for source in sources]))
 
     @contextmanager

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_scale
 from mixq_rl.quantization import (
     FakeQuantized,
     Granularity,
@@ -118,7 +119,7 @@ def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerR
 
 @storable
 @dataclass(frozen=True)
-class IntegerLookup:
+class IntegerLookup(IntegerStep):
     """:class:`Activation` frozen at one allocation: integers only.
 
     Attributes:
@@ -154,9 +155,6 @@ class IntegerLookup:
         if x.range != self.source_range:
             raise ValueError(f"the table of step {self.result!r} is for {self.source_range}")
         return Signature(self.range, self.zero_point, x.columns, pooled=x.pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,) = inputs

@@ -14,8 +14,9 @@ from mixq_rl.nn import records
 from mixq_rl.nn.activations import check_table, lookup_table, table_entries
 from mixq_rl.nn.bounds import check_aggregate, check_softmax
 from mixq_rl.nn.combination import centred, single_alignment
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     Alignment,
     AnyRequantization,
@@ -177,7 +178,7 @@ def _joined(sums: Tensor, heads: int, concat: bool) -> Tensor:
 
 @storable
 @dataclass(frozen=True)
-class IntegerAttend:
+class IntegerAttend(IntegerStep):
     """:class:`Attend` frozen at one allocation: integers only.
 
     Attributes:
@@ -211,6 +212,14 @@ class IntegerAttend:
         logit, attention, _, aggregate = self.names
         ranges = (self.logit.range, self.softmax.range, self.requantization.range)
         return {name: offered.bits for name, offered in zip((logit, attention, aggregate), ranges, strict=True)}
+
+    @property
+    def edge_copies(self) -> int:
+        return self.heads
+
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.requantization.bias)
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         message, score = inputs

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
 from mixq_rl.nn.linear import folded_norm
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     Alignment,
     AnyAlignment,
@@ -201,7 +202,7 @@ def _check_alignment(
 
 @storable
 @dataclass(frozen=True)
-class IntegerAdd:
+class IntegerAdd(IntegerStep):
     """:class:`Add` frozen at one allocation: integers only.
 
     Attributes:
@@ -220,6 +221,10 @@ class IntegerAdd:
     def bits(self) -> Mapping[str, int]:
         return {self.result: self.alignment.range.bits}
 
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.alignment.bias)
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         columns = _common_columns(inputs)
         for x in inputs:
@@ -231,16 +236,13 @@ class IntegerAdd:
         result = self.alignment
         return Signature(result.range, result.zero_point, columns, result.has_row, pooled=inputs[0].pooled)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
-
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         return self.alignment.quantized([centred(x) for x in inputs], self.scale)
 
 
 @storable
 @dataclass(frozen=True)
-class IntegerCombine:
+class IntegerCombine(IntegerStep):
     """:class:`Concatenate` or :class:`Maximum` frozen at one allocation: integers only.
 
     Attributes:
@@ -267,6 +269,10 @@ class IntegerCombine:
     def bits(self) -> Mapping[str, int]:
         return {self.result: self.alignments[0].range.bits}
 
+    @property
+    def keeps_columns(self) -> bool:
+        return self.join == "maximum"
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         if len(inputs) != len(self.alignments):
             raise ValueError(f"step {self.result!r} has {len(self.alignments)} alignments for {len(inputs)} sources")
@@ -282,9 +288,6 @@ class IntegerCombine:
             width = None if None in widths else sum(columns for columns in widths if columns is not None)
         alignment = self.alignments[0]
         return Signature(alignment.range, alignment.zero_point, width, pooled=inputs[0].pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         parts = [alignment([centred(x)]) for x, alignment in zip(inputs, self.alignments, strict=True)]

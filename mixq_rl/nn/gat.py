@@ -13,7 +13,8 @@ from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.combination import centred
 from mixq_rl.nn.linear import Linear, check_weight
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, Value, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol, Value
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale
 from mixq_rl.quantization import FakeQuantized, Granularity, LearnedQuantizer, QTensor, Requantization
 from mixq_rl.storage.artifacts import storable
 
@@ -165,7 +166,7 @@ def _float_record(names: tuple[str, str, str], rows: int, weight: Tensor) -> OpR
 
 @storable
 @dataclass(frozen=True)
-class IntegerScore:
+class IntegerScore(IntegerStep):
     """:class:`Score` frozen at one allocation: integers only.
 
     Attributes:
@@ -190,6 +191,18 @@ class IntegerScore:
     def bits(self) -> Mapping[str, int]:
         return {self.names[1]: self.weight.bits, self.names[2]: self.requantization.range.bits}
 
+    @property
+    def in_columns(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1] // 2
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1]
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,), (channels, columns) = inputs, self.weight.shape
         if columns % 2:
@@ -200,9 +213,6 @@ class IntegerScore:
         check_scale(self.result, self.scale)
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,) = inputs

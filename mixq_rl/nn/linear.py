@@ -12,7 +12,8 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_linear
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     AnyRequantization,
     ComponentKind,
@@ -148,7 +149,7 @@ def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 @storable
 @dataclass(frozen=True)
-class IntegerLinear:
+class IntegerLinear(IntegerStep):
     """:class:`Linear` frozen at one allocation: integers only.
 
     Attributes:
@@ -173,6 +174,18 @@ class IntegerLinear:
     def bits(self) -> Mapping[str, int]:
         return {self.names[1]: self.weight.bits, self.names[2]: self.requantization.range.bits}
 
+    @property
+    def in_columns(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1] + count_entries(self.requantization.bias)
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
         rows, columns = self.weight.shape
@@ -184,9 +197,6 @@ class IntegerLinear:
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row, pooled=x.pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,), requantization = inputs, self.requantization

@@ -14,7 +14,8 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
-from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Step, Symbol, Value
+from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Symbol, Value
+from mixq_rl.nn.step import IntegerStep
 from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
 from mixq_rl.sparse import SparseMatrix, as_features
 
@@ -138,7 +139,7 @@ class QuantizableModel(nn.Module):
             values[node.name] = result
         return result
 
-    def freeze(self) -> tuple[Quantizer, tuple[Step, ...]]:
+    def freeze(self) -> tuple[Quantizer, tuple[IntegerStep, ...]]:
         """Return the input's quantizer and the integer network at the allocation in force.
 
         Raises:

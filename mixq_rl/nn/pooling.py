@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from mixq_rl.graph import Graph, Propagation
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol
+from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.propagation import Propagate
+from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, PackedRows, QTensor
 from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
@@ -69,7 +70,7 @@ def _maximum(x: Tensor, places: CSR, empty: int) -> Tensor:
 
 @storable
 @dataclass(frozen=True)
-class IntegerMaxPool:
+class IntegerMaxPool(IntegerStep):
     """:class:`MaxPool` frozen: integers only.
 
     Attributes:

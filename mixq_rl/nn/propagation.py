@@ -11,7 +11,8 @@ from mixq_rl.graph import Adjacency, Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     AnyRequantization,
     FakeQuantized,
@@ -181,7 +182,7 @@ class IntegerAdjacency:
 
 @storable
 @dataclass(frozen=True)
-class IntegerPropagate:
+class IntegerPropagate(IntegerStep):
     """:class:`Propagate` frozen at one allocation: integers only.
 
     Attributes:
@@ -210,6 +211,14 @@ class IntegerPropagate:
     def bits(self) -> Mapping[str, int]:
         adjacency = {} if self.adjacency is None else {self.names[0]: self.adjacency.range.bits}
         return {**adjacency, self.names[2]: self.requantization.range.bits}
+
+    @property
+    def takes_edge_weight(self) -> bool:
+        return self.propagation.weighted
+
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.epsilon, self.requantization.bias)
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
