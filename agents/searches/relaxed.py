@@ -19,6 +19,7 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
 from mixq_rl.quantization.quantizer import nonzero, row_magnitude
 from mixq_rl.randomness import seeded
+from mixq_rl.sparse import SparseMatrix
 from mixq_rl.training.loop import Schedule, optimize
 
 __all__ = ["relaxed"]
@@ -30,16 +31,18 @@ _PENALTIES = 64
 
 
 def relaxed(problem: SearchProblem) -> None:
-    """Learn a softmax over bit-widths for each component, and evaluate the winners after each epoch.
+    """Learn a softmax over bit-widths for each component, and evaluate the most likely allocation after each epoch.
 
-    After MixQ-GNN (ICDE 2025): in the float forward every component is the sum of its quantized values at all
-    bit-widths, weighted by the softmax; to the loss comes λ times the mean bits that this expects, weighted by
-    multiply-accumulates. One λ gives one trade-off: they are tried one after another between 0.001 and 30, the range
-    ever more finely; each may take as many evaluations as it has epochs. The network's weights, a supernet's for
-    example, stay as they are.
+    The search of MixQ-GNN (ICDE 2025). In the float forward, the softmax weights the quantized values of a component at
+    all bit-widths, and their sum replaces the component's real values. Forward hooks of the quantizers do that. The
+    loss has a penalty: λ times the expected mean bit-width, weighted by multiply-accumulates.
+
+    One λ gives one trade-off. The search takes up to 64 values of λ between 0.001 and 30, one after another, in an
+    order that covers the range ever more finely. Each may take one evaluation per epoch. The network's weights do not
+    change.
 
     Raises:
-        InputError: if the evaluator holds no network to differentiate.
+        InputError: if the evaluator has no network to differentiate.
     """
     evaluator = _network(problem.evaluator)
     for index, penalty in enumerate(_penalties()):
@@ -85,7 +88,7 @@ def _evaluate(problem: SearchProblem, mixture: "_Mixture") -> None:
 
 
 class _Mixture(nn.Module):
-    """A network in float whose components are mixtures of their quantized values; only the weights of these learn."""
+    """A float network whose components are mixtures of their quantized values; only the mixtures' logits learn."""
 
     quantizers: tuple[LearnedQuantizer, ...] = ()
     _shares: Tensor
@@ -121,17 +124,21 @@ class _Mixture(nn.Module):
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for parameter in learned:
             parameter.requires_grad_(False)
-        for index, quantizer in enumerate(model.quantizers):
-            quantizer.relaxation = partial(self._mix, index=index, quantizer=quantizer)
+        hooks = [
+            quantizer.register_forward_hook(partial(self._mix, index=index))
+            for index, quantizer in enumerate(model.quantizers)
+        ]
         try:
             yield
         finally:
             for parameter in learned:
                 parameter.requires_grad_(True)
-            for quantizer in model.quantizers:
-                quantizer.relaxation = None
+            for hook in hooks:
+                hook.remove()
 
-    def _mix(self, x: Tensor, *, index: int, quantizer: LearnedQuantizer) -> Tensor:
+    def _mix(self, quantizer: LearnedQuantizer, inputs: Any, x: Tensor | SparseMatrix, *, index: int) -> Tensor:
+        """Return the mixture of a component's quantized values: a forward hook of its quantizer."""
+        x = x.to_dense()
         quantized = self._kept.get(index) or [_quantized(_at(quantizer, b), x.detach()) for b in self._bit_widths]
         if quantizer.kind in self._constant:
             self._kept[index] = quantized

@@ -14,35 +14,16 @@ from mixq_rl.conditions import check_finite
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
-from mixq_rl.nn.activations import IntegerLookup
-from mixq_rl.nn.attention import IntegerAttend
-from mixq_rl.nn.combination import IntegerAdd, IntegerCombine
-from mixq_rl.nn.gat import IntegerScore
-from mixq_rl.nn.linear import IntegerLinear
 from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.nn.operator import Signature
-from mixq_rl.nn.pooling import IntegerMaxPool
-from mixq_rl.nn.propagation import IntegerPropagate
+from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
 from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
 
-__all__ = ["IntegerModel", "IntegerStep", "input_signature"]
+__all__ = ["IntegerModel", "input_signature"]
 
 _KIND = "integer_model"
 _VERSION = 3
 _LARGEST_EXPONENT = 512
-
-IntegerStep = (
-    IntegerLinear
-    | IntegerPropagate
-    | IntegerAdd
-    | IntegerCombine
-    | IntegerLookup
-    | IntegerMaxPool
-    | IntegerScore
-    | IntegerAttend
-)
-"""What an integer network may consist of."""
 
 
 def input_signature(source: Quantizer) -> Signature:
@@ -109,26 +90,23 @@ class IntegerModel:
     def _finished(self) -> tuple[tuple[int, ...], ...]:
         """Which values no step after each one takes."""
         last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
-        return tuple(
-            tuple(source for source, place in last.items() if place == index) for index in range(len(self.steps))
-        )
+        return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
 
     @cached_property
     def num_features(self) -> int | None:
-        """Features of a node; None where no step takes a certain number of them."""
+        """Number of features of a node, or None if no step fixes it."""
         as_wide = {0}  # values of as many columns as the input has
         if self.signatures[0].columns is not None:
             return self.signatures[0].columns
         for index, step in enumerate(self.steps, start=1):
-            if as_wide.isdisjoint(step.sources) or (isinstance(step, IntegerCombine) and step.join == "concatenate"):
+            if as_wide.isdisjoint(step.sources):
                 continue
-            if isinstance(step, IntegerLinear):
-                return step.weight.shape[0]
-            if isinstance(step, IntegerScore):
-                return step.weight.shape[0] * step.weight.shape[1] // 2
-            if self.signatures[index].columns is not None:
-                return self.signatures[index].columns
-            as_wide.add(index)
+            if step.in_columns is not None:
+                return step.in_columns
+            if step.keeps_columns:
+                if self.signatures[index].columns is not None:
+                    return self.signatures[index].columns
+                as_wide.add(index)
         return None
 
     @classmethod
@@ -158,7 +136,7 @@ class IntegerModel:
     @property
     def takes_edge_weight(self) -> bool:
         """Whether the weights of edges take part."""
-        return any(isinstance(step, IntegerPropagate) and step.propagation.weighted for step in self.steps)
+        return any(step.takes_edge_weight for step in self.steps)
 
     @property
     def classifies_graphs(self) -> bool:
@@ -188,7 +166,7 @@ class IntegerModel:
         with model.allocated(allocation):
             source, steps = model.freeze()
         names = tuple(quantizer.name for quantizer in model.quantizers)
-        return cls(source, steps, names, tuple(int(bits) for bits in allocation))  # type: ignore[arg-type]
+        return cls(source, steps, names, tuple(int(bits) for bits in allocation))
 
     def quantize_features(self, x: Tensor) -> QTensor:
         """Quantize node features, ``[nodes, features]``, floating point.
@@ -283,7 +261,7 @@ class IntegerModel:
     @property
     def nbytes(self) -> int:
         """Bytes of the weights as they are held."""
-        return sum(step.weight.nbytes for step in self.steps if isinstance(step, IntegerLinear | IntegerScore))
+        return sum(step.nbytes for step in self.steps)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
@@ -303,10 +281,10 @@ class IntegerModel:
             ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
             InputError: for a device that is not there.
         """
-        place = resolve_device(device)
+        target = resolve_device(device)
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
-            moved = {name: tensor.to(place) for name, tensor in tensors.items()}
+            moved = {name: tensor.to(target) for name, tensor in tensors.items()}
             model: Self = unpack(config.get("model"), cls, "model", moved)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error

@@ -6,7 +6,6 @@ from torch.export import Dim, ExportedProgram
 
 from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
-from mixq_rl.nn.attention import IntegerAttend
 
 __all__ = ["export_program"]
 
@@ -55,9 +54,8 @@ def export_program(model: IntegerModel) -> ExportedProgram:
     edge_index = torch.tensor(_EXAMPLE_EDGES, device=device)
     batch = torch.tensor(_EXAMPLE_BATCH, device=device)
     x = torch.ones(batch.numel(), features, device=device)
-    # Self-loops add an edge for each node, and 32-bit indices count them for all heads.
-    heads = max((step.heads for step in model.steps if isinstance(step, IntegerAttend)), default=1)
-    most = (2**31 - 1) // (2 * heads)
+    # Self-loops add an edge for each node, and 32-bit indices count all copies that a step makes of each edge.
+    most = (2**31 - 1) // (2 * max(step.edge_copies for step in model.steps))
     nodes, edges = Dim("nodes", min=1, max=most), Dim("edges", max=most)
     extra: dict[str, Tensor] = {}
     sizes = {"x": {0: nodes}, "edge_index": {1: edges}}

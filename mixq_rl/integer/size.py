@@ -10,10 +10,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from mixq_rl.integer.model import IntegerModel
-from mixq_rl.nn.propagation import IntegerPropagate
 from mixq_rl.quantization import QTensor
-from mixq_rl.quantization.alignment import FixedPointSum
-from mixq_rl.quantization.requantization import FixedPointMap
 
 __all__ = ["ModelSize"]
 
@@ -40,16 +37,11 @@ class ModelSize:
     def of(cls, model: IntegerModel, folder: str | PathLike[str]) -> Self:
         """Return the size of a model that was saved into a folder."""
         parts = list(_parts(model))
-        weights = [part for part in parts if isinstance(part, QTensor)]
-        biases = [part.bias for part in parts if isinstance(part, FixedPointMap | FixedPointSum)]
-        epsilons = [part.epsilon for part in parts if isinstance(part, IntegerPropagate)]
-        learned = sum(weight.shape[0] * weight.shape[1] for weight in weights)
-        learned += sum(entry.numel() for entry in (*biases, *epsilons) if entry is not None)
         return cls(
-            weights=sum(weight.payload.nbytes for weight in weights),
+            weights=sum(part.payload.nbytes for part in parts if isinstance(part, QTensor)),
             tensors=sum(part.nbytes for part in parts if isinstance(part, Tensor)),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
-            float32=_FLOAT_BYTES * learned,
+            float32=_FLOAT_BYTES * sum(step.num_parameters for step in model.steps),
         )
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_scale
 from mixq_rl.quantization import (
     FakeQuantized,
     Granularity,
@@ -49,7 +50,7 @@ class Activation(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        return Real(self.result_quantizer.observe(self.function(x.dense)), self.result_quantizer.name)
+        return Real(self.result_quantizer(self.function(x.dense)), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
@@ -100,8 +101,8 @@ def lookup_table(source: Quantizer, function: Function, result: Quantizer) -> Te
 
 def table_entries(integers: Tensor, offered: IntegerRange) -> Tensor:
     """Return where each integer of a range (held in any dtype) stands in a table from its minimum up, int64."""
-    places = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
-    return places if offered.step == 1 else places // offered.step
+    indices = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
+    return indices if offered.step == 1 else indices // offered.step
 
 
 def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerRange) -> None:
@@ -118,7 +119,7 @@ def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerR
 
 @storable
 @dataclass(frozen=True)
-class IntegerLookup:
+class IntegerLookup(IntegerStep):
     """:class:`Activation` frozen at one allocation: integers only.
 
     Attributes:
@@ -154,9 +155,6 @@ class IntegerLookup:
         if x.range != self.source_range:
             raise ValueError(f"the table of step {self.result!r} is for {self.source_range}")
         return Signature(self.range, self.zero_point, x.columns, pooled=x.pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,) = inputs

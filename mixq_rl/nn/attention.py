@@ -14,17 +14,17 @@ from mixq_rl.nn import records
 from mixq_rl.nn.activations import check_table, lookup_table, table_entries
 from mixq_rl.nn.bounds import check_aggregate, check_softmax
 from mixq_rl.nn.combination import centred, single_alignment
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     Alignment,
-    BankRequantization,
+    AnyRequantization,
     FakeQuantized,
     Granularity,
     LearnedQuantizer,
     PackedRows,
     QTensor,
-    Requantization,
     substitute,
 )
 from mixq_rl.sparse import CSR
@@ -96,19 +96,19 @@ class Attend(Operator):
             nn.init.zeros_(self.bias)
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        (message, score), csr = inputs, _places(graph)
+        (message, score), csr = inputs, _neighbours(graph)
         names = (self.attention_quantizer.name, message.name, self.aggregate_quantizer.name)
-        logit = self.logit_quantizer.observe(_on_edges(score.dense, csr, self.heads))
-        attention = self.dropout(self.attention_quantizer.observe(neighbour_softmax(self.leaky(logit), csr)))
+        logit = self.logit_quantizer(_on_edges(score.dense, csr, self.heads))
+        attention = self.dropout(self.attention_quantizer(neighbour_softmax(self.leaky(logit), csr)))
         with operation(lambda: records.float_aggregate(names, csr, message.dense), attention.device):
             aggregate = self._joined(_weighted_sum(attention, message.dense, csr))
             aggregate = aggregate if self.concat else aggregate / self.heads
             aggregate = aggregate if self.bias is None else aggregate + self.bias
             aggregate = aggregate.relu() if self.relu else aggregate
-        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+        return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        (message, score), csr = inputs, _places(graph)
+        (message, score), csr = inputs, _neighbours(graph)
         dtype = score.values.dtype
         own = self.attention_quantizer
         logit = self.logit_quantizer.fake_align([_on_edges(score.dense, csr, self.heads)], [score.scale])
@@ -153,7 +153,7 @@ class Attend(Operator):
         return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
 
 
-def _places(graph: Graph | None) -> CSR:
+def _neighbours(graph: Graph | None) -> CSR:
     assert graph is not None
     return graph.adjacency(_SELF_LOOPS).csr
 
@@ -178,7 +178,7 @@ def _joined(sums: Tensor, heads: int, concat: bool) -> Tensor:
 
 @storable
 @dataclass(frozen=True)
-class IntegerAttend:
+class IntegerAttend(IntegerStep):
     """:class:`Attend` frozen at one allocation: integers only.
 
     Attributes:
@@ -200,7 +200,7 @@ class IntegerAttend:
     logit: Alignment
     leaky: Tensor
     softmax: IntegerSoftmax
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -212,6 +212,14 @@ class IntegerAttend:
         logit, attention, _, aggregate = self.names
         ranges = (self.logit.range, self.softmax.range, self.requantization.range)
         return {name: offered.bits for name, offered in zip((logit, attention, aggregate), ranges, strict=True)}
+
+    @property
+    def edge_copies(self) -> int:
+        return self.heads
+
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.requantization.bias)
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         message, score = inputs
@@ -230,11 +238,11 @@ class IntegerAttend:
         columns = message.columns if self.concat else message.columns // self.heads
         check_columns(self.result, columns, self.requantization.multiplier, self.requantization.bias)
         check_scale(self.result, self.scale)
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row)
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
-        message, csr = inputs[0], _places(graph)
+        message, csr = inputs[0], _neighbours(graph)
         heads = 1 if self.concat else self.heads
         check_softmax(self.result, csr)
         check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)
@@ -254,12 +262,7 @@ class IntegerAttend:
                 _by_head(message.payload, self.heads),
                 x_zero_point=message.zero_point,
             )
-            joined = _joined(sums, self.heads, self.concat)
-            if isinstance(self.requantization, BankRequantization):
-                integers, row = self.requantization(joined)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
-            aggregate = PackedRows.pack(self.requantization(joined), self.requantization.range)
-        return QTensor(aggregate, self.scale, self.requantization.zero_point)
+            return self.requantization.quantized(_joined(sums, self.heads, self.concat), self.scale)
 
     def _record(self, csr: CSR, attention: Tensor, message: QTensor) -> Any:
         _, coefficient, source, aggregate = self.names
@@ -269,7 +272,7 @@ class IntegerAttend:
             attention,
             self.softmax.range.bits,
             message.payload,
-            self.requantization,
+            self.requantization.range,
         )
 
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
 from mixq_rl.nn.linear import folded_norm
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
     Alignment,
-    BankAlignment,
+    AnyAlignment,
     ComponentKind,
     FakeQuantized,
     Granularity,
@@ -78,7 +79,7 @@ class Add(Operator):
         result = result if self.norm is None else self.norm(result)
         result = result if self.bias is None else result + self.bias
         result = result.relu() if self.relu else result
-        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+        return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         factor, bias = self._affine()
@@ -107,9 +108,9 @@ class Add(Operator):
 
 
 def single_alignment(quantizer: LearnedQuantizer, x: Symbol) -> Alignment:
-    """Return how one value is brought to the one scale of a component."""
-    alignment = quantizer.alignment([x.quantizer.scale], None)
-    assert isinstance(alignment, Alignment)
+    """Return the alignment of one value to the one scale of a component."""
+    alignment = quantizer.alignment([x.quantizer.scale], None).uniform
+    assert alignment is not None
     return alignment
 
 
@@ -129,7 +130,7 @@ class _Combine(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         joined = _JOINS[self.join]([x.dense for x in inputs])
-        return Real(self.result_quantizer.observe(joined), self.result_quantizer.name)
+        return Real(self.result_quantizer(joined), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         values, scales = [x.dense for x in inputs], [x.scale for x in inputs]
@@ -192,7 +193,7 @@ def _common_columns(inputs: Sequence[Signature]) -> int | None:
 
 
 def _check_alignment(
-    step: str, alignment: Alignment | BankAlignment, inputs: Sequence[Signature], columns: int | None
+    step: str, alignment: AnyAlignment, inputs: Sequence[Signature], columns: int | None
 ) -> int | None:
     if len(alignment.multipliers) != len(inputs):
         raise ValueError(f"step {step!r} has {len(alignment.multipliers)} multipliers for {len(inputs)} sources")
@@ -201,7 +202,7 @@ def _check_alignment(
 
 @storable
 @dataclass(frozen=True)
-class IntegerAdd:
+class IntegerAdd(IntegerStep):
     """:class:`Add` frozen at one allocation: integers only.
 
     Attributes:
@@ -213,12 +214,16 @@ class IntegerAdd:
 
     result: str
     sources: tuple[int, ...]
-    alignment: Alignment | BankAlignment
+    alignment: AnyAlignment
     scale: Tensor
 
     @property
     def bits(self) -> Mapping[str, int]:
         return {self.result: self.alignment.range.bits}
+
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.alignment.bias)
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         columns = _common_columns(inputs)
@@ -228,23 +233,16 @@ class IntegerAdd:
                 raise ValueError(f"step {self.result!r} adds up rows for nodes and rows for graphs")
         columns = _check_alignment(self.result, self.alignment, inputs, columns)
         check_scale(self.result, self.scale)
-        has_row = isinstance(self.alignment, BankAlignment)
-        return Signature(self.alignment.range, self.alignment.zero_point, columns, has_row, pooled=inputs[0].pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
+        result = self.alignment
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=inputs[0].pooled)
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        addends = [centred(x) for x in inputs]
-        if isinstance(self.alignment, BankAlignment):
-            integers, row = self.alignment(addends)
-            return QTensor.pack(integers, self.alignment.range, self.scale, row=row)
-        return QTensor.pack(self.alignment(addends), self.alignment.range, self.scale, self.alignment.zero_point)
+        return self.alignment.quantized([centred(x) for x in inputs], self.scale)
 
 
 @storable
 @dataclass(frozen=True)
-class IntegerCombine:
+class IntegerCombine(IntegerStep):
     """:class:`Concatenate` or :class:`Maximum` frozen at one allocation: integers only.
 
     Attributes:
@@ -271,6 +269,10 @@ class IntegerCombine:
     def bits(self) -> Mapping[str, int]:
         return {self.result: self.alignments[0].range.bits}
 
+    @property
+    def keeps_columns(self) -> bool:
+        return self.join == "maximum"
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         if len(inputs) != len(self.alignments):
             raise ValueError(f"step {self.result!r} has {len(self.alignments)} alignments for {len(inputs)} sources")
@@ -286,9 +288,6 @@ class IntegerCombine:
             width = None if None in widths else sum(columns for columns in widths if columns is not None)
         alignment = self.alignments[0]
         return Signature(alignment.range, alignment.zero_point, width, pooled=inputs[0].pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         parts = [alignment([centred(x)]) for x, alignment in zip(inputs, self.alignments, strict=True)]

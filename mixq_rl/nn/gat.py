@@ -13,15 +13,9 @@ from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.combination import centred
 from mixq_rl.nn.linear import Linear, check_weight
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, Value, check_columns, check_scale
-from mixq_rl.quantization import (
-    FakeQuantized,
-    Granularity,
-    LearnedQuantizer,
-    PackedRows,
-    QTensor,
-    Requantization,
-)
+from mixq_rl.nn.operator import Operator, Real, Symbol, Value
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale
+from mixq_rl.quantization import FakeQuantized, Granularity, LearnedQuantizer, QTensor, Requantization
 from mixq_rl.storage.artifacts import storable
 
 __all__ = ["GATConv", "IntegerScore", "Score"]
@@ -124,10 +118,10 @@ class Score(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        weight = self.weight_quantizer.observe(self.weight)
+        weight = self.weight_quantizer(self.weight)
         with operation(lambda: _float_record(self._names(x.name), x.shape[0], weight), weight.device):
             score = _scores(x.dense, weight)
-        return Real(self.result_quantizer.observe(score), self.result_quantizer.name)
+        return Real(self.result_quantizer(score), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
@@ -138,8 +132,8 @@ class Score(Operator):
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
         weight = self.weight_quantizer.quantizer().quantize(self.weight.detach())
-        requantization = self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None)
-        assert isinstance(requantization, Requantization)
+        requantization = self.result_quantizer.requantization(x.quantizer.scale * weight.scale, None, None).uniform
+        assert requantization is not None
         step = IntegerScore(
             names=self._names(x.name),
             sources=(x.index,),
@@ -172,7 +166,7 @@ def _float_record(names: tuple[str, str, str], rows: int, weight: Tensor) -> OpR
 
 @storable
 @dataclass(frozen=True)
-class IntegerScore:
+class IntegerScore(IntegerStep):
     """:class:`Score` frozen at one allocation: integers only.
 
     Attributes:
@@ -197,6 +191,18 @@ class IntegerScore:
     def bits(self) -> Mapping[str, int]:
         return {self.names[1]: self.weight.bits, self.names[2]: self.requantization.range.bits}
 
+    @property
+    def in_columns(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1] // 2
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1]
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,), (channels, columns) = inputs, self.weight.shape
         if columns % 2:
@@ -208,15 +214,11 @@ class IntegerScore:
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
         return Signature(self.requantization.range, self.requantization.zero_point, columns, pooled=x.pooled)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
-
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,) = inputs
         with operation(lambda: self._record(x), x.payload.data.device):
             sums = _scores(centred(x).to(torch.int32), self.weight.values.to(torch.int32))
-            result = PackedRows.pack(self.requantization(sums), self.requantization.range)
-        return QTensor(result, self.scale, self.requantization.zero_point)
+            return self.requantization.quantized(sums, self.scale)
 
     def _record(self, x: QTensor) -> OpRecord:
         (rows, _), (channels, columns) = x.shape, self.weight.shape

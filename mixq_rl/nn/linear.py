@@ -12,15 +12,15 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_linear
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
-    BankRequantization,
+    AnyRequantization,
     ComponentKind,
     FakeQuantized,
     Granularity,
     LearnedQuantizer,
     QTensor,
-    Requantization,
 )
 from mixq_rl.quantization.integer_range import within
 from mixq_rl.storage.artifacts import storable
@@ -97,15 +97,15 @@ class Linear(Operator):
         bias: Tensor | None = self.bias
         norm = self.norm
         folded, shift = self.folded()
-        seen = self.weight_quantizer.observe(folded)
-        if seen is not folded:
-            weight, bias, norm = seen.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
+        hooked = self.weight_quantizer(folded)
+        if hooked is not folded:  # a forward hook replaced the folded weight
+            weight, bias, norm = hooked.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
         with operation(lambda: records.float_linear(self._names(x.name), x.values, self.weight), self.weight.device):
             result = x.values @ weight
             result = result if bias is None else result + bias
             result = result if norm is None else norm(result)
             result = result.relu() if self.relu else result
-        return Real(self.result_quantizer.observe(result), self.result_quantizer.name)
+        return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
@@ -149,7 +149,7 @@ def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 @storable
 @dataclass(frozen=True)
-class IntegerLinear:
+class IntegerLinear(IntegerStep):
     """:class:`Linear` frozen at one allocation: integers only.
 
     Attributes:
@@ -163,7 +163,7 @@ class IntegerLinear:
     names: tuple[str, str, str]
     sources: tuple[int, ...]
     weight: QTensor
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -174,6 +174,18 @@ class IntegerLinear:
     def bits(self) -> Mapping[str, int]:
         return {self.names[1]: self.weight.bits, self.names[2]: self.requantization.range.bits}
 
+    @property
+    def in_columns(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return self.weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self.weight.shape[0] * self.weight.shape[1] + count_entries(self.requantization.bias)
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
         rows, columns = self.weight.shape
@@ -183,25 +195,22 @@ class IntegerLinear:
         check_scale(self.result, self.scale)
         self.requantization.check_rows(x.has_row)
         check_linear(self.result, self.weight.payload, x.range, x.zero_point)
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(self.requantization.range, self.requantization.zero_point, columns, has_row, pooled=x.pooled)
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> None:
-        return None
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=x.pooled)
 
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        (x,) = inputs
+        (x,), requantization = inputs, self.requantization
         with operation(
-            lambda: records.integer_linear(self.names, x, self.weight, self.requantization), x.payload.data.device
+            lambda: records.integer_linear(self.names, x, self.weight, requantization.range), x.payload.data.device
         ):
-            if isinstance(self.requantization, BankRequantization):
+            uniform = requantization.uniform
+            if uniform is None:
                 sums = kernels.linear(x.payload, self.weight.payload, x_zero_point=x.zero_point)
-                integers, row = self.requantization(sums, x.row)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
+                return requantization.quantized(sums, self.scale, x.row)
             result = kernels.linear_requantize(
-                x.payload, self.weight.payload, self.requantization, x_zero_point=x.zero_point, row=x.row
+                x.payload, self.weight.payload, uniform, x_zero_point=x.zero_point, row=x.row
             )
-        return QTensor(result, self.scale, self.requantization.zero_point)
+        return QTensor(result, self.scale, requantization.zero_point)
 
 
 def check_weight(name: str, weight: QTensor) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
-from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Step, Symbol, Value
+from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Symbol, Value
+from mixq_rl.nn.step import IntegerStep
 from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
 from mixq_rl.sparse import SparseMatrix, as_features
 
@@ -116,9 +118,7 @@ class QuantizableModel(nn.Module):
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
         if self.allocation is None:
-            if self.input.observer is not None or self.input.relaxation is not None:
-                x = self.input.observe(x if isinstance(x, Tensor) else x.to_dense())
-            result = self._compute(Real(x, self.input.name), graph)
+            result = self._compute(Real(self.input(x), self.input.name), graph)
             assert isinstance(result, Real)
             return result.dense
         quantized = self._compute(self.input.fake_quantize(x, self._protected(graph)), graph)
@@ -139,7 +139,7 @@ class QuantizableModel(nn.Module):
             values[node.name] = result
         return result
 
-    def freeze(self) -> tuple[Quantizer, tuple[Step, ...]]:
+    def freeze(self) -> tuple[Quantizer, tuple[IntegerStep, ...]]:
         """Return the input's quantizer and the integer network at the allocation in force.
 
         Raises:
@@ -207,14 +207,18 @@ class QuantizableModel(nn.Module):
     def capture(self, x: Tensor, graph: Tensor | Graph) -> tuple[Mapping[str, Tensor], OpMeter]:
         """Run the model in float and return each component's real values by name, and what was executed."""
         values: dict[str, Tensor] = {}
-        for quantizer in self.quantizers:
-            quantizer.observer = lambda tensor, name=quantizer.name: values.__setitem__(name, tensor)
+
+        def keep(quantizer: LearnedQuantizer, inputs: Any, x: Tensor | SparseMatrix) -> Tensor:
+            values[quantizer.name] = x.to_dense()
+            return values[quantizer.name]
+
+        hooks = [quantizer.register_forward_hook(keep) for quantizer in self.quantizers]
         try:
             with deterministic(x.device), self.evaluating(), self.allocated(None), OpMeter() as meter:
                 self(x, graph)
         finally:
-            for quantizer in self.quantizers:
-                quantizer.observer = None
+            for hook in hooks:
+                hook.remove()
         return values, meter
 
     def observe(self, x: Tensor, graph: Tensor | Graph) -> tuple[Component, ...]:

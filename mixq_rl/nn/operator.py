@@ -1,18 +1,18 @@
 """What every operator of a network is: one computation in three arithmetics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mixq_rl.errors import InputError
 from mixq_rl.graph import Graph
-from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, QTensor, Quantizer
+from mixq_rl.nn.step import IntegerStep
+from mixq_rl.quantization import FakeQuantized, Granularity, Quantizer
 from mixq_rl.sparse import SparseMatrix, dropout
 
-__all__ = ["Chain", "Dropout", "Operator", "Program", "Real", "Signature", "Step", "Symbol", "Value"]
+__all__ = ["Chain", "Dropout", "Operator", "Program", "Real", "Symbol", "Value"]
 
 
 @dataclass(frozen=True)
@@ -41,113 +41,6 @@ class Real:
         return replace(self, values=dropout(self.values, p, training))
 
 
-@dataclass(frozen=True)
-class Signature:
-    """What is known of an integer value before execution.
-
-    Attributes:
-        range: of the integers.
-        zero_point: the integer that stands for 0.
-        columns: their number; None where any will do: the input's.
-        has_row: whether each row has a scale of its own.
-        by_column: whether each column has.
-        pooled: whether the rows are graphs rather than nodes.
-    """
-
-    range: IntegerRange
-    zero_point: int
-    columns: int | None
-    has_row: bool = False
-    by_column: bool = False
-    pooled: bool = False
-
-    def require(self, step: str, granularity: Granularity, *, columns: int | None = None) -> None:
-        """Check that a step can take the value.
-
-        Args:
-            step: its name, for the message.
-            granularity: of scale that the step can take beside one for all.
-            columns: that the step can take; None: any number.
-
-        Raises:
-            ValueError: naming the step.
-        """
-        if self.has_row and granularity is not Granularity.ROW:
-            raise ValueError(f"step {step!r} takes no values whose rows have scales of their own")
-        if self.by_column and granularity is not Granularity.COLUMN:
-            raise ValueError(f"step {step!r} takes no values whose columns have scales of their own")
-        if columns is not None and self.columns not in (None, columns):
-            raise ValueError(f"step {step!r} takes {columns} columns, but what comes before has {self.columns}")
-
-
-def check_columns(step: str, columns: int | None, *entries: Tensor | None) -> int | None:
-    """Check that multipliers and biases are single or one a column, and return the columns' number, where it is known.
-
-    Args:
-        step: its name, for the message.
-        columns: None: any number, that of the entries if they have one.
-        entries: ``[]`` or ``[columns]``.
-
-    Raises:
-        ValueError: naming the step.
-    """
-    shapes = {tuple(entry.shape) for entry in entries if entry is not None} - {()}
-    if len(shapes | ({(columns,)} if columns is not None else set())) > 1 or any(len(shape) > 1 for shape in shapes):
-        raise ValueError(f"multipliers or bias of step {step!r} do not fit its {columns} columns")
-    return shapes.pop()[0] if shapes else columns
-
-
-def check_scale(step: str, scale: Tensor) -> None:
-    """Check that a step's integers can be read.
-
-    Raises:
-        ValueError: naming the step.
-    """
-    if scale.dim() or scale.dtype != torch.float64 or not (scale.isfinite() and scale > 0):
-        raise ValueError(f"the scale of step {step!r} is not one positive number in float64")
-
-
-class Step(Protocol):
-    """One operation of an integer network: a frozen dataclass of integers, storable.
-
-    Attributes:
-        result: name of the component that the result belongs to.
-        sources: which values it takes: 0 is the network's input, k the result of step k.
-    """
-
-    @property
-    def result(self) -> str: ...
-
-    @property
-    def sources(self) -> tuple[int, ...]: ...
-
-    @property
-    def bits(self) -> Mapping[str, int]:
-        """The bit-widths of the components that the step holds, by name."""
-        ...
-
-    def infer(self, inputs: Sequence[Signature]) -> Signature:
-        """Return what the step makes of such inputs.
-
-        Raises:
-            ValueError: if the step cannot take them, or contradicts itself.
-            SumOverflowError: if an int32 sum over inputs might overflow.
-        """
-        ...
-
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> Any:
-        """Return what the step needs of a graph, quantized. Synchronizing with a GPU is for here, not for the call.
-
-        Raises:
-            SumOverflowError: if a sum over neighbours might overflow.
-        """
-        ...
-
-    def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
-        """Execute on integers."""
-        ...
-
-
 @dataclass
 class Program:
     """An integer network in the making.
@@ -158,11 +51,11 @@ class Program:
         origins: the operator that made each step, and the values that it took.
     """
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[IntegerStep] = field(default_factory=list)
     results: list["Symbol"] = field(default_factory=list)
     origins: list[tuple["Operator", tuple["Symbol", ...]]] = field(default_factory=list)
 
-    def append(self, step: Step, quantizer: Quantizer, name: str) -> "Symbol":
+    def append(self, step: IntegerStep, quantizer: Quantizer, name: str) -> "Symbol":
         """Add a step, and return what stands for its result."""
         self.steps.append(step)
         self.results.append(Symbol(self, len(self.steps), quantizer, name))
@@ -228,7 +121,7 @@ class Operator(nn.Module):
         return first.program.call(self, inputs)  # type: ignore[arg-type]
 
     def real(self, inputs: Sequence[Any], graph: Graph | None) -> Real:
-        """The float computation; shows every component's values to its observer."""
+        """Return the float result; each component's values pass through its quantizer, which is called with them."""
         raise NotImplementedError
 
     def fake_quantized(self, inputs: Sequence[Any], graph: Graph | None) -> FakeQuantized:

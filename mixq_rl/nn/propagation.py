@@ -11,9 +11,10 @@ from mixq_rl.graph import Adjacency, Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate
-from mixq_rl.nn.operator import Operator, Real, Signature, Symbol, check_columns, check_scale
+from mixq_rl.nn.operator import Operator, Real, Symbol
+from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
-    BankRequantization,
+    AnyRequantization,
     FakeQuantized,
     FixedPoint,
     Granularity,
@@ -21,7 +22,6 @@ from mixq_rl.quantization import (
     LearnedQuantizer,
     QTensor,
     Quantizer,
-    Requantization,
 )
 from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
@@ -107,7 +107,7 @@ class Propagate(Operator):
         message = x.dense
         value = self.value(adjacency)
         if self.adjacency_quantizer is not None:
-            value = self.adjacency_quantizer.observe(value)
+            value = self.adjacency_quantizer(value)
         names = self._names(x.name)
         with operation(lambda: records.float_aggregate(names, adjacency.csr, message), message.device):
             aggregate = adjacency.csr.matmul(value.to(message.dtype), message)
@@ -115,7 +115,7 @@ class Propagate(Operator):
                 aggregate = aggregate * adjacency.row_scale.to(message.dtype)
             aggregate = aggregate if self.bias is None else aggregate + self.bias
             aggregate = aggregate.relu() if self.relu else aggregate
-        return Real(self.aggregate_quantizer.observe(aggregate), self.aggregate_quantizer.name)
+        return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,), adjacency = inputs, self._adjacency(graph)
@@ -182,7 +182,7 @@ class IntegerAdjacency:
 
 @storable
 @dataclass(frozen=True)
-class IntegerPropagate:
+class IntegerPropagate(IntegerStep):
     """:class:`Propagate` frozen at one allocation: integers only.
 
     Attributes:
@@ -200,7 +200,7 @@ class IntegerPropagate:
     propagation: Propagation
     epsilon: Tensor | None
     adjacency: Quantizer | None
-    requantization: Requantization | BankRequantization
+    requantization: AnyRequantization
     scale: Tensor
 
     @property
@@ -211,6 +211,14 @@ class IntegerPropagate:
     def bits(self) -> Mapping[str, int]:
         adjacency = {} if self.adjacency is None else {self.names[0]: self.adjacency.range.bits}
         return {**adjacency, self.names[2]: self.requantization.range.bits}
+
+    @property
+    def takes_edge_weight(self) -> bool:
+        return self.propagation.weighted
+
+    @property
+    def num_parameters(self) -> int:
+        return count_entries(self.epsilon, self.requantization.bias)
 
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
@@ -224,9 +232,8 @@ class IntegerPropagate:
             check_scale(self.names[0], self.adjacency.scale)
         if self.epsilon is not None and not _is_one_number(self.epsilon):
             raise ValueError(f"epsilon of step {self.result!r} is not a single number in float64")
-        offered, zero_point = self.requantization.range, self.requantization.zero_point
-        has_row = isinstance(self.requantization, BankRequantization)
-        return Signature(offered, zero_point, columns, has_row, pooled=self.propagation.pooled)
+        result = self.requantization
+        return Signature(result.range, result.zero_point, columns, result.has_row, pooled=self.propagation.pooled)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
         (x,), adjacency = inputs, graph.adjacency(self.propagation)
@@ -256,7 +263,7 @@ class IntegerPropagate:
         return self.adjacency.integers(value)
 
     def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
-        (x,) = inputs
+        (x,), requantization = inputs, self.requantization
         bits: int | None = None
         zero_point = 0
         if self.adjacency is not None:
@@ -264,18 +271,18 @@ class IntegerPropagate:
         csr = prepared.csr
         edges = (csr.rowptr, csr.col, prepared.weight, x.payload)
         with operation(
-            lambda: records.integer_aggregate(self.names, csr, prepared.weight, bits, x.payload, self.requantization),
+            lambda: records.integer_aggregate(self.names, csr, prepared.weight, bits, x.payload, requantization.range),
             x.payload.data.device,
         ):
-            if isinstance(self.requantization, BankRequantization):
+            uniform = requantization.uniform
+            if uniform is None:
                 sums = kernels.aggregate(*edges, weight_zero_point=zero_point, x_zero_point=x.zero_point)
-                integers, row = self.requantization(sums, prepared.row)
-                return QTensor.pack(integers, self.requantization.range, self.scale, row=row)
+                return requantization.quantized(sums, self.scale, prepared.row)
             aggregate = kernels.aggregate_requantize(
                 *edges,
-                self.requantization,
+                uniform,
                 weight_zero_point=zero_point,
                 x_zero_point=x.zero_point,
                 row=prepared.row,
             )
-        return QTensor(aggregate, self.scale, self.requantization.zero_point)
+        return QTensor(aggregate, self.scale, requantization.zero_point)

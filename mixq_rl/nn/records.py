@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mixq_rl.metering import FLOAT_BITS, OpRecord
-from mixq_rl.quantization import BankRequantization, PackedRows, QTensor, Requantization
+from mixq_rl.quantization import IntegerRange, PackedRows, QTensor
 from mixq_rl.sparse import CSR, SparseMatrix
 
 __all__ = ["EDGES", "Names", "float_aggregate", "float_linear", "integer_aggregate", "integer_linear"]
@@ -30,18 +30,18 @@ def float_linear(names: Names, x: Tensor | SparseMatrix, weight: Tensor) -> OpRe
     return OpRecord("linear", *names, (rows, inputs, outputs), *(FLOAT_BITS,) * 3, bytes=size)
 
 
-def integer_linear(names: Names, x: QTensor, weight: QTensor, result: Requantization | BankRequantization) -> OpRecord:
+def integer_linear(names: Names, x: QTensor, weight: QTensor, result: IntegerRange) -> OpRecord:
     """A product of integers, requantized.
 
     Args:
         names: of x, the weight and the result.
         x: ``[rows, inputs]``.
         weight: ``[inputs, outputs]``.
-        result: gives the integers of the result.
+        result: the integers of the result.
     """
     (rows, inputs), outputs = x.shape, weight.shape[1]
-    size = x.payload.nbytes + weight.payload.nbytes + rows * result.range.row_bytes(outputs)
-    bits = (x.bits, weight.bits, result.range.bits)
+    size = x.payload.nbytes + weight.payload.nbytes + rows * result.row_bytes(outputs)
+    bits = (x.bits, weight.bits, result.bits)
     return OpRecord("linear", *names, (rows, inputs, outputs), *bits, bytes=size)
 
 
@@ -66,7 +66,7 @@ def integer_aggregate(
     weight: Tensor | None,
     weight_bits: int | None,
     message: PackedRows,
-    result: Requantization | BankRequantization,
+    result: IntegerRange,
 ) -> OpRecord:
     """A sum of integers over neighbours, requantized.
 
@@ -76,12 +76,12 @@ def integer_aggregate(
         weight: of the edges, a byte each; None: all 1.
         weight_bits: bit-width of the adjacency; None: it has no weights.
         message: what is gathered.
-        result: gives the integers of the result.
+        result: the integers of the result.
     """
     rows, edges, columns = csr.num_rows, csr.col.numel(), message.columns
     gathered, held = message.range.row_bytes(columns), 0 if weight is None else weight.element_size()
-    size = _aggregate_bytes(rows, edges, gathered, held, result.range.row_bytes(columns))
-    bits = (weight_bits, message.range.bits, result.range.bits)
+    size = _aggregate_bytes(rows, edges, gathered, held, result.row_bytes(columns))
+    bits = (weight_bits, message.range.bits, result.bits)
     return OpRecord("aggregate", *names, (rows, edges, columns), *bits, bytes=size)
 
 

@@ -1,7 +1,7 @@
 """Quantizers as value objects, schemes of training them, fake quantization, fixed point, tensors of integers."""
 
 from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.bank import BankAlignment, BankRequantization, ScaleBank
+from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization, BankAlignment, BankRequantization, ScaleBank
 from mixq_rl.quantization.fake import FakeQuantized, LearnedFixedPoint, fake_map, fake_round, fake_sum, substitute
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
@@ -18,6 +18,8 @@ from mixq_rl.quantization.scheme import Scheme, schemes
 __all__ = [
     "MAX_BITS",
     "Alignment",
+    "AnyAlignment",
+    "AnyRequantization",
     "BankAlignment",
     "BankRequantization",
     "ComponentKind",

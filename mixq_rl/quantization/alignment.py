@@ -10,6 +10,7 @@ from torch import Tensor
 from mixq_rl.errors import ScaleError
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
+from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.quantization.requantization import rounding_shift
 from mixq_rl.storage.artifacts import storable
 
@@ -20,9 +21,13 @@ _MULTIPLIER_LIMIT = 2**31
 
 @dataclass(frozen=True)
 class FixedPointSum:
-    """(sum_k v_k * M_k + B) / 2^shift of centred integers v_k = q_k - z_k of k sources, before it is rounded.
+    """Base class of alignments: (sum_k v_k * M_k + B) / 2^shift of centred integers v_k = q_k - z_k, before rounding.
+
+    Subclasses round the sum over the k sources to integers of few bits. All have a ``range`` and a ``zero_point``,
+    those of the result.
 
     Attributes:
+        has_row: whether each row of the result gets a scale of its own.
         multipliers: int64 mantissas, one tensor for each source, ``[]`` or ``[columns]``, of either sign.
         shift: bits behind the point, from 1 to ``max_shift``.
         bias: int64 ``[columns]`` at ``shift`` bits behind the point, at most ``bias_limit`` steps, or None.
@@ -36,6 +41,7 @@ class FixedPointSum:
     shift: int
     bias: Tensor | None
 
+    has_row: ClassVar[bool] = False
     max_shift: ClassVar[int] = 40
     bias_limit: ClassVar[int] = 2**12
 
@@ -74,6 +80,15 @@ class FixedPointSum:
         terms = zip(centred, self.multipliers, strict=True)
         value = torch.stack([values.to(torch.int64) * multiplier for values, multiplier in terms]).sum(dim=0)
         return value if self.bias is None else value + self.bias
+
+    def quantized(self, centred: Sequence[Tensor], scale: Tensor) -> QTensor:
+        """Align and add values to a packed matrix.
+
+        Args:
+            centred: integers of any dtype, ``[rows, columns]``, one tensor for each source.
+            scale: float64 scalar, the scale of the result.
+        """
+        raise NotImplementedError
 
 
 @storable
@@ -114,6 +129,14 @@ class Alignment(FixedPointSum):
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
         """
         return cls(*cls.fixed(scales, bias), offered, zero_point)
+
+    @property
+    def uniform(self) -> Self:
+        """This alignment: all rows of its result share one scale."""
+        return self
+
+    def quantized(self, centred: Sequence[Tensor], scale: Tensor) -> QTensor:
+        return QTensor.pack(self(centred), self.range, scale, self.zero_point)
 
     def __call__(self, centred: Sequence[Tensor]) -> Tensor:
         """Align and add: integers of any dtype, ``[rows, columns]``, one tensor for each source, to int8 or uint8."""

@@ -7,13 +7,14 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from mixq_rl.quantization.alignment import FixedPointSum
+from mixq_rl.quantization.alignment import Alignment, FixedPointSum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, within
-from mixq_rl.quantization.requantization import FixedPointMap, rounding_shift
+from mixq_rl.quantization.qtensor import QTensor
+from mixq_rl.quantization.requantization import FixedPointMap, Requantization, rounding_shift
 from mixq_rl.storage.artifacts import storable
 
-__all__ = ["WIDE_LIMIT", "BankAlignment", "BankRequantization", "ScaleBank"]
+__all__ = ["WIDE_LIMIT", "AnyAlignment", "AnyRequantization", "BankAlignment", "BankRequantization", "ScaleBank"]
 
 WIDE_LIMIT = 2**22 - 1
 """Greatest magnitude of the wide integers that rows are judged by, before they get their few bits."""
@@ -121,6 +122,7 @@ class BankRequantization(FixedPointMap):
 
     bank: ScaleBank
 
+    has_row: ClassVar[bool] = True
     max_shift: ClassVar[int] = _WIDE_SHIFT
     bias_limit: ClassVar[int] = _WIDE_BIAS
 
@@ -131,6 +133,15 @@ class BankRequantization(FixedPointMap):
     @property
     def zero_point(self) -> int:
         return 0
+
+    @property
+    def uniform(self) -> None:
+        """None: each row of the result has a scale of its own, which no kernel can apply to its sums."""
+        return None
+
+    def quantized(self, sums: Tensor, scale: Tensor, row: FixedPoint | None = None) -> QTensor:
+        integers, chosen = self(sums, row)
+        return QTensor.pack(integers, self.range, scale, row=chosen)
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> tuple[Tensor, FixedPoint]:
         """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 or uint8, and scales of the rows."""
@@ -148,6 +159,7 @@ class BankAlignment(FixedPointSum):
 
     bank: ScaleBank
 
+    has_row: ClassVar[bool] = True
     max_shift: ClassVar[int] = _WIDE_SHIFT
     bias_limit: ClassVar[int] = _WIDE_BIAS
 
@@ -159,6 +171,22 @@ class BankAlignment(FixedPointSum):
     def zero_point(self) -> int:
         return 0
 
+    @property
+    def uniform(self) -> None:
+        """None: each row of the result has a scale of its own."""
+        return None
+
+    def quantized(self, centred: Sequence[Tensor], scale: Tensor) -> QTensor:
+        integers, chosen = self(centred)
+        return QTensor.pack(integers, self.range, scale, row=chosen)
+
     def __call__(self, centred: Sequence[Tensor]) -> tuple[Tensor, FixedPoint]:
         """Align and add; arguments as of :class:`Alignment`. Returns int8 or uint8, and scales of the rows."""
         return self.bank(rounding_shift(self.total(centred), self.shift))
+
+
+AnyRequantization = Requantization | BankRequantization
+"""The requantizations that a step can hold."""
+
+AnyAlignment = Alignment | BankAlignment
+"""The alignments that a step can hold."""

@@ -7,15 +7,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.bank import BankAlignment, BankRequantization
+from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization
 from mixq_rl.quantization.calibration import fitted_scales
 from mixq_rl.quantization.fake import FakeQuantized, fake_map, fake_round, fake_sum
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.quantizer import Quantizer, fit_quantizer, nonzero, row_magnitude
-from mixq_rl.quantization.requantization import Requantization
 from mixq_rl.quantization.scales import Scales
 from mixq_rl.quantization.scheme import Scheme, schemes
 from mixq_rl.sparse import SparseMatrix
@@ -28,20 +26,20 @@ _ROW_MANTISSA_BITS = 26
 
 
 class LearnedQuantizer(nn.Module):
-    """Quantizes one component at any of several bit-widths, with scales as a :class:`Scheme` has them.
+    """Quantizer of one component at any of several bit-widths, with the scales of a :class:`Scheme`.
+
+    In the float network the module is called with the component's real values and returns them unchanged. A forward
+    hook of PyTorch (``register_forward_hook``) can read the values there; a hook that returns values replaces them.
 
     Args:
         name: of the component: ``"conv1.weight"``.
         kind: of the component: ``"weight"``.
-        signed: whether its integers may be negative; None: as the calibration data say.
+        signed: whether its integers may be negative; None: whether the calibration data are.
         affine: whether its zero point may differ from 0 (granularity ``TENSOR`` only).
         granularity: which entries share a scale. ``ROW``: one scale, times each row's own magnitude.
 
     Attributes:
         bits: the bit-width in force, or None.
-        observer: is shown the component's real values in the float forward; None: nobody is.
-        relaxation: makes of them what the float forward goes on with, as a differentiable search has it; None: they
-            stay as they are.
         scales: for each bit-width; none before calibration.
         row_exponent: with granularity ``ROW``, exponent of the rows' fixed-point magnitudes.
     """
@@ -63,19 +61,15 @@ class LearnedQuantizer(nn.Module):
         self.affine = affine
         self.granularity = granularity
         self.bits: int | None = None
-        self.observer: Callable[[Tensor], None] | None = None
-        self.relaxation: Callable[[Tensor], Tensor] | None = None
         self.scales = Scales()
         self.row_exponent: int | None = None
 
     def extra_repr(self) -> str:
         return f"{self.name}, bits={self.bits}, granularity={self.granularity.value}"
 
-    def observe(self, x: Tensor) -> Tensor:
-        """Show the component's real values to the observer, if there is one, and pass them on, relaxed if they are."""
-        if self.observer is not None:
-            self.observer(x)
-        return x if self.relaxation is None else self.relaxation(x)
+    def forward(self, x: Tensor | SparseMatrix) -> Tensor | SparseMatrix:
+        """Return the component's real values unchanged, for forward hooks to read or to replace."""
+        return x
 
     def is_signed(self, x: Tensor) -> bool:
         """Return whether a quantizer fitted to ``x`` has negative integers."""
@@ -177,9 +171,7 @@ class LearnedQuantizer(nn.Module):
         values = x.with_value(rounded) if isinstance(x, SparseMatrix) else rounded
         return FakeQuantized(values, self.scale, self.range, self.zero_point, row, self.name, protected)
 
-    def requantization(
-        self, scale: Tensor, bias: Tensor | None, row_exponent: int | None
-    ) -> Requantization | BankRequantization:
+    def requantization(self, scale: Tensor, bias: Tensor | None, row_exponent: int | None) -> AnyRequantization:
         """Return the fixed-point map from sums of real scale ``scale`` to this component's integers.
 
         Args:
@@ -206,7 +198,7 @@ class LearnedQuantizer(nn.Module):
         steps = fake_map(sums, scale / unit, None if bias is None else bias.double() / unit, row, requantization)
         return self.scales.fake_quantized(steps, self.range, self.name, protected)
 
-    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> Alignment | BankAlignment:
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None) -> AnyAlignment:
         """Return the fixed-point map from centred integers of real scales ``scales`` to this component's integers.
 
         Args:

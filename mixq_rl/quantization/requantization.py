@@ -1,7 +1,7 @@
 """From int32 sums to the next component's bits, without floating point."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from mixq_rl.errors import ScaleError
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.integer_range import IntegerRange, check_zero_point, within
+from mixq_rl.quantization.qtensor import QTensor
 from mixq_rl.storage.artifacts import storable
 
 __all__ = ["FixedPointMap", "Requantization", "rounding_shift"]
@@ -25,11 +26,13 @@ def rounding_shift(value: Tensor, shift: int) -> Tensor:
 
 @dataclass(frozen=True)
 class FixedPointMap:
-    """(S * M + B) / 2^shift of int32 sums S, before it is rounded: what all ways of requantizing begin with.
+    """Base class of requantizations: the map (S * M + B) / 2^shift of int32 sums S, before rounding.
 
-    M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``.
+    M is ``multiplier`` or, where every row has a scale of its own, ``(row * multiplier) >> row_shift``. Subclasses
+    round the map to integers of few bits. All have a ``range`` and a ``zero_point``, those of the result.
 
     Attributes:
+        has_row: whether each row of the result gets a scale of its own.
         multiplier: int64 mantissas, ``[]`` or ``[columns]``, below 2^31.
         shift: bits behind the point of the product, from 1 to ``max_shift``.
         row_shift: how far the product with a row's mantissa is shifted back; 0 where rows have no scale.
@@ -45,6 +48,7 @@ class FixedPointMap:
     row_shift: int
     bias: Tensor | None
 
+    has_row: ClassVar[bool] = False
     max_shift: ClassVar[int] = 40
     bias_limit: ClassVar[int] = 2**12
 
@@ -113,6 +117,16 @@ class FixedPointMap:
         value = sums.to(torch.int64) * self.multipliers(row)
         return value if self.bias is None else value + self.bias
 
+    def quantized(self, sums: Tensor, scale: Tensor, row: FixedPoint | None = None) -> QTensor:
+        """Requantize sums to a packed matrix.
+
+        Args:
+            sums: int32 ``[rows, columns]``.
+            scale: float64 scalar, the scale of the result.
+            row: fixed-point scales of the sums' rows, or None.
+        """
+        raise NotImplementedError
+
 
 @storable
 @dataclass(frozen=True)
@@ -161,6 +175,14 @@ class Requantization(FixedPointMap):
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
         """
         return cls(*cls.fixed(scale, bias, row_exponent), offered, zero_point)
+
+    @property
+    def uniform(self) -> Self:
+        """This requantization: all rows of its result share one scale, so a kernel can apply it to its sums."""
+        return self
+
+    def quantized(self, sums: Tensor, scale: Tensor, row: FixedPoint | None = None) -> QTensor:
+        return QTensor.pack(self(sums, row), self.range, scale, self.zero_point)
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> Tensor:
         """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 (signed) or uint8 (unsigned)."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.quantization.alignment import Alignment
-from mixq_rl.quantization.bank import BankAlignment, BankRequantization
+from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization
 from mixq_rl.quantization.fake import FakeQuantized, fake_round
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
@@ -56,13 +56,11 @@ class Scales(nn.Module):
 
     def requantization(
         self, scale: Tensor, bias: Tensor | None, row_exponent: int | None, offered: IntegerRange
-    ) -> Requantization | BankRequantization:
+    ) -> AnyRequantization:
         """Return the fixed-point map from sums; arguments as of :meth:`Requantization.from_scales`."""
         return Requantization.from_scales(scale, bias, row_exponent, offered, self.zero_point(offered))
 
-    def alignment(
-        self, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange
-    ) -> Alignment | BankAlignment:
+    def alignment(self, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange) -> AnyAlignment:
         """Return the fixed-point map from centred integers; arguments as of :meth:`Alignment.from_scales`."""
         return Alignment.from_scales(scales, bias, offered, self.zero_point(offered))
 
@@ -175,16 +173,16 @@ class FollowedScales(Scales):
         followed = self.observer.follow(known, seen) if self.running else seen
         # Where training diverges the loss says so.
         finite = followed.low.isfinite() & followed.high.isfinite()
-        place = self._place(offered) if self.running else slice(None)
-        self.low[place] = torch.where(finite, followed.low, known.low)
-        self.high[place] = torch.where(finite, followed.high, known.high)
+        index = self._index(offered) if self.running else slice(None)
+        self.low[index] = torch.where(finite, followed.low, known.low)
+        self.high[index] = torch.where(finite, followed.high, known.high)
 
     def known(self, offered: IntegerRange) -> RealRange:
         """Return the range at a bit-width."""
-        place = self._place(offered)
-        return RealRange(self.low[place], self.high[place])
+        index = self._index(offered)
+        return RealRange(self.low[index], self.high[index])
 
-    def _place(self, offered: IntegerRange) -> int:
+    def _index(self, offered: IntegerRange) -> int:
         return self.bit_widths.index(offered.bits)
 
     def scale(self, offered: IntegerRange) -> Tensor:

@@ -1,6 +1,7 @@
 """Frozen dataclasses of tensors and plain values as safetensors plus JSON: data, never code.
 
 Only classes marked :func:`storable` are ever constructed from a file, and only from fields of the types they declare.
+A field that declares a base class which is not storable itself accepts the storable subclasses of that class.
 """
 
 import dataclasses
@@ -20,12 +21,24 @@ from mixq_rl.errors import ArtifactError
 
 __all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
 
+_PLAIN = (bool, int, float, str)
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
 
 
 def storable(cls: _T) -> _T:
-    """Mark a dataclass as one that artifacts may contain."""
+    """Register a dataclass by its name as one that artifacts may contain.
+
+    Raises:
+        TypeError: for a class that is not a dataclass, or whose name a class of another module has.
+    """
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"{cls.__name__} is not a dataclass: put @storable above @dataclass(frozen=True)")
+    known = _storable.setdefault(cls.__name__, cls)
+    if known.__module__ != cls.__module__ and "__main__" not in (known.__module__, cls.__module__):
+        raise TypeError(
+            f"artifacts know a class {cls.__name__} of {known.__module__}: give that of {cls.__module__} another name"
+        )
     _storable[cls.__name__] = cls
     return cls
 
@@ -36,7 +49,7 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     Raises:
         TypeError: for a value that is neither plain, a tensor, a tuple, nor a storable dataclass.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous()
@@ -77,17 +90,17 @@ def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -
         if rest != [...] and len(data) != 1 + len(rest):
             raise ArtifactError(f"{name}: {len(data)} entries where {1 + len(rest)} belong")
         return tuple(unpack(entry, item, f"{name}.{index}", tensors) for index, entry in enumerate(data))
-    if dataclasses.is_dataclass(expected):
-        return _unpack_object(data, expected, name, tensors)
-    if type(data) is not expected:
-        raise ArtifactError(f"{name}: {data!r} is not of type {expected.__name__}")
-    return data
+    if expected in _PLAIN:
+        if type(data) is not expected:
+            raise ArtifactError(f"{name}: {data!r} is not of type {expected.__name__}")
+        return data
+    return _unpack_object(data, expected, name, tensors)
 
 
 def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
     kind = data.get("type") if isinstance(data, dict) else None
     cls = _storable.get(str(kind))
-    if cls is None or cls is not expected:
+    if cls is None or not _is_accepted(cls, expected):
         raise ArtifactError(f"{name}: {kind!r} is not {expected.__name__}")
     hints = typing.get_type_hints(cls)
     arguments = {}
@@ -99,6 +112,11 @@ def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Te
         return cls(**arguments)
     except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(f"{name}: {error}") from error
+
+
+def _is_accepted(cls: type, declared: type) -> bool:
+    """Return whether a storable class may stand where a field declares a class."""
+    return cls is declared or (declared not in _storable.values() and issubclass(cls, declared))
 
 
 def save_artifact(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.mixq_rl.test_integer_model_files import every_step
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
@@ -19,6 +18,7 @@ from mixq_rl.nn import INPUT, Activation, Node, QuantizableModel
 from mixq_rl.nn.models import build_network
 from mixq_rl.quantization import schemes
 from tests.mixq_rl.frozen import MIXED_BITS, MODELS, arguments, frozen
+from tests.mixq_rl.integer.test_model_files import every_step
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, ODD_GRAPHS, calibrated, features, make_graph, star
 
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.mixq_rl.test_integer_model_files import every_step
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
+from tests.mixq_rl.integer.test_model_files import every_step
 from tests.mixq_rl.nn.networks import calibrated, features, make_graph
 
 

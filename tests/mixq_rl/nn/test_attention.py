@@ -38,12 +38,12 @@ def test_float_forward_sums_by_the_softmax_of_scores(heads: int, concat: bool) -
     torch.testing.assert_close(got, expected.flatten(1) if concat else expected.mean(dim=1))
 
 
-def test_coefficients_are_shown_to_the_observer_as_they_are() -> None:
+def test_coefficients_pass_through_their_quantizer_before_dropout() -> None:
     graph = make_graph()
     layer = Attend(2, concat=True, names=NAMES, dropout=0.9)
     seen: dict[str, torch.Tensor] = {}
     for quantizer in (layer.logit_quantizer, layer.attention_quantizer, layer.aggregate_quantizer):
-        quantizer.observer = lambda x, name=quantizer.name: seen.__setitem__(name, x)
+        quantizer.register_forward_hook(lambda module, inputs, x: seen.__setitem__(module.name, x))
     message, score = operands(graph.num_nodes, 2, 3)
     layer(Real(message, "message"), Real(score, "score"), graph=graph)
     csr = graph.adjacency(Propagation(self_loops="replace")).csr

@@ -46,6 +46,18 @@ def test_float_forward_is_that_of_torch(bias: bool, normed: bool, relu: bool, tr
         torch.testing.assert_close(layer.norm.running_var, theirs[1].running_var)
 
 
+def test_a_forward_hook_replaces_the_weight_that_the_norm_is_folded_into() -> None:
+    layer, graph = make_layer(normed=True), make_graph()
+    calibrated(network(layer), features(graph), graph).float()
+    expected = real(layer, features(graph))
+    with layer.weight_quantizer.register_forward_hook(lambda module, inputs, weight: weight.clone()):
+        torch.testing.assert_close(real(layer, features(graph)), expected)
+    with layer.weight_quantizer.register_forward_hook(lambda module, inputs, weight: torch.zeros_like(weight)):
+        _, shift = layer.folded()
+        assert shift is not None
+        assert torch.equal(real(layer, features(graph)), shift.float().expand_as(expected))
+
+
 def test_sparse_features_give_the_same() -> None:
     layer, x = make_layer(), features(make_graph()).relu()
     torch.testing.assert_close(real(layer, SparseMatrix.from_dense(x)), real(layer, x))

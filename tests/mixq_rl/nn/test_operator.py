@@ -4,12 +4,9 @@ from torch import nn
 
 from mixq_rl.errors import InputError
 from mixq_rl.nn import INPUT, Activation, Chain, Dropout, Linear, Node, QuantizableModel
-from mixq_rl.nn.operator import Operator, Real, Signature, check_columns, check_scale
-from mixq_rl.quantization import Granularity, IntegerRange
+from mixq_rl.nn.operator import Operator, Real
 from mixq_rl.sparse import SparseMatrix
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, check_equal, features, make_graph, random_allocations
-
-BYTES = IntegerRange(8, signed=True)
 
 
 def linear(name: str, inputs: int = FEATURES, outputs: int = 4) -> Linear:
@@ -68,48 +65,3 @@ def test_integer_networks_know_nothing_of_dropout() -> None:
 def test_dropout_outside_its_bounds_is_refused(p: float) -> None:
     with pytest.raises(InputError, match=r"is outside 0 <= p < 1"):
         Dropout(p)
-
-
-@pytest.mark.parametrize("granularity", list(Granularity))
-def test_scales_that_a_step_cannot_carry_are_refused(granularity: Granularity) -> None:
-    Signature(BYTES, 0, 4).require("s", granularity, columns=4)
-    Signature(BYTES, 0, None).require("s", granularity, columns=4)
-    for signature, fits in (
-        (Signature(BYTES, 0, 4, has_row=True), granularity is Granularity.ROW),
-        (Signature(BYTES, 0, 4, by_column=True), granularity is Granularity.COLUMN),
-    ):
-        if fits:
-            signature.require("s", granularity)
-        else:
-            with pytest.raises(ValueError, match=r"step 's' takes no values whose (rows|columns) have scales"):
-                signature.require("s", granularity)
-
-
-def test_other_columns_are_refused() -> None:
-    with pytest.raises(ValueError, match="step 's' takes 5 columns, but what comes before has 4"):
-        Signature(BYTES, 0, 4).require("s", Granularity.TENSOR, columns=5)
-
-
-def test_columns_are_known_from_what_has_an_entry_for_each() -> None:
-    one, four, five = torch.tensor(1), torch.ones(4, dtype=torch.int64), torch.ones(5, dtype=torch.int64)
-    assert check_columns("s", None, one, None) is None
-    assert check_columns("s", None, one, four) == 4
-    assert check_columns("s", 4, one, four, None) == 4
-    assert check_columns("s", 4, one) == 4
-    for columns, entries in ((5, (four,)), (None, (four, five)), (4, (torch.ones(1, 4),))):
-        with pytest.raises(ValueError, match="multipliers or bias of step 's' do not fit"):
-            check_columns("s", columns, *entries)
-
-
-@pytest.mark.parametrize(
-    "scale",
-    [
-        torch.tensor(1.0),
-        torch.ones(1).double(),
-        *(torch.tensor(x).double() for x in (0.0, -1.0, float("nan"), float("inf"))),
-    ],
-)
-def test_scales_that_are_not_one_positive_number_are_refused(scale: torch.Tensor) -> None:
-    check_scale("s", torch.tensor(0.5, dtype=torch.float64))
-    with pytest.raises(ValueError, match="scale of step 's' is not one positive number"):
-        check_scale("s", scale)

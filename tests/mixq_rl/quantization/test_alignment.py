@@ -142,3 +142,13 @@ def test_entries_out_of_bounds_are_refused(field: str, value: object, message: s
     if isinstance(value, int):
         with pytest.raises(ArtifactError, match=message):
             unpack({**data, field: value}, Alignment, "alignment", tensors)
+
+
+def test_quantized_sums_are_packed_and_share_one_scale() -> None:
+    alignment = Alignment.from_scales([float64(0.5)[0], float64(0.25)[0]], None, IntegerRange(4, True), -2)
+    values = [torch.tensor([[1, -3]], dtype=torch.int16), torch.tensor([[4, 2]], dtype=torch.int16)]
+    made = alignment.quantized(values, float64(2.0)[0])
+    assert torch.equal(made.values, alignment(values))
+    assert (made.range, made.zero_point, made.row) == (alignment.range, -2, None)
+    assert alignment.uniform is alignment
+    assert not alignment.has_row

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixq_rl.errors import ArtifactError
-from mixq_rl.quantization import BankRequantization, FixedPoint, IntegerRange, ScaleBank
+from mixq_rl.quantization import BankAlignment, BankRequantization, FixedPoint, IntegerRange, ScaleBank
 from mixq_rl.quantization.bank import WIDE_LIMIT
 from mixq_rl.storage.artifacts import pack, unpack
 
@@ -95,3 +95,20 @@ def test_wide_requantization_keeps_its_bounds() -> None:
     made = bank(IntegerRange(8, True), 1.0)
     with pytest.raises(ValueError, match=r"shift 27 is outside 1\.\.\.26"):
         BankRequantization(torch.tensor(1), 27, 0, None, made)
+
+
+def test_quantized_sums_have_a_scale_for_each_row() -> None:
+    made = bank(IntegerRange(8, True), 1.0, 2.0, 8.0)
+    sums = torch.tensor([[900, -4], [3000, 40]], dtype=torch.int32)
+    requantization = BankRequantization(torch.tensor(2), 1, 0, None, made)
+    alignment = BankAlignment((torch.tensor(1), torch.tensor(1)), 1, None, made)
+    one = torch.ones((), dtype=torch.float64)
+    for result in (requantization.quantized(sums, one), alignment.quantized([sums, sums], one)):
+        integers, row = made(sums.to(torch.int64))
+        assert torch.equal(result.values, integers)
+        assert result.row is not None
+        assert torch.equal(result.row.mantissa, row.mantissa)
+    assert requantization.has_row
+    assert requantization.uniform is None
+    assert alignment.has_row
+    assert alignment.uniform is None

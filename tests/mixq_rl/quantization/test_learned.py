@@ -29,6 +29,18 @@ def test_exact_scales_are_not_learned() -> None:
     assert quantizer.scale.requires_grad
 
 
+def test_forward_hooks_read_or_replace_the_real_values() -> None:
+    quantizer = LearnedQuantizer("conv1.message", "message", signed=True)
+    x = torch.randn(4, 3)
+    assert quantizer(x) is x
+    seen: list[torch.Tensor] = []
+    with quantizer.register_forward_hook(lambda module, inputs, values: seen.append(values)):
+        assert quantizer(x) is x
+    assert seen[0] is x
+    with quantizer.register_forward_hook(lambda module, inputs, values: 2 * values):
+        assert torch.equal(quantizer(x), 2 * x)
+
+
 @pytest.mark.parametrize("bits", [1, 3, 8])
 @pytest.mark.parametrize("negative", [True, False])
 def test_sparse_and_dense_features_quantize_alike(bits: int, negative: bool) -> None:

@@ -77,3 +77,13 @@ def test_scales_beyond_fixed_point_are_refused() -> None:
         Requantization.from_scales(
             torch.tensor(1e-9, dtype=torch.float64), torch.tensor([1e9]), None, IntegerRange(8, True), 0
         )
+
+
+def test_quantized_sums_are_packed_and_share_one_scale() -> None:
+    requantization = Requantization(torch.tensor(3), 2, 0, None, IntegerRange(4, True), 1)
+    sums, scale = torch.tensor([[-9, 4], [0, 2]], dtype=torch.int32), torch.tensor(0.5, dtype=torch.float64)
+    made = requantization.quantized(sums, scale)
+    assert torch.equal(made.values, requantization(sums))
+    assert (made.range, made.zero_point, made.row) == (requantization.range, 1, None)
+    assert requantization.uniform is requantization
+    assert not requantization.has_row

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import ArtifactError
+from mixq_rl.quantization import QTensor
 from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
 
 
@@ -43,6 +44,29 @@ class Foreign:
     name: str
 
 
+class Shape:
+    """A base class that is not storable itself."""
+
+
+@storable
+@dataclass(frozen=True)
+class Circle(Shape):
+    radius: float
+
+
+@storable
+@dataclass(frozen=True)
+class Ring(Circle):
+    inner: float
+
+
+@storable
+@dataclass(frozen=True)
+class Drawing:
+    shapes: tuple[Shape, ...]
+    frame: Circle
+
+
 def test_round_trip() -> None:
     tensors: dict[str, Tensor] = {}
     value = Outer("a", 3, (Inner(torch.arange(3), None), Inner(torch.ones(2), torch.zeros(1))))
@@ -69,6 +93,28 @@ def test_of_several_classes_the_one_that_was_stored_is_built() -> None:
     assert [type(part) for part in again.parts] == [Other, Inner]
     assert again.last == Other(False)
     assert again.names == ("a", "b")
+
+
+def test_a_base_class_stands_for_its_storable_subclasses() -> None:
+    value = Drawing((Circle(1.0), Ring(2.0, 0.5)), Circle(3.0))
+    data = pack(value, "drawing", {})
+    assert unpack(data, Drawing, "drawing", {}) == value
+    for kind in ("Shape", "Other", "Drawing", "object"):
+        with pytest.raises(ArtifactError, match=f"'{kind}' is not Shape"):
+            unpack({**data, "shapes": [{"type": kind, "flag": True}]}, Drawing, "drawing", {})
+    with pytest.raises(ArtifactError, match="'Ring' is not Circle"):
+        unpack({**data, "frame": pack(Ring(2.0, 0.5), "ring", {})}, Drawing, "drawing", {})
+
+
+def test_storable_refuses_what_could_not_be_read_again() -> None:
+    class Plain:
+        pass
+
+    with pytest.raises(TypeError, match="Plain is not a dataclass"):
+        storable(Plain)
+    other = dataclass(frozen=True)(type(QTensor.__name__, (), {"__module__": __name__}))
+    with pytest.raises(TypeError, match=r"artifacts know a class QTensor of mixq_rl\.quantization\.qtensor"):
+        storable(other)
 
 
 @pytest.mark.parametrize(
