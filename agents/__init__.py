@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from mixq_rl.agents.allocation import allocate
     from mixq_rl.agents.pareto import ParetoArchive, hypervolume, pareto_front
     from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
-    from mixq_rl.agents.records.config import RunConfig
+    from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
     from mixq_rl.agents.records.policy_record import PolicyRecord
-    from mixq_rl.agents.records.problem import ProblemConfig
     from mixq_rl.agents.records.result import RunResult
+    from mixq_rl.agents.records.run_config import RunConfig
     from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
     from mixq_rl.agents.runs.search import SearchPlan, run_searches
     from mixq_rl.agents.runs.training import resume_training, train
     from mixq_rl.agents.searches import SearchProblem, run_search
 
 __all__ = [
+    "EvaluatorConfig",
     "PPOAgent",
     "PPOSettings",
     "ParetoArchive",
     "PolicyPlan",
     "PolicyRecord",
-    "ProblemConfig",
     "RunConfig",
     "RunResult",
     "SearchPlan",
@@ -47,8 +47,8 @@ _MODULES = {
     "records.policy_record": ("PolicyRecord",),
     "runs.policy": ("PolicyPlan", "resume_policy", "train_policy"),
     "ppo.agent": ("PPOAgent", "PPOSettings"),
-    "records.problem": ("ProblemConfig",),
-    "records.config": ("RunConfig",),
+    "records.evaluator_config": ("EvaluatorConfig",),
+    "records.run_config": ("RunConfig",),
     "records.result": ("RunResult",),
     "runs.search": ("SearchPlan", "run_searches"),
     "searches": ("SearchProblem", "run_search"),

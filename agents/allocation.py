@@ -109,15 +109,15 @@ def check_wish(preference: float | None, max_drop: float | None) -> None:
 
 
 def _cheapest(agent: PPOAgent, evaluator: Evaluator, drop: float) -> tuple[int, ...]:
-    """Return the cheapest of the policy's allocations that keeps the drop; the dearest on offer if none does.
+    """Return the cheapest of the policy's allocations that keeps the drop; the most expensive allocation if none does.
 
     The dearer of two is taken to be the more accurate.
     """
-    dearest = (evaluator.bit_widths[-1],) * len(evaluator.components)
+    most_expensive = (evaluator.bit_widths[-1],) * len(evaluator.components)
     macs = [component.macs for component in evaluator.components]
-    proposed = {*agent.sweep(evaluator, reward=TradeOff()), dearest}
+    proposed = {*agent.sweep(evaluator, reward=TradeOff()), most_expensive}
     ordered = sorted(proposed, key=lambda allocation: sum(m * b for m, b in zip(macs, allocation, strict=True)))
-    low, high = 0, ordered.index(dearest)
+    low, high = 0, ordered.index(most_expensive)
     while low < high:
         middle = (low + high) // 2
         (evaluation,) = evaluator.evaluate([ordered[middle]])

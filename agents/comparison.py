@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 
 __all__ = [
     "compare_runs",
@@ -47,7 +47,7 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
         if not path.is_file():
             raise InputError(f"{str(folder)!r} holds no {path.name}: nothing was evaluated in this run yet")
         store = EvaluationStore(path)
-        for fingerprint in store.problems():
+        for fingerprint in store.evaluators():
             for trace in traces(store, fingerprint):
                 key = (fingerprint, trace.search, trace.seed)
                 if key not in longest or len(trace.evaluations) > len(longest[key].evaluations):
@@ -102,7 +102,7 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
         found: searches of one problem.
         budgets: numbers of distinct evaluations.
     """
-    problem = found[0].problem
+    problem = found[0].description
     widths = ", ".join(map(str, problem.bit_widths))
     table = Table(
         title=f"{escape(problem.name)}: {len(problem.components)} components at {widths} bits",
@@ -136,7 +136,7 @@ def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
     """Return what each search had found at its end, in plain values."""
     return [
         {
-            "problem": trace.problem.name,
+            "problem": trace.description.name,
             "search": trace.search,
             "seed": trace.seed,
             "evaluations": len(trace.evaluations),
@@ -147,7 +147,7 @@ def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
 
 
 def comparison_figure(
-    grouped: Sequence[Sequence[Trace]], *, best: Callable[[Problem], float | None] = lambda problem: None
+    grouped: Sequence[Sequence[Trace]], *, best: Callable[[EvaluatorDescription], float | None] = lambda problem: None
 ) -> Figure:
     """Draw hypervolume against evaluations, a panel for each problem: means over seeds, 95 % intervals shaded.
 
@@ -170,7 +170,7 @@ def comparison_figure(
             axes.fill_between(steps, means - widths, means + widths, color=color, alpha=0.15, linewidth=0)
             later = means[np.asarray(steps) >= min(16, steps[-1])]
             low = min(low, float(later.min()))
-        problem = found[0].problem
+        problem = found[0].description
         top = best(problem)
         if top is not None:
             axes.axhline(top, color="black", linestyle="--", linewidth=1, label="true front")

@@ -20,7 +20,7 @@ import typer
 from measuring import circumstances
 
 import mixq_rl
-from mixq_rl.agents import ProblemConfig
+from mixq_rl.agents import EvaluatorConfig
 from mixq_rl.agents.allocation import PREFERENCE
 from mixq_rl.evaluation.evaluators import measure_reference
 
@@ -53,7 +53,7 @@ def _policy() -> str:
 
 
 def _measure(dataset: str, model: str, preference: float, seed: int, data_root: str) -> dict[str, Any]:
-    config = ProblemConfig(dataset=dataset, model=model, seed=seed, data_root=data_root)
+    config = EvaluatorConfig(dataset=dataset, model=model, seed=seed, data_root=data_root)
     task, network = config.load()
     mixq_rl.fit(network, task, seed=seed)
     started = time.perf_counter()

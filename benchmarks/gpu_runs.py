@@ -12,7 +12,7 @@ import torch
 from wheels import ROOT
 
 import mixq_rl
-from mixq_rl.agents import ProblemConfig
+from mixq_rl.agents import EvaluatorConfig
 from mixq_rl.datasets import GraphTask
 
 __all__ = ["TAIL", "command", "environment", "killed_and_resumed", "same_allocations", "same_finalists", "train_cora"]
@@ -96,7 +96,7 @@ def same_allocations(run: Path) -> tuple[bool, str]:
     """Whether what a run evaluated on its device gives the same integers and accuracies on the CPU."""
     document = json.loads((run / "config.json").read_text())["config"]
     names = ("dataset", "data_root", "seed", "device")
-    config = ProblemConfig(**{name: document[name] for name in names})
+    config = EvaluatorConfig(**{name: document[name] for name in names})
     # The cache has what the run trained: nothing is trained again, and the store knows the network.
     evaluator = config.prepare(*config.load(), cache=mixq_rl.PreparationCache(_cache(run)))
     store = mixq_rl.EvaluationStore(run / "evaluations.sqlite")

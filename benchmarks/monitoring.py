@@ -18,7 +18,7 @@ import typer
 from measuring import circumstances
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mixq_rl.agents import ProblemConfig, RunConfig, SearchPlan, run_searches, train
+from mixq_rl.agents import EvaluatorConfig, RunConfig, SearchPlan, run_searches, train
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor
 from mixq_rl.agents.runs import search as search_run
 from mixq_rl.agents.runs import training as training_run
@@ -87,7 +87,7 @@ def main(
                     if command.startswith("train"):
                         train(RunConfig(dataset=name, data_root=data_root, episodes=episodes), folder, cache=cache)
                     else:
-                        problem = ProblemConfig(dataset=name, data_root=data_root)
+                        problem = EvaluatorConfig(dataset=name, data_root=data_root)
                         run_searches(
                             problem, SearchPlan(algorithms=ALGORITHMS, evaluations=episodes), folder, cache=cache
                         )

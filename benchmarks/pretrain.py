@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from mixq_rl import PreparationCache
-from mixq_rl.agents import PolicyPlan, ProblemConfig, train_policy
+from mixq_rl.agents import EvaluatorConfig, PolicyPlan, train_policy
 from mixq_rl.agents.progress.stages import Stages
 from mixq_rl.agents.report.tables import policy_table
 
@@ -24,14 +24,14 @@ TARGET = Path(__file__).parent.parent / "agents" / "ppo" / "pretrained"
 SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
 
 
-def tasks(data_root: str) -> list[ProblemConfig]:
+def tasks(data_root: str) -> list[EvaluatorConfig]:
     """Return what the policy learns on."""
     graphs, layers = ("citation", "Cora", "EN"), ("gcn", "sage", "gin", "gat")
-    chosen = [ProblemConfig(dataset=dataset, model=model) for dataset in graphs for model in layers]
-    chosen += [ProblemConfig(dataset=dataset, hidden_channels=16, seed=1) for dataset in graphs]
-    chosen += [ProblemConfig(dataset="Cora", num_layers=depth) for depth in (3, 4, 5)]
-    chosen += [ProblemConfig(dataset=dataset, bits=SIX_WIDTHS) for dataset in ("citation", "Cora")]
-    chosen += [ProblemConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG")]
+    chosen = [EvaluatorConfig(dataset=dataset, model=model) for dataset in graphs for model in layers]
+    chosen += [EvaluatorConfig(dataset=dataset, hidden_channels=16, seed=1) for dataset in graphs]
+    chosen += [EvaluatorConfig(dataset="Cora", num_layers=depth) for depth in (3, 4, 5)]
+    chosen += [EvaluatorConfig(dataset=dataset, bits=SIX_WIDTHS) for dataset in ("citation", "Cora")]
+    chosen += [EvaluatorConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG")]
     return [replace(config, data_root=data_root) for config in chosen]
 
 

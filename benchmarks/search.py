@@ -23,22 +23,22 @@ import typer
 from measuring import circumstances
 
 from mixq_rl import Ledger
-from mixq_rl.agents import PPOSettings, ProblemConfig, SearchProblem, run_search
+from mixq_rl.agents import EvaluatorConfig, PPOSettings, SearchProblem, run_search
 from mixq_rl.agents.comparison import estimate, measures
 from mixq_rl.agents.records.trace import Trace
 from mixq_rl.agents.searches import searches
 from mixq_rl.agents.searches.ppo import ppo
 from mixq_rl.evaluation.ledger import BudgetSpent
-from mixq_rl.evaluation.store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 
 RESULTS = Path(__file__).parent / "results" / "search.jsonl"
 TRUTH = Path(__file__).parent / "results" / "search_truth.json"
 FIGURE = Path(__file__).parent.parent / "docs" / "search.png"
 PROBLEMS = {
-    "citation": ProblemConfig(dataset="citation", model="gcn"),
-    "Cora": ProblemConfig(dataset="Cora", model="gcn"),
-    "CiteSeer": ProblemConfig(dataset="CiteSeer", model="gcn"),
-    "PROTEINS": ProblemConfig(dataset="PROTEINS", model="gin"),
+    "citation": EvaluatorConfig(dataset="citation", model="gcn"),
+    "Cora": EvaluatorConfig(dataset="Cora", model="gcn"),
+    "CiteSeer": EvaluatorConfig(dataset="CiteSeer", model="gcn"),
+    "PROTEINS": EvaluatorConfig(dataset="PROTEINS", model="gin"),
 }
 ENUMERATED = ("citation", "Cora", "CiteSeer")
 BUDGETS = (32, 64, 128, 256, 512)
@@ -59,12 +59,12 @@ def main(
 
 
 def _measure(name: str, algorithms: list[str], seeds: int, path: Path, data_root: str) -> None:
-    config = ProblemConfig(**{**vars(PROBLEMS[name]), "data_root": data_root})
+    config = EvaluatorConfig(**{**vars(PROBLEMS[name]), "data_root": data_root})
     task, model = config.load()
     evaluator = config.prepare(task, model)
     path.parent.mkdir(parents=True, exist_ok=True)
     store = EvaluationStore(path)
-    described = Problem.of(evaluator, name, task.majority_accuracy("validation"))
+    described = EvaluatorDescription.of(evaluator, name, task.majority_accuracy("validation"))
     store.describe(evaluator.fingerprint, described)
     if name in ENUMERATED:
         everything, space = (

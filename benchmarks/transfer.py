@@ -24,7 +24,7 @@ import typer
 from measuring import circumstances
 
 from mixq_rl import BudgetSpent, EvaluationStore, Ledger, PreparationCache
-from mixq_rl.agents import PPOAgent, ProblemConfig, SearchProblem, hypervolume, run_search
+from mixq_rl.agents import EvaluatorConfig, PPOAgent, SearchProblem, hypervolume, run_search
 from mixq_rl.agents.comparison import estimate
 from mixq_rl.envs import BitAllocationEnv
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
@@ -35,8 +35,8 @@ FIGURE = Path(__file__).parent.parent / "docs" / "transfer.png"
 SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
 
 
-def gcn(dataset: str, **options: Any) -> ProblemConfig:
-    return ProblemConfig(dataset=dataset, model="gcn", **options)
+def gcn(dataset: str, **options: Any) -> EvaluatorConfig:
+    return EvaluatorConfig(dataset=dataset, model="gcn", **options)
 
 
 # Each network twice, of other width and from other weights: what one supernet happens to like is not to be learned.
@@ -55,17 +55,17 @@ class Study:
     """What policies are tried on, and what they learned on: a name of ``SOURCES``."""
 
     title: str
-    targets: list[ProblemConfig]
+    targets: list[EvaluatorConfig]
     sources: str = "gcn"
 
 
 STUDIES = {
     "a": Study("other graphs", [gcn("CiteSeer"), gcn("PT"), gcn("Facebook")]),
-    "b": Study("other layers", [ProblemConfig(dataset="Cora", model=model) for model in ("sage", "gin", "gat")]),
+    "b": Study("other layers", [EvaluatorConfig(dataset="Cora", model=model) for model in ("sage", "gin", "gat")]),
     "c": Study("deeper networks", [gcn("Cora", num_layers=layers) for layers in (3, 4, 5)]),
     "d": Study(
         "whole graphs",
-        [ProblemConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG", "CSL")],
+        [EvaluatorConfig(dataset=dataset, model="gin") for dataset in ("PROTEINS", "MUTAG", "CSL")],
         sources="gcn and gin",
     ),
     "e": Study("other bit-widths", [gcn(name, bits=SIX_WIDTHS) for name in ("citation", "Cora", "CiteSeer")]),
@@ -84,7 +84,7 @@ class Workplace:
         self._data_root = data_root
         self.evaluator = cache(self._evaluator)
 
-    def _evaluator(self, config: ProblemConfig) -> tuple[IntegerEvaluator, float]:
+    def _evaluator(self, config: EvaluatorConfig) -> tuple[IntegerEvaluator, float]:
         """Return the evaluator of a task, and the accuracy of its majority class."""
         config = replace(config, data_root=self._data_root)
         task, model = config.load()
@@ -142,12 +142,12 @@ def _policy(place: Workplace, sources: str, seed: int, work: Path) -> PPOAgent:
         evaluators = [place.evaluator(config) for config in SOURCES[sources]]
         envs = [BitAllocationEnv(Ledger(evaluator, store=place.store)) for evaluator, _ in evaluators]
         agent = PPOAgent(envs, seed=seed, reference_accuracy=[majority for _, majority in evaluators])
-        agent.learn(EPISODES).rehearse().save(folder)
+        agent.learn(EPISODES).clone_best().save(folder)
     return PPOAgent.load(folder)
 
 
 def _search(
-    place: Workplace, target: ProblemConfig, method: str, seed: int, policy: PPOAgent | None
+    place: Workplace, target: EvaluatorConfig, method: str, seed: int, policy: PPOAgent | None
 ) -> tuple[list[Evaluation], float, Evaluation]:
     evaluator, majority = place.evaluator(target)
     budgeted = Ledger(evaluator, store=place.store, budget=BUDGETS[method])
@@ -161,10 +161,10 @@ def _search(
     return list(budgeted.evaluations.values()), majority, evaluator.reference
 
 
-def title(config: ProblemConfig) -> str:
+def title(config: EvaluatorConfig) -> str:
     """Return what tells a task from the others."""
     layers = f"-{config.num_layers}" if config.num_layers else ""
-    widths = f", {len(config.bits)} widths" if config.bits != ProblemConfig.bits else ""
+    widths = f", {len(config.bits)} widths" if config.bits != EvaluatorConfig.bits else ""
     return f"{config.dataset} {config.model}{layers}{widths}"
 
 

@@ -14,8 +14,8 @@ from mixq_rl.nn import Component
 
 __all__ = ["BitCost", "probes"]
 
-# Coefficients are differences of measured sums: so much of the dearest allocation is left below a limit for their
-# rounding, and so much more is tolerated where they are checked.
+# Coefficients are differences of measured sums: this share of the most expensive allocation is left below a
+# limit for their rounding, and this share more is tolerated where they are checked.
 _ROUNDING = 1e-12
 _TOLERANCE = 1e-9
 
@@ -53,12 +53,12 @@ class BitCost:
         low, high = bits[0], bits[-1]
         count = len(evaluator.components)
         made = {e.allocation: e.bitops for e in evaluator.evaluate(probes(count, bits))}
-        dearest = made[(high,) * count]
-        per_bit = tuple(max(dearest - made[one], 0.0) / max(high - low, 1) for one in _lowered(count, low, high))
-        cost = cls(per_bit, bits, dearest - high * sum(per_bit))
+        most_expensive = made[(high,) * count]
+        per_bit = tuple(max(most_expensive - made[one], 0.0) / max(high - low, 1) for one in _lowered(count, low, high))
+        cost = cls(per_bit, bits, most_expensive - high * sum(per_bit))
         for width in bits:
             found, predicted = made[(width,) * count], cost.fixed + width * sum(per_bit)
-            if abs(predicted - found) > _TOLERANCE * dearest:
+            if abs(predicted - found) > _TOLERANCE * most_expensive:
                 raise InputError(
                     f"{width} bits everywhere cost {found:.6g} bit operations, though lowering components one by one "
                     f"predicts {predicted:.6g}: a limit cannot be kept where costs do not add up"
@@ -71,7 +71,7 @@ class BitCost:
         return self.fixed + self.bit_widths[0] * self._sum
 
     @property
-    def dearest(self) -> float:
+    def most_expensive(self) -> float:
         """Of all allocations."""
         return self.fixed + self.bit_widths[-1] * self._sum
 
@@ -108,7 +108,7 @@ class BitCost:
         place, low = bits.shape[-1], self.bit_widths[0]
         least = self.spent(bits) + low * self._weights[place + 1 :].sum()
         totals = least[..., None] + self._weights[place] * np.asarray(self.bit_widths, dtype=np.float64)
-        allowed = np.asarray(totals <= limit - _ROUNDING * self.dearest)
+        allowed = np.asarray(totals <= limit - _ROUNDING * self.most_expensive)
         allowed[..., 0] = True
         return allowed
 

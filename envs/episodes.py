@@ -174,11 +174,13 @@ def _cost(evaluator: Ledger, reward: Reward) -> BitCost:
         return BitCost.estimated(evaluator.components, evaluator.bit_widths)
     cost = BitCost.measured(evaluator)
     count = len(evaluator.components)
-    cheapest, dearest = evaluator.evaluate([[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])])
+    cheapest, most_expensive = evaluator.evaluate(
+        [[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])]
+    )
     if reward.max_bitops < cheapest.bitops:
         raise InputError(
             f"a limit of {reward.max_bitops:.6g} bit operations cannot be kept: allocations take "
-            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {dearest.bitops:.6g} "
-            f"({dearest.reduction:.4g}×)"
+            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {most_expensive.bitops:.6g} "
+            f"({most_expensive.reduction:.4g}×)"
         )
     return cost

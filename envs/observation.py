@@ -110,7 +110,7 @@ class LayerStatistics:
         self._lowest = evaluator.bit_widths[0]
         # The room that a limit leaves above the cheapest allocation, as a share of what all bits can add.
         room = math.inf if reward.max_bitops is None else reward.max_bitops - cost.cheapest
-        self._room = room / max(cost.dearest - cost.cheapest, np.finfo(np.float64).tiny)
+        self._room = room / max(cost.most_expensive - cost.cheapest, np.finfo(np.float64).tiny)
 
     def __call__(self, allocations: ArrayLike, preferences: ArrayLike) -> NDArray[np.float32]:
         bits = np.asarray(allocations, dtype=np.float64)

@@ -11,7 +11,7 @@ import torch
 
 import mixq_rl
 from mixq_rl.agents import RunConfig, RunResult, resume_training, train
-from mixq_rl.agents.records.problem import ProblemConfig, silent
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, silent
 from mixq_rl.datasets import GraphTask
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.sparse import CSR
@@ -202,7 +202,7 @@ def test_a_prepared_network_is_kept_and_found_again(tmp_path: Path) -> None:
     save_graph(tmp_path / "graph.npz")
     names = ("dataset", "device", "hidden_channels", "num_layers", "bits")
     run = configured(tmp_path)
-    config = ProblemConfig(**{name: getattr(run, name) for name in names})
+    config = EvaluatorConfig(**{name: getattr(run, name) for name in names})
     cache = mixq_rl.PreparationCache(tmp_path / "cache")
     made, found = (config.prepare(*config.load(), cache=cache) for _ in range(2))
     assert found.fingerprint == made.fingerprint

@@ -10,7 +10,7 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.progress.log import logged, together
 from mixq_rl.agents.quantities import percent, times
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.report.tables import bits_table
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training.cache import PreparationCache
@@ -18,11 +18,11 @@ from mixq_rl.training.cache import PreparationCache
 __all__ = ["allocate"]
 
 
-@options_of(ProblemConfig, without=("objective", "evaluator", "scheme"))
+@options_of(EvaluatorConfig, without=("objective", "evaluator", "scheme"))
 def allocate(
     *,
     policy: options.Policy = None,
-    given: Given[ProblemConfig],
+    given: Given[EvaluatorConfig],
     preference: Annotated[
         float | None,
         typer.Option(help="From 0, accuracy alone, to 1, saving alone.", show_default=str(PREFERENCE)),

@@ -15,7 +15,7 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.finding import Finding
 from mixq_rl.agents.cli.gpu_findings import examine_gpu
 from mixq_rl.agents.cli.output import output
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.kernels import backends
 from mixq_rl.machine import describe_machine, package_versions
 
@@ -25,8 +25,8 @@ _LEARNING = ("gymnasium", "stable-baselines3", "sb3-contrib", "optuna", "tensorb
 _ENOUGH_GIB = 1.0
 
 
-@options_of(ProblemConfig, only=("data_root",))
-def doctor(*, given: Given[ProblemConfig], quiet: options.Quiet = False, as_json: options.Json = False) -> None:
+@options_of(EvaluatorConfig, only=("data_root",))
+def doctor(*, given: Given[EvaluatorConfig], quiet: options.Quiet = False, as_json: options.Json = False) -> None:
     """Say what this machine offers, and what to do about what is missing.
 
     Example: mixq-rl doctor --data-root data

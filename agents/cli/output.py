@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from mixq_rl.agents.progress.log import announced, handled
 from mixq_rl.agents.progress.stages import Stages
-from mixq_rl.agents.records.problem import Stage, silent
+from mixq_rl.agents.records.evaluator_config import Stage, silent
 
 __all__ = ["Output", "output"]
 

@@ -16,8 +16,8 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.quantities import bit_operations, milliseconds, percent
-from mixq_rl.agents.records.problem import ProblemConfig
-from mixq_rl.datasets import load_questions
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
+from mixq_rl.datasets import load_prediction_inputs
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
@@ -27,11 +27,11 @@ from mixq_rl.storage.files import replace_file
 __all__ = ["load_model", "predict"]
 
 
-@options_of(ProblemConfig, only=("dataset", "fold", "data_root", "device"))
+@options_of(EvaluatorConfig, only=("dataset", "fold", "data_root", "device"))
 def predict(
     *,
     model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
-    given: Given[ProblemConfig],
+    given: Given[EvaluatorConfig],
     output_file: Annotated[
         Path | None, typer.Option("--output", help="File for the classes: CSV, a row for each node or graph.")
     ] = None,
@@ -48,24 +48,24 @@ def predict(
         asked = given.config()
         place = resolve_device(asked.device)
         network = load_model(model, place)
-        questions = load_questions(asked.dataset, asked.data_root, fold=asked.fold)
-        if network.classifies_graphs != (questions.noun == "graph"):
-            other = "node" if questions.noun == "graph" else "graph"
-            raise InputError(f"{questions.name} asks about {questions.noun}s, and this network answers for {other}s")
-        there = questions.to(place)
+        inputs = load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold)
+        if network.classifies_graphs != (inputs.noun == "graph"):
+            other = "node" if inputs.noun == "graph" else "graph"
+            raise InputError(f"{inputs.name} asks about {inputs.noun}s, and this network answers for {other}s")
+        there = inputs.to(place)
         weight = there.edge_weight if network.takes_edge_weight else None
         if weight is None and there.edge_weight is not None:
-            out.say(f"the edge weights of {questions.name} are left out: this network has no use for any")
+            out.say(f"the edge weights of {inputs.name} are left out: this network has no use for any")
         with OpMeter() as meter:
             logits = network(there.x, there.edge_index, weight, there.batch)
         answers = logits.argmax(dim=1).cpu()
         if output_file is not None:
-            replace_file(output_file, _csv(questions.noun, answers))
-        accuracies = questions.accuracies(answers)
+            replace_file(output_file, _csv(inputs.noun, answers))
+        accuracies = inputs.accuracies(answers)
         if accuracies:
             out.show(_table(accuracies))
         out.say(
-            f"{answers.numel()} {questions.noun}s of {questions.name}: {bit_operations(meter.bitops('linear'))} bit "
+            f"{answers.numel()} {inputs.noun}s of {inputs.name}: {bit_operations(meter.bitops('linear'))} bit "
             f"operations (linear) in {milliseconds(meter.seconds, 1)} ms on {place.type}"
         )
         if output_file is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
 
 __all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
@@ -20,7 +20,7 @@ _OTHERS = {
 }
 
 
-def default_run_dir(config: ProblemConfig) -> Path:
+def default_run_dir(config: EvaluatorConfig) -> Path:
     """Return ``runs/<dataset>-<model>-seed<seed>-<time>``."""
     dataset = Path(config.dataset).stem.replace(":", "-")  # of tu:NAME, which not every file system takes
     return timed_run_dir(f"{dataset}-{config.model}-seed{config.seed}")

@@ -13,7 +13,7 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import default_run_dir, whereabouts
 from mixq_rl.agents.comparison import comparison_table, search_document
 from mixq_rl.agents.progress.interruption import interruptible
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.trace import Trace
 from mixq_rl.agents.runs.search import SearchPlan, run_searches
 from mixq_rl.training.cache import PreparationCache
@@ -22,12 +22,12 @@ __all__ = ["budgets", "search"]
 
 
 @options_of(SearchPlan, parameter="planned")
-@options_of(ProblemConfig, without=("objective",))
+@options_of(EvaluatorConfig, without=("objective",))
 def search(
     *,
     planned: Given[SearchPlan],
-    given: Given[ProblemConfig],
-    seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = ProblemConfig.seed,
+    given: Given[EvaluatorConfig],
+    seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = EvaluatorConfig.seed,
     cache: options.Cache = options.CACHE,
     run_dir: Annotated[
         Path | None,

@@ -14,10 +14,10 @@ from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
 from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.quantities import area
-from mixq_rl.agents.records.config import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import RunResult
+from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
 from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.runs.training import resume_training
@@ -83,7 +83,7 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
         raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
     if configs[0].saved is not BITOPS:
         raise InputError(f"objective {configs[0].objective}: a policy for several tasks learns to save bit operations")
-    tasks = tuple(config.problem() for config in configs)
+    tasks = tuple(config.evaluator_config() for config in configs)
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
     with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:

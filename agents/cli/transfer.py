@@ -9,7 +9,7 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.train import carry_out
 from mixq_rl.agents.ppo.proposals import SWEEP
-from mixq_rl.agents.records.config import NOT_OF_TRANSFER, RunConfig
+from mixq_rl.agents.records.run_config import NOT_OF_TRANSFER, RunConfig
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["transfer"]

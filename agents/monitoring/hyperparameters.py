@@ -8,7 +8,7 @@ from typing import get_type_hints
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from mixq_rl.agents.monitoring.run_writer import RunWriter
-from mixq_rl.agents.records.config import RunConfig
+from mixq_rl.agents.records.run_config import RunConfig
 
 __all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
 

@@ -12,7 +12,7 @@ from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.monitoring.watching import watch
-from mixq_rl.agents.records.stored_problem import StoredProblem
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.envs import TradeOff
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
@@ -29,7 +29,7 @@ class TasksMonitor:
 
     Args:
         folder: of the run.
-        problems: the tasks.
+        all_prepared: the tasks.
         settings: settings of each task, by name.
         search: name of the search in the store.
         seed: of the search.
@@ -47,7 +47,7 @@ class TasksMonitor:
     def __init__(
         self,
         folder: Path,
-        problems: Sequence[StoredProblem],
+        all_prepared: Sequence[PreparedEvaluator],
         settings: Sequence[Mapping[str, object]],
         *,
         search: str,
@@ -58,19 +58,19 @@ class TasksMonitor:
         share: TimeShare,
         progress: Progress,
     ) -> None:
-        self._all, self._progress = episodes * len(problems), progress
+        self._all, self._progress = episodes * len(all_prepared), progress
         self._begun = state is None
         self.writer = RunWriter(folder, step=step)
         self.evaluators: list[Ledger] = []
         self._monitors: list[SearchMonitor] = []
-        for index, (problem, given) in enumerate(zip(problems, settings, strict=True)):
-            evaluator = problem.ledger(search=(search, seed))
-            evaluator.watch(on_request=partial(self._take_in, index, problem), on_evaluation=self._tick)
+        for index, (prepared, given) in enumerate(zip(all_prepared, settings, strict=True)):
+            evaluator = prepared.ledger(search=(search, seed))
+            evaluator.watch(on_request=partial(self._take_in, index, prepared), on_evaluation=self._tick)
             reached = 0 if state is None else state["tasks"][index]["step"]
             monitor = watch(
-                problem,
+                prepared,
                 evaluator,
-                writer=RunWriter(folder / "tasks" / _folder_name(index + 1, problem.title), step=reached),
+                writer=RunWriter(folder / "tasks" / _folder_name(index + 1, prepared.title), step=reached),
                 search=search,
                 seed=seed,
                 episodes=episodes,
@@ -118,12 +118,12 @@ class TasksMonitor:
             monitor.load_state_dict(own)
         self._begun = True
 
-    def _take_in(self, index: int, problem: StoredProblem, made: Sequence[Evaluation]) -> None:
+    def _take_in(self, index: int, prepared: PreparedEvaluator, made: Sequence[Evaluation]) -> None:
         if not self._begun:  # these evaluations were counted before the checkpoint
             return
         monitor = self._monitors[index]
         monitor(made)
-        self.writer.logger.record(f"tasks/{problem.title}/hypervolume", monitor.archive.hypervolume)
+        self.writer.logger.record(f"tasks/{prepared.title}/hypervolume", monitor.archive.hypervolume)
         self._progress(self.episodes, self._all)
 
 

@@ -13,8 +13,8 @@ from mixq_rl.agents.monitoring.search_monitor import SearchMonitor
 from mixq_rl.agents.monitoring.texts import configuration_text, final_text
 from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.result import RunResult
-from mixq_rl.agents.records.stored_problem import StoredProblem
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training.loop import Progress
@@ -23,7 +23,7 @@ __all__ = ["show_result", "watch"]
 
 
 def watch(
-    problem: StoredProblem,
+    prepared: PreparedEvaluator,
     evaluator: Ledger,
     *,
     writer: RunWriter,
@@ -38,7 +38,7 @@ def watch(
     """Write the description of a search, and return its monitor.
 
     Args:
-        problem: the problem of the search.
+        prepared: the prepared of the search.
         evaluator: the search's evaluator, before its first evaluation.
         writer: of the search's folder. If it ``continues`` a run, the description is already there and is left out.
         search: name of the search in the store.
@@ -59,13 +59,13 @@ def watch(
         writer.layout(layout(components))
     return SearchMonitor(
         evaluator,
-        ParetoArchive(problem.majority, partial(reward.objective.saving, reference=reference)),
+        ParetoArchive(prepared.majority, partial(reward.objective.saving, reference=reference)),
         episodes,
         reward=reward,
         writer=writer,
-        title=problem.title,
-        rivals=partial(problem.rivals, search, seed),
-        costs=problem.costs,
+        title=prepared.title,
+        rivals=partial(prepared.rivals, search, seed),
+        costs=prepared.costs,
         share=share,
         progress=progress,
     )

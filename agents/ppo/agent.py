@@ -1,4 +1,4 @@
-"""Proximal policy optimisation on the environment of bit allocation."""
+"""The agent: a policy that learns by PPO to allocate bit-widths."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -10,6 +10,7 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import Logger
 
+from mixq_rl.agents.ppo.algorithm import environments, make_ppo
 from mixq_rl.agents.ppo.explorer import Explorer
 from mixq_rl.agents.ppo.imitation import imitate
 from mixq_rl.agents.ppo.policy import AllocationPolicy
@@ -17,10 +18,9 @@ from mixq_rl.agents.ppo.policy_file import load_policy, save_policy
 from mixq_rl.agents.ppo.proposals import SWEEP, roll_out, sweep
 from mixq_rl.agents.ppo.settings import PPOSettings
 from mixq_rl.agents.ppo.state import load_ppo_state, ppo_state
-from mixq_rl.agents.ppo.vectorized import VectorizedBitAllocation
 from mixq_rl.agents.records.checkpoints import State
 from mixq_rl.agents.records.policy_record import PolicyRecord
-from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics, Reward
+from mixq_rl.envs import LayerStatistics, Reward
 from mixq_rl.envs.episodes import EpisodeRules, check_preference
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator
@@ -37,23 +37,21 @@ _NEVER = 2**31
 class PPOAgent:
     """An agent that learns to allocate bit-widths, for all preferences at once, from few evaluations.
 
-    Its policy is MaskablePPO's of sb3-contrib, with networks that score any bit-width for any component
-    (:class:`~mixq_rl.agents.ppo.policy.AllocationPolicy`): no discount, advantages from returns to the end. Evaluations
-    are expensive and model rollouts are cheap. So the evaluations made so far train a surrogate
-    (:class:`~mixq_rl.agents.ppo.surrogate.Surrogate`), and PPO learns from rollouts on it: a rollout that ends in an
-    allocation that was executed is paid by its evaluation, any other by the surrogate's prediction. Of the allocations
-    that the policy proposes, and of small changes to the best ones known, those are executed that promise most
-    (:func:`~mixq_rl.agents.ppo.acquisition.choose`).
+    The policy is that of MaskablePPO, with networks that score any bit-width for any component
+    (:class:`~mixq_rl.agents.ppo.policy.AllocationPolicy`). There is no discount, and advantages come from returns.
+    Evaluations are expensive, so they train a surrogate (:class:`~mixq_rl.agents.ppo.surrogate.Surrogate`), and PPO
+    learns from model rollouts on it. A rollout that ends in an allocation that was executed is paid by its evaluation,
+    any other by the surrogate's prediction. The next allocations to execute are chosen among proposals of the policy
+    and small changes to the best allocations (:func:`~mixq_rl.agents.ppo.acquisition.choose`).
 
-    Given several environments it learns one policy for all: each episode is of one of them.
+    With several environments one policy learns on all: each episode belongs to one of them.
 
     Args:
         env: ``mixq_rl/BitAllocation-v0``, or several: bit-widths on offer and numbers of components may differ.
-        seed: of the policy's weights, its exploration, and the preferences drawn. Other users of the global random
-            generators neither disturb the agent nor are disturbed.
-        settings: what it goes by; None: the defaults.
-        reference_accuracy: of the hypervolume's reference point: of the majority class, where it is known; of several
-            environments one for each.
+        seed: of weights, exploration and preferences. The global random generators are left as they were.
+        settings: None: the defaults.
+        reference_accuracy: of the hypervolume's reference point, such as that of the majority class; for several
+            environments one each.
         start: an agent whose policy this one starts from, and whose allocations it evaluates first.
 
     Attributes:
@@ -80,7 +78,7 @@ class PPOAgent:
         reference_accuracy: float | Sequence[float] = 0.0,
         start: "PPOAgent | None" = None,
     ) -> None:
-        envs = _environments(env)
+        envs = environments(env)
         given = np.ravel(reference_accuracy).tolist()
         accuracies = given * len(envs) if np.ndim(reference_accuracy) == 0 else given
         if len(accuracies) != len(envs):
@@ -94,31 +92,9 @@ class PPOAgent:
         self._random = np.random.default_rng(seed)
         self._bit_widths = sorted({bits for task in envs for bits in task.evaluator.bit_widths})
         self._global = RandomStream(seed)
-        # As long as the longest episode; of several tasks some are cut, and go on in the next rollout.
-        steps = max(len(task.evaluator.components) for task in envs)
-        episodes = max(settings.imagined, len(envs))
-        imagination = VectorizedBitAllocation(
-            envs, episodes, evaluators=[explorer.surrogate for explorer in self._explorers], seed=seed
-        )
         self._ppo: MaskablePPO | None
         with self._global.active():
-            self._ppo = MaskablePPO(
-                AllocationPolicy,
-                imagination,
-                learning_rate=settings.learning_rate,
-                n_steps=steps,
-                batch_size=_minibatch(steps * episodes, settings.minibatches),
-                n_epochs=settings.epochs,
-                gamma=1.0,
-                gae_lambda=1.0,
-                ent_coef=settings.entropy,
-                policy_kwargs={
-                    "net_arch": list(settings.widths),
-                    "features": FEATURES if self._observation is LayerStatistics else None,
-                },
-                seed=seed,
-                device="cpu",
-            )
+            self._ppo = make_ppo(envs, [explorer.surrogate for explorer in self._explorers], settings, seed)
         self._ppo.set_logger(Logger(folder=None, output_formats=[]))
         assert isinstance(self._ppo.policy, AllocationPolicy)
         self._policy = self._ppo.policy
@@ -182,7 +158,7 @@ class PPOAgent:
             if not batches[-1] or not self._left[index]:
                 del self._left[index]
         if any(batches):
-            self._imagine()
+            self._learn_from_rollouts()
         return [batch for batch in batches if batch]
 
     def state_dict(self) -> State:
@@ -223,7 +199,7 @@ class PPOAgent:
             raise ArtifactError(f"the state is not one of this agent: {error}") from error
         return self
 
-    def rehearse(self) -> Self:
+    def clone_best(self) -> Self:
         """Learn once more from all that was evaluated so far, as the last thing before the policy is used elsewhere.
 
         The policy learns to do what was best at each preference (:func:`~mixq_rl.agents.ppo.imitation.imitate`).
@@ -236,7 +212,7 @@ class PPOAgent:
             InputError: if nothing was evaluated yet.
         """
         if self._ppo is None or not all(explorer.surrogate.fitted for explorer in self._explorers):
-            raise InputError("an agent that has yet to learn from evaluations has nothing to rehearse")
+            raise InputError("an agent that has yet to learn from evaluations has nothing to clone_best")
         self._policy.offer(self._bit_widths)
         with self._global.active():
             imitate(self._policy, self._explorers, self._random)
@@ -314,7 +290,7 @@ class PPOAgent:
         self._policy.offer(rules.evaluator.bit_widths)
         return rules
 
-    def _imagine(self) -> None:
+    def _learn_from_rollouts(self) -> None:
         """Let PPO learn from episodes on the surrogates."""
         assert self._ppo is not None
         steps = self._ppo.n_steps * self._ppo.n_envs * self._settings.rollouts
@@ -322,23 +298,3 @@ class PPOAgent:
             self._ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
             logger = self._ppo.logger
             logger.record("train/policy_entropy", -logger.name_to_value["train/entropy_loss"])
-
-
-def _environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]]) -> list[BitAllocationEnv]:
-    found = []
-    for one in [env] if isinstance(env, gymnasium.Env) else env:
-        if not isinstance(one.unwrapped, BitAllocationEnv):
-            raise InputError(f"PPOAgent learns on mixq_rl/BitAllocation-v0, not on {one.unwrapped!r}")
-        found.append(one.unwrapped)
-    if not found:
-        raise InputError("PPOAgent learns on environments: at least one is needed")
-    other = next((env.reward for env in found if env.reward != found[0].reward), None)
-    if other is not None:
-        raise InputError(f"one policy cannot learn for {found[0].reward} and for {other}: give all the same reward")
-    return found
-
-
-def _minibatch(steps: int, count: int) -> int:
-    """Return the size of ``count`` minibatches or fewer, none of which has a single step: that has no deviation."""
-    size = max(-(-steps // count), 2)
-    return next(larger for larger in range(size, steps + 1) if steps % larger != 1)

@@ -99,7 +99,7 @@ class Explorer:
         if not self.surrogate.fitted:
             self.surrogate.fit(list(known.values()))
         count = min(most, max(self._settings.batch, len(known) // 16))
-        candidates = self._imagined(policy)
+        candidates = self._proposed(policy)
         candidates += mutate(self._best(), self._settings.mutations, self.env.rules, self._random)
         candidates = [allocation for allocation in dict.fromkeys(candidates) if allocation not in known]
         if not candidates:
@@ -123,9 +123,11 @@ class Explorer:
             return proposed  # the environment has asked for the others, to know what bits cost
         return list(dict.fromkeys([*proposed, *probes(len(evaluator.components), evaluator.bit_widths)]))
 
-    def _imagined(self, policy: AllocationPolicy) -> list[Allocation]:
+    def _proposed(self, policy: AllocationPolicy) -> list[Allocation]:
         preferences = spread_preferences(self.env.reward, self._settings.candidates, self._random)
-        return roll_out(policy, self.env.rules, preferences, random=self._random, strays=self._settings.strays)
+        return roll_out(
+            policy, self.env.rules, preferences, random=self._random, random_actions=self._settings.random_actions
+        )
 
     def _best(self) -> list[Allocation]:
         """Return the allocations known to be best: the front, or those of highest reward."""

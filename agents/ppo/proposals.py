@@ -35,7 +35,7 @@ def roll_out(
     preferences: NDArray[np.float64],
     *,
     random: np.random.Generator | None = None,
-    strays: float = 0.0,
+    random_actions: float = 0.0,
 ) -> list[tuple[int, ...]]:
     """Return the allocations of a policy, one for each of ``preferences``; nothing is evaluated.
 
@@ -44,11 +44,11 @@ def roll_out(
         rules: of the episodes.
         preferences: ``[episodes]``.
         random: None: the policy's most likely actions; otherwise they are drawn from it (with torch's generator).
-        strays: at random so many actions of an episode, on the average, are drawn uniformly instead: none in the first
-            episode, twice as many in the last.
+        random_actions: mean number of actions of an episode that are drawn uniformly instead; it rises from none in the
+            first episode to twice the mean in the last.
     """
     episodes = Episodes(rules, preferences)
-    rates = np.linspace(0, 2 * strays / rules.num_components, len(preferences))
+    rates = np.linspace(0, 2 * random_actions / rules.num_components, len(preferences))
     if random is not None:
         rates = random.permutation(rates)
     while not episodes.finished:

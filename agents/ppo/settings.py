@@ -1,4 +1,4 @@
-"""What the agent goes by."""
+"""Settings of the agent."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,16 +9,16 @@ __all__ = ["PPOSettings"]
 
 @dataclass(frozen=True)
 class PPOSettings:
-    """What :class:`PPOAgent` goes by; ``docs/search.md`` has what each part is worth.
+    """Settings of :class:`~mixq_rl.agents.PPOAgent`; ``docs/search.md`` has measurements of each part.
 
     Attributes:
         batch: episodes evaluated together; once there are many, one sixteenth of those so far.
-        candidates: imagined with the policy to choose a batch from.
-        strays: actions of an episode that are drawn uniformly in place of the policy's, there, on the average.
-        mutations: of the best known allocations, to choose a batch from beside the candidates.
-        optimism: in the choice, in deviations of the surrogate.
-        imagined: episodes of a rollout in imagination.
-        rollouts: to learn from after each batch.
+        candidates: allocations that the policy proposes, from which a batch is chosen.
+        random_actions: mean number of actions of a proposed allocation that are drawn uniformly, not by the policy.
+        mutations: small changes to the best known allocations, from which a batch is chosen as well.
+        optimism: weight of the surrogate's standard deviation in the upper confidence bound.
+        rollout_episodes: episodes of a model rollout on the surrogate.
+        rollouts: model rollouts that PPO learns from after each batch.
         learning_rate, epochs, minibatches, entropy: of PPO.
         widths: of the policy's hidden layers.
 
@@ -28,10 +28,10 @@ class PPOSettings:
 
     batch: int = 4
     candidates: int = 1024
-    strays: float = 2.0
+    random_actions: float = 2.0
     mutations: int = 1024
     optimism: float = 1.0
-    imagined: int = 128
+    rollout_episodes: int = 128
     rollouts: int = 4
     learning_rate: float = 2e-3
     epochs: int = 5
@@ -40,7 +40,7 @@ class PPOSettings:
     widths: tuple[int, ...] = (64, 64)
 
     def __post_init__(self) -> None:
-        least = {"batch": 1, "candidates": 1, "imagined": 2, "epochs": 1, "minibatches": 1}
+        least = {"batch": 1, "candidates": 1, "rollout_episodes": 2, "epochs": 1, "minibatches": 1}
         if not self.widths:
             raise InputError("widths of the policy are missing: name at least one hidden layer")
         for name, value in asdict(self).items():

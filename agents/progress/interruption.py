@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mixq_rl.agents.records.problem import Stage
+from mixq_rl.agents.records.evaluator_config import Stage
 from mixq_rl.training.loop import Progress
 
 __all__ = ["Interrupted", "interruptible"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mixq_rl.agents.records.problem import Stage
+from mixq_rl.agents.records.evaluator_config import Stage
 from mixq_rl.storage.files import unwritable
 from mixq_rl.training.loop import Progress
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from mixq_rl.agents.pareto import hypervolume
 from mixq_rl.agents.records.trace import Trace
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import Problem
+from mixq_rl.evaluation.store import EvaluatorDescription
 
 __all__ = ["LearnedTask", "PolicyRecord"]
 
@@ -35,12 +35,17 @@ class LearnedTask:
     swept: float | None = None
 
     @classmethod
-    def of(cls, problem: Problem, searched: Sequence[Evaluation], swept: Sequence[Evaluation] | None = None) -> Self:
+    def of(
+        cls,
+        description: EvaluatorDescription,
+        searched: Sequence[Evaluation],
+        swept: Sequence[Evaluation] | None = None,
+    ) -> Self:
         """Judge what a search found on a task, and what the policy names without one."""
-        trace, majority = Trace("", 0, problem, tuple(searched)), problem.reference_accuracy
+        trace, majority = Trace("", 0, description, tuple(searched)), description.reference_accuracy
         return cls(
-            task=problem.name,
-            bit_widths=problem.bit_widths,
+            task=description.name,
+            bit_widths=description.bit_widths,
             evaluations=len(searched),
             hypervolume=hypervolume(searched, majority),
             reduction=trace.best_reduction(len(searched), _DROP),

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixq_rl.agents.pareto import ParetoArchive
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 
 __all__ = ["Trace", "traces"]
 
@@ -19,19 +19,19 @@ class Trace:
     Attributes:
         search: its name: ``"ppo"``.
         seed: of the search.
-        problem: what was searched.
+        description: of the evaluator that was searched.
         evaluations: distinct, in the order they were asked for.
     """
 
     search: str
     seed: int
-    problem: Problem
+    description: EvaluatorDescription
     evaluations: tuple[Evaluation, ...]
 
     @cached_property
     def curve(self) -> tuple[float, ...]:
         """The hypervolume after each evaluation."""
-        archive = ParetoArchive(self.problem.reference_accuracy)
+        archive = ParetoArchive(self.description.reference_accuracy)
         volumes = []
         for evaluation in self.evaluations:
             archive.add([evaluation])
@@ -49,7 +49,7 @@ class Trace:
             count: of evaluations.
             drop: in [0, 1].
         """
-        least = self.problem.reference.accuracy - drop - 1e-9
+        least = self.description.reference.accuracy - drop - 1e-9
         return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.accuracy >= least)])
 
     def area(self, count: int) -> float:
@@ -60,6 +60,6 @@ class Trace:
 
 def traces(store: EvaluationStore, fingerprint: str) -> list[Trace]:
     """Return all searches that a store has of one evaluator."""
-    problem = store.problems()[fingerprint]
+    problem = store.evaluators()[fingerprint]
     found = store.searches(fingerprint)
     return [Trace(name, seed, problem, tuple(evaluations)) for (name, seed), evaluations in found.items()]

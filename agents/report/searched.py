@@ -1,8 +1,8 @@
 """Evaluations of a run's search, read from its store."""
 
 from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.prepared_evaluator import opened
 from mixq_rl.agents.records.result import RunResult
-from mixq_rl.agents.records.stored_problem import opened
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -18,7 +18,7 @@ def searched(folder: RunFolder, result: RunResult) -> list[Evaluation]:
     if not folder.evaluations.is_file():
         raise ArtifactError(f"{folder.evaluations} is missing: it holds the evaluations of the search")
     with opened(folder.evaluations) as store:
-        known = [key for key, problem in store.problems().items() if problem.components == result.components]
+        known = [key for key, problem in store.evaluators().items() if problem.components == result.components]
         # A resumed run may have described several problems: it ended with the last one.
         found = [*store.evaluations(known[-1]).values()] if known else []
     if not found:

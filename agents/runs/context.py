@@ -9,9 +9,9 @@ from pathlib import Path
 from mixq_rl.agents.monitoring import TimeShare
 from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.agents.progress.log import log_into, logged, together
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.problem import ProblemConfig, Stage
-from mixq_rl.agents.records.stored_problem import StoredProblem, opened
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator, opened
 from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.store import EvaluationStore
 from mixq_rl.nn import QuantizableModel
@@ -58,17 +58,17 @@ class RunContext:
             yield cls(folder, store, together(logged, stage), cache, share)
 
     def prepare(
-        self, config: ProblemConfig, task: GraphTask, model: QuantizableModel, *, title: str | None = None
-    ) -> StoredProblem:
+        self, config: EvaluatorConfig, task: GraphTask, model: QuantizableModel, *, title: str | None = None
+    ) -> PreparedEvaluator:
         """Train or load the network, and describe it in the store.
 
         Args:
             config: of dataset, network and evaluator.
-            task: as of :meth:`~mixq_rl.agents.records.problem.ProblemConfig.load`.
+            task: as of :meth:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig.load`.
             model: untrained; is trained in float32.
             title: of the network, named at each stage; None: model and dataset, not named at the stages.
         """
-        return StoredProblem.prepare(config, task, model, self.store, self.stage, self.cache, title=title)
+        return PreparedEvaluator.prepare(config, task, model, self.store, self.stage, self.cache, title=title)
 
     def save_policy(self, agent: PPOAgent, path: Path) -> None:
         """Write an agent's policy into the run folder, whole or not at all."""

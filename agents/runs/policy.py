@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mixq_rl.agents.monitoring import TasksMonitor
 from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
-from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
-from mixq_rl.agents.records.stored_problem import StoredProblem
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv
@@ -38,12 +38,12 @@ class PolicyPlan:
         InputError: for no tasks, one named twice, or less than one episode.
     """
 
-    tasks: tuple[ProblemConfig, ...]
+    tasks: tuple[EvaluatorConfig, ...]
     episodes: int = 256
     seed: int = 0
 
     def __post_init__(self) -> None:
-        tasks = (task if isinstance(task, ProblemConfig) else ProblemConfig(**task) for task in self.tasks)
+        tasks = (task if isinstance(task, EvaluatorConfig) else EvaluatorConfig(**task) for task in self.tasks)
         object.__setattr__(self, "tasks", tuple(tasks))
         if not self.tasks:
             raise InputError("a policy learns on tasks: at least one is needed")
@@ -106,12 +106,12 @@ def resume_policy(
 
 def _carry_out(run: RunContext, plan: PolicyPlan) -> list[LearnedTask]:
     """Carry out the phases that are left, one after another."""
-    problems = _prepare(run, plan)
-    resumable = ResumableSearch(run.folder.checkpoints, [problem.fingerprint for problem in problems])
-    agent, searched = _learn(run, plan, problems, resumable)
+    all_prepared = _prepare(run, plan)
+    resumable = ResumableSearch(run.folder.checkpoints, [prepared.fingerprint for prepared in all_prepared])
+    agent, searched = _learn(run, plan, all_prepared, resumable)
     reached = [
-        LearnedTask.of(problem.description, evaluations, problem.ledger().evaluate(agent.sweep(problem.evaluator)))
-        for problem, evaluations in zip(problems, searched, strict=True)
+        LearnedTask.of(prepared.description, evaluations, prepared.ledger().evaluate(agent.sweep(prepared.evaluator)))
+        for prepared, evaluations in zip(all_prepared, searched, strict=True)
     ]
     agent.record = agent.record.with_tasks(reached)
     run.save_policy(agent, run.folder.policy)
@@ -119,29 +119,29 @@ def _carry_out(run: RunContext, plan: PolicyPlan) -> list[LearnedTask]:
     return reached
 
 
-def _prepare(run: RunContext, plan: PolicyPlan) -> list[StoredProblem]:
+def _prepare(run: RunContext, plan: PolicyPlan) -> list[PreparedEvaluator]:
     """Prepare the networks of all tasks, under distinct titles."""
-    problems: list[StoredProblem] = []
+    all_prepared: list[PreparedEvaluator] = []
     for config in plan.tasks:
         task, model = config.load()
         title = plain = config.title(task.name)
         number = 1
-        while title in [problem.title for problem in problems]:  # files of one name, in several folders
+        while title in [prepared.title for prepared in all_prepared]:  # files of one name, in several folders
             number += 1
             title = f"{plain} ({number})"
-        problems.append(run.prepare(config, task, model, title=title))
-    return problems
+        all_prepared.append(run.prepare(config, task, model, title=title))
+    return all_prepared
 
 
 def _learn(
-    run: RunContext, plan: PolicyPlan, problems: Sequence[StoredProblem], resumable: ResumableSearch
+    run: RunContext, plan: PolicyPlan, all_prepared: Sequence[PreparedEvaluator], resumable: ResumableSearch
 ) -> tuple[PPOAgent, list[list[Evaluation]]]:
     """Let one agent learn on all tasks, and return it with the evaluations of each task."""
     with (
         run.stage("learning on all tasks", "episodes") as progress,
         TasksMonitor(
             run.folder.path,
-            problems,
+            all_prepared,
             [asdict(config) for config in plan.tasks],
             search=_SEARCH,
             seed=plan.seed,
@@ -153,7 +153,7 @@ def _learn(
         ) as watched,
     ):
         envs = [BitAllocationEnv(evaluator) for evaluator in watched.evaluators]
-        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[problem.majority for problem in problems])
+        agent = PPOAgent(envs, seed=plan.seed, reference_accuracy=[prepared.majority for prepared in all_prepared])
         resumable.learn(
             agent,
             plan.episodes,
@@ -163,5 +163,5 @@ def _learn(
             logger=watched.writer.logger,
         )
         watched.finish()
-        agent.rehearse()
+        agent.clone_best()
     return agent, [list(env.evaluator.evaluations.values()) for env in envs]

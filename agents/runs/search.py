@@ -1,4 +1,4 @@
-"""Searches of one problem, beside each other in one run folder."""
+"""The run of ``mixq-rl search``: several searches of one network in one run folder."""
 
 import json
 from contextlib import closing
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mixq_rl.agents.comparison import search_document
 from mixq_rl.agents.monitoring import RunWriter, end_session, watch
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
-from mixq_rl.agents.records.stored_problem import StoredProblem
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.searches import SearchProblem, run_search, searches
@@ -51,7 +51,7 @@ class SearchPlan:
 
 
 def run_searches(
-    config: ProblemConfig,
+    config: EvaluatorConfig,
     plan: SearchPlan,
     run_dir: Path,
     stage: Stage = silent,
@@ -64,7 +64,7 @@ def run_searches(
     search writes TensorBoard's events into a folder of its own, and anew whenever it is run.
 
     Args:
-        config: of the problem.
+        config: of the prepared.
         plan: which searches.
         run_dir: new, empty, or of the same configuration.
         stage: told of each long stage.
@@ -86,21 +86,21 @@ def run_searches(
         folder = RunFolder.create(run_dir, "search", config, shared=True)
     with RunContext.of(folder, stage, cache) as run:
         folder.result.unlink(missing_ok=True)
-        problem = run.prepare(config, task, model)
+        prepared = run.prepare(config, task, model)
         jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]
         for name, seed in jobs:
             # The figures of the last search show all searches of its seed.
-            _search(run, config, plan, problem, name, seed, last=(name, seed) == jobs[-1])
-        found = traces(run.store, problem.fingerprint)
+            _search(run, config, plan, prepared, name, seed, last=(name, seed) == jobs[-1])
+        found = traces(run.store, prepared.fingerprint)
         run.end(json.dumps(search_document(found), indent=2))
         return found
 
 
 def _search(
     run: RunContext,
-    config: ProblemConfig,
+    config: EvaluatorConfig,
     plan: SearchPlan,
-    problem: StoredProblem,
+    prepared: PreparedEvaluator,
     name: str,
     seed: int,
     *,
@@ -111,9 +111,9 @@ def _search(
         closing(RunWriter(run.folder.path / f"{name}-seed{seed}")) as writer,
         run.stage(f"{name}, seed {seed}", "evaluations") as progress,
     ):
-        ledger = problem.ledger((name, seed), budget=plan.evaluations)
+        ledger = prepared.ledger((name, seed), budget=plan.evaluations)
         monitor = watch(
-            problem,
+            prepared,
             ledger,
             writer=writer,
             search=name,
@@ -125,6 +125,6 @@ def _search(
             progress=progress,
         )
         ledger.watch(on_request=monitor)
-        run_search(name, SearchProblem(ledger, seed, reference_accuracy=problem.majority, logger=writer.logger))
+        run_search(name, SearchProblem(ledger, seed, reference_accuracy=prepared.majority, logger=writer.logger))
         monitor.finish(always=last)
         end_session(writer)

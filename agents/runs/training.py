@@ -13,12 +13,12 @@ from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.records.component_costs import component_costs
-from mixq_rl.agents.records.config import RunConfig
+from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
-from mixq_rl.agents.records.problem import Stage, silent
+from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.result import Finalist, RunResult, shares_of
-from mixq_rl.agents.records.stored_problem import StoredProblem
+from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.agents.report import report_page
 from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
@@ -100,15 +100,15 @@ def resume_training(
 
 
 def _carry_out(
-    run: RunContext, config: RunConfig, problem: StoredProblem, model: QuantizableModel, start: PPOAgent | None
+    run: RunContext, config: RunConfig, prepared: PreparedEvaluator, model: QuantizableModel, start: PPOAgent | None
 ) -> RunResult:
     """Carry out the phases that are left, one after another."""
-    resumable = ResumableSearch(run.folder.checkpoints, [problem.fingerprint])
+    resumable = ResumableSearch(run.folder.checkpoints, [prepared.fingerprint])
     with closing(RunWriter(run.folder.path, step=resumable.step)) as writer:
-        searched = _search(run, config, problem, start, resumable, writer)
-        tuned = _fine_tune(run, config, problem, searched)
-        finalists = _measure(run, problem, model, tuned)
-        result, network = _choose(run, config, problem, searched, finalists, dict(tuned))
+        searched = _search(run, config, prepared, start, resumable, writer)
+        tuned = _fine_tune(run, config, prepared, searched)
+        finalists = _measure(run, prepared, model, tuned)
+        result, network = _choose(run, config, prepared, searched, finalists, dict(tuned))
         _write(run, result, searched, network, writer)
     logger.info("%s is the best; %d allocations executed on integers", result.best.label, result.evaluations)
     return result
@@ -139,18 +139,18 @@ class _Searched:
 def _search(
     run: RunContext,
     config: RunConfig,
-    problem: StoredProblem,
+    prepared: PreparedEvaluator,
     start: PPOAgent | None,
     resumable: ResumableSearch,
     writer: RunWriter,
 ) -> _Searched:
     """Let the agent search, from the last checkpoint if there is one, and save its policy."""
-    reward = config.reward(problem.evaluator.reference)
+    reward = config.reward(prepared.evaluator.reference)
     name = "ppo" if reward == TradeOff() else f"ppo, {reward}"
-    ledger = problem.ledger((name, config.seed))
+    ledger = prepared.ledger((name, config.seed))
     with run.stage("searching", "episodes") as progress:
         monitor = watch(
-            problem,
+            prepared,
             ledger,
             writer=writer,
             search=name,
@@ -167,7 +167,7 @@ def _search(
             BitAllocationEnv(ledger, reward=reward),
             seed=config.seed,
             settings=PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings(),
-            reference_accuracy=problem.majority,
+            reference_accuracy=prepared.majority,
             start=start,
         )
         resumable.learn(
@@ -180,13 +180,13 @@ def _search(
         )
         monitor.finish()
     searched = _Searched(agent, reward, ledger, monitor)
-    agent.record = agent.record.with_tasks([LearnedTask.of(problem.description, searched.evaluations)])
+    agent.record = agent.record.with_tasks([LearnedTask.of(prepared.description, searched.evaluations)])
     run.save_policy(agent, run.folder.policy)
     return searched
 
 
 def _fine_tune(
-    run: RunContext, config: RunConfig, problem: StoredProblem, searched: _Searched
+    run: RunContext, config: RunConfig, prepared: PreparedEvaluator, searched: _Searched
 ) -> list[tuple[str, IntegerModel]]:
     """Fine-tune the uniform allocations, and the points of the front that are not uniform."""
     archive, front = searched.monitor.archive, searched.front
@@ -197,22 +197,22 @@ def _fine_tune(
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with run.stage("fine-tuning", "epochs") as progress:
         return fine_tune_finalists(
-            problem.evaluator, labelled, seed=config.seed, folder=run.folder.finalists, progress=progress
+            prepared.evaluator, labelled, seed=config.seed, folder=run.folder.finalists, progress=progress
         )
 
 
 def _measure(
-    run: RunContext, problem: StoredProblem, model: QuantizableModel, tuned: list[tuple[str, IntegerModel]]
+    run: RunContext, prepared: PreparedEvaluator, model: QuantizableModel, tuned: list[tuple[str, IntegerModel]]
 ) -> list[Finalist]:
     """Execute float32 and the fine-tuned networks on the validation and the test split."""
     with run.stage("measuring", "networks") as progress:
-        return measure_finalists(problem.evaluator, model, tuned, progress=progress)
+        return measure_finalists(prepared.evaluator, model, tuned, progress=progress)
 
 
 def _choose(
     run: RunContext,
     config: RunConfig,
-    problem: StoredProblem,
+    prepared: PreparedEvaluator,
     searched: _Searched,
     finalists: list[Finalist],
     networks: dict[str, IntegerModel],
@@ -220,21 +220,21 @@ def _choose(
     """Choose the best network on validation data, and return the result of the run with that network."""
     float32, *quantized = finalists
     best = best_finalist(quantized, float32.evaluation, searched.reward)
-    network, components = networks[best.label], problem.evaluator.components
-    task = problem.evaluator.task
+    network, components = networks[best.label], prepared.evaluator.components
+    task = prepared.evaluator.task
     result = RunResult(
-        title=problem.title,
+        title=prepared.title,
         kind=task.kind,
         objective=config.saved,
         choice=choice(searched.reward),
         finalists=tuple(finalists),
         best=best,
         components=tuple(component.name for component in components),
-        shares=shares_of(components, network.allocation, component_costs(problem.evaluator, network)),
+        shares=shares_of(components, network.allocation, component_costs(prepared.evaluator, network)),
         hypervolume=searched.monitor.archive.hypervolume,
         evaluations=len(searched.evaluations),
         counts={split: int(mask.sum()) for split, mask in task.masks.items()},
-        majority=problem.majority,
+        majority=prepared.majority,
         run_dir=run.folder.path,
     )
     return result, network

@@ -12,7 +12,7 @@ from typing import Any
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Fingerprinted
 
-__all__ = ["EvaluationStore", "Problem", "fingerprint"]
+__all__ = ["EvaluationStore", "EvaluatorDescription", "fingerprint"]
 
 _VERSION = 1
 _COLUMNS = (
@@ -38,11 +38,11 @@ CREATE TABLE IF NOT EXISTS requests (
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What a store knows of an evaluator beside its evaluations.
+class EvaluatorDescription:
+    """Description of an evaluator in a store.
 
     Attributes:
-        name: for people: ``"gcn on Cora"``.
+        name: shown to users: ``"gcn on Cora"``.
         components: their names.
         bit_widths: on offer.
         reference: the float32 model.
@@ -56,7 +56,7 @@ class Problem:
     reference_accuracy: float = 0.0
 
     @classmethod
-    def of(cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0) -> "Problem":
+    def of(cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0) -> "EvaluatorDescription":
         """Describe an evaluator."""
         names = tuple(component.name for component in evaluator.components)
         return cls(name, names, tuple(evaluator.bit_widths), evaluator.reference, reference_accuracy)
@@ -109,11 +109,11 @@ class EvaluationStore:
         except sqlite3.Error as error:
             raise ArtifactError(f"{self.path} is not a store of evaluations: {error}") from error
 
-    def describe(self, evaluator: str, problem: Problem) -> None:
+    def describe(self, evaluator: str, description: EvaluatorDescription) -> None:
         """Keep what an evaluator, given by its fingerprint, is."""
-        self._execute("INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(problem)))])
+        self._execute("INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(description)))])
 
-    def problems(self) -> dict[str, Problem]:
+    def evaluators(self) -> dict[str, EvaluatorDescription]:
         """Return all evaluators by fingerprint."""
         rows = self._connection.execute("SELECT fingerprint, description FROM problems ORDER BY rowid")
         return {key: _problem(json.loads(text)) for key, text in rows}
@@ -191,9 +191,9 @@ def _allocation(text: str) -> tuple[int, ...]:
     return tuple(int(bits) for bits in text.split())
 
 
-def _problem(content: dict[str, Any]) -> Problem:
+def _problem(content: dict[str, Any]) -> "EvaluatorDescription":
     reference = {**content["reference"], "allocation": tuple(content["reference"]["allocation"])}
-    return Problem(
+    return EvaluatorDescription(
         name=content["name"],
         components=tuple(content["components"]),
         bit_widths=tuple(content["bit_widths"]),

@@ -16,17 +16,17 @@ from mixq_rl.agents.comparison import (
     measures,
     traces,
 )
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.problem import ProblemConfig
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.store import EvaluationStore, Problem, fingerprint
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription, fingerprint
 from tests.lookup_table import LookupTable
 
 
 def trace_of(name: str, seed: int, budget: int) -> Trace:
     evaluator = Ledger(LookupTable(), budget=budget)
     run_search(name, SearchProblem(evaluator, seed))
-    problem = Problem.of(evaluator, "a table", 0.5)
+    problem = EvaluatorDescription.of(evaluator, "a table", 0.5)
     return Trace(name, seed, problem, tuple(evaluator.evaluations.values()))
 
 
@@ -49,7 +49,7 @@ def test_measures_are_those_of_the_first_evaluations(found: list[Trace]) -> None
 
 
 def test_a_drop_of_exactly_so_many_points_is_within() -> None:
-    problem = Problem.of(LookupTable(), "a table")
+    problem = EvaluatorDescription.of(LookupTable(), "a table")
     (evaluation,) = LookupTable().evaluate([(8, 8, 8, 8)])
     trace = Trace("ppo", 0, problem, (replace(evaluation, accuracy=0.8 - 0.003),))
     assert trace.best_reduction(1, 0.003) == evaluation.reduction
@@ -84,10 +84,10 @@ def test_table_has_a_row_for_each_search_at_each_budget(found: list[Trace]) -> N
 
 def test_runs_of_one_problem_come_together(tmp_path: Path) -> None:
     for folder, budgets in (("one", {"random": 6, "greedy": 5}), ("two", {"random": 9})):
-        with RunFolder.create(tmp_path / folder, "search", ProblemConfig()) as made:
+        with RunFolder.create(tmp_path / folder, "search", EvaluatorConfig()) as made:
             store = EvaluationStore(made.evaluations)
         table = LookupTable()
-        store.describe(fingerprint(table), Problem.of(table, "a table"))
+        store.describe(fingerprint(table), EvaluatorDescription.of(table, "a table"))
         for name, budget in budgets.items():
             run_search(name, SearchProblem(Ledger(table, store=store, budget=budget, search=(name, 0))))
         assert {trace.search for trace in traces(store, fingerprint(table))} == set(budgets)
@@ -98,7 +98,7 @@ def test_runs_of_one_problem_come_together(tmp_path: Path) -> None:
 def test_folders_without_searches_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder"):
         compare_runs([tmp_path])
-    with RunFolder.create(tmp_path, "search", ProblemConfig()) as made:
+    with RunFolder.create(tmp_path, "search", EvaluatorConfig()) as made:
         with pytest.raises(InputError, match=r"holds no evaluations.sqlite"):
             compare_runs([tmp_path])
         EvaluationStore(made.evaluations)

@@ -127,7 +127,7 @@ def test_no_episode_exceeds_a_limit(evaluator: mixq_rl.SupernetEvaluator) -> Non
     cost, random = BitCost.measured(evaluator), np.random.default_rng(0)
     levels = np.concatenate([[1e-9, 1e-6, 1e-3], np.linspace(0.01, 1, 22)])
     for level in levels:
-        limit = cost.cheapest + level * (cost.dearest - cost.cheapest)
+        limit = cost.cheapest + level * (cost.most_expensive - cost.cheapest)
         env = BitAllocationEnv(evaluator, reward=MaxBitOps(limit))
         for _ in range(8):
             env.reset()

@@ -18,7 +18,7 @@ def test_measured_costs_predict_every_allocation(evaluator: mixq_rl.SupernetEval
     executed = [evaluation.bitops for evaluation in evaluator.evaluate(allocations.tolist())]
     assert cost.spent(allocations) == pytest.approx(executed, rel=1e-12)
     assert min(executed) >= cost.cheapest * (1 - 1e-12)
-    assert max(executed) <= cost.dearest * (1 + 1e-12)
+    assert max(executed) <= cost.most_expensive * (1 + 1e-12)
     assert cost.shares.sum() == pytest.approx(1)
 
 
@@ -60,7 +60,7 @@ def test_costs_that_do_not_add_up_are_refused() -> None:
 )
 def test_whoever_follows_the_masks_keeps_the_limit(per_bit: list[int], fixed: int, level: float, seed: int) -> None:
     cost = BitCost(tuple(map(float, per_bit)), (1, 3, 8), float(fixed))
-    limit = cost.cheapest + level * (cost.dearest - cost.cheapest)
+    limit = cost.cheapest + level * (cost.most_expensive - cost.cheapest)
     random = np.random.default_rng(seed)
     allocation: list[int] = []
     for _ in per_bit:

@@ -78,7 +78,7 @@ def test_a_user_s_loop_and_the_agent_play_the_same_episodes(monkeypatch: pytest.
     components = len(LookupTable().components)
     assert played == [1] * 3 * components
     played.clear()
-    settings = PPOSettings(imagined=8, rollouts=1, candidates=16)
+    settings = PPOSettings(rollout_episodes=8, rollouts=1, candidates=16)
     PPOAgent(BitAllocationEnv(LookupTable()), seed=0, settings=settings).learn(episodes=16)
     assert played.count(8) % components == 0  # model rollouts of PPO
     assert played.count(8) > 0

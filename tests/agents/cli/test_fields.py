@@ -10,7 +10,7 @@ import typer
 from mixq_rl.agents import RunConfig
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.train import train
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.errors import InputError
 from tests.agents.cli.invoking import SMALL, Invoke
 
@@ -80,25 +80,25 @@ def test_the_number_of_layers_has_two_names(option: str, invoke: Invoke) -> None
 
 def test_combinations_are_made_of_all_fields_with_several_values() -> None:
     values = {"seed": 3, "bits": ["2,4", "8"], "model": ["gcn", "gin"], "num_layers": None}
-    given = Given(ProblemConfig, values, several=("model", "num_layers", "bits"))
-    base = ProblemConfig(seed=3)
+    given = Given(EvaluatorConfig, values, several=("model", "num_layers", "bits"))
+    base = EvaluatorConfig(seed=3)
     assert given.configs() == [
         replace(base, model=model, bits=bits) for model in ("gcn", "gin") for bits in ((2, 4), (8,))
     ]
 
 
 def test_a_command_keeps_its_own_parameter_in_place_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
-    received: list[ProblemConfig] = []
+    received: list[EvaluatorConfig] = []
 
-    @options_of(ProblemConfig, only=("model", "seed"))
-    def command(*, seed: int = 5, given: Given[ProblemConfig]) -> None:
+    @options_of(EvaluatorConfig, only=("model", "seed"))
+    def command(*, seed: int = 5, given: Given[EvaluatorConfig]) -> None:
         """Example."""
         received.append(given.config(seed=seed))
 
     application = typer.Typer(pretty_exceptions_enable=False)
     application.command()(command)
     application(["--model", "gin"], standalone_mode=False)
-    assert received == [ProblemConfig(model="gin", seed=5)]
+    assert received == [EvaluatorConfig(model="gin", seed=5)]
     application(["--help"], standalone_mode=False)
     shown = capsys.readouterr().out
     assert "--device" not in shown

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mixq_rl.agents import PolicyPlan, RunConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.problem import ProblemConfig
 from tests.agents.cli.invoking import Ended, Invoke
 from tests.agents.report.runs import run_folder, run_result
 
@@ -61,7 +61,7 @@ def test_a_run_that_has_not_ended_is_answered_with_how_to_go_on(invoke: Invoke) 
     ],
 )
 def test_runs_that_chose_no_network_have_no_page(kind: str, message: str, invoke: Invoke) -> None:
-    config = PolicyPlan((ProblemConfig(), replace(ProblemConfig(), model="sage")), 4, 0)
+    config = PolicyPlan((EvaluatorConfig(), replace(EvaluatorConfig(), model="sage")), 4, 0)
     with RunFolder.create(Path("one"), kind, config):
         pass
     ended = invoke("report", "one")

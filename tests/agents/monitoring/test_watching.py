@@ -11,8 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mixq_rl.agents import (
+    EvaluatorConfig,
     PolicyPlan,
-    ProblemConfig,
     RunConfig,
     SearchPlan,
     resume_policy,
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     timed = RunConfig(dataset=graph, episodes=16, objective="latency", **SETTINGS)
     train(timed, folder / "timed", cache=cache)
     train(RunConfig(dataset=graph, episodes=14, **SETTINGS), folder / "plain", cache=cache)
-    tasks = [ProblemConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
+    tasks = [EvaluatorConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
     train_policy(PolicyPlan(tuple(tasks), episodes=16), folder / "policy", cache=cache)
     run_searches(tasks[0], SearchPlan(algorithms=("random", "ppo"), evaluations=16), folder / "searches", cache=cache)
     return folder
@@ -160,7 +160,7 @@ def test_what_belongs_together_is_drawn_together(ask: Ask) -> None:
 
 def test_a_search_that_is_run_again_starts_its_events_anew(runs: Path) -> None:
     folder = runs.parent / "again"
-    config = ProblemConfig(dataset=str(runs.parent / "graph.npz"), **SETTINGS)
+    config = EvaluatorConfig(dataset=str(runs.parent / "graph.npz"), **SETTINGS)
     cache = PreparationCache(runs.parent / "prepared")
     for evaluations in (32, 16):
         run_searches(config, SearchPlan(algorithms=("random",), evaluations=evaluations), folder, cache=cache)
@@ -209,7 +209,7 @@ def test_a_run_that_was_stopped_and_resumed_has_one_history(runs: Path, tmp_path
 
 def test_a_policy_that_was_stopped_and_resumed_has_one_history(runs: Path, tmp_path: Path) -> None:
     graph, cache = str(runs.parent / "graph.npz"), PreparationCache(runs.parent / "prepared")
-    tasks = [ProblemConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
+    tasks = [EvaluatorConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
     with pytest.raises(Stopped):
         train_policy(PolicyPlan(tuple(tasks), episodes=16), tmp_path / "policy", stopping, cache)
     resume_policy(tmp_path / "policy", cache=cache)

@@ -227,14 +227,14 @@ class OtherTable(LookupTable):
 
 def test_one_policy_learns_on_tasks_of_other_lengths_and_bit_widths() -> None:
     envs = [BitAllocationEnv(LookupTable()), BitAllocationEnv(OtherTable())]
-    agent = PPOAgent(envs, seed=0, reference_accuracy=[0.1, 0.2]).learn(24).rehearse()
+    agent = PPOAgent(envs, seed=0, reference_accuracy=[0.1, 0.2]).learn(24).clone_best()
     assert [len(env.evaluator.evaluations) for env in envs] == [24, 8]
     assert agent.allocate(LookupTable(), preference=0.5) == (2, 4, 2, 2)
     assert agent.allocate(OtherTable(), preference=0.4) == (3, 3, 6)
 
 
 def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> None:
-    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).rehearse()
+    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).clone_best()
     table = LookupTable()
     env = BitAllocationEnv(table)
     PPOAgent(env, seed=1, start=taught).learn(20)
@@ -249,7 +249,7 @@ def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> No
 
 def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
     reward = MaxBitOps(30.5)
-    agent = PPOAgent(BitAllocationEnv(LookupTable(), reward=reward), seed=0).learn(20).rehearse()
+    agent = PPOAgent(BitAllocationEnv(LookupTable(), reward=reward), seed=0).learn(20).clone_best()
     swept = agent.sweep(LookupTable())
     assert swept
     assert all(evaluation.bitops <= 30.5 for evaluation in LookupTable().evaluate(swept))
@@ -259,11 +259,11 @@ def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
 
 
 def test_nothing_is_rehearsed_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing to rehearse"):
-        PPOAgent(BitAllocationEnv(LookupTable())).rehearse()
+    with pytest.raises(InputError, match="nothing to clone_best"):
+        PPOAgent(BitAllocationEnv(LookupTable())).clone_best()
     agent.save(tmp_path)
-    with pytest.raises(InputError, match="nothing to rehearse"):
-        PPOAgent.load(tmp_path).rehearse()
+    with pytest.raises(InputError, match="nothing to clone_best"):
+        PPOAgent.load(tmp_path).clone_best()
 
 
 def test_an_observation_of_ones_own_needs_no_names() -> None:
@@ -277,7 +277,7 @@ def test_an_observation_of_ones_own_needs_no_names() -> None:
             place = np.shape(allocations)[1] / 4
             return np.stack([np.full(len(np.asarray(preferences)), place), preferences], axis=1).astype(np.float32)
 
-    agent = PPOAgent(BitAllocationEnv(LookupTable(), observation=Place), seed=0).learn(40).rehearse()
+    agent = PPOAgent(BitAllocationEnv(LookupTable(), observation=Place), seed=0).learn(40).clone_best()
     assert agent.allocate(LookupTable(), preference=1.0) == (2, 2, 2, 2)
     assert agent.allocate(LookupTable(), preference=0.0)[1] > 2
     with pytest.raises(InputError, match="observation of your own"):
@@ -334,7 +334,7 @@ def test_goes_on_with_several_tasks_in_the_middle_of_episodes(tmp_path: Path) ->
     for breaks in (False, True):
         envs = [BitAllocationEnv(table) for table in (LookupTable(), OtherTable())]
         agent = learn_with_breaks(envs, tmp_path / str(breaks), breaks=breaks, seed=3)
-        agent.rehearse()
+        agent.clone_best()
         found.append([list(env.evaluator.evaluations) for env in envs])
         policies.append([agent.allocate(env.evaluator, preference=w) for env in envs for w in (0.1, 0.5, 0.9)])
     assert found[0] == found[1]

@@ -10,7 +10,7 @@ def test_an_untrained_policy_keeps_the_limit_however_it_strays() -> None:
     env = BitAllocationEnv(LookupTable(), reward=MaxBitOps(24.5))
     policy = PPOAgent(env, seed=0)._policy
     preferences, random = np.zeros(200), np.random.default_rng(0)
-    drawn = roll_out(policy, env.rules, preferences, random=random, strays=4.0)
+    drawn = roll_out(policy, env.rules, preferences, random=random, random_actions=4.0)
     assert len(drawn) == 200
     assert len(set(drawn)) > 4
     assert all(env.rules.cost.spent(allocation) <= 24.5 for allocation in drawn)

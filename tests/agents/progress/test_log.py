@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mixq_rl.agents.progress.log import announced, handled, log_into, logged, logger, together
-from mixq_rl.agents.records.problem import silent
+from mixq_rl.agents.records.evaluator_config import silent
 
 
 class Lines(logging.Handler):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mixq_rl import PreparationCache
-from mixq_rl.agents import ProblemConfig, RunConfig, resume_training, train
+from mixq_rl.agents import EvaluatorConfig, RunConfig, resume_training, train
 from mixq_rl.agents.records.folder import FolderInUseError, RunFolder
 from mixq_rl.errors import ArtifactError, InputError
 from tests.agents.test_cli import run, save_graph
@@ -119,12 +119,12 @@ def test_only_an_empty_folder_becomes_a_run(tmp_path: Path) -> None:
 
 
 def test_a_search_goes_on_in_a_folder_of_the_same_configuration(tmp_path: Path) -> None:
-    config = ProblemConfig(dataset="graph.npz")
+    config = EvaluatorConfig(dataset="graph.npz")
     RunFolder.create(tmp_path, "search", config, shared=True).close()
-    moved = ProblemConfig(dataset="graph.npz", data_root="elsewhere")
+    moved = EvaluatorConfig(dataset="graph.npz", data_root="elsewhere")
     RunFolder.create(tmp_path, "search", moved, shared=True).close()
     with pytest.raises(InputError, match="has seed 0, not 1"):
-        RunFolder.create(tmp_path, "search", ProblemConfig(dataset="graph.npz", seed=1), shared=True)
+        RunFolder.create(tmp_path, "search", EvaluatorConfig(dataset="graph.npz", seed=1), shared=True)
 
 
 def test_what_a_killed_process_left_half_done_is_removed(tmp_path: Path) -> None:

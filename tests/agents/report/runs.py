@@ -10,7 +10,7 @@ from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import ComponentShare, Finalist, RunResult
 from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 
 WHOLE = 3.2e6
 KINDS = ("weight", "message", "adjacency", "aggregate")
@@ -96,7 +96,9 @@ def run_folder(result: RunResult, config: RunConfig) -> RunFolder:
     with RunFolder.create(result.run_dir, "run", config) as folder:
         result.save(folder.result)
     store = EvaluationStore(folder.evaluations)
-    store.describe("a", Problem(result.title, result.components, (2, 4, 8), result.reference, result.majority))
+    store.describe(
+        "a", EvaluatorDescription(result.title, result.components, (2, 4, 8), result.reference, result.majority)
+    )
     store.add("a", evaluations(result))
     store.close()
     return folder

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mixq_rl
-from mixq_rl.agents import PolicyPlan, PPOAgent, ProblemConfig, train_policy
+from mixq_rl.agents import EvaluatorConfig, PolicyPlan, PPOAgent, train_policy
 from mixq_rl.agents.allocation import pretrained
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps
 from mixq_rl.errors import InputError
@@ -78,7 +78,7 @@ def test_a_policy_goes_on_learning(folder: Path) -> None:
     arguments = ["--dataset", "graph.npz", "--hidden-channels", "8", "--episodes", "24"]
     run("transfer", "--policy", "learned/policy", *arguments, "--run-dir", "more", cwd=folder, check=True)
     store = mixq_rl.EvaluationStore(folder / "more" / "evaluations.sqlite")
-    (fingerprint,) = store.problems()
+    (fingerprint,) = store.evaluators()
     assert len(store.evaluations(fingerprint)) == 24
     taught, kept = (PPOAgent.load(folder / name / "policy") for name in ("learned", "more"))
     before, after = (agent._policy.state_dict().values() for agent in (taught, kept))
@@ -121,10 +121,10 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one is needed"):
         PolicyPlan(())
     with pytest.raises(InputError, match="0 episodes"):
-        PolicyPlan((ProblemConfig(),), episodes=0)
+        PolicyPlan((EvaluatorConfig(),), episodes=0)
     (tmp_path / "something").write_text("")
     with pytest.raises(InputError, match="holds 'something'"):
-        train_policy(PolicyPlan((ProblemConfig(),)), tmp_path)
+        train_policy(PolicyPlan((EvaluatorConfig(),)), tmp_path)
 
 
 def test_the_policy_of_the_package_allocates_for_any_network() -> None:

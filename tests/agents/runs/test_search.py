@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixq_rl.agents import ProblemConfig, SearchPlan, run_searches
+from mixq_rl.agents import EvaluatorConfig, SearchPlan, run_searches
 from mixq_rl.errors import InputError, UnknownNameError
 from tests.agents.test_cli import run, save_graph
 
@@ -78,15 +78,15 @@ def _kept(store: Path) -> list[tuple[object, ...]]:
 
 
 def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
-    config = ProblemConfig(dataset=str(folder / "graph.npz"), evaluator="post-training")
+    config = EvaluatorConfig(dataset=str(folder / "graph.npz"), evaluator="post-training")
     plan = SearchPlan(algorithms=("uniform",))
     run_searches(config, plan, folder / "mine")
-    run_searches(ProblemConfig(**{**vars(config), "data_root": "elsewhere"}), plan, folder / "mine")
+    run_searches(EvaluatorConfig(**{**vars(config), "data_root": "elsewhere"}), plan, folder / "mine")
     for change, message in (
         ({"model": "sage"}, "has model 'gcn', not 'sage'"),
         ({"bits": (4, 8)}, r"has bits \[2, 4, 8\], not \[4, 8\]"),
     ):
-        other = ProblemConfig(**{**vars(config), **change})
+        other = EvaluatorConfig(**{**vars(config), **change})
         with pytest.raises(InputError, match=message):
             run_searches(other, plan, folder / "mine")
     document = json.loads((folder / "mine" / "config.json").read_text())

@@ -14,7 +14,7 @@ import pytest
 
 from mixq_rl import PreparationCache
 from mixq_rl.agents import RunConfig, RunResult, resume_training, train
-from mixq_rl.agents.records.problem import Stage, silent
+from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.training import Progress
 from tests.agents.test_cli import save_graph

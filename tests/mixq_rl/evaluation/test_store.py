@@ -8,7 +8,7 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.ledger import Ledger
-from mixq_rl.evaluation.store import EvaluationStore, Problem, fingerprint
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription, fingerprint
 from tests.lookup_table import LookupTable
 
 TWO, FOUR = (2, 2, 2, 2), (4, 4, 4, 4)
@@ -17,15 +17,15 @@ TWO, FOUR = (2, 2, 2, 2), (4, 4, 4, 4)
 def test_searches_keep_their_order_whatever_they_repeat(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.sqlite")
     stored = Ledger(LookupTable(), store=store)
-    store.describe(stored.fingerprint, Problem.of(stored, "a table", 0.25))
+    store.describe(stored.fingerprint, EvaluatorDescription.of(stored, "a table", 0.25))
     two, four = stored.evaluate([TWO, FOUR])
     for _ in range(2):
         store.request(stored.fingerprint, "random", 0, [FOUR])
         store.request(stored.fingerprint, "random", 0, [TWO])
     store.request(stored.fingerprint, "tpe", 5, [TWO])
     assert store.searches(stored.fingerprint) == {("random", 0): [four, two], ("tpe", 5): [two]}
-    (problem,) = store.problems().values()
-    assert problem == Problem.of(stored, "a table", 0.25)
+    (problem,) = store.evaluators().values()
+    assert problem == EvaluatorDescription.of(stored, "a table", 0.25)
 
 
 def test_fingerprints_tell_evaluators_apart(

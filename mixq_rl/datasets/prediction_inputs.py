@@ -14,11 +14,11 @@ from mixq_rl.datasets.consistency import check_batch, check_edges, check_feature
 from mixq_rl.datasets.file import SUFFIXES, class_numbers, drawn_masks, given_masks, integers, read_arrays
 from mixq_rl.errors import InvalidGraphError
 
-__all__ = ["Questions", "load_questions"]
+__all__ = ["PredictionInputs", "load_prediction_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
+class PredictionInputs:
     """A graph, or graphs one after another, and what is known of the answers.
 
     Attributes:
@@ -67,7 +67,9 @@ class Questions:
         return {split: float(right[mask].double().mean()) for split, mask in self.masks.items()}
 
 
-def load_questions(dataset: str, root: str | PathLike[str] = "data", *, fold: int | None = None) -> Questions:
+def load_prediction_inputs(
+    dataset: str, root: str | PathLike[str] = "data", *, fold: int | None = None
+) -> PredictionInputs:
     """Load a dataset, or a file that need not say what the answers are.
 
     Args:
@@ -83,13 +85,13 @@ def load_questions(dataset: str, root: str | PathLike[str] = "data", *, fold: in
         return _from_file(path, fold)
     task = load_task(dataset, root, fold=fold)
     masks = _answered(task.masks, task.y)
-    return Questions(task.name, task.x, task.edge_index, task.edge_weight, task.batch, task.y, masks)
+    return PredictionInputs(task.name, task.x, task.edge_index, task.edge_weight, task.batch, task.y, masks)
 
 
-def _from_file(path: Path, fold: int | None) -> Questions:
+def _from_file(path: Path, fold: int | None) -> PredictionInputs:
     entries = read_arrays(path, ("x", "edge_index"))
     weight, batch = entries.get("edge_weight"), entries.get("batch")
-    questions = Questions(
+    inputs = PredictionInputs(
         path.name,
         entries["x"].float(),
         integers(entries["edge_index"]),
@@ -99,17 +101,17 @@ def _from_file(path: Path, fold: int | None) -> Questions:
         {},
     )
     try:
-        check_features(questions.x)
-        if questions.batch is not None:
-            check_batch(questions.batch, len(questions.x))
-        check_edges(questions.edge_index, len(questions.x), questions.edge_weight, questions.batch)
+        check_features(inputs.x)
+        if inputs.batch is not None:
+            check_batch(inputs.batch, len(inputs.x))
+        check_edges(inputs.edge_index, len(inputs.x), inputs.edge_weight, inputs.batch)
         if "y" not in entries:
-            return questions
+            return inputs
         y = class_numbers(path, entries["y"])
-        check_labels(y, len(questions.x) if questions.batch is None else int(questions.batch[-1]) + 1, questions.noun)
+        check_labels(y, len(inputs.x) if inputs.batch is None else int(inputs.batch[-1]) + 1, inputs.noun)
     except InvalidGraphError as error:
         raise InvalidGraphError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
-    return replace(questions, y=y, masks=_answered(_splits(path, entries, y, fold), y))
+    return replace(inputs, y=y, masks=_answered(_splits(path, entries, y, fold), y))
 
 
 def _splits(path: Path, entries: Mapping[str, Tensor], y: Tensor, fold: int | None) -> Mapping[Any, Tensor]:

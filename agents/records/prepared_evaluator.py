@@ -1,4 +1,4 @@
-"""A problem that is searched, with the store that keeps what is evaluated on it."""
+"""An evaluator with its prepared network and the store of its evaluations."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixq_rl.agents.records.component_costs import component_costs
-from mixq_rl.agents.records.problem import ProblemConfig, Stage, silent
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.store import EvaluationStore, Problem
+from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import ComponentCost
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.cache import PreparationCache
 from mixq_rl.training.loop import Progress
 
-__all__ = ["StoredProblem", "opened"]
+__all__ = ["PreparedEvaluator", "opened"]
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[EvaluationStore]:
 
 
 @dataclass(frozen=True)
-class StoredProblem:
+class PreparedEvaluator:
     """A prepared network with the store of its evaluations.
 
     Attributes:
@@ -48,12 +48,12 @@ class StoredProblem:
 
     evaluator: IntegerEvaluator
     store: EvaluationStore
-    description: Problem
+    description: EvaluatorDescription
 
     @classmethod
     def prepare(
         cls,
-        config: ProblemConfig,
+        config: EvaluatorConfig,
         task: GraphTask,
         model: QuantizableModel,
         store: EvaluationStore,
@@ -61,7 +61,7 @@ class StoredProblem:
         cache: PreparationCache | None = None,
         *,
         title: str | None = None,
-    ) -> "StoredProblem":
+    ) -> "PreparedEvaluator":
         """Prepare a network, in place, and describe it in a store.
 
         Args:
@@ -80,7 +80,7 @@ class StoredProblem:
             with stage("compiling kernels", "steps") as progress:
                 evaluator.warm_up(progress)
         name = title or f"{config.model} on {task.name}"
-        description = Problem.of(evaluator, name, task.majority_accuracy("validation"))
+        description = EvaluatorDescription.of(evaluator, name, task.majority_accuracy("validation"))
         store.describe(evaluator.fingerprint, description)
         return cls(evaluator, store, description)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from mixq_rl.datasets import load_questions, load_task
+from mixq_rl.datasets import load_prediction_inputs, load_task
 from mixq_rl.errors import InvalidGraphError
 from tests.agents.test_cli import save_graph
 from tests.conftest import make_classified_graphs
@@ -13,23 +13,23 @@ from tests.conftest import make_classified_graphs
 
 def test_a_dataset_brings_its_answers(tmp_path: Path) -> None:
     path = str(save_graph(tmp_path / "graph.npz"))
-    questions, task = load_questions(path), load_task(path)
-    assert questions.noun == "node"
-    assert questions.accuracies(task.y) == {"train": 1.0, "validation": 1.0, "test": 1.0}
+    inputs, task = load_prediction_inputs(path), load_task(path)
+    assert inputs.noun == "node"
+    assert inputs.accuracies(task.y) == {"train": 1.0, "validation": 1.0, "test": 1.0}
     right = torch.randn(task.num_nodes, task.num_classes, generator=torch.Generator().manual_seed(0))
-    assert questions.accuracies(right.argmax(dim=1))["test"] == task.accuracy(right, "test")
+    assert inputs.accuracies(right.argmax(dim=1))["test"] == task.accuracy(right, "test")
 
 
 def test_a_file_may_lack_answers(tmp_path: Path) -> None:
     x, edge_index = np.eye(3), np.array([[0, 1], [1, 2]], dtype=np.int32)
     np.savez(tmp_path / "new.npz", x=x, edge_index=edge_index, edge_weight=np.array([1.0, 0.5]))
-    questions = load_questions(str(tmp_path / "new.npz"))
-    assert questions.y is None
-    assert questions.accuracies(torch.zeros(3, dtype=torch.int64)) == {}
-    assert questions.x.dtype == torch.float32
-    assert questions.edge_index.dtype == torch.int64
-    assert questions.edge_weight is not None
-    assert questions.edge_weight.tolist() == [1.0, 0.5]
+    inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
+    assert inputs.y is None
+    assert inputs.accuracies(torch.zeros(3, dtype=torch.int64)) == {}
+    assert inputs.x.dtype == torch.float32
+    assert inputs.edge_index.dtype == torch.int64
+    assert inputs.edge_weight is not None
+    assert inputs.edge_weight.tolist() == [1.0, 0.5]
 
 
 def test_graphs_are_asked_about_as_a_whole(tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ def test_graphs_are_asked_about_as_a_whole(tmp_path: Path) -> None:
     assert task.batch is not None
     arrays = {"x": task.x, "edge_index": task.edge_index, "batch": task.batch}
     np.savez(tmp_path / "graphs.npz", **{name: entry.numpy() for name, entry in arrays.items()})
-    questions = load_questions(str(tmp_path / "graphs.npz"))
-    assert questions.noun == "graph"
-    assert questions.batch is not None
-    assert torch.equal(questions.batch, task.batch)
+    inputs = load_prediction_inputs(str(tmp_path / "graphs.npz"))
+    assert inputs.noun == "graph"
+    assert inputs.batch is not None
+    assert torch.equal(inputs.batch, task.batch)
 
 
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", x=np.eye(3))
     with pytest.raises(InvalidGraphError, match="edge_index missing; it holds x"):
-        load_questions(str(tmp_path / "new.npz"))
+        load_prediction_inputs(str(tmp_path / "new.npz"))
 
 
 GRAPH = {"x": np.eye(8, dtype=np.float32), "edge_index": np.array([[0, 1, 2], [1, 2, 3]])}
@@ -72,7 +72,7 @@ def test_a_file_is_refused_with_and_without_answers(
 ) -> None:
     np.savez(tmp_path / "new.npz", **{**GRAPH, **changed})
     with pytest.raises(InvalidGraphError, match=message):
-        load_questions(str(tmp_path / "new.npz"))
+        load_prediction_inputs(str(tmp_path / "new.npz"))
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_a_file_is_refused_with_and_without_answers(
 )
 def test_few_answers_do(known: dict[str, np.ndarray], expected: dict[str, float], tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", **GRAPH, **known)
-    assert load_questions(str(tmp_path / "new.npz")).accuracies(torch.zeros(8, dtype=torch.int64)) == expected
+    assert load_prediction_inputs(str(tmp_path / "new.npz")).accuracies(torch.zeros(8, dtype=torch.int64)) == expected
 
 
 def test_too_few_nodes_to_be_split_are_one_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", x=np.eye(3), edge_index=GRAPH["edge_index"][:, :2], y=np.zeros(3, dtype=np.int64))
-    questions = load_questions(str(tmp_path / "new.npz"))
-    assert questions.accuracies(torch.tensor([0, 0, 1])) == {"all": pytest.approx(2 / 3)}
+    inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
+    assert inputs.accuracies(torch.tensor([0, 0, 1])) == {"all": pytest.approx(2 / 3)}
 
 
 def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
     )
     torch.save({**data.to_dict(), "edge_weight": None}, tmp_path / "graph.pt")
     assert load_task(str(tmp_path / "graph.pt")).num_nodes == 8
-    assert load_questions(str(tmp_path / "graph.pt")).y is not None
+    assert load_prediction_inputs(str(tmp_path / "graph.pt")).y is not None
     torch.save({**data.to_dict(), "x": data.x.to_sparse()}, tmp_path / "sparse.pt")
     with pytest.raises(InvalidGraphError, match=r"sparse\.pt: x must be a dense, real tensor"):
         load_task(str(tmp_path / "sparse.pt"))

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import BITOPS, Objective, objectives
@@ -18,7 +18,7 @@ NOT_OF_TRANSFER = ("objective", *_LIMITS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(ProblemConfig):
+class RunConfig(EvaluatorConfig):
     """What makes a run: two runs of one configuration on one machine are equal, unless time is the objective.
 
     At most one of the limits may be given; without any, the reward is the trade-off at all preferences.
@@ -31,7 +31,7 @@ class RunConfig(ProblemConfig):
         policy: folder of a policy to start from, or of the run that trained it; empty: the one that comes with the
             package. It is asked for 16 allocations first, and learns only if more episodes are wanted. None: the agent
             starts from nothing.
-        others: see :class:`~mixq_rl.agents.records.problem.ProblemConfig`.
+        others: see :class:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig`.
 
     Raises:
         InputError: for a value out of bounds, two limits, or an unknown model, objective, evaluator or scheme.
@@ -55,7 +55,7 @@ class RunConfig(ProblemConfig):
     )
     policy: str | None = None
 
-    _PATHS: ClassVar[tuple[str, ...]] = (*ProblemConfig._PATHS, "policy")
+    _PATHS: ClassVar[tuple[str, ...]] = (*EvaluatorConfig._PATHS, "policy")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,9 +84,9 @@ class RunConfig(ProblemConfig):
         values = {name: getattr(self, name) for name in _LIMITS}
         return {name: value for name, value in values.items() if value is not None}
 
-    def problem(self) -> ProblemConfig:
+    def evaluator_config(self) -> EvaluatorConfig:
         """Return the part that makes the evaluator."""
-        return ProblemConfig(**{field.name: getattr(self, field.name) for field in fields(ProblemConfig)})
+        return EvaluatorConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluatorConfig)})
 
     def reward(self, reference: Evaluation) -> Reward:
         """Return the reward that the limits ask for."""

@@ -8,12 +8,12 @@ import torch
 
 import mixq_rl
 from mixq_rl import PreparationCache
-from mixq_rl.agents.records.problem import ProblemConfig
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.evaluators import IntegerEvaluator
 from mixq_rl.training import Progress
 
-CONFIG = ProblemConfig(bits=(2, 8), evaluator="post-training")
+CONFIG = EvaluatorConfig(bits=(2, 8), evaluator="post-training")
 
 
 class Stages:
@@ -34,7 +34,7 @@ def cache(tmp_path: Path) -> PreparationCache:
 
 
 def prepare(
-    config: ProblemConfig, task: GraphTask, cache: PreparationCache | None
+    config: EvaluatorConfig, task: GraphTask, cache: PreparationCache | None
 ) -> tuple[IntegerEvaluator, mixq_rl.QuantizableModel, list[str]]:
     stages = Stages()
     model = mixq_rl.build_model(config.model, task, hidden_channels=8, seed=config.seed)

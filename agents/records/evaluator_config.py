@@ -20,7 +20,7 @@ from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.preparation import PreparedNetwork, restore_prepared
 
-__all__ = ["ProblemConfig", "Stage", "silent"]
+__all__ = ["EvaluatorConfig", "Stage", "silent"]
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
@@ -57,7 +57,7 @@ def silent(what: str, unit: str) -> Iterator[Progress]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProblemConfig:
+class EvaluatorConfig:
     """What makes an evaluator: two of one configuration on one machine are equal, unless time is the objective.
 
     A field with ``help`` in its metadata is an option of the commands (:mod:`mixq_rl.agents.cli.fields`), and stands in
@@ -143,7 +143,7 @@ class ProblemConfig:
         """
         changed = {
             field.name: getattr(self, field.name)
-            for field in fields(ProblemConfig)
+            for field in fields(EvaluatorConfig)
             if field.name not in ("dataset", "model", "device", *self._PATHS)
             and getattr(self, field.name) != field.default
         }

@@ -1,0 +1,74 @@
+"""MaskablePPO of sb3-contrib, set up for model rollouts on surrogates."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+from sb3_contrib import MaskablePPO
+
+from mixq_rl.agents.ppo.policy import AllocationPolicy
+from mixq_rl.agents.ppo.settings import PPOSettings
+from mixq_rl.agents.ppo.vectorized import VectorizedBitAllocation
+from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics
+from mixq_rl.errors import InputError
+from mixq_rl.evaluation.protocol import Evaluator
+
+__all__ = ["environments", "make_ppo"]
+
+
+def environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]]) -> list[BitAllocationEnv]:
+    """Return the environments without their wrappers.
+
+    Raises:
+        InputError: for none, one of another kind, or environments of different rewards.
+    """
+    found = []
+    for one in [env] if isinstance(env, gymnasium.Env) else env:
+        if not isinstance(one.unwrapped, BitAllocationEnv):
+            raise InputError(f"PPOAgent learns on mixq_rl/BitAllocation-v0, not on {one.unwrapped!r}")
+        found.append(one.unwrapped)
+    if not found:
+        raise InputError("PPOAgent learns on environments: at least one is needed")
+    other = next((env.reward for env in found if env.reward != found[0].reward), None)
+    if other is not None:
+        raise InputError(f"one policy cannot learn for {found[0].reward} and for {other}: give all the same reward")
+    return found
+
+
+def make_ppo(
+    envs: Sequence[BitAllocationEnv], surrogates: Sequence[Evaluator], settings: PPOSettings, seed: int
+) -> MaskablePPO:
+    """Return the algorithm, whose rollouts are model rollouts: the surrogates evaluate their allocations.
+
+    Args:
+        envs: one for each task.
+        surrogates: one for each environment.
+        settings: of the agent.
+        seed: of the weights and of the rollouts.
+    """
+    # As long as the longest episode; shorter episodes go on in the next rollout.
+    steps = max(len(env.evaluator.components) for env in envs)
+    episodes = max(settings.rollout_episodes, len(envs))
+    return MaskablePPO(
+        AllocationPolicy,
+        VectorizedBitAllocation(envs, episodes, evaluators=surrogates, seed=seed),
+        learning_rate=settings.learning_rate,
+        n_steps=steps,
+        batch_size=_minibatch(steps * episodes, settings.minibatches),
+        n_epochs=settings.epochs,
+        gamma=1.0,
+        gae_lambda=1.0,
+        ent_coef=settings.entropy,
+        policy_kwargs={
+            "net_arch": list(settings.widths),
+            "features": FEATURES if envs[0].rules.observation is LayerStatistics else None,
+        },
+        seed=seed,
+        device="cpu",
+    )
+
+
+def _minibatch(steps: int, count: int) -> int:
+    """Return the size of ``count`` minibatches or fewer, none of which has a single step: that has no deviation."""
+    size = max(-(-steps // count), 2)
+    return next(larger for larger in range(size, steps + 1) if steps % larger != 1)
