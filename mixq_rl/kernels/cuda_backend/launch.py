@@ -19,6 +19,9 @@ _WARPS = 4
 # As many blocks of a multiprocessor as there are registers for.
 _BLOCKS = {8: 5, 4: 6, 2: 6, 1: 6}
 
+_SOURCES = ("rows.cuh", "result.cuh", "aggregate.cu")
+"""Parts of the program, in their order."""
+
 _POINTERS = (
     *("target", "start", "stop", "hub_row", "hub_chunks", "hub_sums", "hub_arrived"),
     *("col", "weight", "x", "out", "multiplier", "row", "bias"),
@@ -31,7 +34,7 @@ _NUMBERS = (
 
 
 class Arguments(ctypes.Structure):
-    """What the kernel is launched with; the fields are described in ``aggregate.cu``."""
+    """What the kernel is launched with; the fields are described in ``rows.cuh``."""
 
     _fields_ = (
         [(name, ctypes.c_void_p) for name in _POINTERS]
@@ -180,7 +183,8 @@ def compiled(how: Specialization, capability: tuple[int, int]) -> bytes:
 
 def source() -> str:
     """Return the program that every specialisation is compiled from."""
-    return files("mixq_rl.kernels.cuda_backend").joinpath("aggregate.cu").read_text()
+    folder = files("mixq_rl.kernels.cuda_backend")
+    return "\n".join(folder.joinpath(name).read_text() for name in _SOURCES)
 
 
 def defines(how: Specialization) -> dict[str, int]:
