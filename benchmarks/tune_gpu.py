@@ -24,7 +24,7 @@ from measuring import circumstances
 from torch import Tensor
 
 from mixq_rl import kernels
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.triton_backend.linear import Tile, linear
 from mixq_rl.quantization import FixedPoint, IntegerRange, Requantization
@@ -64,7 +64,7 @@ def main(
 def _aggregates(name: str, rowptr: Tensor, col: Tensor, columns: int) -> list[dict[str, Any]]:
     nodes = rowptr.numel() - 1
     weight = torch.randint(0, 256, (col.numel(),), dtype=torch.uint8, device="cuda")
-    graph = Graph(rowptr, col, weight, 0)
+    graph = CSRMatrix(rowptr, col, weight, 0)
     row = FixedPoint.nearest(torch.rand(nodes, 1, device="cuda"), 30)
     variants: dict[tuple[Any, ...], Callable[[], object]] = {}
     wanted = set()

@@ -15,19 +15,19 @@ from mixq_rl.nn.operator import Operator, Program, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import Quantizer
 
-__all__ = ["FrozenStep", "FrozenSteps", "Place"]
+__all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
 
 _COMBINED = 3
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenStep:
-    """A step at the bit-widths that it depends on.
+    """A step, frozen at the bit-widths that it depends on.
 
     Attributes:
-        step: executes; None for the network's input.
-        quantizer: how the result's integers are read.
-        signature: of the result.
+        step: the step; None for the network's input.
+        quantizer: quantizer of the result, which gives its integers their meaning.
+        signature: signature of the result.
     """
 
     step: IntegerStep | None
@@ -36,40 +36,40 @@ class FrozenStep:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """What the steps at one place of the network have in common, whatever the allocation.
+class StepPosition:
+    """One position in the sequence of steps: what its step has in common at all allocations.
 
     Attributes:
-        operator: makes them.
-        sources: which values they take: 0 is the input, k the result of place k - 1.
+        operator: the operator that makes the step.
+        sources: the values that the step takes: 0 is the input, k the result of step k.
         result: name of the component that the result belongs to.
-        own: indices of the components that a step here is frozen from: its own, and those of its sources.
-        all: indices of the components that its result depends on: its own, and those of all steps before it.
+        frozen_from: indices of the components that the step depends on: its own, and those of its sources.
+        depends_on: indices of the components that its result depends on: its own, and those of all steps before it.
     """
 
     operator: Operator
     sources: tuple[int, ...]
     result: str
-    own: tuple[int, ...]
-    all: tuple[int, ...]
+    frozen_from: tuple[int, ...]
+    depends_on: tuple[int, ...]
 
 
 class FrozenSteps:
     """Freezes allocations of a network with fixed weights; allocations with the same bits for a step share that step.
 
     Args:
-        model: calibrated; neither its weights nor its scales may change from now on.
+        model: a calibrated network; neither its weights nor its scales may change from now on.
 
     Attributes:
-        model: as given.
+        model: the network.
         first: integer model of the first allocation that was frozen, or None.
-        places: of the steps, in execution order; none before the first allocation.
+        positions: positions of the steps, in execution order; none before the first allocation.
     """
 
     def __init__(self, model: QuantizableModel) -> None:
         self.model = model
         self.first: IntegerModel | None = None
-        self.places: tuple[Place, ...] = ()
+        self.positions: tuple[StepPosition, ...] = ()
         self._names: tuple[str, ...] = ()
         self._quantizers = model.quantizers
         self._inputs: dict[int, FrozenStep] = {}
@@ -77,7 +77,7 @@ class FrozenSteps:
         self._steps: list[dict[Hashable, FrozenStep]] = []
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
-        """Return the integer model that :meth:`IntegerModel.freeze` gives.
+        """Return the integer model that :meth:`IntegerModel.freeze` returns.
 
         Raises:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
@@ -90,7 +90,7 @@ class FrozenSteps:
         return IntegerModel.assemble(source.quantizer, steps, signatures, self.first, allocation)  # type: ignore[arg-type]
 
     def at(self, allocation: tuple[int, ...]) -> list[FrozenStep]:
-        """Return what one allocation consists of: the input, then the steps.
+        """Return the frozen steps of one allocation; the first is the input.
 
         Raises:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
@@ -104,19 +104,20 @@ class FrozenSteps:
         if source is None:
             source = self._inputs[allocation[0]] = self._input(allocation)
         values = [source]
-        for place, key, known in zip(self.places, self._keys, self._steps, strict=True):
+        for position, key, known in zip(self.positions, self._keys, self._steps, strict=True):
             bits = key(allocation)
             frozen = known.get(bits)
             if frozen is None:
-                frozen = known[bits] = self._step(place, [values[index] for index in place.sources], allocation)
+                frozen = known[bits] = self._step(position, [values[index] for index in position.sources], allocation)
             values.append(frozen)
         return values
 
     def combinations(self, bit_widths: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
-        """Return steps (from 1) with allocations at which they meet the combinations of bits that they are made for.
+        """Return pairs of a step (counted from 1) and an allocation, which together cover the steps' bit-widths.
 
-        All combinations of a step that depends on up to three components; of more, those in which the first is like
-        the fourth, the second like the fifth, and so on. The other components have the most bits.
+        A step that depends on up to three components gets an allocation for each combination of their bit-widths. A
+        step that depends on more components gets the combinations in which the fourth component has the bits of the
+        first, the fifth those of the second, and so on. All other components have the most bits.
 
         Raises:
             BitWidthError, SumOverflowError: as of :meth:`at`, for the most bits.
@@ -125,29 +126,31 @@ class FrozenSteps:
         if self.first is None:
             self._trace((most,) * count)
         found = []
-        for step, place in enumerate(self.places, start=1):
-            for chosen in itertools.product(bit_widths, repeat=min(len(place.own), _COMBINED)):
+        for step, position in enumerate(self.positions, start=1):
+            for chosen in itertools.product(bit_widths, repeat=min(len(position.frozen_from), _COMBINED)):
                 allocation = [most] * count
-                for turn, component in enumerate(place.own):
+                for turn, component in enumerate(position.frozen_from):
                     allocation[component] = chosen[turn % _COMBINED]
                 found.append((step, tuple(allocation)))
         return found
 
     def _trace(self, allocation: tuple[int, ...]) -> None:
-        """Freeze the whole network once: what depends on what is the same at any other allocation."""
+        """Freeze the whole network once, to learn which step depends on which component, at every allocation."""
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
         model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))
-        index = {name: place for place, name in enumerate(names)}
-        places: list[Place] = []
+        index = {name: component for component, name in enumerate(names)}
+        positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):
             own = {index[name] for name in (*step.bits, *(symbol.name for symbol in taken))}
-            before = {0, *(at for source in step.sources if source for at in places[source - 1].all)}
-            places.append(Place(operator, step.sources, result.name, _ascending(own), _ascending(own | before)))
-        self.places = tuple(places)
-        self._keys = [itemgetter(*place.own) for place in places]
-        self._steps = [{} for _ in places]
+            before = {0, *(at for source in step.sources if source for at in positions[source - 1].depends_on)}
+            positions.append(
+                StepPosition(operator, step.sources, result.name, _ascending(own), _ascending(own | before))
+            )
+        self.positions = tuple(positions)
+        self._keys = [itemgetter(*position.frozen_from) for position in positions]
+        self._steps = [{} for _ in positions]
         self._names = names
         self.first = model
 
@@ -156,15 +159,15 @@ class FrozenSteps:
             quantizer = self.model.input.quantizer()
         return FrozenStep(None, quantizer, input_signature(quantizer))
 
-    def _step(self, place: Place, sources: Sequence[FrozenStep], allocation: tuple[int, ...]) -> FrozenStep:
+    def _step(self, position: StepPosition, sources: Sequence[FrozenStep], allocation: tuple[int, ...]) -> FrozenStep:
         program = Program()
-        names = [self._names[0] if not index else self.places[index - 1].result for index in place.sources]
+        names = [self._names[0] if not index else self.positions[index - 1].result for index in position.sources]
         symbols = tuple(
             Symbol(program, index, source.quantizer, name)
-            for index, source, name in zip(place.sources, sources, names, strict=True)
+            for index, source, name in zip(position.sources, sources, names, strict=True)
         )
-        with self._in_force(allocation, place.own), torch.no_grad():
-            symbol = place.operator.freeze(symbols)
+        with self._in_force(allocation, position.frozen_from), torch.no_grad():
+            symbol = position.operator.freeze(symbols)
         (step,) = program.steps
         return FrozenStep(step, symbol.quantizer, step.infer([source.signature for source in sources]))
 

@@ -22,7 +22,7 @@ _ENTRY_BYTES = 2**10  # of the objects around a result's integers
 
 
 class OpCost(NamedTuple):
-    """What one executed operation cost, as its :class:`~mixq_rl.metering.OpRecord` says, or several together."""
+    """Cost of one executed operation, or of several together; see :class:`~mixq_rl.metering.OpRecord`."""
 
     bitops: float
     product_bitops: float
@@ -31,7 +31,7 @@ class OpCost(NamedTuple):
 
     @classmethod
     def total(cls, costs: Sequence["OpCost"]) -> "OpCost":
-        """Return what operations cost together, added up in their order, as a meter does."""
+        """Return the cost of several operations together, added up in their order, as a meter does."""
         linear, product, size, seconds = zip(*costs, strict=True) if costs else ((), (), (), ())
         return cls(float(sum(linear)), float(sum(product)), sum(size), sum(seconds))
 
@@ -40,8 +40,8 @@ class Executed(NamedTuple):
     """A network, executed on integers.
 
     Attributes:
-        output: the last step's integers.
-        costs: of the operations, in the order of execution.
+        output: integers of the last step.
+        costs: costs of the operations, in the order of execution.
     """
 
     output: QTensor
@@ -49,7 +49,7 @@ class Executed(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """A step's integers, with what it and all steps before it cost, by place."""
+    """Integers of a step, and the costs of this step and all steps before it, by step."""
 
     value: QTensor
     costs: dict[int, tuple[OpCost, ...]]
@@ -58,19 +58,21 @@ class _Result(NamedTuple):
 class SharedExecution:
     """Executes allocations of a network with fixed weights; allocations with the same first bits share executed steps.
 
-    A step's result depends on the bit-widths of its own components and of those before it, so that allocations that
-    agree in these have it in common. Results are held, least recently used first out, up to a number of bytes; what is
-    not held is executed. What a step needs of the graph is made once for each distinct step.
+    The result of a step depends on the bit-widths of its own components and of all components before them. Allocations
+    that agree in these bit-widths share the result. A cache holds results up to a number of bytes and drops the least
+    recently used ones first. A step whose result is not in the cache is executed. What a step needs of the graph is
+    computed once for each distinct step.
 
     Args:
-        model: calibrated; as of :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
+        model: a calibrated network; see :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
         x: node features, ``[nodes, features]``.
-        graph: that the network is executed on.
-        held_bytes: of results that are held at most.
+        graph: the graph that the network is executed on.
+        held_bytes: maximum size of the cache, in bytes.
 
     Attributes:
-        asked: steps of the allocations executed.
-        executed: how many of those were not held.
+        asked: number of steps in the allocations executed so far.
+        executed: number of these steps that were not in the cache.
+        frozen: the frozen steps.
     """
 
     def __init__(self, model: QuantizableModel, x: Tensor, graph: Graph, *, held_bytes: int = _HELD_BYTES) -> None:
@@ -89,17 +91,18 @@ class SharedExecution:
         self._finished: list[tuple[int, ...]] = []
 
     def serves(self, model: QuantizableModel, graph: Graph) -> bool:
-        """Return whether this executes a network on a graph, and the network is still what it was."""
+        """Return whether this object executes the network on the graph, and the network has not changed since."""
         return model is self.frozen.model and graph is self._graph and self._state.holds()
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
-        """Return the integer model that :meth:`execute` executes; raises as of :meth:`IntegerModel.freeze`."""
+        """Return the integer model that :meth:`execute` executes; raises what :meth:`IntegerModel.freeze` raises."""
         return self.frozen.freeze(allocation)
 
     def execute(self, allocation: tuple[int, ...]) -> Executed:
-        """Return what :meth:`IntegerModel.execute` gives, and what it cost.
+        """Return the integers that :meth:`IntegerModel.execute` returns, and the costs.
 
-        Seconds are those of when each step was executed; on a GPU, which is not waited for, they are 0.0.
+        The seconds of a step are those of the time when it was executed. On a GPU they are 0.0: the call does not wait
+        for the device.
 
         Raises:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
@@ -113,27 +116,27 @@ class SharedExecution:
         costs: dict[int, tuple[OpCost, ...]] = {}
         for result in results.values():
             costs |= result.costs
-        in_order = [cost for place in sorted(costs) for cost in costs[place]]
+        in_order = [cost for step in sorted(costs) for cost in costs[step]]
         return Executed(results[len(values) - 1].value, in_order)
 
-    def execute_step(self, allocation: tuple[int, ...], place: int) -> None:
-        """Execute one step (from 1), and what it takes, if they are not held."""
+    def execute_step(self, allocation: tuple[int, ...], step: int) -> None:
+        """Execute one step (counted from 1) and the steps that it takes values from, unless the cache has them."""
         values = self.frozen.at(allocation)
         if not self._keys:
             self._connect()
-        self._run(allocation, values, [place])
+        self._run(allocation, values, [step])
 
     def _connect(self) -> None:
-        places = self.frozen.places
-        self._keys = [itemgetter(0), *(itemgetter(*place.all) for place in places)]
-        last = {source: index for index, place in enumerate(places, start=1) for source in place.sources}
-        # What no step takes: the logits, and whatever else is executed for nothing.
-        self._last = [index for index in range(1, len(places) + 1) if index not in last]
-        self._finished = [tuple(s for s, at in last.items() if at == index) for index in range(len(places) + 1)]
+        positions = self.frozen.positions
+        self._keys = [itemgetter(0), *(itemgetter(*position.depends_on) for position in positions)]
+        last = {source: index for index, position in enumerate(positions, start=1) for source in position.sources}
+        # Results that no step takes: the logits, and results that nothing uses.
+        self._last = [index for index in range(1, len(positions) + 1) if index not in last]
+        self._finished = [tuple(s for s, at in last.items() if at == index) for index in range(len(positions) + 1)]
 
     def _run(self, allocation: tuple[int, ...], frozen: list[FrozenStep], wanted: Sequence[int]) -> dict[int, _Result]:
-        """Return the results at the places wanted; execute what is not held of them and of what they take."""
-        places, last = self.frozen.places, frozenset(wanted)
+        """Return the results of the wanted steps; execute those, and their sources, that the cache lacks."""
+        positions, last = self.frozen.positions, frozenset(wanted)
         needed, missing, found = set(wanted), [], {}
         for index in range(max(wanted), 0, -1):
             if index not in needed:
@@ -145,12 +148,12 @@ class SharedExecution:
                 found[index] = held
                 continue
             missing.append((index, key))
-            needed.update(places[index - 1].sources)
+            needed.update(positions[index - 1].sources)
         if 0 in needed:
             found[0] = _Result(self._quantized(allocation, frozen[0]), {})
         self.executed += len(missing)
         for index, key in reversed(missing):
-            sources = places[index - 1].sources
+            sources = positions[index - 1].sources
             result = self._step(index, frozen, [found[source] for source in sources], sources)
             found[index] = result
             if index not in self._last:

@@ -90,9 +90,7 @@ class IntegerModel:
     def _finished(self) -> tuple[tuple[int, ...], ...]:
         """Which values no step after each one takes."""
         last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
-        return tuple(
-            tuple(source for source, place in last.items() if place == index) for index in range(len(self.steps))
-        )
+        return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
 
     @cached_property
     def num_features(self) -> int | None:
@@ -283,10 +281,10 @@ class IntegerModel:
             ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
             InputError: for a device that is not there.
         """
-        place = resolve_device(device)
+        target = resolve_device(device)
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
-            moved = {name: tensor.to(place) for name, tensor in tensors.items()}
+            moved = {name: tensor.to(target) for name, tensor in tensors.items()}
             model: Self = unpack(config.get("model"), cls, "model", moved)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error

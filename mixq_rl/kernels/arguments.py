@@ -10,7 +10,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from mixq_rl.quantization.integer_range import check_zero_point
 
-__all__ = ["Graph", "Matrix", "Rescale"]
+__all__ = ["CSRMatrix", "Matrix", "Rescale"]
 
 _BYTES = (torch.int8, torch.uint8)
 _FARTHEST = 2**10
@@ -66,8 +66,8 @@ class Matrix(NamedTuple):
         return self if self.data.is_contiguous() else self._replace(data=self.data.contiguous())
 
 
-class Graph(NamedTuple):
-    """The neighbours of each row, and the weights of the edges.
+class CSRMatrix(NamedTuple):
+    """A sparse matrix of integers in CSR: the neighbours of each row, and the weights of the edges.
 
     Attributes:
         rowptr: int32, ``[rows + 1]``: where each row's neighbours begin in ``col`` (CSR).

@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 
 __all__ = ["Engine", "instruction_sets"]
 
@@ -56,8 +56,8 @@ class Engine:
             torch.get_num_threads(),
         )
 
-    def aggregate(self, graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        rowptr, col, weight, weight_zero_point = graph
+    def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+        rowptr, col, weight, weight_zero_point = adjacency
         self._extension.aggregate(
             self._engine,
             rowptr.data_ptr(),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixq_rl.errors import InputError
 from mixq_rl.kernels import cpu, reference
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.indices import check_indices
 
 __all__ = ["Backend", "backends", "using"]
@@ -29,7 +29,7 @@ class Backend(Protocol):
     def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         """Write the product to ``out``: the int32 sums, or what ``rescale`` makes of them, packed."""
 
-    def aggregate(self, graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+    def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         """Write the sums over neighbours to ``out``: as int32, or what ``rescale`` makes of them, packed."""
 
 
@@ -117,11 +117,11 @@ def _linear_groups(arguments: tuple[Any, ...]) -> tuple[Matrix, Matrix, tuple[An
     return x, weight, arguments[10:]
 
 
-def _aggregate_groups(arguments: tuple[Any, ...]) -> tuple[Graph, Matrix, tuple[Any, ...]]:
-    graph, x = Graph(*arguments[:4]), Matrix(*arguments[4:9])
-    graph.check()
+def _aggregate_groups(arguments: tuple[Any, ...]) -> tuple[CSRMatrix, Matrix, tuple[Any, ...]]:
+    adjacency, x = CSRMatrix(*arguments[:4]), Matrix(*arguments[4:9])
+    adjacency.check()
     x.check("x")
-    return graph, x, arguments[9:]
+    return adjacency, x, arguments[9:]
 
 
 def _result(rows: int, columns: int, rest: tuple[Any, ...], like: Tensor) -> tuple[Rescale | None, Tensor]:
@@ -158,12 +158,12 @@ def _linear(*arguments: Any) -> Tensor:
 
 
 def _aggregate(*arguments: Any) -> Tensor:
-    graph, x, rest = _aggregate_groups(arguments)
-    rescale, out = _result(graph.rowptr.shape[0] - 1, x.columns, rest, x.data)
-    _check_device(x.data, graph.rowptr, graph.col, graph.weight, out, *_tensors(rescale))
-    check_indices(graph.rowptr, graph.col, x.data.shape[0])
+    adjacency, x, rest = _aggregate_groups(arguments)
+    rescale, out = _result(adjacency.rowptr.shape[0] - 1, x.columns, rest, x.data)
+    _check_device(x.data, adjacency.rowptr, adjacency.col, adjacency.weight, out, *_tensors(rescale))
+    check_indices(adjacency.rowptr, adjacency.col, x.data.shape[0])
     rescale = None if rescale is None else rescale.contiguous()
-    _backend_for(x.data).aggregate(graph.contiguous(), x.contiguous(), rescale, out)
+    _backend_for(x.data).aggregate(adjacency.contiguous(), x.contiguous(), rescale, out)
     return _written(out, rest)
 
 
@@ -183,8 +183,8 @@ def _linear_shape(*arguments: Any) -> Tensor:
 
 
 def _aggregate_shape(*arguments: Any) -> Tensor:
-    graph, x, rest = _aggregate_groups(arguments)
-    return _result(graph.rowptr.shape[0] - 1, x.columns, rest, x.data)[1]
+    adjacency, x, rest = _aggregate_groups(arguments)
+    return _result(adjacency.rowptr.shape[0] - 1, x.columns, rest, x.data)[1]
 
 
 def _register() -> torch.library.Library:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 from mixq_rl.quantization.packing import unpack_codes
 
@@ -24,13 +24,13 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
     _write((left @ right).to(out.device), rescale, out)
 
 
-def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
-    num_rows = graph.rowptr.numel() - 1
-    row = torch.repeat_interleave(torch.arange(num_rows, device=out.device), graph.rowptr.diff())
-    messages = decode(x).index_select(0, graph.col)
-    if graph.weight is not None:
-        messages *= (graph.weight.long() - graph.weight_zero_point).unsqueeze(1)
+    num_rows = adjacency.rowptr.numel() - 1
+    row = torch.repeat_interleave(torch.arange(num_rows, device=out.device), adjacency.rowptr.diff())
+    messages = decode(x).index_select(0, adjacency.col)
+    if adjacency.weight is not None:
+        messages *= (adjacency.weight.long() - adjacency.weight_zero_point).unsqueeze(1)
     _write(messages.new_zeros(num_rows, x.columns).index_add_(0, row, messages), rescale, out)
 
 

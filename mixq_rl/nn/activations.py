@@ -101,8 +101,8 @@ def lookup_table(source: Quantizer, function: Function, result: Quantizer) -> Te
 
 def table_entries(integers: Tensor, offered: IntegerRange) -> Tensor:
     """Return where each integer of a range (held in any dtype) stands in a table from its minimum up, int64."""
-    places = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
-    return places if offered.step == 1 else places // offered.step
+    indices = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
+    return indices if offered.step == 1 else indices // offered.step
 
 
 def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerRange) -> None:

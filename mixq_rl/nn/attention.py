@@ -96,7 +96,7 @@ class Attend(Operator):
             nn.init.zeros_(self.bias)
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        (message, score), csr = inputs, _places(graph)
+        (message, score), csr = inputs, _neighbours(graph)
         names = (self.attention_quantizer.name, message.name, self.aggregate_quantizer.name)
         logit = self.logit_quantizer(_on_edges(score.dense, csr, self.heads))
         attention = self.dropout(self.attention_quantizer(neighbour_softmax(self.leaky(logit), csr)))
@@ -108,7 +108,7 @@ class Attend(Operator):
         return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        (message, score), csr = inputs, _places(graph)
+        (message, score), csr = inputs, _neighbours(graph)
         dtype = score.values.dtype
         own = self.attention_quantizer
         logit = self.logit_quantizer.fake_align([_on_edges(score.dense, csr, self.heads)], [score.scale])
@@ -153,7 +153,7 @@ class Attend(Operator):
         return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
 
 
-def _places(graph: Graph | None) -> CSR:
+def _neighbours(graph: Graph | None) -> CSR:
     assert graph is not None
     return graph.adjacency(_SELF_LOOPS).csr
 
@@ -242,7 +242,7 @@ class IntegerAttend(IntegerStep):
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
-        message, csr = inputs[0], _places(graph)
+        message, csr = inputs[0], _neighbours(graph)
         heads = 1 if self.concat else self.heads
         check_softmax(self.result, csr)
         check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)

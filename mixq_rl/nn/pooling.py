@@ -40,19 +40,19 @@ class MaxPool(Operator):
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        return Real(_maximum(x.dense, _places(graph), 0), x.name)
+        return Real(_maximum(x.dense, _membership(graph), 0), x.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
         empty = _zero(x.range, x.zero_point) - x.zero_point
-        return replace(x, values=_maximum(x.dense, _places(graph), empty), protected=None)
+        return replace(x, values=_maximum(x.dense, _membership(graph), empty), protected=None)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
         return x.program.append(IntegerMaxPool(x.name, (x.index,)), x.quantizer, x.name)
 
 
-def _places(graph: Graph | None) -> CSR:
+def _membership(graph: Graph | None) -> CSR:
     assert graph is not None
     return graph.adjacency(_POOL).csr
 
@@ -62,10 +62,10 @@ def _zero(offered: IntegerRange, zero_point: int) -> int:
     return 1 if offered.is_sign else max(offered.minimum, min(offered.maximum, zero_point))
 
 
-def _maximum(x: Tensor, places: CSR, empty: int) -> Tensor:
-    index = places.row.unsqueeze(1).expand(-1, x.shape[1])
-    result = torch.full((places.num_rows, x.shape[1]), empty, dtype=x.dtype, device=x.device)
-    return result.scatter_reduce(0, index, x[places.col.long()], "amax", include_self=False)
+def _maximum(x: Tensor, membership: CSR, empty: int) -> Tensor:
+    index = membership.row.unsqueeze(1).expand(-1, x.shape[1])
+    result = torch.full((membership.num_rows, x.shape[1]), empty, dtype=x.dtype, device=x.device)
+    return result.scatter_reduce(0, index, x[membership.col.long()], "amax", include_self=False)
 
 
 @storable

@@ -113,5 +113,5 @@ def _quantiles(x: Tensor, count: int) -> Tensor:
         return torch.ones(count, dtype=torch.float64, device=x.device)
     magnitude = row_magnitude(x)[:, 0].sort().values
     greatest = float(magnitude[-1])
-    places = torch.linspace(0, len(magnitude) - 1, count).round().long().to(x.device)
-    return magnitude[places].clamp(min=greatest / _SPREAD)
+    ranks = torch.linspace(0, len(magnitude) - 1, count).round().long().to(x.device)
+    return magnitude[ranks].clamp(min=greatest / _SPREAD)

@@ -139,11 +139,11 @@ def fit(
     return quantizer, relative_error(x.detach(), quantizer, granularity)
 
 
-def _ranked(entries: Tensor, place: int) -> Tensor:
-    """Return the entry at a place in ascending order, one for each column."""
+def _ranked(entries: Tensor, rank: int) -> Tensor:
+    """Return the entry of a rank (from 0) in ascending order, one for each column."""
     if entries.is_cuda:  # where the search for one is not deterministic
-        return entries.sort(dim=0).values[place]
-    return entries.kthvalue(1 + place, dim=0).values
+        return entries.sort(dim=0).values[rank]
+    return entries.kthvalue(1 + rank, dim=0).values
 
 
 def _check_momentum(momentum: float) -> None:

@@ -20,8 +20,8 @@ def unpack_codes(data: Tensor, bits: int, columns: int) -> Tensor:
         bits: of storage: 1, 2 or 4.
         columns: of the matrix.
     """
-    places = [(data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
-    return torch.stack(places, dim=2).flatten(1)[:, :columns]
+    parts = [(data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
+    return torch.stack(parts, dim=2).flatten(1)[:, :columns]
 
 
 @storable
@@ -71,8 +71,8 @@ class PackedRows:
         if columns < width * per_byte:
             codes = torch.nn.functional.pad(codes, (0, width * per_byte - columns))
         data = codes[:, ::per_byte].clone()
-        for place in range(1, per_byte):
-            data |= codes[:, place::per_byte] << (place * offered.storage_bits)
+        for part in range(1, per_byte):
+            data |= codes[:, part::per_byte] << (part * offered.storage_bits)
         return cls(data.view(rows, width), columns, offered)
 
     def unpack(self) -> Tensor:

@@ -52,12 +52,12 @@ class Protection:
             return degree.double()
         graph = torch.zeros_like(degree) if batch is None else batch
         span = degree.max() + 1
-        keys, place, counts = torch.unique(graph * span + degree, return_inverse=True, return_counts=True)
+        keys, inverse, counts = torch.unique(graph * span + degree, return_inverse=True, return_counts=True)
         sizes = torch.bincount(graph)
         nodes_before = sizes.cumsum(0) - sizes
         owner = keys // span
         rank = (counts.cumsum(0) - nodes_before[owner]).double() / sizes[owner]
-        return (self.low + (self.high - self.low) * rank)[place]
+        return (self.low + (self.high - self.low) * rank)[inverse]
 
     def draw(self, edge_index: Tensor, num_nodes: int, batch: Tensor | None = None) -> Tensor:
         """Draw which nodes are protected, from torch's generator of the CPU: on every device the same.

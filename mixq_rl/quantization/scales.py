@@ -173,16 +173,16 @@ class FollowedScales(Scales):
         followed = self.observer.follow(known, seen) if self.running else seen
         # Where training diverges the loss says so.
         finite = followed.low.isfinite() & followed.high.isfinite()
-        place = self._place(offered) if self.running else slice(None)
-        self.low[place] = torch.where(finite, followed.low, known.low)
-        self.high[place] = torch.where(finite, followed.high, known.high)
+        index = self._index(offered) if self.running else slice(None)
+        self.low[index] = torch.where(finite, followed.low, known.low)
+        self.high[index] = torch.where(finite, followed.high, known.high)
 
     def known(self, offered: IntegerRange) -> RealRange:
         """Return the range at a bit-width."""
-        place = self._place(offered)
-        return RealRange(self.low[place], self.high[place])
+        index = self._index(offered)
+        return RealRange(self.low[index], self.high[index])
 
-    def _place(self, offered: IntegerRange) -> int:
+    def _index(self, offered: IntegerRange) -> int:
         return self.bit_widths.index(offered.bits)
 
     def scale(self, offered: IntegerRange) -> Tensor:

@@ -9,7 +9,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import UnavailableError
 
@@ -31,19 +31,19 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
     triton_backend.linear(x, weight, rescale, out)
 
 
-def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
-    if graph.weight_zero_point or _unavailable or not _launched(graph, x, rescale, out):
+    if adjacency.weight_zero_point or _unavailable or not _launched(adjacency, x, rescale, out):
         from mixq_rl.kernels import triton_backend
 
-        triton_backend.aggregate(graph, x, rescale, out)
+        triton_backend.aggregate(adjacency, x, rescale, out)
 
 
-def _launched(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> bool:
+def _launched(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> bool:
     """Launch the CUDA C++, and return whether it could be compiled and loaded; say so once where it could not."""
     try:
         with torch.cuda.device_of(out):
-            launch.aggregate(graph, x, rescale, out)
+            launch.aggregate(adjacency, x, rescale, out)
     except UnavailableError as error:
         _unavailable.append(str(error))
         warnings.warn(

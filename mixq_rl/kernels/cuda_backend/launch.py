@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend.driver import Kernel, compile_cubin
 from mixq_rl.kernels.partition import CHUNK, NARROW, Partition, partition
 
@@ -52,17 +52,17 @@ class Specialization(NamedTuple):
     blocks: int
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix) -> "Specialization":
+    def of(cls, adjacency: CSRMatrix, x: Matrix) -> "Specialization":
         """Return the specialisation for these operands.
 
         Args:
-            graph: contiguous.
+            adjacency: contiguous.
             x: contiguous, with at least one column.
         """
         lanes = 1
         while lanes < 32 and lanes * _COLUMNS < x.columns:
             lanes *= 2
-        weight = 0 if graph.weight is None else 1 if graph.weight.dtype == torch.uint8 else 2
+        weight = 0 if adjacency.weight is None else 1 if adjacency.weight.dtype == torch.uint8 else 2
         whole = unit = _COLUMNS * x.bits // 8
         while x.data.shape[1] % unit or x.data.data_ptr() % unit:
             unit //= 2
@@ -80,15 +80,15 @@ class Specialization(NamedTuple):
         return min(-(-warps // self.warps), at_a_time), of_columns
 
 
-def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`. The weights' zero point is 0."""
     if out.numel():  # rows without columns cannot be specialised for
-        launch(Specialization.of(graph, x), graph, x, rescale, out)
+        launch(Specialization.of(adjacency, x), adjacency, x, rescale, out)
 
 
 def launch(
     how: Specialization,
-    graph: Graph,
+    adjacency: CSRMatrix,
     x: Matrix,
     rescale: Rescale | None,
     out: Tensor,
@@ -105,9 +105,9 @@ def launch(
     if not out.numel():
         return
     device = out.get_device()
-    parts = partition(graph.rowptr, narrow, chunk)
+    parts = partition(adjacency.rowptr, narrow, chunk)
     grid = how.grid(parts, x.columns, multiprocessors(device))
-    arguments = _arguments(graph, x, rescale, out, parts)
+    arguments = _arguments(adjacency, x, rescale, out, parts)
     hubs = parts.hubs.numel()
     if hubs:
         # One tensor of zeros: what warps add up, and how many of them have.
@@ -122,13 +122,13 @@ def launch(
     kernel(how, device).launch(grid, 32 * how.warps, arguments, stream)
 
 
-def _arguments(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor, parts: Partition) -> Arguments:
+def _arguments(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor, parts: Partition) -> Arguments:
     arguments = Arguments(
         target=parts.pieces.target.data_ptr(),
         start=parts.pieces.start.data_ptr(),
         stop=parts.pieces.stop.data_ptr(),
-        col=graph.col.data_ptr(),
-        weight=_address(graph.weight),
+        col=adjacency.col.data_ptr(),
+        weight=_address(adjacency.weight),
         x=x.data.data_ptr(),
         out=out.data_ptr(),
         row_bytes=x.data.shape[1],

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.partition import Pieces, partition
 from mixq_rl.kernels.triton_backend.hubs import finish
 from mixq_rl.kernels.triton_backend.launch import on_device
@@ -22,25 +22,25 @@ from mixq_rl.kernels.triton_backend.tiling import Tiling
 __all__ = ["aggregate"]
 
 
-def aggregate(graph: Graph, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
+def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
     with on_device(out):
         if not out.numel():
             return
-        parts = partition(graph.rowptr)
-        tiling = Tiling.of(graph, x)
+        parts = partition(adjacency.rowptr)
+        tiling = Tiling.of(adjacency, x)
         data = out if rescale is None else out.view(torch.uint8)
         if parts.hubs.numel():
             sums = torch.zeros(parts.hubs.shape[0], x.columns, dtype=torch.int32, device=out.device)
-            _sum(parts.chunks, graph, x, tiling, None, sums, wide=True, shared=True)
+            _sum(parts.chunks, adjacency, x, tiling, None, sums, wide=True, shared=True)
             finish(sums, parts.hubs, rescale, data)
-        _sum(parts.wide, graph, x, tiling, rescale, data, wide=True)
-        _sum(parts.narrow, graph, x, tiling, rescale, data, wide=False)
+        _sum(parts.wide, adjacency, x, tiling, rescale, data, wide=True)
+        _sum(parts.narrow, adjacency, x, tiling, rescale, data, wide=False)
 
 
 def _sum(
     pieces: Pieces,
-    graph: Graph,
+    adjacency: CSRMatrix,
     x: Matrix,
     tiling: Tiling,
     rescale: Rescale | None,
@@ -58,7 +58,7 @@ def _sum(
         "row_vectors": tiling.row_words // tiling.vector,
         "step": x.step,
         "offset": x.offset - 128 if flip else x.offset,
-        "weight_zero_point": graph.weight_zero_point,
+        "weight_zero_point": adjacency.weight_zero_point,
         "VECTOR": tiling.vector,
         "WORD_BITS": tiling.words.element_size() * 8,
         "X_BITS": x.bits,
@@ -74,7 +74,14 @@ def _sum(
     }
     grid = (programs, -(-tiling.row_words // tiling.block))
     _sum_pieces[grid](
-        *pieces, graph.col, graph.weight, tiling.words, out, num_columns=x.columns, **arguments, **rescaling(rescale)
+        *pieces,
+        adjacency.col,
+        adjacency.weight,
+        tiling.words,
+        out,
+        num_columns=x.columns,
+        **arguments,
+        **rescaling(rescale),
     )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Graph, Matrix
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix
 from mixq_rl.kernels.partition import CHUNK
 from mixq_rl.kernels.triton_backend.launch import at_most, unit_bytes
 
@@ -42,11 +42,11 @@ class Tiling(NamedTuple):
     span: int
 
     @classmethod
-    def of(cls, graph: Graph, x: Matrix) -> Self:
+    def of(cls, adjacency: CSRMatrix, x: Matrix) -> Self:
         unit = unit_bytes(x.data, 4)
         words = x.data.view(_WORD_TYPES[unit])
         row_words = words.shape[1]
-        lane, span = _lanes(_largest_weight(graph) * (2**x.bits - 1), unit)
+        lane, span = _lanes(_largest_weight(adjacency) * (2**x.bits - 1), unit)
         per_word = unit * 8 // x.bits
         block = max(at_most(row_words, COLUMNS_OF_PROGRAM // per_word), 8 // per_word, 1)
         fields = min(lane, unit * 8) // x.bits
@@ -58,11 +58,11 @@ class Tiling(NamedTuple):
         return cls(words, row_words, block, slots, unroll, vector, lane, levels, span)
 
 
-def _largest_weight(graph: Graph) -> int:
-    if graph.weight is None:
+def _largest_weight(adjacency: CSRMatrix) -> int:
+    if adjacency.weight is None:
         return 1
-    ends = (-128, 127) if graph.weight.dtype == torch.int8 else (0, 255)
-    return max(abs(end - graph.weight_zero_point) for end in ends)
+    ends = (-128, 127) if adjacency.weight.dtype == torch.int8 else (0, 255)
+    return max(abs(end - adjacency.weight_zero_point) for end in ends)
 
 
 def _lanes(largest: int, unit: int) -> tuple[int, int]:

@@ -55,11 +55,11 @@ def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
 
 def _make_functional(graph: fx.Graph, model: nn.Module) -> None:
     """Let all that comes after a change in place use its result."""
-    order = {node: place for place, node in enumerate(graph.nodes)}
+    order = {node: index for index, node in enumerate(graph.nodes)}
     for node in list(graph.nodes):
         if node.args and isinstance(node.args[0], fx.Node) and _is_in_place(node, model):
-            source, place = node.args[0], order[node]
-            for user in [user for user in source.users if order[user] > place]:
+            source, index = node.args[0], order[node]
+            for user in [user for user in source.users if order[user] > index]:
                 user.replace_input_with(source, node)
 
 

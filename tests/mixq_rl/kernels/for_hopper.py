@@ -21,7 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.triton_backend import aggregate, linear
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
@@ -75,7 +75,7 @@ def neighbour_sum(width: int, bits: int) -> tuple[Any, ...]:
     degree = torch.tensor([1000, 100, *[3] * 600])
     rowptr = torch.zeros(degree.numel() + 1, dtype=torch.int32)
     rowptr[1:] = degree.cumsum(0)
-    graph = Graph(rowptr, torch.zeros(int(rowptr[-1]), dtype=torch.int32), torch.zeros(int(rowptr[-1])).byte(), 0)
+    graph = CSRMatrix(rowptr, torch.zeros(int(rowptr[-1]), dtype=torch.int32), torch.zeros(int(rowptr[-1])).byte(), 0)
     offered, bias = IntegerRange(bits, False), torch.zeros(width, dtype=torch.float64)
     scale = torch.tensor(1e-3, dtype=torch.float64)
     row = FixedPoint(torch.ones(degree.numel(), 1, dtype=torch.int32), 30)

@@ -9,7 +9,7 @@ import torch
 from mixq_rl import kernels
 from mixq_rl.errors import InputError
 from mixq_rl.kernels import cuda_backend
-from mixq_rl.kernels.arguments import Graph, Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import CudaError, UnavailableError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
@@ -47,7 +47,7 @@ def check(draw: Draw, degrees: tuple[int, ...], *, weighted: bool = True, narrow
     how, row = requantization(draw, expected, generator)
     packed = PackedRows.pack(x, draw.range)
     matrix = Matrix.of(PackedRows(packed.data.to(DEVICE), packed.columns, packed.range), draw.x_zero_point)
-    graph = Graph(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
+    graph = CSRMatrix(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
     chosen = launch.Specialization.of(graph, matrix)._replace(warps=2)
     sums = torch.full((len(degrees), draw.width), 7, dtype=torch.int32, device=DEVICE)
     launch.launch(chosen, graph, matrix, None, sums, narrow=narrow, chunk=chunk)
@@ -115,7 +115,7 @@ def test_a_shift_below_32_and_a_scale_beyond_31_bits() -> None:
     x = integers((9, 16), drawn.range, generator, False)
     expected = dense_aggregate(rowptr, col, weight.long(), x.long())
     row = FixedPoint(torch.tensor([[2**31 - 1], [2**29]], dtype=torch.int32), 30)
-    graph = Graph(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
+    graph = CSRMatrix(rowptr.to(DEVICE), col.to(DEVICE), moved(weight), 0)
     matrix = Matrix.of(x.to(DEVICE))
     for shift, multiplier in ((1, 1), (17, 2**10), (31, 2**31 - 1), (40, 2**31 - 1)):
         how = Requantization(torch.tensor(multiplier), shift, 30, None, RANGES[14], 5)
@@ -140,7 +140,7 @@ def test_halves_go_to_the_even_neighbour(shift: int, offered: IntegerRange) -> N
     rescale = Rescale.of(how, None)
     rescale = rescale._replace(multiplier=rescale.multiplier.to(DEVICE))
     data = torch.empty(5, offered.row_bytes(24), dtype=offered.storage_dtype, device=DEVICE)
-    launch.aggregate(Graph(rowptr.to(DEVICE), col.to(DEVICE), None, 0), Matrix.of(x.to(DEVICE)), rescale, data)
+    launch.aggregate(CSRMatrix(rowptr.to(DEVICE), col.to(DEVICE), None, 0), Matrix.of(x.to(DEVICE)), rescale, data)
     check_requantized(PackedRows(data.cpu(), 24, offered), expected, how, None)
 
 
@@ -160,7 +160,7 @@ def test_rows_that_begin_at_any_byte(columns: int, bits: int) -> None:
         data.copy_(packed.data)
         sums = torch.empty(4, columns, dtype=torch.int32, device=DEVICE)
         matrix = Matrix.of(PackedRows(data, columns, offered))
-        launch.aggregate(Graph(rowptr.to(DEVICE), col.to(DEVICE), None, 0), matrix, None, sums)
+        launch.aggregate(CSRMatrix(rowptr.to(DEVICE), col.to(DEVICE), None, 0), matrix, None, sums)
         assert torch.equal(sums.cpu().long(), expected)
 
 
@@ -182,7 +182,7 @@ def test_without_a_compiler_triton_sums(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(cuda_backend, "_unavailable", [])
     monkeypatch.setitem(sys.modules, "mixq_rl.kernels.triton_backend", triton_backend)
     monkeypatch.setattr(kernels, "triton_backend", triton_backend, raising=False)
-    graph = Graph(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
+    graph = CSRMatrix(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
     operands = graph, Matrix.of(torch.ones(2, 2, dtype=torch.int8)), None, torch.zeros(0, 2, dtype=torch.int32)
     with pytest.warns(RuntimeWarning, match="NVRTC is not found"):
         cuda_backend.aggregate(*operands)
@@ -196,6 +196,6 @@ def test_a_failed_launch_is_no_reason_to_go_on(monkeypatch: pytest.MonkeyPatch) 
         raise CudaError("cuLaunchKernel: an illegal memory access was encountered (700)")
 
     monkeypatch.setattr(launch, "aggregate", failing)
-    graph = Graph(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
+    graph = CSRMatrix(torch.zeros(1, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, 0)
     with pytest.raises(CudaError, match="illegal memory access"):
         cuda_backend.aggregate(graph, Matrix.of(torch.ones(2, 2, dtype=torch.int8)), None, torch.zeros(0, 2))

@@ -47,14 +47,14 @@ def test_table_holds_the_function_at_every_integer(source: IntegerRange, result:
     assert table.dtype == result.dtype
     assert table.numel() == 2**source.bits
     integers = [-1, 1] if source.is_sign else list(range(source.minimum, source.maximum + 1))
-    places = table_entries(torch.tensor(integers, dtype=torch.int16), source)
-    assert places.tolist() == list(range(2**source.bits))
+    indices = table_entries(torch.tensor(integers, dtype=torch.int16), source)
+    assert indices.tolist() == list(range(2**source.bits))
     for integer, entry in zip(integers, table.tolist(), strict=True):
         x = torch.tensor((integer - before.zero_point) * 0.13, dtype=torch.float64)
         assert entry == int(after.integers(torch.tanh(x)))
 
 
-def test_places_are_found_for_integers_held_in_floating_point() -> None:
+def test_indices_are_found_for_integers_held_in_floating_point() -> None:
     for offered in RANGES:
         integers = torch.arange(offered.minimum, offered.maximum + 1, offered.step)
         for dtype in (torch.float32, torch.float64, torch.int16):
