@@ -1,1 +1,1 @@
-"""Integer networks: execution, files, size, and programs of ``torch.export``."""
+"""Integer networks: execution, files, size, and export as programs of torch."""

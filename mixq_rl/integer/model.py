@@ -1,4 +1,4 @@
-"""The frozen integer network: execute, save, load."""
+"""``IntegerModel``, a frozen network that executes on integers: execution, saving, loading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ _LARGEST_EXPONENT = 512
 
 
 def input_signature(source: Quantizer) -> Signature:
-    """Return what is known of a network's quantized input.
+    """Return the signature of a network's quantized input.
 
     Raises:
-        ValueError: for scales that no step can take.
+        ValueError: for scales that no step accepts.
     """
     by_column = source.scale.dim() > 0
     if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
@@ -42,17 +42,18 @@ def input_signature(source: Quantizer) -> Signature:
 @storable
 @dataclass(frozen=True)
 class IntegerModel:
-    """A network that executes on integers only.
+    """Network that executes on integers only.
 
-    Features and adjacency are quantized on the way in; between there and the last step's integers, which are scaled
-    into logits, no floating-point number takes part.
+    A call first quantizes features and adjacency. From there to the integers of the last step, it uses integers only.
+    A scale turns the last integers into logits.
 
     Attributes:
-        FILES: names of the files that a saved one consists of.
-        input: quantizes the node features.
-        steps: in execution order; step k (from 1) takes the results of steps before it, or the input, which is 0.
-        components: their names: the input's, then the steps', in the order of the allocation.
-        allocation: the bit-width of each component.
+        FILES: names of the files of a saved model.
+        input: quantizer of the node features.
+        steps: the steps in execution order, counted from 1. A step takes results of earlier steps, or the input, which
+            has the number 0.
+        components: names of the components in the order of the allocation: that of the input, then those of the steps.
+        allocation: bit-width of each component.
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -73,12 +74,12 @@ class IntegerModel:
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
-        self.signatures  # noqa: B018  made now, so that steps that do not fit are found now
-        self._finished  # noqa: B018  made now: torch does not compile what makes it
+        self.signatures  # noqa: B018  computed now, to find steps that do not fit
+        self._finished  # noqa: B018  computed now: torch does not compile the computation
 
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:
-        """What is known of each value before execution: the input, then the steps' results."""
+        """Signatures of the input and of each step's result."""
         values = [input_signature(self.input)]
         for step in self.steps:
             if not step.sources or not all(0 <= source < len(values) for source in step.sources):
@@ -88,7 +89,7 @@ class IntegerModel:
 
     @cached_property
     def _finished(self) -> tuple[tuple[int, ...], ...]:
-        """Which values no step after each one takes."""
+        """For each step, the values that no later step takes."""
         last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
         return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
 
@@ -118,14 +119,14 @@ class IntegerModel:
         like: "IntegerModel",
         allocation: tuple[int, ...],
     ) -> Self:
-        """Return a model of steps that were inferred before: nothing is checked again.
+        """Return a model of steps with known signatures, without further checks.
 
         Args:
-            source: quantizes the node features.
-            steps: in execution order; they take the same values as those of ``like``.
-            signatures: of the input and of the steps' results.
+            source: quantizer of the node features.
+            steps: the steps in execution order, with the same sources as the steps of ``like``.
+            signatures: signatures of the input and of the steps' results.
             like: a model of the same network at any allocation.
-            allocation: what the steps have.
+            allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
         known = {"signatures": signatures, "_finished": like._finished}
@@ -135,17 +136,17 @@ class IntegerModel:
 
     @property
     def takes_edge_weight(self) -> bool:
-        """Whether the weights of edges take part."""
+        """Whether the network uses edge weights."""
         return any(step.takes_edge_weight for step in self.steps)
 
     @property
     def classifies_graphs(self) -> bool:
-        """Whether there are logits for graphs, not nodes."""
+        """Whether the logits are for graphs, not nodes."""
         return self.signatures[-1].pooled
 
     @property
     def device(self) -> torch.device:
-        """Where the model's tensors are."""
+        """Device of the model's tensors."""
         return self.input.scale.device
 
     def to(self, device: torch.device | str) -> Self:
@@ -172,8 +173,8 @@ class IntegerModel:
         """Quantize node features, ``[nodes, features]``, floating point.
 
         Raises:
-            InputError: for features that are not floating point, not finite, of a wrong number, or whose rows are far
-                beyond the calibration data.
+            InputError: for features that are not floating point or not finite, for a wrong number of features, or for
+                rows far beyond the calibration data.
         """
         if x.layout is not torch.strided:
             raise InputError(f"features are {x.layout}: give them as a dense tensor")
@@ -202,11 +203,11 @@ class IntegerModel:
         return tuple(step.prepare(graph, [values[source] for source in step.sources]) for step in self.steps)
 
     def execute(self, x: QTensor, prepared: Sequence[Any]) -> QTensor:
-        """Return the last step's integers; integer tensors only from here to there.
+        """Return the integers of the last step, computed with integer tensors only.
 
         Args:
-            x: features of :meth:`quantize_features`.
-            prepared: what :meth:`quantize_graph` returned.
+            x: result of :meth:`quantize_features`.
+            prepared: result of :meth:`quantize_graph`.
 
         Returns:
             ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools.
@@ -222,13 +223,13 @@ class IntegerModel:
     def __call__(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, batch: Tensor | None = None
     ) -> Tensor:
-        """Return the logits for a graph, also one never seen before.
+        """Return the logits for any graph, also for one that was not in training.
 
         Args:
             x: node features, ``[nodes, features]``, floating point.
             edge_index: int64, ``[2, edges]``.
-            edge_weight: floating point, ``[edges]``, or None: all 1.
-            batch: int64 ``[nodes]``: the graph of each node, or None: there is one.
+            edge_weight: floating point, ``[edges]``; None: all 1.
+            batch: int64 ``[nodes]``, the graph of each node; None: there is one graph.
 
         Returns:
             ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools, in the dtype of ``x``.
@@ -236,7 +237,7 @@ class IntegerModel:
         Raises:
             InputError: for features that :meth:`quantize_features` refuses, edge weights that the network does not
                 use, or tensors that are on another device than the model.
-            InvalidGraphError: for an edge to a node that does not exist, or entries that do not fit each other.
+            InvalidGraphError: for an edge to a node that does not exist, or tensors that do not fit each other.
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
         if edge_weight is not None and not self.takes_edge_weight:
@@ -251,16 +252,16 @@ class IntegerModel:
         prepared = self._prepare(edge_index, x.shape[0], edge_weight, batch)
         return self.execute(features, prepared).dequantize().to(x.dtype)
 
-    @torch.compiler.disable(reason="how many edges an adjacency has depends on which of them are self-loops")
+    @torch.compiler.disable(reason="the number of edges of an adjacency depends on which edges are self-loops")
     def _prepare(
         self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
     ) -> tuple[Any, ...]:
-        """Return what each step needs of a graph; ``torch.compile`` compiles what comes before and after."""
+        """Return what each step needs of a graph; ``torch.compile`` compiles the code before and after the call."""
         return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the weights as they are held."""
+        """Number of bytes of the packed weights."""
         return sum(step.nbytes for step in self.steps)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -271,15 +272,15 @@ class IntegerModel:
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
-        """Read what :meth:`save` wrote.
+        """Return the model that :meth:`save` wrote into a folder.
 
         Args:
-            path: of the folder.
-            device: where the model is to be: a name of :func:`~mixq_rl.devices.resolve_device`, such as ``"cuda"``.
+            path: path of the folder.
+            device: device for the model, by a name of :func:`~mixq_rl.devices.resolve_device`, such as ``"cuda"``.
 
         Raises:
-            ArtifactError: if it is missing, damaged, of another kind or format version, or could overflow.
-            InputError: for a device that is not there.
+            ArtifactError: if the model is missing, damaged, of another kind or format version, or could overflow.
+            InputError: for a device that does not exist.
         """
         target = resolve_device(device)
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)

@@ -1,4 +1,4 @@
-"""Integer networks as programs of torch: what executes them needs torch and the package's operators, and no more."""
+"""Export of integer networks as programs of torch, which need only torch and the operators of the kernels."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ _EXAMPLE_BATCH = (0, 0, 1, 1, 1)
 
 
 class _Callable(nn.Module):
-    """An integer model as torch traces it."""
+    """Module that calls an integer model, for the trace of torch."""
 
     def __init__(self, model: IntegerModel) -> None:
         super().__init__()
@@ -29,23 +29,22 @@ class _Callable(nn.Module):
 def export_program(model: IntegerModel) -> ExportedProgram:
     """Return an integer model as a program that ``torch.export.save`` writes and ``torch.export.load`` reads.
 
-    The program takes a graph as users have it, of one node or more, also one never seen before: it normalises and
-    quantizes the adjacency and quantizes the features as :class:`~mixq_rl.IntegerModel` does, and gives the same
-    logits, bit for bit. It is called with ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2,
-    edges]``) and, where the network uses them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64
-    ``[nodes]``), which are then required. Its sums and products are the operators ``torch.ops.mixq_rl``: ``import
-    mixq_rl.kernels`` before loading it.
+    The program takes any graph of one node or more, also one that was not in training. It normalises and quantizes the
+    adjacency and quantizes the features like :class:`~mixq_rl.IntegerModel`, and gives the same logits bit for bit. Its
+    arguments are ``x`` (float32 ``[nodes, features]``) and ``edge_index`` (int64 ``[2, edges]``). If the network uses
+    them, the keywords ``edge_weight`` (float32 ``[edges]``) and ``batch`` (int64 ``[nodes]``) are required too. The
+    program calls the operators ``torch.ops.mixq_rl``: ``import mixq_rl.kernels`` before loading it.
 
-    What is wrong with a graph is found while the program runs, as a RuntimeError that names the reason: features that
-    are not finite, an edge to a node that does not exist, a node with so many neighbours that a sum might pass int32.
+    The program checks graphs while it runs. A RuntimeError names the fault: features that are not finite, an edge to a
+    node that does not exist, or a node with so many neighbours that an int32 sum might overflow.
 
-    The program is for the device that the model is on.
+    The program runs on the device of the model.
 
     Args:
         model: any integer model.
 
     Raises:
-        InputError: for a network in which nothing says how many features a node has.
+        InputError: for a network that accepts any number of features.
     """
     features = model.num_features
     if features is None:

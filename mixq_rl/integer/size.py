@@ -1,4 +1,4 @@
-"""What an integer network takes in bytes, beside the float32 network that it stands for."""
+"""Size of an integer network, and of its float32 network, in bytes."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ _FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class ModelSize:
-    """Bytes of an integer network.
+    """Size of an integer network, in bytes.
 
     Attributes:
-        weights: its weights' integers, packed: 1, 2, 4 or 8 bits each.
-        tensors: all its tensors: weights, fixed-point scales, biases and tables.
-        files: the two files that :meth:`~mixq_rl.IntegerModel.save` writes.
-        float32: weights and biases of the float32 network, batch normalisation folded into them.
+        weights: bytes of the weights' integers, packed to 1, 2, 4 or 8 bits each.
+        tensors: bytes of all tensors: weights, fixed-point scales, biases and tables.
+        files: bytes of the two files that :meth:`~mixq_rl.IntegerModel.save` writes.
+        float32: bytes of the float32 network: weights and biases, batch normalisation folded into them.
     """
 
     weights: int
@@ -46,7 +46,7 @@ class ModelSize:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield a value and all that it consists of."""
+    """Yield a value and all values inside it."""
     yield value
     inner: tuple[Any, ...] = ()
     if isinstance(value, tuple):

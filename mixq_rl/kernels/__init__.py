@@ -1,13 +1,13 @@
 r"""Integer aggregation and integer linear: one public operation each, and their fused forms.
 
-All take and return integers only. Operands of few bits are read packed (:class:`~mixq_rl.quantization.PackedRows`);
-the fused forms requantize a row's int32 sums before they leave the cache, and write them packed. Tensors of the CPU
-are executed by C++ (AVX-512 VNNI, AVX2 or portable, chosen at run time), those of a GPU by Triton; all give the same
-integers.
+All operations take and return integers only. They read operands of few bits packed
+(:class:`~mixq_rl.quantization.PackedRows`). The fused forms requantize the int32 sums of a row while they are in the
+cache, and write them packed. C++ executes tensors of the CPU (AVX-512 VNNI, AVX2 or portable, chosen at run time). CUDA
+C++ and Triton execute tensors of a GPU. All backends return the same integers.
 
-That the int32 sums cannot overflow is the caller's to make sure of beforehand (:mod:`mixq_rl.nn.bounds`). Indices are
-checked when a graph is first seen, and again when torch has written to it; what numpy or another process writes into
-its memory behind torch's back is not noticed.
+Callers must rule out overflow of the int32 sums first (:mod:`mixq_rl.nn.bounds`). The indices of a graph are checked in
+its first call, and again after torch has written to them. Writes by numpy or another process to the same memory are not
+noticed.
 """
 
 import torch
@@ -23,13 +23,13 @@ __all__ = ["aggregate", "aggregate_requantize", "backends", "linear", "linear_re
 def linear(
     x: Tensor | PackedRows, weight: Tensor | PackedRows, *, x_zero_point: int = 0, out: Tensor | None = None
 ) -> Tensor:
-    r"""Integer matrix product :math:`\sum_k (x_{ik} - z_x) w_{kj}`.
+    r"""Return the integer matrix product :math:`\sum_k (x_{ik} - z_x) w_{kj}`.
 
     Args:
         x: int8 or uint8, ``[rows, inputs]``, or packed rows.
         weight: int8, ``[inputs, outputs]``, or packed rows.
-        x_zero_point: z_x, taken off by the correction z_x * sum_k w_kj.
-        out: int32, ``[rows, outputs]``: where to write the result; None: a new tensor.
+        x_zero_point: z_x, subtracted by the correction z_x * sum_k w_kj.
+        out: int32, ``[rows, outputs]``, the tensor that the result is written to; None: a new tensor.
 
     Returns:
         int32, ``[rows, outputs]``.
@@ -54,11 +54,11 @@ def linear_requantize(
     x_zero_point: int = 0,
     row: FixedPoint | None = None,
 ) -> PackedRows:
-    """:func:`linear`, its sums requantized as ``requantization(sums, row)`` says.
+    """Return the sums of :func:`linear`, requantized: ``requantization(sums, row)``, packed.
 
     Args:
         x, weight, x_zero_point: see :func:`linear`.
-        requantization: from the sums to the result's integers.
+        requantization: map from the sums to the result's integers.
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
 
     Raises:
@@ -80,11 +80,11 @@ def aggregate(
     x_zero_point: int = 0,
     out: Tensor | None = None,
 ) -> Tensor:
-    r"""Integer neighbour sum :math:`\sum_{j \in N(i)} (\alpha_{ij} - z_a)(\xi_{jf} - z_x)`.
+    r"""Return the integer neighbour sums :math:`\sum_{j \in N(i)} (\alpha_{ij} - z_a)(\xi_{jf} - z_x)`.
 
-    Carried out as the theorem of MixQ-GNN (ICDE 2025) has it:
-    :math:`\sum \alpha\xi - z_x \sum \alpha - z_a \sum \xi + d_i z_a z_x`, sums over the stored neighbours of row i,
-    :math:`d_i` their number.
+    The computation follows the theorem of MixQ-GNN (ICDE 2025):
+    :math:`\sum \alpha\xi - z_x \sum \alpha - z_a \sum \xi + d_i z_a z_x`, with sums over the stored neighbours of row
+    i, and :math:`d_i` their number.
 
     Args:
         rowptr: int32, ``[rows + 1]``: where each row's neighbours begin in ``col`` (CSR).
@@ -93,7 +93,7 @@ def aggregate(
         x: int8 or uint8, ``[nodes, features]``, or packed rows: the integers xi.
         weight_zero_point: z_a.
         x_zero_point: z_x.
-        out: int32, ``[rows, features]``: where to write the result; None: a new tensor.
+        out: int32, ``[rows, features]``, the tensor that the result is written to; None: a new tensor.
 
     Returns:
         int32, ``[rows, features]``.
@@ -101,7 +101,7 @@ def aggregate(
     Raises:
         TypeError: for other dtypes.
         InputError: for shapes that do not fit.
-        InvalidGraphError: for an index that leads out of bounds.
+        InvalidGraphError: for an index out of bounds.
     """
     arguments = (rowptr, col, weight, weight_zero_point, *Matrix.of(x, x_zero_point))
     if out is None:
@@ -122,17 +122,17 @@ def aggregate_requantize(
     x_zero_point: int = 0,
     row: FixedPoint | None = None,
 ) -> PackedRows:
-    """:func:`aggregate`, its sums requantized as ``requantization(sums, row)`` says.
+    """Return the sums of :func:`aggregate`, requantized: ``requantization(sums, row)``, packed.
 
     Args:
         rowptr, col, weight, x, weight_zero_point, x_zero_point: see :func:`aggregate`.
-        requantization: from the sums to the result's integers.
+        requantization: map from the sums to the result's integers.
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
 
     Raises:
         TypeError: for other dtypes.
         InputError: for shapes that do not fit.
-        InvalidGraphError: for an index that leads out of bounds.
+        InvalidGraphError: for an index out of bounds.
     """
     matrix = Matrix.of(x, x_zero_point)
     arguments = (rowptr, col, weight, weight_zero_point, *matrix, *Rescale.of(requantization, row))

@@ -1,4 +1,4 @@
-"""What the integer operators take, grouped: each group is a run of consecutive arguments of an operator."""
+"""Grouped arguments of the integer operators: each group is a run of consecutive arguments."""
 
 from functools import cache
 from typing import NamedTuple, Self
@@ -18,14 +18,14 @@ _integer_range = cache(IntegerRange)
 
 
 class Matrix(NamedTuple):
-    """Rows of integers ``step * u + offset``; the codes u as :class:`~mixq_rl.quantization.PackedRows` holds them.
+    """Matrix of integers ``step * u + offset``, with the codes u of :class:`~mixq_rl.quantization.PackedRows`.
 
     Attributes:
         data: int8 or uint8, ``[rows, ceil(columns * bits / 8)]``; uint8 below 8 bits.
-        bits: of storage: 1, 2, 4 or 8.
-        columns: of the matrix.
+        bits: storage bits of one integer: 1, 2, 4 or 8.
+        columns: number of columns.
         step: 1 or 2.
-        offset: the range's offset less the zero point.
+        offset: the range's offset minus the zero point.
     """
 
     data: Tensor
@@ -67,13 +67,13 @@ class Matrix(NamedTuple):
 
 
 class CSRMatrix(NamedTuple):
-    """A sparse matrix of integers in CSR: the neighbours of each row, and the weights of the edges.
+    """Sparse matrix of integers in CSR: the neighbours of each row, and the weights of the edges.
 
     Attributes:
-        rowptr: int32, ``[rows + 1]``: where each row's neighbours begin in ``col`` (CSR).
+        rowptr: int32, ``[rows + 1]``, the position in ``col`` where the neighbours of each row begin.
         col: int32, ``[edges]``: neighbours, rows of the matrix that is aggregated.
         weight: int8 or uint8, ``[edges]``; None: all 1.
-        weight_zero_point: taken off each weight.
+        weight_zero_point: zero point of the weights.
     """
 
     rowptr: Tensor
@@ -109,7 +109,7 @@ class CSRMatrix(NamedTuple):
 
 
 class Rescale(NamedTuple):
-    """A :class:`~mixq_rl.quantization.Requantization` with the row scales it is applied with.
+    """Requantization (:class:`~mixq_rl.quantization.Requantization`) with the row scales of its application.
 
     Attributes:
         multiplier: int64, ``[]``, ``[1]`` or ``[columns]``.
@@ -117,9 +117,9 @@ class Rescale(NamedTuple):
         row: int32 mantissas, ``[rows, 1]`` or ``[rows]``, or None.
         row_shift: 0...63.
         bias: int64, ``[columns]``, or None.
-        zero_point: of the result.
-        bits: of the result, 1...8.
-        signed: whether the result's range is.
+        zero_point: zero point of the result.
+        bits: bit-width of the result, 1...8.
+        signed: whether the range of the result is signed.
     """
 
     multiplier: Tensor
@@ -133,7 +133,7 @@ class Rescale(NamedTuple):
 
     @classmethod
     def of(cls, requantization: Requantization, row: FixedPoint | None) -> Self:
-        """Return the arguments for a requantization applied with row scales or, with None, without."""
+        """Return the arguments for a requantization with row scales, or without row scales if ``row`` is None."""
         return cls(
             requantization.multiplier,
             requantization.shift,
@@ -147,7 +147,7 @@ class Rescale(NamedTuple):
 
     @property
     def range(self) -> IntegerRange:
-        """The integers of the result."""
+        """Range of the result."""
         return _integer_range(self.bits, self.signed)
 
     def check(self, rows: int, columns: int) -> None:

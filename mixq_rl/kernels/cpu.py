@@ -1,4 +1,4 @@
-"""The integer operations in C++: one binary that runs on AVX-512 VNNI, AVX2 or any other processor."""
+"""CPU backend: the integer operations in C++, one binary for AVX-512 VNNI, AVX2 and all other processors."""
 
 import warnings
 from functools import cache
@@ -29,16 +29,16 @@ def _extension() -> ModuleType | None:
 
 @cache
 def instruction_sets() -> tuple[str, ...]:
-    """Return those of ``"avx512"``, ``"avx2"`` and ``"portable"`` that can run here, fastest first.
+    """Return the instruction sets (``"avx512"``, ``"avx2"``, ``"portable"``) that can run here, fastest first.
 
-    Empty, after a warning, where the extension cannot be imported.
+    The result is empty, with a warning, if the extension cannot be imported.
     """
     extension = _extension()
     return () if extension is None else tuple(extension.instruction_sets())
 
 
 class Engine:
-    """The operations on one instruction set; a :class:`mixq_rl.kernels.library.Backend`."""
+    """Backend for one instruction set; see :class:`mixq_rl.kernels.library.Backend`."""
 
     def __init__(self, instruction_set: str) -> None:
         extension = _extension()

@@ -1,4 +1,4 @@
-"""Proof, before execution, that no index of a graph leads out of bounds; given once for each graph."""
+"""Bounds checks of a graph's indices before execution, made once for each graph."""
 
 import torch
 from torch import Tensor
@@ -15,11 +15,11 @@ _neighbours: Memory[tuple[int, int]] = Memory()
 def check_indices(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
     """Check that ``rowptr`` ascends from 0 to the number of edges and that ``col`` names nodes that exist.
 
-    What was found is remembered for as long as the tensors live and are not written to (inference tensors, which do
-    not tell, are looked through each time).
+    The result of the check is remembered while the tensors exist and torch does not write to them. Inference tensors do
+    not record writes and are checked in every call.
 
     Raises:
-        InvalidGraphError: naming the offender.
+        InvalidGraphError: naming the wrong entry.
     """
     first, last, lowest, step = _row_ends.recall(rowptr, None, lambda: _look_through(rowptr))
     # Without negative entries no difference can wrap around.
@@ -42,7 +42,7 @@ def _look_through(rowptr: Tensor) -> tuple[int, int, int, int]:
 
 
 def _bounds(col: Tensor) -> tuple[int, int]:
-    """Return the least and the greatest entry; of none, bounds that lie in any graph."""
+    """Return the least and the greatest entry; without entries, bounds that fit every graph."""
     if col.numel() == 0:
         return 0, -1
     low, high = torch.stack(torch.aminmax(col)).tolist()

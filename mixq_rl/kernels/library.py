@@ -1,7 +1,7 @@
-"""The integer operators as torch knows them: schemas, shapes, and which backend executes them.
+"""Registration of the integer operators with torch: schemas, shapes, and the choice of a backend.
 
-Importing this module registers ``torch.ops.mixq_rl.linear``, ``linear_out`` and ``linear_requantize``, and the same
-three of ``aggregate``. Every operator checks what it is given: a call from an exported program cannot read out of
+The import of this module registers ``torch.ops.mixq_rl.linear``, ``linear_out`` and ``linear_requantize``, and the same
+three forms of ``aggregate``. Every operator checks its arguments, so a call from an exported program cannot read out of
 bounds either.
 """
 
@@ -24,13 +24,13 @@ __all__ = ["Backend", "backends", "using"]
 
 
 class Backend(Protocol):
-    """Executes the operators. Arguments are checked and contiguous; sums fit int32."""
+    """Protocol of backends, which execute the operators. Arguments are checked and contiguous; sums fit int32."""
 
     def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        """Write the product to ``out``: the int32 sums, or what ``rescale`` makes of them, packed."""
+        """Write the product to ``out``: int32 sums, or the requantized and packed sums if ``rescale`` is given."""
 
     def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        """Write the sums over neighbours to ``out``: as int32, or what ``rescale`` makes of them, packed."""
+        """Write the sums over neighbours to ``out``: int32, or requantized and packed if ``rescale`` is given."""
 
 
 _OF_A_GPU = ("cuda", "triton")
@@ -46,7 +46,7 @@ def backends() -> tuple[str, ...]:
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Execute by the named backend inside the block: one of :func:`backends`, or, on a GPU, ``"cuda"`` or ``"triton"``.
+    """Use the named backend inside a ``with`` block: one of :func:`backends`, or ``"cuda"`` or ``"triton"`` on a GPU.
 
     Raises:
         InputError: for a backend that cannot run here.
@@ -125,7 +125,7 @@ def _aggregate_groups(arguments: tuple[Any, ...]) -> tuple[CSRMatrix, Matrix, tu
 
 
 def _result(rows: int, columns: int, rest: tuple[Any, ...], like: Tensor) -> tuple[Rescale | None, Tensor]:
-    """Return the rescaling and the tensor that the result goes to; it is allocated where it was not given."""
+    """Return the requantization, if any, and the tensor for the result, which is allocated if none was given."""
     if len(rest) == 1:
         out: Tensor = rest[0]
         if out.dtype != torch.int32 or tuple(out.shape) != (rows, columns) or not out.is_contiguous():
@@ -169,7 +169,7 @@ def _aggregate(*arguments: Any) -> Tensor:
 
 def _written(out: Tensor, rest: tuple[Any, ...]) -> Tensor:
     if len(rest) == 1 and not out.is_inference():
-        torch.autograd.graph.increment_version(out)  # torch did not see that it was written to
+        torch.autograd.graph.increment_version(out)  # torch does not know of the kernel's write
     return out
 
 

@@ -1,4 +1,4 @@
-"""What was found out of a tensor, remembered for as long as the tensor lives and torch does not write to it."""
+"""Memory of results computed from a tensor, valid while the tensor exists and torch does not write to it."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
@@ -12,9 +12,9 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """Values by tensor and key.
+    """Memory of values, by tensor and key.
 
-    What writes to a tensor's memory behind torch's back (numpy, another process) is not seen.
+    Writes by numpy or another process to the memory of a tensor are not noticed.
     """
 
     def __init__(self) -> None:
@@ -22,8 +22,8 @@ class Memory(Generic[Value]):
         self._known: dict[int, tuple[ref[Tensor], tuple[int, ...], dict[Hashable, Value]]] = {}
 
     def recall(self, tensor: Tensor, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Return what ``compute`` returned for the tensor and the key; call it if it is not known."""
-        if tensor.is_inference():  # which does not tell whether it was written to
+        """Return the value for the tensor and the key; call ``compute`` for it if there is none."""
+        if tensor.is_inference():  # it does not record writes
             return compute()
         state = (tensor._version, tensor.data_ptr(), tensor.numel())
         entry = self._known.get(id(tensor))

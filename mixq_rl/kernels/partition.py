@@ -1,4 +1,4 @@
-"""Which program of a GPU sums which edges."""
+"""Partition of a graph's edges among the programs of a GPU."""
 
 from typing import NamedTuple, Self
 
@@ -14,12 +14,12 @@ CHUNK = 256
 
 
 class Pieces(NamedTuple):
-    """Runs of edges, each summed to one row.
+    """Pieces of rows: runs of edges, each summed to one row.
 
     Attributes:
-        target: int32, ``[pieces]``: the row that the sum goes to.
-        start: int32, ``[pieces]``: the first edge.
-        stop: int32, ``[pieces]``: behind the last edge.
+        target: int32, ``[pieces]``, the row that the sum belongs to.
+        start: int32, ``[pieces]``, the first edge.
+        stop: int32, ``[pieces]``, one after the last edge.
     """
 
     target: Tensor
@@ -36,14 +36,14 @@ class Pieces(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """The rows of a graph by degree, so that programs that run side by side have as much to do.
+    """Partition of a graph's rows by degree, so that concurrent programs have equal work.
 
     Attributes:
         pieces: chunks of hubs, then the wide rows, then the narrow ones; wide and narrow rows longest first.
-        num_chunks: number of chunks: at most ``chunk`` edges of a hub each; target is the position in ``hubs``.
+        num_chunks: number of chunks, of at most ``chunk`` edges of a hub each; their target is the index in ``hubs``.
         num_wide: number of rows whose edges a program or warp shares.
-        hubs: int32, ``[hubs]``: rows that several programs share.
-        hub_chunks: int32, ``[hubs]``: number of chunks of each.
+        hubs: int32, ``[hubs]``, rows that several programs share.
+        hub_chunks: int32, ``[hubs]``, number of chunks of each hub.
     """
 
     pieces: Pieces
@@ -62,7 +62,7 @@ class Partition(NamedTuple):
 
     @property
     def narrow(self) -> Pieces:
-        """Rows of few edges: a program sums several of them, each serially."""
+        """Rows with few edges: a program sums several of them, each serially."""
         return self.pieces.part(self.num_chunks + self.num_wide, self.pieces.number)
 
 
@@ -70,19 +70,19 @@ _partitions: Memory[Partition] = Memory()
 
 
 def partition(rowptr: Tensor, narrow: int = NARROW, chunk: int = CHUNK) -> Partition:
-    """Return the partition of a graph; the device is waited for the first time that a graph is seen.
+    """Return the partition of a graph. The first call for a graph waits for the device.
 
     Args:
-        rowptr: int32, ``[rows + 1]``: where each row's edges begin.
-        narrow: most edges of a narrow row.
-        chunk: most edges of a wide row, and of a chunk of a hub.
+        rowptr: int32, ``[rows + 1]``, the first edge of each row.
+        narrow: maximum number of edges of a narrow row.
+        chunk: maximum number of edges of a wide row, and of a chunk of a hub.
     """
     return _partitions.recall(rowptr, (narrow, chunk), lambda: _partition(rowptr, narrow, chunk))
 
 
 def _partition(rowptr: Tensor, narrow: int, chunk: int) -> Partition:
     degree = rowptr.diff()
-    # Rows of one degree stay in their order, which often has neighbourhoods in common.
+    # Rows of equal degree keep their order: rows near each other often share neighbours.
     order = degree.argsort(descending=True, stable=True)
     num_hubs, num_wide = torch.stack([(degree > chunk).sum(), (degree > narrow).sum()]).tolist()
     rows = Pieces(order.to(torch.int32), rowptr[:-1][order], rowptr[1:][order])

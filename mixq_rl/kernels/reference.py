@@ -1,4 +1,4 @@
-"""The integer operations in plain torch and int64: slow, and obviously right."""
+"""Reference backend: the integer operations in plain torch and int64, slow and simple."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ __all__ = ["aggregate", "decode", "linear"]
 
 
 def decode(x: Matrix) -> Tensor:
-    """Return the integers ``step * u + offset`` that the codes u stand for, int64 ``[rows, columns]``."""
+    """Return the integers ``step * u + offset`` of the codes u, int64 ``[rows, columns]``."""
     codes = x.data if x.bits == 8 else unpack_codes(x.data, x.bits, x.columns)
     return codes.long() * x.step + x.offset
 
@@ -19,7 +19,7 @@ def decode(x: Matrix) -> Tensor:
 def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
     left, right = decode(x), decode(weight)
-    if left.is_cuda:  # where torch has no integer products
+    if left.is_cuda:  # torch has no integer products there
         left, right = left.cpu(), right.cpu()
     _write((left @ right).to(out.device), rescale, out)
 

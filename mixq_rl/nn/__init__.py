@@ -1,4 +1,4 @@
-"""Quantizable layers, one file each, and the networks built of them."""
+"""Quantizable layers, one file each, and networks of these layers."""
 
 from mixq_rl.nn.activations import Activation
 from mixq_rl.nn.combination import Add, Concatenate, Maximum

@@ -29,15 +29,15 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Activation(Operator):
-    r"""Any function of single entries: :math:`X' = f(X)`.
+    r"""Activation: any function of single entries, :math:`X' = f(X)`.
 
-    On integers a table of at most :math:`2^b` entries, one for each integer that X may have at its b bits.
+    On integers it is a lookup table of :math:`2^b` entries, one for each integer of X at b bits.
 
     Components: the result.
 
     Args:
-        function: f, also of float64 tensors.
-        result: name of its component.
+        function: f; accepts float64 tensors too.
+        result: name of the result's component.
 
     Shapes:
         ``[rows, columns]`` to ``[rows, columns]``.
@@ -88,9 +88,9 @@ def lookup_table(source: Quantizer, function: Function, result: Quantizer) -> Te
     """Return the integers of ``function`` at every integer of ``source``, from its minimum up, int8 or uint8.
 
     Args:
-        source: with one scale.
-        function: of single entries.
-        result: quantizes what it gives.
+        source: quantizer of the argument, with one scale.
+        function: function of single entries.
+        result: quantizer of the result.
     """
     integers = torch.arange(
         source.range.minimum, source.range.maximum + 1, source.range.step, device=source.scale.device
@@ -100,7 +100,7 @@ def lookup_table(source: Quantizer, function: Function, result: Quantizer) -> Te
 
 
 def table_entries(integers: Tensor, offered: IntegerRange) -> Tensor:
-    """Return where each integer of a range (held in any dtype) stands in a table from its minimum up, int64."""
+    """Return the index, int64, of each integer (of any dtype) in a table that starts at the range's minimum."""
     indices = integers.clamp(offered.minimum, offered.maximum).round().to(torch.int64) - offered.minimum
     return indices if offered.step == 1 else indices // offered.step
 
@@ -120,16 +120,16 @@ def check_table(step: str, table: Tensor, source: IntegerRange, result: IntegerR
 @storable
 @dataclass(frozen=True)
 class IntegerLookup(IntegerStep):
-    """:class:`Activation` frozen at one allocation: integers only.
+    """Integer step of :class:`Activation`.
 
     Attributes:
-        result: name of its component.
-        sources: where its argument comes from.
-        table: int8 or uint8: the result for each integer of the source, from its minimum up.
-        source_range: the integers of the source.
-        range: the integers of the result.
-        zero_point: of the result.
-        scale: float64 scalar, to read it.
+        result: name of the result's component.
+        sources: the source of the argument.
+        table: int8 or uint8, the result for each integer of the source, from its minimum up.
+        source_range: range of the source's integers.
+        range: range of the result's integers.
+        zero_point: zero point of the result.
+        scale: scale of the result, float64 scalar.
     """
 
     result: str

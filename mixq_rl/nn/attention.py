@@ -36,29 +36,30 @@ _SELF_LOOPS = Propagation(self_loops="replace")
 
 
 class Attend(Operator):
-    r"""A sum over neighbours, weighted by the softmax of scores, for several heads.
+    r"""Attention: a sum over neighbours, weighted by the softmax of scores, for several heads.
 
     .. math::
         l_{ij}^h &= \mathrm{LeakyReLU}(s_j^h + t_i^h), \qquad
         \alpha_{ij}^h = \frac{\exp l_{ij}^h}{\sum_{k \in N(i) \cup \{i\}} \exp l_{ik}^h}
 
         X_i' &= \sigma\left(\mathop{\Vert}_h \sum_j \alpha_{ij}^h X_j^h + b\right),
-        \text{ or the mean over heads in place of } \Vert
+        \text{ or the mean over heads instead of } \Vert
 
-    On integers: the scores are added and requantized to the logits' b bits; LeakyReLU is a table of :math:`2^b`
-    entries; so is the exponential, of how far a logit lies below the greatest of its row, in 15 bits behind the point;
-    the softmax's division is one of integers, rounded half to even (:class:`~mixq_rl.nn.softmax.IntegerSoftmax`). The
-    coefficients' integers are the edge weights of an integer aggregation.
+    On integers, the scores are added and requantized to the logits' b bits. LeakyReLU is a table of :math:`2^b`
+    entries. So is the exponential, of the distance between a logit and the greatest logit of its row, with 15 bits
+    behind the binary point. The division of the softmax is an integer division, rounded half to even
+    (:class:`~mixq_rl.nn.softmax.IntegerSoftmax`). The coefficients' integers are the edge weights of an integer
+    aggregation.
 
     Components: the logits, the coefficients, the aggregate.
 
     Args:
-        heads: their number.
-        concat: whether the heads' results stand side by side, or are averaged.
-        names: of the three components.
-        bias_channels: length of b, or None for none.
-        negative_slope: of LeakyReLU.
-        dropout: of the coefficients, in training only.
+        heads: number of heads.
+        concat: whether the heads' results are concatenated, or averaged.
+        names: names of the three components.
+        bias_channels: length of b; None: no bias.
+        negative_slope: slope of LeakyReLU below 0.
+        dropout: dropout probability of the coefficients, in training only.
         relu: whether :math:`\sigma` is ReLU or the identity.
 
     Shapes:
@@ -179,18 +180,18 @@ def _joined(sums: Tensor, heads: int, concat: bool) -> Tensor:
 @storable
 @dataclass(frozen=True)
 class IntegerAttend(IntegerStep):
-    """:class:`Attend` frozen at one allocation: integers only.
+    """Integer step of :class:`Attend`.
 
     Attributes:
-        names: of the components: logits, coefficients, messages, aggregate.
-        sources: where messages and scores come from.
-        heads: their number.
-        concat: whether the heads' results stand side by side, or are averaged.
-        logit: from the sums of two scores to the logits' integers.
-        leaky: int8: LeakyReLU of each logit, from the least up.
-        softmax: from the logits to the coefficients' integers.
-        requantization: from the sums over neighbours to the aggregate's integers.
-        scale: float64 scalar, to read them.
+        names: names of the components: logits, coefficients, messages, aggregate.
+        sources: the sources of messages and scores.
+        heads: number of heads.
+        concat: whether the heads' results are concatenated, or averaged.
+        logit: map from the sums of two scores to the logits' integers.
+        leaky: int8, LeakyReLU of each logit, from the least logit up.
+        softmax: map from the logits to the coefficients' integers.
+        requantization: map from the sums over neighbours to the aggregate's integers.
+        scale: scale of the result, float64 scalar.
     """
 
     names: tuple[str, str, str, str]

@@ -1,4 +1,4 @@
-"""Proof, before execution, that no sum of integers can overflow."""
+"""Overflow checks: proofs, before execution, that no sum of integers can overflow."""
 
 from collections.abc import Callable
 
@@ -23,10 +23,10 @@ def check_linear(name: str, weight: PackedRows, offered: IntegerRange, zero_poin
     """Check the sums of ``x @ weight`` for every x within ``offered``.
 
     Args:
-        name: of the layer, for the message.
-        weight: ``[inputs, outputs]``; unpacked only where its size alone does not prove it.
+        name: name of the step's result, for the message.
+        weight: ``[inputs, outputs]``; unpacked only if its size alone is no proof.
         offered: range of x.
-        zero_point: of x.
+        zero_point: zero point of x.
 
     Raises:
         SumOverflowError: naming layer and output column.
@@ -57,13 +57,13 @@ def check_aggregate(
     """Check the sums over each row's neighbours, the theorem's four terms included.
 
     Args:
-        name: of the layer, for the message.
-        csr: where the neighbours are.
+        name: name of the step's result, for the message.
+        csr: the sparsity pattern.
         weights: range of the adjacency's integers.
-        weight_zero_point: of the adjacency.
+        weight_zero_point: zero point of the adjacency.
         offered: range of the messages.
-        zero_point: of the messages.
-        heads: how many such sums are added up.
+        zero_point: zero point of the messages.
+        heads: number of such sums that are added together.
 
     Raises:
         SumOverflowError: naming layer and node.
@@ -76,8 +76,8 @@ def check_softmax(name: str, csr: CSR) -> None:
     """Check that each row has no more neighbours than :class:`~mixq_rl.nn.softmax.IntegerSoftmax` takes.
 
     Args:
-        name: of the layer, for the message.
-        csr: where the neighbours are.
+        name: name of the step's result, for the message.
+        csr: the sparsity pattern.
 
     Raises:
         SumOverflowError: naming layer and node.
@@ -94,7 +94,7 @@ def _check_neighbours(name: str, csr: CSR, most: int, consequence: Callable[[int
             f"layer {name!r}: the sum over the {degree} neighbours of node {worst} {consequence(degree)}; {remedy}"
         )
 
-    # How many a row has most is found once for a graph, but a program that torch traces must look each time.
+    # The greatest degree is computed once for a graph. A program that torch traces must compute it in every call.
     traced = torch.compiler.is_compiling()
     within = (csr.rowptr.diff() <= most).all() if traced else csr.fullest_row[1] <= most
     reason = f"layer {name!r}: a node has more than {most} neighbours, whose sum {consequence(most + 1)}; {remedy}"

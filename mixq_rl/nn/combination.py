@@ -1,4 +1,4 @@
-"""Values of different scales brought together: sums, concatenations, maxima; float, fake-quantized and integer."""
+"""Sums, concatenations and maxima of values with different scales: float, fake-quantized and integer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ __all__ = ["Add", "Concatenate", "IntegerAdd", "IntegerCombine", "Maximum"]
 
 
 class Add(Operator):
-    r"""A sum of values of different scales, with batch normalisation and bias.
+    r"""Sum of values with different scales, with batch normalisation and bias.
 
     .. math::
         X' = \sigma\left(\mathrm{norm}\left(\sum_k X_k\right) + b\right)
@@ -38,9 +38,9 @@ class Add(Operator):
     Components: the result.
 
     Args:
-        result: name of its component.
-        kind: of the component.
-        bias_channels: length of b, or None for none.
+        result: name of the result's component.
+        kind: kind of the component.
+        bias_channels: length of b; None: no bias.
         norm: batch normalisation, or None.
         relu: whether :math:`\sigma` is ReLU or the identity.
 
@@ -115,10 +115,10 @@ def single_alignment(quantizer: LearnedQuantizer, x: Symbol) -> Alignment:
 
 
 class _Combine(Operator):
-    """What concatenation and maximum share: every source is brought to the result's scale, then they are joined.
+    """Base class of concatenation and maximum: all sources are brought to the result's scale, then joined.
 
     Args:
-        result: name of its component.
+        result: name of the result's component.
     """
 
     takes = Granularity.COLUMN
@@ -149,7 +149,7 @@ class _Combine(Operator):
 
 
 class Concatenate(_Combine):
-    r"""Values side by side: :math:`X' = [X_1, X_2, \ldots]`, all brought to one scale.
+    r"""Concatenation of columns, all brought to one scale: :math:`X' = [X_1, X_2, \ldots]`.
 
     Components: the result.
 
@@ -161,7 +161,7 @@ class Concatenate(_Combine):
 
 
 class Maximum(_Combine):
-    r"""The greatest of several values, entry by entry: :math:`X' = \max_k X_k`, all brought to one scale.
+    r"""Elementwise maximum of several values, all brought to one scale: :math:`X' = \max_k X_k`.
 
     Components: the result.
 
@@ -203,13 +203,13 @@ def _check_alignment(
 @storable
 @dataclass(frozen=True)
 class IntegerAdd(IntegerStep):
-    """:class:`Add` frozen at one allocation: integers only.
+    """Integer step of :class:`Add`.
 
     Attributes:
-        result: name of its component.
-        sources: where the addends come from.
-        alignment: from the addends' centred integers to the result's integers.
-        scale: float64 scalar, to read them.
+        result: name of the result's component.
+        sources: the sources of the addends.
+        alignment: map from the addends' centred integers to the result's integers.
+        scale: scale of the result, float64 scalar.
     """
 
     result: str
@@ -243,14 +243,14 @@ class IntegerAdd(IntegerStep):
 @storable
 @dataclass(frozen=True)
 class IntegerCombine(IntegerStep):
-    """:class:`Concatenate` or :class:`Maximum` frozen at one allocation: integers only.
+    """Integer step of :class:`Concatenate` or :class:`Maximum`.
 
     Attributes:
-        result: name of its component.
-        sources: where the parts come from.
+        result: name of the result's component.
+        sources: the sources of the parts.
         join: ``"concatenate"`` or ``"maximum"``.
-        alignments: from each part's centred integers to the result's integers.
-        scale: float64 scalar, to read them.
+        alignments: map from each part's centred integers to the result's integers.
+        scale: scale of the result, float64 scalar.
     """
 
     result: str

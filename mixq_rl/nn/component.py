@@ -1,4 +1,4 @@
-"""What an agent is told of one component of a network."""
+"""Components of a network, and their statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,19 +40,19 @@ GRAPH_STATISTICS = ("nodes", "mean_degree", "degree_skew")
 
 @dataclass(frozen=True)
 class Component:
-    """A part of a network that gets a bit-width of its own.
+    """Component of a network: a part with a bit-width of its own.
 
     Attributes:
-        name: ``"conv1.weight"``.
+        name: name, such as ``"conv1.weight"``.
         kind: one of :data:`KINDS`.
-        layer: index of its layer, from 0.
-        shape: of its values; ``(edges,)`` for an adjacency.
-        macs: multiply-accumulates it takes part in, as operand or as result.
-        statistics: plain floats by the names in :data:`STATISTICS`: moments (kurtosis is 3 for a normal distribution),
-            share of zeros, and the signal-to-quantization-noise ratio in dB at each of :data:`PROBE_BITS`, cut to
-            -:data:`MAX_SQNR` ... :data:`MAX_SQNR` (an exact representation has the upper bound). Those of the graph,
-            by the names in :data:`GRAPH_STATISTICS`, may be missing: nodes (of several graphs, their mean number),
-            mean and skewness of the nodes' degrees.
+        layer: index of the layer, from 0.
+        shape: shape of the values; ``(edges,)`` for an adjacency.
+        macs: number of multiply-accumulates with the component as an operand or as the result.
+        statistics: floats by the names in :data:`STATISTICS`: moments (kurtosis is 3 for a normal distribution), share
+            of zeros, and the signal-to-quantization-noise ratio in dB at each of :data:`PROBE_BITS`, clipped to
+            -:data:`MAX_SQNR` ... :data:`MAX_SQNR` (an exact representation has the upper bound). The statistics of the
+            graph, by the names in :data:`GRAPH_STATISTICS`, are optional: number of nodes (the mean, for several
+            graphs), mean and skewness of the nodes' degrees.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Component:
 
 
 def measure_statistics(x: Tensor, quantizer: LearnedQuantizer) -> dict[str, float]:
-    """Return the statistics of a component's real values, quantized as ``quantizer`` would at each probe bit-width."""
+    """Return the statistics of a component's real values; ``quantizer`` quantizes them at each probe bit-width."""
     values = x.detach().double()
     if values.numel() == 0:
         return dict.fromkeys(STATISTICS, 0.0)
     mean = values.mean()
     deviation = values.std(unbiased=False)
-    # A spread within rounding of the mean is no spread: constant values have kurtosis 0, not noise over noise.
+    # The deviation of constant values is rounding noise. Their kurtosis is 0, not the quotient of two noises.
     spread_out = bool(deviation > 1e-12 * values.abs().max())
     statistics = {
         "mean": float(mean),
@@ -88,7 +88,7 @@ def measure_statistics(x: Tensor, quantizer: LearnedQuantizer) -> dict[str, floa
 
 
 def measure_graph(graph: Graph) -> dict[str, float]:
-    """Return the statistics of a graph: what a component's cannot tell."""
+    """Return the statistics of a graph, which complement those of a component."""
     degree = graph.edge_index[1].bincount(minlength=graph.num_nodes).double()
     if not degree.numel():
         return dict.fromkeys(GRAPH_STATISTICS, 0.0)

@@ -1,4 +1,4 @@
-"""What becomes of each component's values in a network: seen by watching it run."""
+"""Flow of values in a network: which operators give and take each component, recorded in an execution."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +15,18 @@ __all__ = ["Flow", "recorded_flow"]
 
 @dataclass
 class Flow:
-    """Which operator gave each component's values, and which took them.
+    """Record of which operator gave the values of each component, and which operators took them.
 
     Attributes:
-        given: operators by the name of their result's component.
-        taken: operators by the name of a component that they took.
+        given: operators, by the name of their result's component.
+        taken: operators, by the name of the component that they took.
     """
 
     given: dict[str, Operator] = field(default_factory=dict)
     taken: dict[str, list[Operator]] = field(default_factory=dict)
 
     def carries_rows(self, name: str) -> bool:
-        """Return whether the rows of a component may have scales of their own: whether all takers can fold those in."""
+        """Return whether the rows of a component may have scales of their own: all takers must accept row scales."""
         takers = self.taken.get(name, [])
         gives = name in self.given and self.given[name].gives is Granularity.ROW
         return gives and bool(takers) and all(operator.takes is Granularity.ROW for operator in takers)

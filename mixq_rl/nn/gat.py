@@ -1,4 +1,4 @@
-"""Graph attention network."""
+"""Graph attention layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,29 +22,29 @@ __all__ = ["GATConv", "IntegerScore", "Score"]
 
 
 class GATConv(nn.Module):
-    r"""The layer of Veličković et al. (2018), with a bit-width for each of its parts.
+    r"""Graph attention layer of Veličković et al. (2018), with a bit-width for each of its parts.
 
     .. math::
         s_i^h = a^h \cdot (X W)_i^h, \quad t_i^h = b^h \cdot (X W)_i^h, \quad
         \alpha_{ij}^h = \mathrm{softmax}_j \mathrm{LeakyReLU}(s_j^h + t_i^h), \quad
         X'_i = \sigma\left(\mathop{\Vert}_h \sum_j \alpha_{ij}^h (X W)_j^h + b\right)
 
-    Sums run over the neighbours and the node itself. No step of the attention leaves the integers
-    (:class:`~mixq_rl.nn.attention.Attend`).
+    Sums run over the neighbours and the node itself. The integer network computes the attention on integers only; see
+    :class:`~mixq_rl.nn.attention.Attend`.
 
     Components: ``weight``, ``message`` (XW), ``attention_weight`` (a and b), ``score`` (s and t), ``logit``,
     ``attention`` (:math:`\alpha`), ``aggregate``.
 
     Args:
-        in_channels: features of a node.
-        out_channels: of each head.
-        name: of the layer; its components are called ``name.weight`` and so on.
-        heads: their number.
-        concat: whether the heads' results stand side by side, or are averaged.
-        negative_slope: of LeakyReLU.
-        dropout: of the coefficients, in training only.
+        in_channels: number of features of a node.
+        out_channels: number of result columns of each head.
+        name: name of the layer; its components are called ``name.weight`` and so on.
+        heads: number of heads.
+        concat: whether the heads' results are concatenated, or averaged.
+        negative_slope: slope of LeakyReLU below 0.
+        dropout: dropout probability of the coefficients, in training only.
         relu: whether :math:`\sigma` is ReLU or the identity.
-        bias: whether there is b.
+        bias: whether there is a bias b.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, heads * out_channels]``, or ``[nodes, out_channels]``.
@@ -92,14 +92,16 @@ class GATConv(nn.Module):
 
 
 class Score(Operator):
-    r"""Two products of each head's columns with a vector of its own: :math:`s^h = X^h a^h` and :math:`t^h = X^h b^h`.
+    r"""Scores of attention: two products for each head, :math:`s^h = X^h a^h` and :math:`t^h = X^h b^h`.
 
-    Components: the vectors (a scale for each), the scores.
+    :math:`X^h` are the columns of head h.
+
+    Components: the vectors a and b of all heads (a scale for each), the scores.
 
     Args:
-        heads: their number.
-        channels: columns of each head.
-        names: of the two components.
+        heads: number of heads.
+        channels: number of columns of each head.
+        names: names of the two components.
 
     Shapes:
         x ``[rows, heads * channels]`` to ``[rows, 2 * heads]``: s of all heads, then t.
@@ -167,14 +169,14 @@ def _float_record(names: tuple[str, str, str], rows: int, weight: Tensor) -> OpR
 @storable
 @dataclass(frozen=True)
 class IntegerScore(IntegerStep):
-    """:class:`Score` frozen at one allocation: integers only.
+    """Integer step of :class:`Score`.
 
     Attributes:
-        names: of the components: x, vectors, scores.
-        sources: where x comes from.
-        weight: ``[channels, 2 * heads]``, signed, a scale for each column.
-        requantization: from the sums of the products to the scores' integers.
-        scale: float64 scalar, to read them.
+        names: names of the components: x, vectors, scores.
+        sources: the source of x.
+        weight: the vectors, ``[channels, 2 * heads]``, signed, with a scale for each column.
+        requantization: map from the sums of the products to the scores' integers.
+        scale: scale of the result, float64 scalar.
     """
 
     names: tuple[str, str, str]

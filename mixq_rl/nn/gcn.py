@@ -14,7 +14,7 @@ __all__ = ["GCNConv"]
 
 
 class GCNConv(nn.Module):
-    r"""The graph convolution of Kipf and Welling (2017), with a bit-width for each of its parts.
+    r"""Graph convolution of Kipf and Welling (2017), with a bit-width for each of its parts.
 
     .. math::
         X' = \sigma\left(\hat{D}^{-1/2} (A + I) \hat{D}^{-1/2} X W + b\right)
@@ -24,16 +24,16 @@ class GCNConv(nn.Module):
     :class:`~mixq_rl.nn.propagation.Propagate`, where :math:`\alpha` are the integers of
     :math:`w_{ij} \hat{d}_j^{-1/2}` and :math:`\hat{d}_i^{-1/2}` is folded into the requantization.
 
-    Components: ``weight``, ``message`` (XW), ``adjacency`` (unless the propagation neither normalises nor has weights:
-    all its entries are 1), ``aggregate``.
+    Components: ``weight``, ``message`` (XW), ``adjacency`` (unless all its entries are 1: the propagation
+    neither normalises nor has weights), ``aggregate``.
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of a node afterwards.
-        name: of the layer; its components are called ``name.weight`` and so on.
+        in_channels: number of features of a node.
+        out_channels: number of features of a node in the result.
+        name: name of the layer; its components are called ``name.weight`` and so on.
         relu: whether :math:`\sigma` is ReLU or the identity.
-        bias: whether there is b.
-        propagation: None: as above, without edge weights.
+        bias: whether there is a bias b.
+        propagation: the adjacency matrix; None: that of the equation, without edge weights.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, out_channels]``.

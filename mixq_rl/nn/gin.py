@@ -1,4 +1,4 @@
-"""Graph isomorphism network."""
+"""Graph isomorphism layer."""
 
 from typing import Any
 
@@ -13,24 +13,24 @@ __all__ = ["GINConv"]
 
 
 class GINConv(nn.Module):
-    r"""The layer of Xu et al. (2019), with a bit-width for each of its parts.
+    r"""Graph isomorphism layer of Xu et al. (2019), with a bit-width for each of its parts.
 
     .. math::
         X'_i = h\left((1 + \epsilon) X_i + \sum_{j \in N(i)} X_j\right)
 
-    The sum is one integer aggregation: :math:`1 + \epsilon` is the weight of a self-loop. Where :math:`\epsilon` is 0
-    and stays so, the adjacency has no weights.
+    The sum is one integer aggregation, in which self-loops have the weight :math:`1 + \epsilon`. If :math:`\epsilon` is
+    fixed at 0, the adjacency has no weights.
 
     Components: ``adjacency`` (unless :math:`\epsilon` is fixed at 0), ``aggregate``, and those of h.
 
     Args:
-        mlp: h; takes a value and ``graph=`` as operators do.
-        name: of the layer; its components are called ``name.aggregate`` and so on.
-        epsilon: where :math:`\epsilon` begins.
-        train_epsilon: whether it is learned.
+        mlp: h, a module that is called like an operator: with a value and ``graph=``.
+        name: name of the layer; its components are called ``name.aggregate`` and so on.
+        epsilon: initial value of :math:`\epsilon`.
+        train_epsilon: whether :math:`\epsilon` is learned.
 
     Shapes:
-        x ``[nodes, features]`` to what h makes of that.
+        x ``[nodes, features]`` to the result of h for that shape.
     """
 
     takes = Granularity.COLUMN

@@ -29,24 +29,24 @@ __all__ = ["IntegerLinear", "Linear"]
 
 
 class Linear(Operator):
-    r"""A product with a weight, batch normalisation folded into it.
+    r"""Linear layer: a product with a weight, with batch normalisation folded into it.
 
     .. math::
         X' = \sigma\left(\mathrm{norm}(X W + b)\right)
 
     On integers, with :math:`x \approx s_{x,i} s_x (q - z)` and :math:`w \approx s_{w,j} \omega`: :math:`\sum (q - z)
     \omega`, requantized; row scales, column scales and bias are folded into the requantization, and :math:`\sigma`
-    (ReLU) is the lower end of an unsigned range. Quantized networks normalise by the running statistics, folded into
-    weight and bias; float training by those of the batch.
+    (ReLU) is the lower end of an unsigned range. Quantized networks normalise by the running statistics, which are
+    folded into weight and bias. Float training normalises by the statistics of the batch.
 
     Components: the weight (a scale for each column), the result.
 
     Args:
-        in_channels: columns of X.
-        out_channels: columns of the result.
-        names: of the two components.
-        kind: of the result.
-        bias: whether there is one.
+        in_channels: number of columns of X.
+        out_channels: number of columns of the result.
+        names: names of the two components.
+        kind: kind of the result's component.
+        bias: whether there is a bias b.
         norm: batch normalisation of the result, or None.
         relu: whether :math:`\sigma` is ReLU or the identity.
 
@@ -85,7 +85,7 @@ class Linear(Operator):
             self.norm.reset_parameters()
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias, the norm's running statistics folded in (then float64, in any dtype of the model)."""
+        """Return weight and bias with the norm's running statistics folded in; float64 if there is a norm."""
         if self.norm is None:
             return self.weight, self.bias
         factor, shift = folded_norm(self.norm)
@@ -138,7 +138,7 @@ class Linear(Operator):
 
 
 def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return factor and shift, float64 ``[columns]``, by which batch normalisation acts with its running statistics."""
+    """Return factor and shift, float64 ``[columns]``, of batch normalisation by its running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = (norm.running_var.double() + norm.eps).rsqrt()
@@ -150,14 +150,14 @@ def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 @storable
 @dataclass(frozen=True)
 class IntegerLinear(IntegerStep):
-    """:class:`Linear` frozen at one allocation: integers only.
+    """Integer step of :class:`Linear`.
 
     Attributes:
-        names: of the components: x, weight, result.
-        sources: where x comes from.
-        weight: ``[in_channels, out_channels]``, signed, a scale for each column.
-        requantization: from the sums of the product to the result's integers.
-        scale: float64 scalar, to read them.
+        names: names of the components: x, weight, result.
+        sources: the source of x.
+        weight: ``[in_channels, out_channels]``, signed, with a scale for each column.
+        requantization: map from the sums of the product to the result's integers.
+        scale: scale of the result, float64 scalar.
     """
 
     names: tuple[str, str, str]
@@ -214,13 +214,13 @@ class IntegerLinear(IntegerStep):
 
 
 def check_weight(name: str, weight: QTensor) -> None:
-    """Check that a weight holds signed integers of its bit-width, and that 0 stands for 0.
+    """Check that a weight holds signed integers of its bit-width, without zero point and row scales.
 
     Raises:
         ValueError: naming the component.
     """
     offered = weight.range
-    # Codes of fewer bits than they are held in might be any of the storage's.
+    # 3 bits, for example, are stored in 4, which could hold integers outside the range.
     held = offered.bits == offered.storage_bits or within(weight.values, offered.minimum, offered.maximum)
     if not offered.signed or not held:
         raise ValueError(f"{name!r} holds other integers than signed ones of {weight.bits} bits")

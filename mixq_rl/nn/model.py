@@ -1,4 +1,4 @@
-"""A network whose components can each be quantized, whatever its layers."""
+"""Networks whose components can each have a bit-width."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,17 +22,17 @@ from mixq_rl.sparse import SparseMatrix, as_features
 __all__ = ["INPUT", "Node", "QuantizableModel"]
 
 INPUT = "x"
-"""What the nodes of a network call its input."""
+"""Name of a network's input among the sources of its nodes."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A place in a network.
+    """Node of a network: a layer and its sources.
 
     Attributes:
-        name: of its own.
+        name: name of the node, unique in the network.
         layer: an :class:`~mixq_rl.nn.operator.Operator`, or a module that is called like one.
-        sources: names of the nodes whose results it takes, or :data:`INPUT`.
+        sources: names of the nodes whose results the layer takes; :data:`INPUT` is the network's input.
     """
 
     name: str
@@ -41,15 +41,15 @@ class Node:
 
 
 class QuantizableModel(nn.Module):
-    """A network whose components can each be quantized at a bit-width of their own.
+    """Network whose components can each be quantized at a bit-width of their own.
 
     Args:
-        nodes: in execution order; the last gives the logits.
-        input_name: of the input's component: ``"conv1.input"``.
+        nodes: the nodes in execution order; the last gives the logits.
+        input_name: name of the input's component, such as ``"conv1.input"``.
 
     Attributes:
-        components: one entry for each quantizer, in execution order, as measured by :meth:`observe` last.
-        scheme: of the last calibration: where scales come from, and which nodes are protected in training.
+        components: one entry for each quantizer, in execution order, from the last call of :meth:`observe`.
+        scheme: quantization scheme of the last calibration.
 
     Raises:
         InputError: if two components have one name.
@@ -81,14 +81,14 @@ class QuantizableModel(nn.Module):
         return found
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew."""
+        """Draw new random weights for all layers."""
         for module in self.modules():
             reset = getattr(module, "reset_parameters", None)
             if isinstance(module, Operator) and callable(reset):
                 reset()
 
     def features(self, x: Tensor) -> Tensor | SparseMatrix:
-        """Return node features as training takes them fastest: sparse where they are and the layers can take that."""
+        """Return node features in the form that trains fastest: sparse if few are not 0 and the layers allow it."""
         return as_features(x) if self.input.granularity is Granularity.ROW else x
 
     def forward(
@@ -98,13 +98,13 @@ class QuantizableModel(nn.Module):
         edge_weight: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Tensor:
-        """Return the logits: float, or fake-quantized while an allocation is in force.
+        """Return the logits, in float or, while an allocation is in force, with fake quantization.
 
         Args:
-            x: node features, ``[nodes, in_channels]``, dense, or sparse as :meth:`features` makes them.
-            graph: the graph, or its ``edge_index`` (int64, ``[2, edges]``), with:
-            edge_weight: floating point, ``[edges]``, or None.
-            batch: int64 ``[nodes]``, the graph of each node, or None.
+            x: node features, ``[nodes, in_channels]``, dense or as :meth:`features` returns them.
+            graph: the graph, or its ``edge_index`` (int64, ``[2, edges]``).
+            edge_weight: floating point, ``[edges]``, or None; only with an ``edge_index``.
+            batch: int64 ``[nodes]``, the graph of each node, or None; only with an ``edge_index``.
 
         Returns:
             ``[nodes, out_channels]``, or ``[graphs, out_channels]`` of a network that pools, in the dtype of ``x``.
@@ -149,7 +149,7 @@ class QuantizableModel(nn.Module):
         return quantizer, tuple(program.steps)
 
     def program(self) -> tuple[Quantizer, Program]:
-        """Return what :meth:`freeze` does, with the operators that the steps come from.
+        """Return the input's quantizer and the program of steps, which also names the operator of each step.
 
         Raises:
             BitWidthError: if no allocation is in force.
@@ -195,7 +195,7 @@ class QuantizableModel(nn.Module):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Rest dropout and gradients inside a ``with`` block."""
+        """Switch off dropout and gradients inside a ``with`` block."""
         training = self.training
         self.eval()
         try:
@@ -205,7 +205,7 @@ class QuantizableModel(nn.Module):
             self.train(training)
 
     def capture(self, x: Tensor, graph: Tensor | Graph) -> tuple[Mapping[str, Tensor], OpMeter]:
-        """Run the model in float and return each component's real values by name, and what was executed."""
+        """Run the model in float; return the real values of each component by name, and a meter of the operations."""
         values: dict[str, Tensor] = {}
 
         def keep(quantizer: LearnedQuantizer, inputs: Any, x: Tensor | SparseMatrix) -> Tensor:
@@ -222,7 +222,7 @@ class QuantizableModel(nn.Module):
         return values, meter
 
     def observe(self, x: Tensor, graph: Tensor | Graph) -> tuple[Component, ...]:
-        """Measure the components on a graph, keep them as :attr:`components`, and return them."""
+        """Measure the components on a graph, store them as :attr:`components`, and return them."""
         values, meter = self.capture(x, graph)
         of_graph = measure_graph(graph if isinstance(graph, Graph) else Graph(graph, x.shape[0]))
         layers = list(dict.fromkeys(quantizer.name.rsplit(".", 1)[0] for quantizer in self.quantizers))
@@ -250,9 +250,9 @@ class QuantizableModel(nn.Module):
 
         Args:
             x: node features, ``[nodes, in_channels]``.
-            graph: as of :meth:`forward`.
-            bit_widths: on offer, each within 1...8.
-            scheme: where scales come from, and which nodes are protected in training.
+            graph: see :meth:`forward`.
+            bit_widths: bit-widths to calibrate, each within 1...8.
+            scheme: quantization scheme.
         """
         with recorded_flow(self) as flow:
             values, _ = self.capture(x, graph)

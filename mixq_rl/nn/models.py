@@ -1,4 +1,4 @@
-"""The networks that can be built by name."""
+"""Networks by name: their registry, and functions that build them."""
 
 import itertools
 from collections.abc import Callable
@@ -42,17 +42,18 @@ class _MakeLayer(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is particular to a network.
+    """Architecture of a network: its layers and default sizes.
 
     Attributes:
-        layer: makes its layers; ``last`` says whether the layer gives the logits, ``pooled`` whether it is for graphs.
-        pool: makes the pooling of a graph task, from the name of its component.
-        hidden_channels: unless given.
-        takes_weights: whether its layers have a use for edge weights.
-        dropout: before every layer of a node task, unless given.
-        graph_layers: number of layers on graph tasks, unless given.
-        graph_hidden_channels: on graph tasks, unless given.
-        graph_dropout: between the two last layers of a graph task, unless given.
+        layer: function that returns a layer. Its argument ``last`` says whether the layer gives the logits, ``pooled``
+            whether graphs are classified.
+        pool: function that returns the pooling of a graph task, from the name of its component.
+        takes_weights: whether the layers use edge weights.
+        hidden_channels: default width of the hidden layers.
+        dropout: default dropout probability before every layer on node tasks.
+        graph_layers: default number of layers on graph tasks.
+        graph_hidden_channels: default width of the hidden layers on graph tasks.
+        graph_dropout: default dropout probability between the last two layers on graph tasks.
     """
 
     layer: _MakeLayer
@@ -89,7 +90,7 @@ def _gin(
     in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
 ) -> nn.Module:
     hidden = in_channels if last else out_channels
-    # On one graph with few labels batch normalisation costs accuracy; on many graphs nothing trains without.
+    # Batch normalisation costs accuracy on one graph with few labels. On many graphs, training fails without it.
     first = Linear(
         in_channels,
         hidden,
@@ -143,28 +144,28 @@ def build_network(
     dropout: float | None = None,
     seed: int = 0,
 ) -> QuantizableModel:
-    """Build a quantizable network of given sizes, with fresh weights drawn from ``seed``.
+    """Return a new quantizable network of given sizes, with random weights.
 
     For nodes: layers with dropout before each. For graphs: layers, pooling, and two linear layers with dropout between
     them.
 
     Args:
         name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
-        in_channels: features of a node.
-        out_channels: classes.
+        in_channels: number of features of a node.
+        out_channels: number of classes.
         pooled: whether graphs are classified, not nodes.
-        weighted: whether edge weights take part: of gcn and tag.
-        hidden_channels: width of the hidden layers; None: what is usual for the network.
-        num_layers: at least 1; None: what is usual: 2 for nodes, 4 or (gin) 5 for graphs.
-        dropout: probability, in training only; None: what is usual.
-        seed: of the weights.
+        weighted: whether the network uses edge weights; only ``"gcn"`` and ``"tag"`` can.
+        hidden_channels: width of the hidden layers; None: the architecture's default.
+        num_layers: number of layers, at least 1; None: 2 for nodes, 4 for graphs (5 for ``"gin"``).
+        dropout: dropout probability, in training only; None: the architecture's default.
+        seed: seed of the weights.
 
     Returns:
-        the network, its components not measured yet.
+        the network; its components are not measured yet.
 
     Raises:
         UnknownNameError: listing the known names.
-        InputError: for sizes that cannot be.
+        InputError: for sizes that are not possible.
     """
     architecture = models[name]
     if weighted and not architecture.takes_weights:
@@ -196,17 +197,17 @@ def build_model(
     dropout: float | None = None,
     seed: int = 0,
 ) -> QuantizableModel:
-    """Build a quantizable network for a task, with fresh weights drawn from ``seed``, and measure its components.
+    """Return a new quantizable network for a task, with random weights and measured components.
 
     Args:
         name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
-        task: gives the numbers of features and classes, whether nodes or graphs are classified, the data on which
-            the components are first measured, and the device. Weights are drawn on the CPU: on every device the same.
-        hidden_channels, num_layers, dropout, seed: as of :func:`build_network`.
+        task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
+            components are measured on, and the device. The weights are drawn on the CPU and the same on every device.
+        hidden_channels, num_layers, dropout, seed: see :func:`build_network`.
 
     Raises:
         UnknownNameError: listing the known names.
-        InputError: for sizes that cannot be.
+        InputError: for sizes that are not possible.
     """
     model = build_network(
         name,
@@ -232,7 +233,7 @@ def _layers(
         name, last = f"conv{index}", not pooled and index == len(widths) - 1
         if not pooled:
             chain.append((f"dropout{index}", Dropout(dropout)))
-        # On graphs, which are many and small, attention is not thinned out.
+        # Graph tasks have many small graphs: there, attention has no dropout.
         thinned = 0.0 if pooled else dropout
         layer = architecture.layer(
             before, after, name=name, last=last, pooled=pooled, weighted=weighted, dropout=thinned

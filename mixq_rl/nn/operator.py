@@ -1,4 +1,4 @@
-"""What every operator of a network is: one computation in three arithmetics."""
+"""Operator base class: one computation in float, fake-quantized and integer arithmetic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ __all__ = ["Chain", "Dropout", "Operator", "Program", "Real", "Symbol", "Value"]
 
 @dataclass(frozen=True)
 class Real:
-    """A value of the float network.
+    """Value of the float network.
 
     Attributes:
         values: ``[rows, columns]``.
-        name: of the component that it belongs to.
+        name: name of the component that the value belongs to.
     """
 
     values: Tensor | SparseMatrix
@@ -43,12 +43,12 @@ class Real:
 
 @dataclass
 class Program:
-    """An integer network in the making.
+    """Integer network under construction.
 
     Attributes:
-        steps: in execution order.
-        results: what stands for the result of each step.
-        origins: the operator that made each step, and the values that it took.
+        steps: the steps, in execution order.
+        results: the symbol of each step's result.
+        origins: the operator that made each step, and the symbols that the operator took.
     """
 
     steps: list[IntegerStep] = field(default_factory=list)
@@ -56,13 +56,13 @@ class Program:
     origins: list[tuple["Operator", tuple["Symbol", ...]]] = field(default_factory=list)
 
     def append(self, step: IntegerStep, quantizer: Quantizer, name: str) -> "Symbol":
-        """Add a step, and return what stands for its result."""
+        """Add a step, and return the symbol of its result."""
         self.steps.append(step)
         self.results.append(Symbol(self, len(self.steps), quantizer, name))
         return self.results[-1]
 
     def call(self, operator: "Operator", inputs: tuple["Symbol", ...]) -> "Symbol":
-        """Let an operator add its step.
+        """Let an operator add its step, and return the symbol of the result.
 
         Raises:
             ValueError: for an operator that adds no step, or several.
@@ -76,13 +76,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A value of an integer network in the making.
+    """Value of an integer network under construction.
 
     Attributes:
-        program: that it is part of.
-        index: 0: the input; k: the result of step k.
-        quantizer: how its integers are read.
-        name: of the component that it belongs to.
+        program: the network.
+        index: 0 for the input, k for the result of step k.
+        quantizer: quantizer of the value, which gives its integers their meaning.
+        name: name of the component that the value belongs to.
     """
 
     program: Program
@@ -91,7 +91,7 @@ class Symbol:
     name: str
 
     def dropout(self, p: float, training: bool) -> "Symbol":
-        """Nothing: a frozen network does not train."""
+        """Return the value unchanged: a frozen network does not train."""
         return self
 
 
@@ -99,20 +99,21 @@ Value = Real | FakeQuantized | Symbol
 
 
 class Operator(nn.Module):
-    """A computation in float, fake-quantized and integer arithmetic, chosen by what it is called with.
+    """Base class of operators: one computation in float, fake-quantized and integer arithmetic.
 
-    Subclasses implement the three side by side. All operands of a call are of one kind.
+    The type of the operands chooses the arithmetic; all operands of a call have the same type. Subclasses implement the
+    three arithmetics side by side.
 
     Attributes:
-        takes: the granularity of scale that it can take of its operands, beside one for all.
-        gives: the granularity of scale that its result can have, beside one for all.
+        takes: granularity of scales that operands may have, besides one scale for all entries.
+        gives: granularity of scales that the result may have, besides one scale for all entries.
     """
 
     takes = Granularity.TENSOR
     gives = Granularity.TENSOR
 
     def forward(self, *inputs: Value, graph: Graph | None = None) -> Any:
-        """Compute in float (:class:`Real`), in fake quantization, or add the integer step to a program."""
+        """Compute in float (:class:`Real`) or with fake quantization, or add the integer step to a program."""
         first = inputs[0]
         if isinstance(first, Real):
             return self.real(inputs, graph)
@@ -125,23 +126,23 @@ class Operator(nn.Module):
         raise NotImplementedError
 
     def fake_quantized(self, inputs: Sequence[Any], graph: Graph | None) -> FakeQuantized:
-        """The integer computation in floating point, with gradients."""
+        """Return the result of the integer computation, carried out in floating point with gradients."""
         raise NotImplementedError
 
     def freeze(self, inputs: Sequence[Any]) -> Symbol:
-        """Add the integer computation to the inputs' program, as one step.
+        """Add the integer computation to the inputs' program as one step, and return the symbol of its result.
 
-        The step depends on the bit-widths in force of its own components, on the inputs' names and quantizers, and on
-        nothing else that differs between allocations: networks that agree in those share it.
+        Between allocations, the step may depend only on the bit-widths in force of its own components, and on the names
+        and quantizers of the inputs. Networks that agree in these share the step.
         """
         raise NotImplementedError
 
 
 class Dropout(Operator):
-    """Zeroes entries at random in training; integer networks know nothing of it.
+    """Dropout: zeroes entries at random in training. Integer networks do not contain it.
 
     Args:
-        p: probability.
+        p: probability that an entry becomes zero.
     """
 
     def __init__(self, p: float) -> None:
@@ -158,13 +159,13 @@ class Dropout(Operator):
 
 
 class Chain(nn.Module):
-    """Operators and layers one after another.
+    """Sequence of operators and layers.
 
     Args:
-        parts: what each takes is what the one before gives.
+        parts: the operators and layers; each takes the result of the one before.
 
     Attributes:
-        takes: the granularity of scale that the first of them can take.
+        takes: granularity of scales that the first part accepts.
     """
 
     def __init__(self, *parts: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Pooling of a graph's nodes: sums and means are propagations; the maximum is here, in all three arithmetics."""
+"""Pooling of a graph's nodes: sum, mean and maximum in float, fake-quantized and integer arithmetic."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,19 +20,20 @@ _POOL = Propagation(pooled=True)
 
 
 def sum_pool(aggregate: str) -> Propagate:
-    """Return the sum over each graph's nodes; ``aggregate`` is the name of its component."""
+    """Return an operator that sums over each graph's nodes; ``aggregate`` is the name of its component."""
     return Propagate(_POOL, adjacency=None, aggregate=aggregate)
 
 
 def mean_pool(aggregate: str) -> Propagate:
-    """Return the mean over each graph's nodes; ``aggregate`` is the name of its component."""
+    """Return an operator that averages over each graph's nodes; ``aggregate`` is the name of its component."""
     return Propagate(replace(_POOL, normalization="mean"), adjacency=None, aggregate=aggregate)
 
 
 class MaxPool(Operator):
-    r"""The maximum over each graph's nodes: :math:`X'_g = \max_{i \in g} X_i`; 0 for a graph without nodes.
+    r"""Maximum over each graph's nodes: :math:`X'_g = \max_{i \in g} X_i`; 0 for a graph without nodes.
 
-    Integers of one scale are compared as they are: the result has the bits of its source and is no component.
+    The source has one scale, so its integers can be compared directly. The result has the bits of its source and is not
+    a component of its own.
 
     Shapes:
         ``[nodes, features]`` to ``[graphs, features]``.
@@ -58,7 +59,7 @@ def _membership(graph: Graph | None) -> CSR:
 
 
 def _zero(offered: IntegerRange, zero_point: int) -> int:
-    """Return the integer that stands for 0, or the nearest that there is."""
+    """Return the integer that represents 0, or the nearest one in the range."""
     return 1 if offered.is_sign else max(offered.minimum, min(offered.maximum, zero_point))
 
 
@@ -71,11 +72,11 @@ def _maximum(x: Tensor, membership: CSR, empty: int) -> Tensor:
 @storable
 @dataclass(frozen=True)
 class IntegerMaxPool(IntegerStep):
-    """:class:`MaxPool` frozen: integers only.
+    """Integer step of :class:`MaxPool`.
 
     Attributes:
         result: name of the component whose integers are compared.
-        sources: where they come from.
+        sources: the source of these integers.
     """
 
     result: str

@@ -1,4 +1,4 @@
-"""From the float model that a user has to a quantizable one."""
+"""Conversion of a user's float model to a quantizable one: ``prepare``."""
 
 import copy
 
@@ -14,7 +14,7 @@ __all__ = ["prepare"]
 
 
 def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel:
-    """Turn a float model into a quantizable one that computes the same.
+    """Return a quantizable model that computes the same as a float model.
 
     The model may be any module whose ``forward`` calls supported layers and functions on matrices:
 
@@ -25,35 +25,35 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     - of functions: activations, ``dropout``, ``+``, ``cat``, ``maximum``, ``global_add_pool``, ``global_mean_pool``,
       ``global_max_pool``.
 
-    Its ``forward`` takes x, edge_index and, where it needs them, ``edge_weight`` and ``batch``; or one argument
-    ``data`` with these attributes. Other arguments keep their defaults. It is followed once, in evaluation mode: it
-    may decide by its attributes, not by values of tensors, what it computes.
+    The ``forward`` of the model takes x, edge_index and, if needed, ``edge_weight`` and ``batch``; or one argument
+    ``data`` with these attributes. Other arguments keep their defaults. The call of ``forward`` is traced once, in
+    evaluation mode: its control flow may depend on attributes, but not on values of tensors.
 
-    A ReLU becomes one with the layer before it, a batch normalisation with the linear layer or sum before it, sums of
-    sums one sum. Components are called after the layer's path in the model, ``"convs.0.weight"``, or the function,
-    ``"add.update"``.
+    A ReLU is merged into the layer before it, a batch normalisation into the linear layer or sum before it, and nested
+    sums into one sum. A component is named after the path of its layer in the model, such as ``"convs.0.weight"``, or
+    after the function, such as ``"add.update"``.
 
     Args:
-        model: is left as it is; weights are copied.
-        task: on which components are measured; None: that is left to
-            :meth:`~mixq_rl.nn.QuantizableModel.observe`. Where its graph has no edge weights, an optional argument
-            ``edge_weight`` keeps its default; where nodes are classified, so does ``batch``.
+        model: the float model. It is not changed; its weights are copied.
+        task: the task that the components are measured on. None: measure them later by
+            :meth:`~mixq_rl.nn.QuantizableModel.observe`. An optional argument ``edge_weight`` of the model keeps its
+            default if the task's graph has no edge weights; an optional ``batch``, if nodes are classified.
 
     Returns:
-        The quantizable model, in the model's dtype and mode (training or evaluation), on the task's device, or on the
-        model's where there is no task.
+        the quantizable model, in the model's dtype and mode (training or evaluation), on the device of the task, or of
+        the model if there is no task.
 
     Raises:
-        UnsupportedLayerError: naming all that is not supported, where it is and what could replace it.
+        UnsupportedLayerError: naming every part that is not supported, its path and a replacement.
         InputError: if the model does not fit the task.
     """
-    # PyTorch Geometric takes seconds to import, and nothing else of this package's engine needs it.
+    # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
     from mixq_rl.nn.conversion import convert, trace
 
     original = copy.deepcopy(model).eval()
     pooled = task is None or task.kind == "graph"
     graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
-    with seeded(0):  # layers draw weights before they are given those of the model
+    with seeded(0):  # new layers draw random weights, before the model's weights replace them
         nodes = convert(graph, original)
     first = next((node.name for node in nodes if not isinstance(node.layer, Dropout)), nodes[0].name)
     prepared = QuantizableModel(nodes, input_name=f"{first}.input").train(model.training)

@@ -39,7 +39,7 @@ def has_entries(propagation: Propagation) -> bool:
 
 
 class Propagate(Operator):
-    r"""A sum over each row's neighbours.
+    r"""Propagation: a sum over the neighbours of each row.
 
     .. math::
         X'_i = \sigma\left(r_i \sum_{j \in N(i)} v_{ij} X_j + b\right)
@@ -51,12 +51,12 @@ class Propagate(Operator):
     Components: the adjacency v, unless all its entries are 1 by definition; the aggregate.
 
     Args:
-        propagation: what is summed over and how it is normalised.
-        adjacency: name of the adjacency's component, or None where all v are 1.
+        propagation: the adjacency matrix and its normalisation.
+        adjacency: name of the adjacency's component, or None if all v are 1.
         aggregate: name of the result's component.
-        bias_channels: length of b, or None for none.
+        bias_channels: length of b; None: no bias.
         relu: whether :math:`\sigma` is ReLU or the identity.
-        epsilon: 1 + epsilon is the weight of the self-loops that the propagation puts in; None: as it says.
+        epsilon: the self-loops that the propagation adds get the weight 1 + epsilon; None: the propagation's weight.
         train_epsilon: whether epsilon is learned.
 
     Shapes:
@@ -166,12 +166,12 @@ def _row(adjacency: Adjacency) -> FixedPoint | None:
 
 @dataclass(frozen=True)
 class IntegerAdjacency:
-    """A step's quantized adjacency.
+    """Quantized adjacency matrix of a step.
 
     Attributes:
-        csr: where the edges are.
-        weight: the integers alpha of the edges, int8 or uint8 ``[edges]``: a byte each at any bit-width, since beside
-            each lies an index of four bytes, and the row that it fetches. None: all 1.
+        csr: the sparsity pattern.
+        weight: the integers alpha of the edges, int8 or uint8 ``[edges]``; None: all 1. Each takes a byte at any
+            bit-width, because the index of the edge and the row that it gathers take many more.
         row: fixed-point scales of the rows, or None.
     """
 
@@ -183,16 +183,16 @@ class IntegerAdjacency:
 @storable
 @dataclass(frozen=True)
 class IntegerPropagate(IntegerStep):
-    """:class:`Propagate` frozen at one allocation: integers only.
+    """Integer step of :class:`Propagate`.
 
     Attributes:
-        names: of the components: adjacency, messages, aggregate.
-        sources: where the messages come from.
-        propagation: what is summed over and how it is normalised.
-        epsilon: float64 ``[1]``, added to the weight of the self-loops that the propagation puts in, or None.
-        adjacency: quantizes the adjacency of a graph on the way in; None: all its entries are 1.
-        requantization: from the sums over neighbours to the aggregate's integers.
-        scale: float64 scalar, to read them.
+        names: names of the components: adjacency, messages, aggregate.
+        sources: the source of the messages.
+        propagation: the adjacency matrix and its normalisation.
+        epsilon: float64 ``[1]``, added to the weight of the self-loops that the propagation adds, or None.
+        adjacency: quantizer of the adjacency of a graph; None: all entries are 1.
+        requantization: map from the sums over neighbours to the aggregate's integers.
+        scale: scale of the result, float64 scalar.
     """
 
     names: tuple[str, str, str]
@@ -243,7 +243,7 @@ class IntegerPropagate(IntegerStep):
         check_aggregate(self.result, adjacency.csr, weights, zero_point, x.range, x.zero_point)
         if torch.compiler.is_compiling():
             return self._quantized(adjacency)
-        # Steps that differ in other components' bits hold one copy, for as long as any of them lives.
+        # Steps that differ only in the bits of other components share one copy.
         scale = None if self.adjacency is None else float(self.adjacency.scale)
         epsilon = None if self.epsilon is None else float(self.epsilon)
         made = adjacency.quantized.get((weights, zero_point, scale, epsilon))

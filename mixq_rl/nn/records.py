@@ -1,4 +1,4 @@
-"""What the operations of a network count for: the records that operators hand to the meter."""
+"""Records of operations, which operators give to the meter."""
 
 from torch import Tensor
 
@@ -9,19 +9,19 @@ from mixq_rl.sparse import CSR, SparseMatrix
 __all__ = ["EDGES", "Names", "float_aggregate", "float_linear", "integer_aggregate", "integer_linear"]
 
 Names = tuple[str, str, str]
-"""Components of an operation: left operand, right operand, result."""
+"""Names of an operation's components: left operand, right operand, result."""
 
 EDGES = "edges"
-"""Stands where an adjacency without weights is no component: nothing is multiplied by it."""
+"""Name for an adjacency without weights, which is not a component: nothing is multiplied by it."""
 
 _INDEX_BYTES = 4
 
 
 def float_linear(names: Names, x: Tensor | SparseMatrix, weight: Tensor) -> OpRecord:
-    """A product in floating point; sparse features count as the dense matrix that they stand for.
+    """Return the record of a product in floating point; sparse features count as the dense matrix.
 
     Args:
-        names: of x, the weight and the result.
+        names: names of x, the weight and the result.
         x: ``[rows, inputs]``.
         weight: ``[inputs, outputs]``.
     """
@@ -31,13 +31,13 @@ def float_linear(names: Names, x: Tensor | SparseMatrix, weight: Tensor) -> OpRe
 
 
 def integer_linear(names: Names, x: QTensor, weight: QTensor, result: IntegerRange) -> OpRecord:
-    """A product of integers, requantized.
+    """Return the record of a product of integers, requantized.
 
     Args:
-        names: of x, the weight and the result.
+        names: names of x, the weight and the result.
         x: ``[rows, inputs]``.
         weight: ``[inputs, outputs]``.
-        result: the integers of the result.
+        result: range of the result's integers.
     """
     (rows, inputs), outputs = x.shape, weight.shape[1]
     size = x.payload.nbytes + weight.payload.nbytes + rows * result.row_bytes(outputs)
@@ -46,12 +46,12 @@ def integer_linear(names: Names, x: QTensor, weight: QTensor, result: IntegerRan
 
 
 def float_aggregate(names: Names, csr: CSR, message: Tensor) -> OpRecord:
-    """A sum over neighbours in floating point.
+    """Return the record of a sum over neighbours in floating point.
 
     Args:
-        names: of the adjacency, the messages and the result.
-        csr: where the edges are.
-        message: what is gathered, ``[nodes, features]``.
+        names: names of the adjacency, the messages and the result.
+        csr: the sparsity pattern.
+        message: the gathered messages, ``[nodes, features]``.
     """
     entry, edges = message.element_size(), csr.col.numel()
     width = message.shape[1] * entry
@@ -68,15 +68,15 @@ def integer_aggregate(
     message: PackedRows,
     result: IntegerRange,
 ) -> OpRecord:
-    """A sum of integers over neighbours, requantized.
+    """Return the record of a sum of integers over neighbours, requantized.
 
     Args:
-        names: of the adjacency, the messages and the result.
-        csr: where the edges are.
-        weight: of the edges, a byte each; None: all 1.
-        weight_bits: bit-width of the adjacency; None: it has no weights.
-        message: what is gathered.
-        result: the integers of the result.
+        names: names of the adjacency, the messages and the result.
+        csr: the sparsity pattern.
+        weight: weights of the edges, a byte each; None: all 1.
+        weight_bits: bit-width of the adjacency; None: no weights.
+        message: the gathered messages.
+        result: range of the result's integers.
     """
     rows, edges, columns = csr.num_rows, csr.col.numel(), message.columns
     gathered, held = message.range.row_bytes(columns), 0 if weight is None else weight.element_size()
@@ -86,5 +86,5 @@ def integer_aggregate(
 
 
 def _aggregate_bytes(rows: int, edges: int, gathered: int, weight: int, written: int) -> int:
-    """For each edge its weight, its index and the row it gathers; for each row its pointer and what is written."""
+    """Return the bytes: for each edge a weight, an index and a gathered row; for each row a pointer and a result."""
     return edges * (weight + _INDEX_BYTES + gathered) + rows * (_INDEX_BYTES + written)

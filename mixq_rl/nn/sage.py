@@ -15,26 +15,26 @@ __all__ = ["SAGEConv"]
 
 
 class SAGEConv(nn.Module):
-    r"""The layer of Hamilton et al. (2017), with a bit-width for each of its parts.
+    r"""GraphSAGE layer of Hamilton et al. (2017), with a bit-width for each of its parts.
 
     .. math::
         X'_i = \sigma\left(r_i \sum_{j \in N(i)} X_j W + X_i W_r + b\right)
 
-    :math:`r_i` is :math:`1 / d_i` (mean) or 1 (sum). Messages are made before they are summed, which gives the same and
-    gathers narrower rows where the layer narrows. On integers the aggregate and the root's part are brought to one
-    scale and added (:class:`~mixq_rl.nn.combination.Add`).
+    :math:`r_i` is :math:`1 / d_i` (mean) or 1 (sum). The product with W comes before the sum: the result is the same,
+    and the sum gathers narrower rows in layers that narrow. On integers the aggregate and the root's part are brought
+    to one scale and added (:class:`~mixq_rl.nn.combination.Add`).
 
     Components: ``weight``, ``message`` (XW), ``aggregate`` and, with the root weight, ``root_weight``, ``root``
     (X W_r), ``update`` (the sum). The adjacency has no weights and is no component.
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of a node afterwards.
-        name: of the layer; its components are called ``name.weight`` and so on.
+        in_channels: number of features of a node.
+        out_channels: number of features of a node in the result.
+        name: name of the layer; its components are called ``name.weight`` and so on.
         aggregation: ``"mean"`` or ``"sum"``.
-        root_weight: whether there is :math:`W_r`.
+        root_weight: whether there is a weight :math:`W_r`.
         relu: whether :math:`\sigma` is ReLU or the identity.
-        bias: whether there is b.
+        bias: whether there is a bias b.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, out_channels]``.

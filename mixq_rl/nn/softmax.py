@@ -23,7 +23,7 @@ def neighbour_softmax(logit: Tensor, csr: CSR) -> Tensor:
 
     Args:
         logit: floating point, ``[entries, heads]``.
-        csr: which entries are in a row.
+        csr: sparsity pattern, which says which entries are in a row.
     """
     numerator = (logit - _row_maximum(logit.detach(), csr)).exp()
     sums = numerator.new_zeros(csr.num_rows, numerator.shape[1]).index_add(0, csr.row, numerator)
@@ -42,15 +42,15 @@ def _row_maximum(x: Tensor, csr: CSR) -> Tensor:
 class IntegerSoftmax:
     r"""Softmax of integers: :math:`\mathrm{round}(e_{ij} R / (2^{20} \sum_k e_{ik}))`, half to even.
 
-    :math:`e_{ij}` is the table's entry for how far the logit lies below the greatest of its row:
-    :math:`2^{15} \exp(-s_l k)`; R is :math:`2^{20}` over the coefficients' scale. Sums of up to :math:`2^{23}`
-    neighbours stay within 64 bits.
+    :math:`e_{ij} = 2^{15} \exp(-s_l k)` is the table's entry for the distance k between the logit and the greatest
+    logit of its row. R is :math:`2^{20}` divided by the coefficients' scale. Sums of up to :math:`2^{23}` neighbours
+    stay within 64 bits.
 
     Attributes:
-        exponential: int64, one entry for each distance between two logits, from 0 up; at most :math:`2^b`.
+        exponential: the table, int64, with one entry for each distance between two logits, from 0 up: :math:`2^b`.
         reciprocal: R.
-        logit_range: of the logits.
-        range: of the coefficients; unsigned.
+        logit_range: range of the logits' integers.
+        range: range of the coefficients' integers, unsigned.
 
     Raises:
         TypeError: for a table of another dtype.
@@ -75,7 +75,7 @@ class IntegerSoftmax:
 
     @classmethod
     def from_quantizers(cls, logit: Quantizer, attention: Quantizer) -> Self:
-        """Build the tables for logits and coefficients quantized so."""
+        """Return the softmax for logits and coefficients of these quantizers."""
         distance = torch.arange(2**logit.range.bits, dtype=torch.float64, device=logit.scale.device)
         exponential = (-logit.scale * logit.range.step * distance).exp() * 2.0**_EXPONENTIAL_BITS
         reciprocal = round(2.0**_DIVISION_BITS / float(attention.scale))
@@ -91,7 +91,7 @@ class IntegerSoftmax:
 
         Args:
             logit: int8, ``[entries, heads]``.
-            csr: which entries are in a row.
+            csr: sparsity pattern, which says which entries are in a row.
         """
         codes = logit.to(torch.int64)
         distance = _row_maximum(codes, csr) - codes

@@ -18,7 +18,7 @@ class Signature:
     """What is known of an integer value before execution.
 
     Attributes:
-        range: of the integers.
+        range: range of the integers.
         zero_point: the integer that stands for 0.
         columns: number of columns; None: as many as the input has, any number.
         has_row: whether each row has a scale of its own.
@@ -97,7 +97,7 @@ class IntegerStep:
 
     @property
     def edge_copies(self) -> int:
-        """How many indices the step makes of each edge: with attention, one for each head."""
+        """Number of indices that the step makes of each edge: with attention, one for each head."""
         return 1
 
     @property

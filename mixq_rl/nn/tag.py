@@ -16,26 +16,26 @@ __all__ = ["TAGConv"]
 
 
 class TAGConv(nn.Module):
-    r"""The layer of Du et al. (2017), with a bit-width for each of its parts.
+    r"""Topology-adaptive graph convolution of Du et al. (2017), with a bit-width for each of its parts.
 
     .. math::
         X' = \sigma\left(\sum_{k=0}^{K} (D^{-1/2} A D^{-1/2})^k X W_k + b\right)
 
-    Computed from the highest power down, :math:`H_k = X W_k + \hat{A} H_{k+1}`, so that what is gathered has
-    ``out_channels`` columns and every product takes X itself.
+    The sum is computed from the highest power down, :math:`H_k = X W_k + \hat{A} H_{k+1}`. So propagations gather rows
+    of ``out_channels`` columns, and every product takes X itself.
 
-    Components, for k from K down: ``weight_k``, ``message_k`` (X W_k) and, for k < K, ``adjacency_k`` (unless the
-    propagation neither normalises nor has weights: all its entries are 1), ``aggregate_k`` (of :math:`H_{k+1}`) and
+    Components, for k from K down: ``weight_k``, ``message_k`` (X W_k) and, for k < K, ``adjacency_k`` (unless all
+    its entries are 1: the propagation neither normalises nor has weights), ``aggregate_k`` (of :math:`H_{k+1}`) and
     ``update_k`` (:math:`H_k`).
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of a node afterwards.
-        name: of the layer; its components are called ``name.weight_0`` and so on.
+        in_channels: number of features of a node.
+        out_channels: number of features of a node in the result.
+        name: name of the layer; its components are called ``name.weight_0`` and so on.
         hops: K, at least 1.
         relu: whether :math:`\sigma` is ReLU or the identity.
-        bias: whether there is b.
-        propagation: None: as above, without edge weights.
+        bias: whether there is a bias b.
+        propagation: the adjacency matrix; None: that of the equation, without edge weights.
 
     Shapes:
         x ``[nodes, in_channels]`` to ``[nodes, out_channels]``.

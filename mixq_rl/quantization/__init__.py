@@ -1,4 +1,4 @@
-"""Quantizers as value objects, schemes of training them, fake quantization, fixed point, tensors of integers."""
+"""Quantizers, schemes of quantization-aware training, fake quantization, fixed point, and tensors of integers."""
 
 from mixq_rl.quantization.alignment import Alignment
 from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization, BankAlignment, BankRequantization, ScaleBank

@@ -1,4 +1,4 @@
-"""Differently quantized values brought to one scale and added up, without floating point."""
+"""Alignment: sums of values with different scales, without floating point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class FixedPointSum:
     Attributes:
         has_row: whether each row of the result gets a scale of its own.
         multipliers: int64 mantissas, one tensor for each source, ``[]`` or ``[columns]``, of either sign.
-        shift: bits behind the point, from 1 to ``max_shift``.
-        bias: int64 ``[columns]`` at ``shift`` bits behind the point, at most ``bias_limit`` steps, or None.
+        shift: number of bits behind the binary point, from 1 to ``max_shift``.
+        bias: int64 ``[columns]``, with ``shift`` bits behind the binary point, at most ``bias_limit`` steps, or None.
 
     Raises:
         TypeError: for multipliers or a bias of another dtype.
@@ -60,7 +60,7 @@ class FixedPointSum:
 
     @classmethod
     def fixed(cls, scales: Sequence[Tensor], bias: Tensor | None) -> tuple[tuple[Tensor, ...], int, Tensor | None]:
-        """Return the three attributes; arguments as of :meth:`Alignment.from_scales`.
+        """Return the three attributes; see :meth:`Alignment.from_scales` for the arguments.
 
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
@@ -94,13 +94,13 @@ class FixedPointSum:
 @storable
 @dataclass(frozen=True)
 class Alignment(FixedPointSum):
-    """q = clamp(round((sum_k v_k * M_k + B) / 2^shift) + z): centred integers of k sources to one result.
+    """Alignment to one scale for all rows: q = clamp(round((sum_k v_k * M_k + B) / 2^shift) + z).
 
-    In-range results stay exact in float64 as well: centred integers of at most 8 bits and a zero point take 10 bits,
+    Results within the range are exact in float64 too: centred integers of at most 8 bits and a zero point take 10 bits,
     multipliers 31.
 
     Attributes:
-        range: the integers of the result.
+        range: range of the result's integers.
         zero_point: added after rounding.
 
     Raises:
@@ -120,10 +120,10 @@ class Alignment(FixedPointSum):
         """Build the fixed-point form.
 
         Args:
-            scales: float64, ``[]`` or ``[columns]`` each, of either sign: a source's scale over the result's.
+            scales: float64, ``[]`` or ``[columns]``, of either sign: the scale of each source divided by the result's.
             bias: float64 ``[columns]`` in steps of the result, or None.
-            offered: the integers of the result.
-            zero_point: of the result.
+            offered: range of the result's integers.
+            zero_point: zero point of the result.
 
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
@@ -139,7 +139,7 @@ class Alignment(FixedPointSum):
         return QTensor.pack(self(centred), self.range, scale, self.zero_point)
 
     def __call__(self, centred: Sequence[Tensor]) -> Tensor:
-        """Align and add: integers of any dtype, ``[rows, columns]``, one tensor for each source, to int8 or uint8."""
+        """Return the aligned sum, int8 or uint8; arguments as of :meth:`quantized`."""
         value = self.total(centred)
         if self.range.is_sign:
             return torch.where(value >= 0, 1, -1).to(self.range.dtype)

@@ -1,4 +1,4 @@
-"""One of several scales for each row, chosen by its magnitude, without floating point."""
+"""Banks of scales: each row takes one of several scales by its magnitude, without floating point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from mixq_rl.storage.artifacts import storable
 __all__ = ["WIDE_LIMIT", "AnyAlignment", "AnyRequantization", "BankAlignment", "BankRequantization", "ScaleBank"]
 
 WIDE_LIMIT = 2**22 - 1
-"""Greatest magnitude of the wide integers that rows are judged by, before they get their few bits."""
+"""Greatest magnitude of wide integers: rows have them while their scale is chosen, before they get few bits."""
 
-# Wide integers take 22 bits and a bias 26, beside 26 behind the point: products that lead there stay below 2^53, exact
-# in float64.
+# Wide integers take 22 bits and a bias 26, and 26 bits are behind the binary point. So their products stay below 2^53,
+# which is exact in float64.
 _WIDE_SHIFT = 26
 _WIDE_BIAS = 2**26
 
@@ -32,21 +32,21 @@ _LARGEST_EXPONENT = 512
 @storable
 @dataclass(frozen=True)
 class ScaleBank:
-    """Scales of which every row takes the nearest to its magnitude: A²Q's nearest-neighbour strategy, in integers.
+    """Bank of scales, of which every row takes one: the nearest-neighbour strategy of A²Q, on integers.
 
-    Of a row of wide integers w, the greatest magnitude is compared with the thresholds between neighbouring scales;
-    with R the reciprocal of the scale chosen, q = clamp(round(w * R / 2^shift)), half to even.
+    The greatest magnitude in a row of wide integers w is compared with the thresholds between neighbouring scales. That
+    gives the row's scale. With R, the reciprocal of that scale, q = clamp(round(w * R / 2^shift)), half to even.
 
     Attributes:
-        thresholds: int64 ``[scales - 1]``, ascending: magnitudes up to the first take the first scale.
-        reciprocals: int64 ``[scales]``, at most 2^29: the unit of the wide integers over each scale.
-        shift: bits behind the point of the reciprocals, 1...40.
-        scales: in fixed point, int32 ``[scales]``.
-        range: the integers of the result.
+        thresholds: int64 ``[scales - 1]``, ascending: magnitudes up to the first threshold take the first scale.
+        reciprocals: int64 ``[scales]``, at most 2^29: the unit of the wide integers divided by each scale.
+        shift: number of bits behind the binary point of the reciprocals, 1...40.
+        scales: the scales in fixed point, int32 ``[scales]``.
+        range: range of the result's integers.
 
     Raises:
         TypeError: for other dtypes.
-        ValueError: for entries out of bounds, or of unequal number.
+        ValueError: for entries out of bounds, or tensors of lengths that do not fit each other.
     """
 
     thresholds: Tensor
@@ -76,9 +76,9 @@ class ScaleBank:
 
         Args:
             scales: float64 ``[scales]``, positive, ascending.
-            share: the scale that suits a row, over its magnitude.
-            unit: float64 scalar: one unit of the wide integers.
-            offered: the integers of the result.
+            share: the ideal scale of a row, divided by the row's magnitude.
+            unit: float64 scalar, the unit of the wide integers.
+            offered: range of the result's integers.
         """
         middles = (scales[1:] + scales[:-1]) / 2
         thresholds = (middles / (share * unit)).round().clamp(max=WIDE_LIMIT).to(torch.int64)
@@ -94,12 +94,12 @@ class ScaleBank:
         return (-WIDE_LIMIT if self.range.signed else 0), WIDE_LIMIT
 
     def choose(self, wide: Tensor) -> Tensor:
-        """Return which scale each row of wide integers takes, int64 ``[rows]``; they may be held in any dtype."""
+        """Return the index of the scale of each row, int64 ``[rows]``, for wide integers of any dtype."""
         magnitude = wide.abs().amax(dim=1).to(torch.int64)
         return torch.searchsorted(self.thresholds, magnitude)
 
     def __call__(self, wide: Tensor) -> tuple[Tensor, FixedPoint]:
-        """Give each row of wide integers, int64 ``[rows, columns]``, its few bits (int8 or uint8) and its scale."""
+        """Return wide integers, int64 ``[rows, columns]``, in few bits (int8 or uint8), and the scale of each row."""
         wide = wide.clamp(*self.limits)
         index = self.choose(wide).unsqueeze(1)
         if self.range.is_sign:
@@ -114,10 +114,12 @@ class ScaleBank:
 @storable
 @dataclass(frozen=True)
 class BankRequantization(FixedPointMap):
-    """int32 sums to wide integers w = round((S * M + B) / 2^shift), and those to few bits with a scale for each row.
+    """Requantization to one scale for each row: int32 sums to wide integers, and these to few bits.
+
+    The wide integers are w = round((S * M + B) / 2^shift).
 
     Attributes:
-        bank: gives each row its scale and its few bits.
+        bank: the scales, of which each row takes one.
     """
 
     bank: ScaleBank
@@ -144,17 +146,17 @@ class BankRequantization(FixedPointMap):
         return QTensor.pack(integers, self.range, scale, row=chosen)
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> tuple[Tensor, FixedPoint]:
-        """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 or uint8, and scales of the rows."""
+        """Return int32 ``sums`` ``[rows, columns]``, requantized to int8 or uint8, and the scales of the rows."""
         return self.bank(rounding_shift(self.products(sums, row), self.shift))
 
 
 @storable
 @dataclass(frozen=True)
 class BankAlignment(FixedPointSum):
-    """Centred integers of k sources to wide integers, and those to few bits with a scale for each row.
+    """Alignment to one scale for each row: centred integers of k sources to wide integers, and these to few bits.
 
     Attributes:
-        bank: gives each row its scale and its few bits.
+        bank: the scales, of which each row takes one.
     """
 
     bank: ScaleBank
@@ -181,7 +183,7 @@ class BankAlignment(FixedPointSum):
         return QTensor.pack(integers, self.range, scale, row=chosen)
 
     def __call__(self, centred: Sequence[Tensor]) -> tuple[Tensor, FixedPoint]:
-        """Align and add; arguments as of :class:`Alignment`. Returns int8 or uint8, and scales of the rows."""
+        """Return the aligned sum, int8 or uint8, and the scales of the rows; arguments as of :class:`Alignment`."""
         return self.bank(rounding_shift(self.total(centred), self.shift))
 
 

@@ -1,4 +1,4 @@
-"""A component's scales as a scheme has them, chosen from calibration data."""
+"""Initial scales of a component, chosen from calibration data by a scheme."""
 
 from collections.abc import Sequence
 
@@ -25,16 +25,16 @@ def fitted_scales(
     node_scales: bool,
     running: bool,
 ) -> Scales:
-    """Return the scales of a component.
+    """Return the scales of a component, fitted to its values.
 
     Args:
-        x: its values, ``[rows, columns]`` or ``[entries]``.
+        x: values of the component, ``[rows, columns]`` or ``[entries]``.
         ranges: the integers of each bit-width.
-        scheme: where scales come from.
+        scheme: quantization scheme, which says where scales come from.
         affine: whether zero points may differ from 0 (granularity ``TENSOR`` only).
         granularity: which entries share a scale.
-        node_scales: whether nodes may have scales of their own, if the scheme has any.
-        running: whether scales that follow the values remember batches before the newest.
+        node_scales: whether nodes may have scales of their own, for a scheme with such scales.
+        running: whether scales that follow the values take earlier batches into account, not only the newest.
     """
     observer = scheme.observer
     if node_scales and scheme.scales_per_component is not None:

@@ -1,7 +1,7 @@
-"""Fake quantization: the integer network's arithmetic carried out in floating point, with gradients.
+"""Fake quantization: the arithmetic of the integer network in floating point, with gradients.
 
-The integers themselves flow through the network, held in float tensors, and the scales beside them. In float64 every
-sum and product of the integer network is exact, so both agree bit for bit; in float32 the network trains.
+Float tensors hold the integers, and the scales flow through the network beside them. In float64 every sum and product
+of the integer network is exact, so both networks agree bit for bit. Training is in float32.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,17 @@ __all__ = ["FakeQuantized", "LearnedFixedPoint", "fake_map", "fake_round", "fake
 
 @dataclass(frozen=True)
 class FakeQuantized:
-    """Centred integers q - z in a float tensor, standing for ``values * scale * row``.
+    """Centred integers q - z in a float tensor; they represent the real numbers ``values * scale * row``.
 
     Attributes:
         values: integers in a float tensor or sparse matrix, with gradient.
         scale: float64 scalar or ``[columns]``, with gradient.
-        range: of the integers q.
+        range: range of the integers q.
         zero_point: z.
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
-        name: of the component.
-        protected: bool ``[rows, 1]``: rows left unquantized in training, whose ``values`` are no integers; None: none.
+        name: name of the component.
+        protected: bool ``[rows, 1]``, rows that stay unquantized in training, so that their ``values`` are no
+            integers; None: no rows.
     """
 
     values: Tensor | SparseMatrix
@@ -84,7 +85,7 @@ class _Sign(torch.autograd.Function):
 
 
 class _Substitute(torch.autograd.Function):
-    """Forward: the second argument. Backward: the gradient goes to the first."""
+    """Identity of the second argument, whose gradient goes to the first."""
 
     @staticmethod
     def forward(ctx: Any, real: Tensor, exact: Tensor) -> Tensor:
@@ -96,23 +97,23 @@ class _Substitute(torch.autograd.Function):
 
 
 def substitute(real: Tensor, exact: Tensor) -> Tensor:
-    """Return ``exact``; the gradient goes to ``real``, of the same shape, which it approximates."""
+    """Return ``exact``, an approximation of ``real`` of the same shape; the gradient goes to ``real``."""
     result: Tensor = _Substitute.apply(real, exact)
     return result
 
 
 @dataclass(frozen=True)
 class LearnedFixedPoint(FixedPoint):
-    """Fixed-point numbers that stand for learned ones.
+    """Fixed-point numbers that approximate learned real numbers.
 
     Attributes:
-        learned: float64, of the shape of ``mantissa``, with gradient.
+        learned: the learned numbers, float64, of the shape of ``mantissa``, with gradient.
     """
 
     learned: Tensor
 
     def to_real(self) -> Tensor:
-        """Return the fixed-point numbers as float64; the gradient goes to the learned ones."""
+        """Return the fixed-point numbers as float64; the gradient goes to the learned numbers."""
         return substitute(self.learned, super().to_real())
 
 
@@ -123,14 +124,14 @@ def straight_round(steps: Tensor) -> Tensor:
 
 
 def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected: Tensor | None = None) -> Tensor:
-    """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, zero where clamped.
+    """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, and zero where clamped.
 
     Args:
         steps: floating point.
-        offered: the integers.
-        zero_point: of the integers.
-        protected: bool, broadcastable to ``steps``: what is neither rounded nor clamped (but for the lower end of
-            unsigned integers, which is ReLU); None: nothing.
+        offered: range of the integers.
+        zero_point: zero point of the integers.
+        protected: bool, broadcastable to ``steps``: entries that are neither rounded nor clamped, except at the lower
+            end of unsigned integers, which is ReLU; None: no entries.
     """
     if offered.is_sign:
         rounded: Tensor = _Sign.apply(steps)
@@ -144,7 +145,7 @@ def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected:
 def fake_map(
     sums: Tensor, scale: Tensor, bias: Tensor | None, row: FixedPoint | None, requantization: FixedPointMap
 ) -> Tensor:
-    """Map float-held integer ``sums`` to steps of the result with the very multipliers of ``requantization``.
+    """Return integer ``sums`` in steps of the result, with the multipliers of ``requantization``, not rounded.
 
     Args:
         sums: integers in a float tensor, ``[rows, columns]``.
@@ -154,7 +155,7 @@ def fake_map(
         requantization: the fixed-point form.
 
     Returns:
-        what is still to be rounded, in the dtype of ``sums``.
+        steps in the dtype of ``sums``.
     """
     real = scale if row is None else row.to_real() * scale
     unit = 2.0**-requantization.shift
@@ -168,16 +169,16 @@ def fake_map(
 def fake_sum(
     values: Sequence[Tensor], scales: Sequence[Tensor], bias: Tensor | None, alignment: FixedPointSum
 ) -> Tensor:
-    """Add up float-held centred integers, in steps of the result, with the very multipliers of ``alignment``.
+    """Return the sum of centred integers in steps of the result, with the multipliers of ``alignment``, not rounded.
 
     Args:
-        values: one tensor for each source, ``[rows, columns]``.
-        scales: float64 ``[]`` or ``[columns]`` each, which ``alignment`` approximates; get the gradient.
+        values: integers in float tensors, one for each source, ``[rows, columns]``.
+        scales: float64 ``[]`` or ``[columns]``, the real scales that ``alignment`` approximates; get the gradient.
         bias: float64 ``[columns]`` in steps of the result, or None; gets the gradient.
         alignment: the fixed-point form.
 
     Returns:
-        what is still to be rounded, in the dtype of ``values``.
+        steps in the dtype of ``values``.
     """
     unit = 2.0**-alignment.shift
     steps = values[0].new_zeros(())

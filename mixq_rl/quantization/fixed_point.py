@@ -1,4 +1,4 @@
-"""Fixed-point numbers: what integer execution multiplies by in place of real scales."""
+"""Fixed-point numbers, which replace real scales in integer execution."""
 
 import math
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _MANTISSA_BITS = 31
 @storable
 @dataclass(frozen=True)
 class FixedPoint:
-    """The rational numbers ``mantissa / 2^exponent``.
+    """Rational numbers ``mantissa / 2^exponent``.
 
     Attributes:
         mantissa: int32, non-negative.
-        exponent: how many bits lie behind the point.
+        exponent: number of bits behind the binary point.
     """
 
     mantissa: Tensor

@@ -1,4 +1,4 @@
-"""How finely scales are chosen."""
+"""Granularity of scales."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ __all__ = ["Granularity"]
 
 
 class Granularity(Enum):
-    """Which entries of a matrix share a scale. Never finer than integer execution can carry through a sum."""
+    """Granularity of scales: which entries of a matrix share one. No kind is finer than integer sums allow."""
 
     TENSOR = "tensor"
     COLUMN = "column"

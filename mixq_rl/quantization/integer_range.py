@@ -1,4 +1,4 @@
-"""The integers that a bit-width offers."""
+"""Range of integers of a bit-width."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _COUNTS = tuple(2**bits for bits in range(MAX_BITS + 1))
 @storable
 @dataclass(frozen=True)
 class IntegerRange:
-    """Integers of ``bits`` bits.
+    """Range of the integers of ``bits`` bits.
 
     Signed: -2^(b-1) ... 2^(b-1)-1; unsigned: 0 ... 2^b-1; one signed bit: {-1, +1}, which has no zero.
 
@@ -74,11 +74,11 @@ class IntegerRange:
 
     @property
     def offset(self) -> int:
-        """The integer that the packed code 0 stands for; 0 where integers are held as they are."""
+        """The integer that the packed code 0 stands for; 0 if integers are stored unchanged."""
         return 0 if self.storage_bits == 8 else self.minimum
 
     def row_bytes(self, columns: int) -> int:
-        """Return the bytes that a packed row of so many integers takes."""
+        """Return the number of bytes of a packed row of ``columns`` integers."""
         return -(-columns * self.storage_bits // 8)
 
     def nearest(self, steps: Tensor, zero_point: int) -> Tensor:
@@ -112,10 +112,10 @@ def within(values: Tensor, minimum: int, maximum: int) -> bool:
 
 
 def check_zero_point(zero_point: int) -> None:
-    """Check that a zero point is one that a range of at most 8 bits can have.
+    """Check that a zero point is within -256...256, the bounds for 8 bits.
 
     Raises:
-        ValueError: naming it.
+        ValueError: naming the zero point.
     """
     if abs(zero_point) > 2**MAX_BITS:
         raise ValueError(f"zero point {zero_point} is outside -256...256")

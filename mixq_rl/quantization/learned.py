@@ -1,4 +1,4 @@
-"""The quantizer of one component of a network, at any of several bit-widths."""
+"""Quantizer of one component of a network, at any of several bit-widths."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -32,16 +32,16 @@ class LearnedQuantizer(nn.Module):
     hook of PyTorch (``register_forward_hook``) can read the values there; a hook that returns values replaces them.
 
     Args:
-        name: of the component: ``"conv1.weight"``.
-        kind: of the component: ``"weight"``.
+        name: name of the component, such as ``"conv1.weight"``.
+        kind: kind of the component, such as ``"weight"``.
         signed: whether its integers may be negative; None: whether the calibration data are.
         affine: whether its zero point may differ from 0 (granularity ``TENSOR`` only).
-        granularity: which entries share a scale. ``ROW``: one scale, times each row's own magnitude.
+        granularity: which entries share a scale; with ``ROW`` there is one scale, times the magnitude of each row.
 
     Attributes:
         bits: the bit-width in force, or None.
-        scales: for each bit-width; none before calibration.
-        row_exponent: with granularity ``ROW``, exponent of the rows' fixed-point magnitudes.
+        scales: the scales of each bit-width; empty before calibration.
+        row_exponent: exponent of the rows' fixed-point magnitudes with granularity ``ROW``; otherwise None.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LearnedQuantizer(nn.Module):
         return bool(x.numel() and x.min() < 0) if self._declared_signed is None else self._declared_signed
 
     def fit(self, x: Tensor, bits: int) -> tuple[Quantizer, float]:
-        """Return the quantizer of least squared error for ``x`` and its relative error; nothing is kept."""
+        """Return the quantizer of least squared error for ``x`` and its relative error; change nothing."""
         return fit_quantizer(x, bits, signed=self.is_signed(x), affine=self.affine, granularity=self.granularity)
 
     def calibrate(
@@ -87,8 +87,8 @@ class LearnedQuantizer(nn.Module):
         Args:
             x: ``[rows, columns]`` or ``[entries]``.
             bit_widths: each within 1...8.
-            scheme: where scales come from.
-            node_scales: whether nodes may have scales of their own, if the scheme has any.
+            scheme: quantization scheme, which says where scales come from.
+            node_scales: whether nodes may have scales of their own, for a scheme with such scales.
         """
         self.signed = self.is_signed(x)
         if self.granularity is Granularity.ROW:
@@ -110,7 +110,7 @@ class LearnedQuantizer(nn.Module):
         """Check that a bit-width was calibrated.
 
         Raises:
-            BitWidthError: naming component and choice.
+            BitWidthError: naming the component and the bit-width.
         """
         if bits not in self.scales.bit_widths:
             known = tuple(sorted(self.scales.bit_widths))
@@ -143,7 +143,7 @@ class LearnedQuantizer(nn.Module):
         return Quantizer(self.range, self.scale.detach(), self.zero_point, row_exponent)
 
     def follow(self, real: Callable[[], Tensor], protected: Tensor | None = None) -> None:
-        """Let the scales follow the component's real values in training, if they do; see :meth:`Scales.follow`."""
+        """Update the scales by the component's real values in training; see :meth:`Scales.follow`."""
         self.scales.follow(real, self.range, protected)
 
     def fake_quantize(self, x: Tensor | SparseMatrix, protected: Tensor | None = None) -> FakeQuantized:
@@ -151,10 +151,10 @@ class LearnedQuantizer(nn.Module):
 
         Args:
             x: ``[rows, columns]`` or ``[entries]``.
-            protected: bool ``[rows, 1]``: rows left unquantized, or None.
+            protected: bool ``[rows, 1]``: rows that stay unquantized, or None.
         """
         if isinstance(x, SparseMatrix) and self.range.is_sign:
-            x = x.to_dense()  # its zeros become +1
+            x = x.to_dense()  # one signed bit turns zeros into +1
         row, entries, kept = None, x, protected
         if isinstance(x, SparseMatrix):
             entries, kept = x.value, None if protected is None else protected[x.csr.row]
@@ -175,8 +175,8 @@ class LearnedQuantizer(nn.Module):
         """Return the fixed-point map from sums of real scale ``scale`` to this component's integers.
 
         Args:
-            scale: float64 ``[]`` or ``[columns]``: one unit of the sums.
-            bias: ``[columns]``, real, or None.
+            scale: real scale of the sums, float64 ``[]`` or ``[columns]``.
+            bias: real numbers, ``[columns]``, or None.
             row_exponent: exponent of the fixed-point row scales that multiply the sums, or None.
         """
         unit = self.scales.unit(self.range).detach()
@@ -191,7 +191,7 @@ class LearnedQuantizer(nn.Module):
         row: FixedPoint | None = None,
         protected: Tensor | None = None,
     ) -> FakeQuantized:
-        """Map float-held integer sums of real scale ``scale`` (times ``row``) to this component's integers."""
+        """Map integer sums in a float tensor, of real scale ``scale`` times ``row``, to this component's integers."""
         self.follow(lambda: _real(sums, scale if row is None else scale * row.to_real(), bias), protected)
         requantization = self.requantization(scale, bias, None if row is None else row.exponent)
         unit = self.scales.unit(self.range)
@@ -203,7 +203,7 @@ class LearnedQuantizer(nn.Module):
 
         Args:
             scales: float64 ``[]`` or ``[columns]``, one for each source.
-            bias: ``[columns]``, real, or None.
+            bias: real numbers, ``[columns]``, or None.
         """
         unit = self.scales.unit(self.range).detach()
         steps = None if bias is None else bias.detach().double() / unit
@@ -216,7 +216,7 @@ class LearnedQuantizer(nn.Module):
         bias: Tensor | None = None,
         protected: Tensor | None = None,
     ) -> FakeQuantized:
-        """Add up float-held centred integers of real scales ``scales`` to this component's integers."""
+        """Add centred integers in float tensors, of real scales ``scales``, to this component's integers."""
         self.follow(lambda: _real(sum(map(_real, values, scales), values[0].new_zeros(())), None, bias), protected)
         return self._aligned(values, scales, bias, protected)
 
@@ -227,7 +227,7 @@ class LearnedQuantizer(nn.Module):
         join: Callable[[Sequence[Tensor]], Tensor],
         protected: Tensor | None = None,
     ) -> FakeQuantized:
-        """Bring float-held centred integers of real scales ``scales`` to this component's integers, and join those."""
+        """Join centred integers in float tensors, of real scales ``scales``, as this component's integers."""
         self.follow(lambda: join(list(map(_real, values, scales))), protected)
         pairs = zip(values, scales, strict=True)
         parts = [self._aligned([centred], [scale], None, protected) for centred, scale in pairs]

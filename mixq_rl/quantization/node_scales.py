@@ -1,4 +1,4 @@
-"""Learned scales of which every node takes the nearest."""
+"""Several learned scales for one component, of which every node takes the nearest."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -16,19 +16,19 @@ from mixq_rl.quantization.scales import Scales
 
 __all__ = ["NodeScales"]
 
-# Wide integers reach beyond the greatest scale's rows by so much, for rows that calibration has not seen.
+# Factor by which wide integers reach beyond the rows of the greatest scale, for rows that calibration did not see.
 _HEADROOM = 4
-# Scales further apart than this have no fixed-point numbers of enough bits in common.
+# Largest ratio of two scales: scales further apart have no common fixed-point format of enough bits.
 _SPREAD = 2**14
 
 
 class NodeScales(Scales):
-    """Several learned scales for each bit-width; every node takes the nearest to what suits its own magnitude.
+    """Several learned scales for each bit-width; every node takes the scale nearest to its ideal one.
 
-    That is the quantization of A²Q (Zhu et al., ICLR 2023) for unseen graphs, its nearest-neighbour strategy, in
-    training as well: a node has no scale of its own that others would not know. What suits a node is a ``share`` of its
-    greatest absolute value, fitted for each bit-width. Scales are learned as logarithms, through the nodes that chose
-    them. There are no zero points.
+    This is the nearest-neighbour strategy of A²Q (Zhu et al., ICLR 2023), which A²Q uses for unseen graphs; here
+    training uses it too. The ideal scale of a node is a ``share`` of its greatest absolute value. The share is fitted
+    for each bit-width. The logarithms of the scales are learned, each from the nodes that take it. There are no zero
+    points.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class NodeScales(Scales):
         return self._bank(self._sorted(offered), offered)
 
     def scale(self, offered: IntegerRange) -> Tensor:
-        """Return 1: beside the rows' own scales there is no other."""
+        """Return 1: the rows' own scales are the only ones."""
         return torch.ones((), dtype=torch.float64, device=self.log_scales[str(offered.bits)].device)
 
     def zero_point(self, offered: IntegerRange) -> int:
@@ -97,7 +97,7 @@ class NodeScales(Scales):
         row = LearnedFixedPoint(bank.scales.mantissa[index], bank.scales.exponent, scales[index])
         return FakeQuantized(values, self.scale(offered), offered, 0, row, name, protected)
 
-    # A bit-width's share belongs to its scales: whoever saves or restores the one does so with the other.
+    # Shares belong to their scales: they are saved and restored together.
     def get_extra_state(self) -> Tensor:
         """Return bit-widths and shares, float64 ``[bit-widths, 2]``."""
         return torch.tensor(list(self.shares.items()), dtype=torch.float64).view(-1, 2)

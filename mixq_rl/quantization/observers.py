@@ -1,4 +1,4 @@
-"""How the range of a component's values is seen, and a quantizer chosen for it."""
+"""Observers, which measure the range of a component's values and choose a quantizer for it."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -18,27 +18,27 @@ __all__ = ["MeanSquaredError", "MinMax", "MovingAverage", "Observer", "Percentil
 
 @runtime_checkable
 class RangeObserver(Protocol):
-    """Sees a range in values, which can follow them from batch to batch."""
+    """Protocol of observers that measure a range and can update it from batch to batch."""
 
     def observe(self, x: Tensor, by_column: bool) -> RealRange:
-        """Return the range of ``x`` of any shape, or of each of its columns."""
+        """Return the range of ``x`` of any shape, or the range of each column."""
         ...
 
     def follow(self, known: RealRange, seen: RealRange) -> RealRange:
-        """Return what the range is after a batch of range ``seen``."""
+        """Return the range ``known``, updated by a batch of range ``seen``."""
         ...
 
 
 @storable
 @dataclass(frozen=True)
 class MeanSquaredError:
-    """No range: the scale of least squared error, found by a search over fractions of the data's range."""
+    """Observer without a range: the scale of least squared error, from a search over fractions of the data's range."""
 
 
 @storable
 @dataclass(frozen=True)
 class MinMax:
-    """From the least value to the greatest of all batches."""
+    """Range from the least to the greatest value of all batches."""
 
     def observe(self, x: Tensor, by_column: bool) -> RealRange:
         if x.numel() == 0:
@@ -53,7 +53,7 @@ class MinMax:
 @storable
 @dataclass(frozen=True)
 class MovingAverage(MinMax):
-    """From the least value to the greatest of a batch, averaged exponentially over batches.
+    """Range from the least to the greatest value of a batch, averaged exponentially over batches.
 
     Attributes:
         momentum: weight of the newest batch, in (0, 1].
@@ -75,13 +75,13 @@ class MovingAverage(MinMax):
 @storable
 @dataclass(frozen=True)
 class Percentile:
-    """A range that leaves out the outermost values at both ends, averaged exponentially over batches.
+    """Range without the outermost values at both ends, averaged exponentially over batches.
 
-    Percentiles are those of the entries other than 0, which every range represents exactly; of a matrix with a range
-    for each column those of all entries. Large tensors are judged by evenly spaced rows.
+    Entries that are 0 do not count: every range represents them exactly. They do count where each column has a range.
+    Of a large tensor, evenly spaced rows are measured.
 
     Attributes:
-        fraction: share of the entries up to the upper end, and down to the lower, in (0.5, 1].
+        fraction: share of the entries below the upper end, and share above the lower end, in (0.5, 1].
         momentum: weight of the newest batch, in (0, 1].
 
     Raises:
@@ -105,7 +105,7 @@ class Percentile:
             return RealRange.nothing(x, by_column)
         left_out = int((1 - self.fraction) * (len(entries) - 1))
         low, high = _ranked(entries, left_out), _ranked(entries, len(entries) - 1 - left_out)
-        if by_column:  # rows that are left out may be all that a column of sparse features has
+        if by_column:  # sparse features may have a column's entries in left-out rows only
             unseen, ends = (entries == 0).all(dim=0), torch.aminmax(x, dim=0)
             low, high = torch.where(unseen, ends.min, low), torch.where(unseen, ends.max, high)
         return RealRange.around_zero(low, high)
@@ -123,7 +123,7 @@ def fit(
     """Choose a quantizer for ``x``.
 
     Args:
-        observer: says how.
+        observer: how to choose it.
         x: values, ``[rows, columns]`` or ``[entries]``, floating point.
         offered: the integers.
         affine: whether the zero point may differ from 0 (granularity ``TENSOR`` only).
@@ -140,8 +140,8 @@ def fit(
 
 
 def _ranked(entries: Tensor, rank: int) -> Tensor:
-    """Return the entry of a rank (from 0) in ascending order, one for each column."""
-    if entries.is_cuda:  # where the search for one is not deterministic
+    """Return the entry with a rank (from 0) in ascending order, one for each column."""
+    if entries.is_cuda:  # kthvalue is not deterministic there
         return entries.sort(dim=0).values[rank]
     return entries.kthvalue(1 + rank, dim=0).values
 

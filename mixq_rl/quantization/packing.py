@@ -1,4 +1,4 @@
-"""Integers of few bits, packed into bytes row by row."""
+"""Matrices of integers of few bits, packed into bytes row by row."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,8 +17,8 @@ def unpack_codes(data: Tensor, bits: int, columns: int) -> Tensor:
 
     Args:
         data: uint8, ``[rows, ceil(columns * bits / 8)]``.
-        bits: of storage: 1, 2 or 4.
-        columns: of the matrix.
+        bits: storage bits of one integer: 1, 2 or 4.
+        columns: number of columns of the matrix.
     """
     parts = [(data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
     return torch.stack(parts, dim=2).flatten(1)[:, :columns]
@@ -27,9 +27,9 @@ def unpack_codes(data: Tensor, bits: int, columns: int) -> Tensor:
 @storable
 @dataclass(frozen=True)
 class PackedRows:
-    """A matrix of integers as kernels read and write it.
+    """Matrix of packed integers, in the form that kernels read and write.
 
-    Ranges of 5 to 8 bits are held as they are, one integer a byte. Ranges of 1, 2, 3 and 4 bits are held as codes
+    Integers of 5 to 8 bits are stored unchanged, one in each byte. Integers of 1, 2, 3 and 4 bits are stored as codes
     u = 0, 1, 2, ... that count the integers of the range from its minimum, in 1, 2, 4 and 4 bits of storage: the
     code of column f lies in byte ``f * storage_bits // 8`` of its row, ``f * storage_bits % 8`` bits up from the
     lowest. Each row begins at a byte of its own. An integer is ``range.step * u + range.offset``.
@@ -37,8 +37,8 @@ class PackedRows:
     Attributes:
         data: ``[rows, columns]`` int8 (signed range) or uint8 at 8 bits of storage, otherwise codes as uint8,
             ``[rows, ceil(columns * storage_bits / 8)]``.
-        columns: of the matrix.
-        range: the integers that may occur.
+        columns: number of columns of the matrix.
+        range: range of the integers.
 
     Raises:
         TypeError: for data of another dtype.
@@ -89,5 +89,5 @@ class PackedRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the matrix takes."""
+        """Number of bytes of the packed matrix."""
         return self.data.numel()

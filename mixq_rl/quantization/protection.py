@@ -16,17 +16,17 @@ __all__ = ["Protection"]
 class Protection:
     r"""The protective mask of Degree-Quant (Tailor et al., ICLR 2021).
 
-    In every forward pass of training, nodes are protected at random: their rows stay unquantized. Sums over many
-    neighbours suffer most from rounding, so the probability grows from ``low`` to ``high`` with the in-degree:
+    Every forward pass of training protects random nodes: their rows stay unquantized. Rounding harms sums over many
+    neighbours most, so the probability of protection grows from ``low`` to ``high`` with the in-degree:
 
     .. math::
         p_i = p_{low} + (p_{high} - p_{low}) \, |\{j : d_j \le d_i\}| / n
 
-    over the n nodes of the node's own graph.
+    Here n is the number of nodes of the graph that node i belongs to.
 
     Attributes:
-        low: probability, in [0, 1].
-        high: from ``low`` to 1.
+        low: lowest probability, in [0, 1].
+        high: highest probability, from ``low`` to 1.
 
     Raises:
         InputError: for other probabilities.
@@ -60,7 +60,7 @@ class Protection:
         return (self.low + (self.high - self.low) * rank)[inverse]
 
     def draw(self, edge_index: Tensor, num_nodes: int, batch: Tensor | None = None) -> Tensor:
-        """Draw which nodes are protected, from torch's generator of the CPU: on every device the same.
+        """Return a random mask of protected nodes, drawn from torch's CPU generator: the same mask on every device.
 
         Args:
             edge_index: sources and targets, int64 ``[2, edges]``.

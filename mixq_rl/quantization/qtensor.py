@@ -1,4 +1,4 @@
-"""A matrix of integers with what is needed to read it as real numbers."""
+"""Matrices of integers with scale and zero point."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,13 +17,13 @@ __all__ = ["QTensor"]
 @storable
 @dataclass(frozen=True)
 class QTensor:
-    """Integers q, bit-packed, that stand for ``row * scale * (q - zero_point)``.
+    """Matrix of packed integers q, which represent the real numbers ``row * scale * (q - zero_point)``.
 
     Attributes:
         payload: the integers.
-        scale: float64, positive: a scalar, or ``[columns]``.
+        scale: float64, positive, a scalar or ``[columns]``.
         zero_point: the integer that stands for 0.
-        row: scales of the rows in fixed point, ``[rows, 1]``, or None: all 1.
+        row: scales of the rows in fixed point, ``[rows, 1]``; None: all 1.
     """
 
     payload: PackedRows
@@ -58,7 +58,7 @@ class QTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes: integers and scales."""
+        """Number of bytes of the integers and the scales."""
         rows = 0 if self.row is None else self.row.mantissa.nbytes
         return self.payload.nbytes + self.scale.nbytes + rows
 

@@ -1,4 +1,4 @@
-"""Quantizers as value objects, and the choice of one from data."""
+"""Quantizers as value objects, and functions that choose a quantizer from data."""
 
 from dataclasses import dataclass
 
@@ -27,20 +27,22 @@ __all__ = [
 _SEARCH_STEPS = 40
 _SAMPLE_ELEMENTS = 2**18
 _BLOCK_ELEMENTS = 2**16
-_BLOCK_ELEMENTS_ON_GPU = 2**26  # a block is a dozen launches, and half a gigabyte
+_BLOCK_ELEMENTS_ON_GPU = 2**26  # a block takes a dozen launches and half a gigabyte
 
 
 @storable
 @dataclass(frozen=True)
 class Quantizer:
-    """x ~ s (q - z), q = clamp(round(x / s) + z), rounding half to even before z is added.
+    """Map between real numbers x and integers q of few bits: x ~ s (q - z), q = clamp(round(x / s) + z).
+
+    Rounding is half to even, before z is added.
 
     Attributes:
-        range: the integers on offer.
-        scale: float64, positive, broadcastable to what is quantized.
-        zero_point: an integer; 0 for a one-bit signed range, which has no other.
-        row_exponent: exponent of the rows' fixed-point scales, where each row is first divided by its own magnitude
-            (its greatest absolute value); None where rows have no scale of their own.
+        range: range of the integers q.
+        scale: s, float64, positive, broadcastable to x.
+        zero_point: z; always 0 for a one-bit signed range.
+        row_exponent: exponent of the rows' fixed-point scales, if each row is divided by its magnitude first (its
+            greatest absolute value); None if rows have no scales of their own.
 
     Raises:
         ValueError: for a scale that is not positive, or a zero point out of bounds.
@@ -59,7 +61,7 @@ class Quantizer:
     def integers(self, x: Tensor) -> Tensor:
         """Return the integers of ``x`` of any floating dtype and shape, unpacked: int8 or uint8.
 
-        ``x`` is divided in float64, by the scale alone: rows must have been divided by their magnitude.
+        The division by the scale is in float64. It does not include the rows' magnitudes: divide rows by them first.
         """
         return self.range.nearest(x.double() / self.scale, self.zero_point).to(self.range.dtype)
 
@@ -82,8 +84,8 @@ class Quantizer:
 
 
 def _blocks(x: Tensor) -> list[slice]:
-    """Return which rows to quantize at a time: in float64 they take many times what their integers take."""
-    if torch.compiler.is_compiling():  # a traced program does not know how many there will be
+    """Return slices of rows to quantize at a time: rows in float64 take many times the memory of their integers."""
+    if torch.compiler.is_compiling():  # a traced program does not know the number of blocks
         return [slice(None)]
     elements = _BLOCK_ELEMENTS_ON_GPU if x.is_cuda else _BLOCK_ELEMENTS
     rows = max(1, elements // max(1, x.shape[1]))
@@ -109,12 +111,12 @@ def fit_quantizer(
 ) -> tuple[Quantizer, float]:
     """Choose the scale (and zero point) of least squared error for ``x``.
 
-    The search runs over fractions of the range of the data, from 1 downwards, and takes the first of equals. With
-    granularity ``ROW`` the scale is one learned fraction times the row's own magnitude: the quantizer returned
-    fits the rows divided by their magnitude, so its scale is a scalar.
+    The search runs over fractions of the range of the data, from 1 downwards. Of equal errors the first wins. With
+    granularity ``ROW`` the scale of a row is one fraction times the row's own magnitude. The quantizer then fits the
+    rows divided by their magnitudes, so its scale is a scalar.
 
     Args:
-        x: values, ``[rows, columns]`` or ``[entries]``, floating point; large ones are judged by evenly spaced rows.
+        x: values, ``[rows, columns]`` or ``[entries]``, floating point; of large ones, evenly spaced rows count.
         bits: bit-width.
         signed: whether the range has negative integers.
         affine: whether the zero point may differ from 0 (granularity ``TENSOR`` only).
@@ -123,7 +125,7 @@ def fit_quantizer(
     Returns:
         the quantizer and its mean squared error relative to the mean square of ``x`` (0 where ``x`` is zero).
     """
-    # Rows that are left out may be all that a column of sparse features has.
+    # A column of sparse features may have its entries in left-out rows only.
     columns = x.detach().abs().amax(dim=0) if granularity is Granularity.COLUMN and x.numel() else None
     quantizer = _search(sample(x.detach()), IntegerRange(bits, signed), affine, granularity, columns)
     return quantizer, relative_error(x.detach(), quantizer, granularity)
@@ -153,9 +155,9 @@ def _search(
 
 
 def normalised(x: Tensor, granularity: Granularity) -> tuple[Tensor, Tensor]:
-    """Return what a scale is chosen for, and what its errors are multiplied by to be those of ``x``.
+    """Return the values that a scale is fitted to, and the factor from their errors to the errors of ``x``.
 
-    With granularity ``ROW`` rows are divided by their magnitude; otherwise ``x`` is as it comes.
+    With granularity ``ROW`` the values are the rows divided by their magnitudes; otherwise they are ``x``.
     """
     if granularity is not Granularity.ROW:
         return x, x.new_ones(())
@@ -164,9 +166,9 @@ def normalised(x: Tensor, granularity: Granularity) -> tuple[Tensor, Tensor]:
 
 
 def relative_error(x: Tensor, quantizer: Quantizer, granularity: Granularity) -> float:
-    """Return the mean squared error relative to the mean square of ``x``, judged by evenly spaced rows.
+    """Return the mean squared error relative to the mean square of ``x``, measured on evenly spaced rows.
 
-    What is exact on those need not be exact: then all rows are judged.
+    An error of 0 on these rows need not be 0 on the others: in that case all rows are measured.
     """
     part = sample(x)
     error = _relative_error(part, quantizer, granularity)
@@ -188,7 +190,7 @@ def _residual(x: Tensor, quantizer: Quantizer) -> Tensor:
 
 
 def sample(x: Tensor) -> Tensor:
-    """Return evenly spaced rows of ``x``: all, or as many as hold some hundred thousand entries."""
+    """Return evenly spaced rows of ``x`` with some hundred thousand entries, or all rows if ``x`` is smaller."""
     stride = -(-x.numel() // _SAMPLE_ELEMENTS)
     return x[::stride] if stride > 1 else x
 

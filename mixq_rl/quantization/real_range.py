@@ -14,11 +14,11 @@ __all__ = ["RealRange"]
 
 @dataclass(frozen=True)
 class RealRange:
-    """The real numbers between two ends, 0 among them.
+    """Range of real numbers between two ends, which includes 0.
 
     Attributes:
-        low: ``[]`` or ``[columns]``, at most 0.
-        high: as ``low``, at least 0.
+        low: lower end, ``[]`` or ``[columns]``, at most 0.
+        high: upper end, of the shape of ``low``, at least 0.
     """
 
     low: Tensor
@@ -31,26 +31,26 @@ class RealRange:
 
     @classmethod
     def nothing(cls, x: Tensor, by_column: bool) -> Self:
-        """Return the range of no values, of the columns, dtype and device of ``x``."""
+        """Return the empty range, with the columns, dtype and device of ``x``."""
         zero = x.new_zeros(x.shape[1:] if by_column else ())
         return cls(zero, zero)
 
     def union(self, other: "RealRange") -> "RealRange":
-        """Return the smallest range that holds both."""
+        """Return the smallest range that includes both ranges."""
         return RealRange(torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
 
     def mix(self, other: "RealRange", share: float) -> "RealRange":
-        """Return the mean of both ends, of which ``other`` has a share in (0, 1]."""
+        """Return the weighted mean of both ranges; ``other`` has the weight ``share`` in (0, 1]."""
         return RealRange(torch.lerp(self.low, other.low, share), torch.lerp(self.high, other.high, share))
 
     def quantizer(self, offered: IntegerRange, affine: bool) -> Quantizer:
         """Return the quantizer whose outermost integers stand for the ends.
 
-        One signed bit has no integers to cover a range with: its two stand for the middles of the range's halves.
+        One signed bit is an exception: its two integers stand for the middles of the range's halves.
 
         Args:
             offered: the integers.
-            affine: whether the zero point may differ from 0 (a single range only).
+            affine: whether the zero point may differ from 0; only for a range without columns.
         """
         if affine and not offered.is_sign:
             return affine_quantizer(float(self.low), float(self.high), offered, self.low.device)

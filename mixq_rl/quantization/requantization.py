@@ -1,4 +1,4 @@
-"""From int32 sums to the next component's bits, without floating point."""
+"""Requantization: int32 sums to the bits of the next component, without floating point."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -34,9 +34,9 @@ class FixedPointMap:
     Attributes:
         has_row: whether each row of the result gets a scale of its own.
         multiplier: int64 mantissas, ``[]`` or ``[columns]``, below 2^31.
-        shift: bits behind the point of the product, from 1 to ``max_shift``.
-        row_shift: how far the product with a row's mantissa is shifted back; 0 where rows have no scale.
-        bias: int64 ``[columns]`` at ``shift`` bits behind the point, at most ``bias_limit`` steps, or None.
+        shift: number of bits behind the binary point of the product, from 1 to ``max_shift``.
+        row_shift: number of bits by which the product with a row's mantissa is shifted right; 0 if rows have no scales.
+        bias: int64 ``[columns]``, with ``shift`` bits behind the binary point, at most ``bias_limit`` steps, or None.
 
     Raises:
         TypeError: for multiplier or bias of another dtype.
@@ -69,7 +69,7 @@ class FixedPointMap:
     def fixed(
         cls, scale: Tensor, bias: Tensor | None, row_exponent: int | None
     ) -> tuple[Tensor, int, int, Tensor | None]:
-        """Return the four attributes for ``S * scale + bias``; arguments as of :meth:`Requantization.from_scales`.
+        """Return the four attributes for ``S * scale + bias``; for arguments see :meth:`Requantization.from_scales`.
 
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
@@ -93,7 +93,7 @@ class FixedPointMap:
         return mantissas, shift, row_shift, fixed_bias
 
     def check_rows(self, has_row: bool) -> None:
-        """Check that the products with rows' mantissas, below 2^31, are shifted back to 32 bits, if there are any.
+        """Check that ``row_shift`` brings products with the rows' mantissas, below 2^31, back to 32 bits.
 
         Args:
             has_row: whether the sums' rows have scales.
@@ -131,14 +131,14 @@ class FixedPointMap:
 @storable
 @dataclass(frozen=True)
 class Requantization(FixedPointMap):
-    """q = clamp(round((S * M + B) / 2^shift) + z): int32 sums S to integers of few bits.
+    """Requantization to one scale for all rows: int32 sums S to q = clamp(round((S * M + B) / 2^shift) + z).
 
-    The product is 64 bits wide and cannot overflow: |S| <= 2^31, M < 2^31, |B| <= 2^52. In-range results stay exact in
-    float64 arithmetic as well, because ``shift`` is at most 40 and the bias at most 2^12 steps: products that can lead
-    there stay below 2^53. That lets the fake-quantized network agree to the last bit.
+    The product is 64 bits wide and cannot overflow: |S| <= 2^31, M < 2^31, |B| <= 2^52. Results within the range are
+    exact in float64 too: ``shift`` is at most 40 and the bias at most 2^12 steps, so their products stay below 2^53.
+    For that reason the fake-quantized network agrees to the last bit.
 
     Attributes:
-        range: the integers of the result.
+        range: range of the result's integers.
         zero_point: added after rounding.
 
     Raises:
@@ -165,11 +165,11 @@ class Requantization(FixedPointMap):
         """Build the fixed-point form of ``S * scale + bias`` (in steps of the result).
 
         Args:
-            scale: float64 ``[]`` or ``[columns]``: scale of the sums over scale of the result.
+            scale: float64 ``[]`` or ``[columns]``, the scale of the sums divided by the scale of the result.
             bias: float64 ``[columns]`` in steps of the result, or None.
-            row_exponent: exponent of the rows' fixed-point scales, or None where rows have none.
-            offered: the integers of the result.
-            zero_point: of the result.
+            row_exponent: exponent of the rows' fixed-point scales, or None if rows have no scales.
+            offered: range of the result's integers.
+            zero_point: zero point of the result.
 
         Raises:
             ScaleError: if scales or bias are so far apart that fixed-point numbers cannot join them.
@@ -185,7 +185,7 @@ class Requantization(FixedPointMap):
         return QTensor.pack(self(sums, row), self.range, scale, self.zero_point)
 
     def __call__(self, sums: Tensor, row: FixedPoint | None = None) -> Tensor:
-        """Requantize int32 ``sums`` ``[rows, columns]``; returns int8 (signed) or uint8 (unsigned)."""
+        """Return int32 ``sums`` ``[rows, columns]``, requantized: int8 (signed) or uint8 (unsigned)."""
         value = self.products(sums, row)
         if self.range.is_sign:
             return torch.where(value >= 0, 1, -1).to(self.range.dtype)

@@ -1,4 +1,4 @@
-"""Where a component's scale and zero point come from: learned, or following the values seen in training."""
+"""Scales and zero points of a component: learned, or following the values of training."""
 
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -24,13 +24,13 @@ class Scales(nn.Module):
     """Scales and zero points of one component, for each of several bit-widths.
 
     Attributes:
-        bit_widths: that there are scales for.
+        bit_widths: the bit-widths that have scales.
     """
 
     bit_widths: tuple[int, ...] = ()
 
     def scale(self, offered: IntegerRange) -> Tensor:
-        """Return the scale at a bit-width: float64 ``[]`` or ``[columns]``, with gradient if it is learned."""
+        """Return the scale at a bit-width, float64 ``[]`` or ``[columns]``, with gradient if it is learned."""
         raise NotImplementedError
 
     def zero_point(self, offered: IntegerRange) -> int:
@@ -38,42 +38,42 @@ class Scales(nn.Module):
         raise NotImplementedError
 
     def unit(self, offered: IntegerRange) -> Tensor:
-        """Return the real number, float64, that :meth:`requantization` and :meth:`alignment` count in."""
+        """Return the unit of the results of :meth:`requantization` and :meth:`alignment`, a real number in float64."""
         return self.scale(offered)
 
     def row_exponent(self, offered: IntegerRange) -> int | None:
-        """Return the exponent of the rows' fixed-point scales, or None where rows have none."""
+        """Return the exponent of the rows' fixed-point scales, or None if rows have no scales."""
         return None
 
     def follow(self, real: Callable[[], Tensor], offered: IntegerRange, protected: Tensor | None = None) -> None:
-        """Take in the component's real values in training, where scales follow them.
+        """Update the scales by the component's real values in training, if the scales follow them.
 
         Args:
-            real: makes the values, before ReLU where unsigned integers stand for that.
-            offered: the integers in force.
+            real: returns the values; before ReLU, if unsigned integers represent ReLU.
+            offered: range of integers in force.
             protected: bool ``[rows, 1]``: rows that do not count, or None.
         """
 
     def requantization(
         self, scale: Tensor, bias: Tensor | None, row_exponent: int | None, offered: IntegerRange
     ) -> AnyRequantization:
-        """Return the fixed-point map from sums; arguments as of :meth:`Requantization.from_scales`."""
+        """Return the fixed-point map from sums; for the arguments see :meth:`Requantization.from_scales`."""
         return Requantization.from_scales(scale, bias, row_exponent, offered, self.zero_point(offered))
 
     def alignment(self, scales: Sequence[Tensor], bias: Tensor | None, offered: IntegerRange) -> AnyAlignment:
-        """Return the fixed-point map from centred integers; arguments as of :meth:`Alignment.from_scales`."""
+        """Return the fixed-point map from centred integers; for the arguments see :meth:`Alignment.from_scales`."""
         return Alignment.from_scales(scales, bias, offered, self.zero_point(offered))
 
     def fake_quantized(
         self, steps: Tensor, offered: IntegerRange, name: str, protected: Tensor | None = None
     ) -> FakeQuantized:
-        """Round what is counted in units, with gradients.
+        """Return real values rounded to integers, with gradients.
 
         Args:
-            steps: real values in units, ``[rows, columns]``.
-            offered: the integers.
-            name: of the component.
-            protected: bool ``[rows, 1]``: which rows stay as they are, or None.
+            steps: real values, divided by :meth:`unit`, ``[rows, columns]``.
+            offered: range of the integers.
+            name: name of the component.
+            protected: bool ``[rows, 1]``: rows that are not rounded, or None.
         """
         zero_point = self.zero_point(offered)
         values = fake_round(steps, offered, zero_point, protected)
@@ -81,12 +81,12 @@ class Scales(nn.Module):
 
 
 class LearnedScales(Scales):
-    """One learned scale for each bit-width, or one for each column.
+    """Learned scales: one for each bit-width, or one for each bit-width and column.
 
-    Scales are kept positive by learning their logarithm (LSQ, Esser et al., ICLR 2020, with a logarithmic
-    parametrisation); zero points are integers chosen from data and never learned. A scale that represents the
-    calibration data without error is not learned either: one bit per node stays exact for row-normalised binary
-    features.
+    The logarithms of the scales are learned, so that the scales stay positive (LSQ, Esser et al., ICLR 2020, with a
+    logarithmic parametrisation). Zero points are integers chosen from data; they are not learned. A scale that
+    represents the calibration data without error is not learned either. So one bit per node stays exact for
+    row-normalised binary features.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class LearnedScales(Scales):
         scales = cls()
         for offered in ranges:
             quantizer, error = fit(observer, x, offered, affine=affine, granularity=granularity)
-            # A column that weight decay has all but emptied would have a scale whose gradients float32 cannot hold.
+            # Weight decay can make a column almost 0. float32 could not hold the gradients of its scale.
             scale = quantizer.scale.clamp(min=float(quantizer.scale.max()) * _LEAST_SHARE)
             learned = nn.Parameter(scale.log().float().to(x.device), requires_grad=error > 0)
             scales.log_scales[str(offered.bits)] = learned
@@ -117,7 +117,7 @@ class LearnedScales(Scales):
     def zero_point(self, offered: IntegerRange) -> int:
         return self.zero_points[offered.bits]
 
-    # Zero points belong to their scales: whoever saves or restores the one does so with the other.
+    # Zero points belong to their scales: they are saved and restored together.
     def get_extra_state(self) -> Tensor:
         """Return bit-widths and zero points, int64 ``[bit-widths, 2]``."""
         return torch.tensor(list(self.zero_points.items()), dtype=torch.int64).view(-1, 2)
@@ -128,18 +128,18 @@ class LearnedScales(Scales):
 
 
 class FollowedScales(Scales):
-    """Scales that cover a range, which follows the component's values in training and rests otherwise.
+    """Scales that cover a range, which follows the component's values in training and is constant otherwise.
 
-    Each bit-width has a range of its own: in a supernet low bit-widths are drawn together, and what they do to the
-    values is not to widen the range for high ones. Weights do not depend on other components' bit-widths: their range
-    is that of the newest batch, at all bit-widths.
+    Each bit-width has a range of its own. The training of a supernet draws low bit-widths together, and their large
+    rounding errors must not widen the range of high bit-widths. Weights do not depend on the bit-widths of other
+    components: their range is that of the newest batch, at all bit-widths.
 
     Args:
-        observer: sees and follows the range.
+        observer: measures and updates the range.
         known: the range of the calibration data.
-        bit_widths: that the range is quantized at.
+        bit_widths: bit-widths that the range is quantized at.
         affine: whether zero points may differ from 0.
-        running: whether the range remembers batches before the newest.
+        running: whether the range takes earlier batches into account, not only the newest.
 
     Attributes:
         low: lower ends of the ranges, ``[bit-widths]`` or ``[bit-widths, columns]``.
@@ -171,7 +171,7 @@ class FollowedScales(Scales):
         values = values if offered.signed else values.clamp(min=0)
         seen, known = self.observer.observe(values, by_column=self.low.dim() > 1), self.known(offered)
         followed = self.observer.follow(known, seen) if self.running else seen
-        # Where training diverges the loss says so.
+        # If training diverges, the loss reports it.
         finite = followed.low.isfinite() & followed.high.isfinite()
         index = self._index(offered) if self.running else slice(None)
         self.low[index] = torch.where(finite, followed.low, known.low)

@@ -1,4 +1,4 @@
-"""How a network is quantized in training: where scales come from, and what is protected."""
+"""Schemes of quantization-aware training: where scales come from, and which nodes are protected."""
 
 from dataclasses import dataclass, field
 
@@ -14,18 +14,20 @@ __all__ = ["Scheme", "schemes"]
 @storable
 @dataclass(frozen=True)
 class Scheme:
-    """Where the scales of a network's components come from, at any bit allocation, and which nodes are protected.
+    """Scheme of quantization-aware training: the source of the scales, and the protected nodes.
+
+    A scheme is independent of the bit allocation.
 
     Attributes:
-        observer: chooses the scales at calibration and, where they are not learned, in training.
-        learn_scales: whether scales are trained with the weights (LSQ, Esser et al., ICLR 2020), or follow the values
-            that the observer sees in training.
-        protection: of nodes from quantization in training (Degree-Quant), or None.
-        scales_per_component: of a result that only products take: number of learned scales from which each node takes
-            the nearest to its own magnitude (A²Q, Zhu et al., ICLR 2023); None: all nodes share one scale.
+        observer: the observer that chooses the scales at calibration and, unless they are learned, in training.
+        learn_scales: whether scales are trained with the weights (LSQ, Esser et al., ICLR 2020). Otherwise they follow
+            the values that the observer measures in training.
+        protection: protection of nodes from quantization in training (Degree-Quant), or None.
+        scales_per_component: number of learned scales of a component that only products take as an operand. Each node
+            takes the scale nearest to its ideal one (A²Q, Zhu et al., ICLR 2023). None: all nodes share one scale.
 
     Raises:
-        InputError: for combinations that cannot be.
+        InputError: for a combination of attributes that is not possible.
     """
 
     observer: Observer = field(default_factory=MeanSquaredError)

@@ -1,7 +1,7 @@
-"""The integer operations on NVIDIA GPUs: sums over neighbours in CUDA C++, products in Triton.
+"""CUDA backend for NVIDIA GPUs: sums over neighbours in CUDA C++, products in Triton.
 
-A :class:`mixq_rl.kernels.library.Backend`. NVRTC, which torch's CUDA builds bring, compiles the CUDA C++ when it is
-first used. Where it cannot, and for edge weights with a zero point, Triton's kernel sums.
+See :class:`mixq_rl.kernels.library.Backend`. NVRTC, which is part of torch's CUDA builds, compiles the CUDA C++ at the
+first use. If that fails, and for edge weights with a zero point, Triton's kernel computes the sums.
 """
 
 import warnings
@@ -15,12 +15,12 @@ from mixq_rl.kernels.cuda_backend.driver import UnavailableError
 
 __all__ = ["aggregate", "linear", "why_unavailable"]
 
-# Why the CUDA C++ cannot be used, once that was found out.
+# Reasons why the CUDA C++ cannot be used, found at its first use.
 _unavailable: list[str] = []
 
 
 def why_unavailable() -> str:
-    """Return why the CUDA C++ could not be used when it was to sum; empty: it could, or was not asked to."""
+    """Return why the CUDA C++ could not be used; empty if it could, or was never called."""
     return _unavailable[0] if _unavailable else ""
 
 
@@ -40,7 +40,7 @@ def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Ten
 
 
 def _launched(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> bool:
-    """Launch the CUDA C++, and return whether it could be compiled and loaded; say so once where it could not."""
+    """Launch the CUDA C++ and return whether it could be compiled and loaded; warn once if it could not."""
     try:
         with torch.cuda.device_of(out):
             launch.aggregate(adjacency, x, rescale, out)

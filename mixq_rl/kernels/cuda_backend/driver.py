@@ -1,4 +1,4 @@
-"""CUDA C++ compiled at run time: NVRTC and the driver, as torch's CUDA builds bring them, without a compiler."""
+"""Compilation of CUDA C++ at run time by NVRTC and the driver, without a compiler on the machine."""
 
 import ctypes
 import site
@@ -15,20 +15,20 @@ _INVALID_CONTEXT = 201
 
 
 class CudaError(RuntimeError):
-    """The driver refused a launch, or reports that an earlier one failed."""
+    """Error of the driver: it refused a launch, or reports that an earlier one failed."""
 
 
 class UnavailableError(RuntimeError):
-    """NVRTC or the driver is missing, or a program cannot be compiled or loaded: kernels of another kind may run."""
+    """Error for a missing NVRTC or driver, or a program that cannot be compiled or loaded."""
 
 
 class Kernel:
-    """One function of a module, loaded on one device.
+    """Function of a module, loaded on one device.
 
     Args:
         cubin: machine code for the device.
-        name: of the function.
-        device: index of the device, whose context is current.
+        name: name of the function.
+        device: index of the device, whose context must be current.
 
     Raises:
         UnavailableError: if the driver is missing, or does not load the machine code.
@@ -56,7 +56,7 @@ class Kernel:
 
     def _call(self, function: Any, *arguments: Any) -> None:
         code = function(*arguments)
-        if code == _INVALID_CONTEXT:  # a thread in which torch has not used the device yet
+        if code == _INVALID_CONTEXT:  # torch has not used the device in this thread yet
             self._make_context_current()
             code = function(*arguments)
         if code:
@@ -76,9 +76,9 @@ def compile_cubin(source: str, name: str, defines: dict[str, int], capability: t
 
     Args:
         source: the program.
-        name: that messages call it by.
-        defines: of its preprocessor.
-        capability: such as (9, 0).
+        name: name of the program in messages.
+        defines: definitions for the preprocessor.
+        capability: compute capability, such as (9, 0).
 
     Raises:
         UnavailableError: if NVRTC is missing, or the program does not compile.
@@ -125,7 +125,7 @@ def _nvrtc() -> ctypes.CDLL:
         names = [f"nvrtc64_{major}0_0.dll"]
     else:
         names = [f"libnvrtc.so.{major}", "libnvrtc.so"]
-        # Beside torch, where its own dependencies lie.
+        # Next to torch, where its own dependencies are installed.
         roots = [Path(torch.__file__).parent.parent, *map(Path, site.getsitepackages())]
         names += [str(path) for root in roots for path in sorted(root.glob(f"nvidia/*/lib/libnvrtc.so.{major}"))]
     return _first(names, "NVRTC")

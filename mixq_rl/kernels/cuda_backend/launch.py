@@ -1,4 +1,4 @@
-"""Sums over neighbours in CUDA C++: which specialisation of the kernel runs, and on what."""
+"""Launch of the sums over neighbours in CUDA C++: choice of the specialisation, grid and arguments."""
 
 import ctypes
 from functools import cache
@@ -16,7 +16,7 @@ __all__ = ["Arguments", "Specialization", "aggregate", "compiled", "kernel", "la
 
 _COLUMNS = 16  # of a lane, as the kernel has it
 _WARPS = 4
-# As many blocks of a multiprocessor as there are registers for.
+# Number of blocks that fit the registers of a multiprocessor.
 _BLOCKS = {8: 5, 4: 6, 2: 6, 1: 6}
 
 _SOURCES = ("rows.cuh", "result.cuh", "aggregate.cu")
@@ -34,7 +34,7 @@ _NUMBERS = (
 
 
 class Arguments(ctypes.Structure):
-    """What the kernel is launched with; the fields are described in ``rows.cuh``."""
+    """Arguments of a launch; ``aggregate.cu`` describes the fields."""
 
     _fields_ = (
         [(name, ctypes.c_void_p) for name in _POINTERS]
@@ -44,7 +44,7 @@ class Arguments(ctypes.Structure):
 
 
 class Specialization(NamedTuple):
-    """What the kernel is compiled for; the fields are described in ``aggregate.cu``."""
+    """Constants that the kernel is compiled with; ``aggregate.cu`` describes the fields."""
 
     x_bits: int
     x_signed: bool
@@ -59,8 +59,8 @@ class Specialization(NamedTuple):
         """Return the specialisation for these operands.
 
         Args:
-            adjacency: contiguous.
-            x: contiguous, with at least one column.
+            adjacency: contiguous tensors.
+            x: contiguous tensor with at least one column.
         """
         lanes = 1
         while lanes < 32 and lanes * _COLUMNS < x.columns:
@@ -70,11 +70,11 @@ class Specialization(NamedTuple):
         while x.data.shape[1] % unit or x.data.data_ptr() % unit:
             unit //= 2
         if unit < 4 <= whole:
-            unit = 1  # rows begin anywhere: the kernel loads aligned words and shifts them
+            unit = 1  # rows are not aligned: the kernel loads aligned words and shifts them
         return cls(x.bits, x.data.dtype == torch.int8, weight, lanes, unit, _WARPS, _BLOCKS[x.bits])
 
     def grid(self, parts: Partition, columns: int, multiprocessors: int) -> tuple[int, int]:
-        """Return the number of blocks: as many as run at a time, or as there is work for."""
+        """Return the number of blocks: as many as run at a time, or fewer if there is less work."""
         of_warps = parts.num_chunks + parts.num_wide
         narrow = parts.pieces.number - of_warps
         warps = of_warps + -(-narrow // (32 // self.lanes))
@@ -85,7 +85,7 @@ class Specialization(NamedTuple):
 
 def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`. The weights' zero point is 0."""
-    if out.numel():  # rows without columns cannot be specialised for
+    if out.numel():  # there is no specialisation for rows without columns
         launch(Specialization.of(adjacency, x), adjacency, x, rescale, out)
 
 
@@ -113,7 +113,7 @@ def launch(
     arguments = _arguments(adjacency, x, rescale, out, parts)
     hubs = parts.hubs.numel()
     if hubs:
-        # One tensor of zeros: what warps add up, and how many of them have.
+        # One tensor of zeros for the sums of the warps and for the number of finished warps.
         scratch = torch.zeros(hubs * (x.columns + grid[1]), dtype=torch.int32, device=out.device)
         arguments.hub_row, arguments.hub_chunks = parts.hubs.data_ptr(), parts.hub_chunks.data_ptr()
         arguments.hub_sums = scratch.data_ptr()
@@ -157,7 +157,7 @@ def _arguments(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Te
 
 @cache
 def multiprocessors(device: int) -> int:
-    """Return how many multiprocessors a device has."""
+    """Return the number of multiprocessors of a device."""
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
@@ -182,13 +182,12 @@ def compiled(how: Specialization, capability: tuple[int, int]) -> bytes:
 
 
 def source() -> str:
-    """Return the program that every specialisation is compiled from."""
-    folder = files("mixq_rl.kernels.cuda_backend")
-    return "\n".join(folder.joinpath(name).read_text() for name in _SOURCES)
+    """Return the source program of all specialisations."""
+    return files("mixq_rl.kernels.cuda_backend").joinpath("aggregate.cu").read_text()
 
 
 def defines(how: Specialization) -> dict[str, int]:
-    """Return what the preprocessor is told of a specialisation."""
+    """Return the preprocessor's definitions for a specialisation."""
     return {name.upper(): int(value) for name, value in how._asdict().items()}
 
 

@@ -1,7 +1,7 @@
-"""The integer operations on NVIDIA GPUs, in Triton; a :class:`mixq_rl.kernels.library.Backend`.
+"""Triton backend for NVIDIA GPUs; see :class:`mixq_rl.kernels.library.Backend`.
 
 With ``TRITON_INTERPRET=1`` in the environment before the first import, Triton's interpreter executes the same kernels
-on tensors of the CPU: slow, and meant for tests.
+on tensors of the CPU. It is slow and meant for tests.
 """
 
 # mypy: disable-error-code="import-untyped,import-not-found"

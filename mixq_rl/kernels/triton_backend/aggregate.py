@@ -1,4 +1,4 @@
-"""Sums over neighbours: rows are gathered packed and unpacked in registers."""
+"""Sums over neighbours in Triton: rows are gathered packed and unpacked in registers."""
 
 # Constants of a kernel are capitals, as in Triton's own; mypy knows no types for its arguments.
 # ruff: noqa: N803, N806
@@ -147,7 +147,7 @@ def _sum_pieces(
     live = pieces < num_pieces
     first = tl.load(start + piece, mask=piece < num_pieces, other=0)
     length = tl.load(stop + piece, mask=piece < num_pieces, other=0) - first
-    # The first piece of a program is its longest.
+    # The first piece of a program is its longest piece.
     leader = tl.program_id(0) * ROWS
     longest = tl.load(stop + leader) - tl.load(start + leader)
 

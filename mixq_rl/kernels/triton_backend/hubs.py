@@ -1,4 +1,4 @@
-"""The last step for rows whose edges several programs have summed."""
+"""Last step for hubs: rows whose edges several programs have summed."""
 
 # Constants of a kernel are capitals, as in Triton's own; mypy knows no types for its arguments.
 # ruff: noqa: N803

@@ -1,4 +1,4 @@
-"""Where a kernel can run, and how wide it may load."""
+"""Launch of Triton's kernels: supported devices, and widths of loads."""
 
 # mypy: disable-error-code="import-untyped,import-not-found"
 
@@ -13,7 +13,7 @@ from mixq_rl.errors import InputError
 
 __all__ = ["at_most", "on_device", "unit_bytes"]
 
-# Kernels decide between compilation and interpretation when they are decorated, that is, when this package is imported.
+# The decorator of a kernel chooses compilation or interpretation, when this package is imported.
 _INTERPRETED: bool = triton.knobs.runtime.interpret
 
 
@@ -33,10 +33,10 @@ def on_device(out: Tensor) -> AbstractContextManager[object]:
 
 
 def unit_bytes(data: Tensor, limit: int) -> int:
-    """Return the bytes, a power of two up to ``limit``, that every row of contiguous ``data`` can be loaded by."""
+    """Return the width of loads in bytes, a power of two up to ``limit``, that every row of ``data`` is aligned to."""
     return math.gcd(data.shape[1], data.storage_offset(), data.data_ptr(), limit)
 
 
 def at_most(number: int, limit: int) -> int:
-    """Return the least power of two not below ``number``, or ``limit``, one itself, if that is less."""
+    """Return the least power of two not below ``number``, at most ``limit``, which is a power of two too."""
     return min(1 << max(0, number - 1).bit_length(), limit)

@@ -1,4 +1,4 @@
-"""Matrix products on int8 tensor cores: x is read packed and unpacked in registers."""
+"""Matrix products in Triton on int8 tensor cores: x is read packed and unpacked in registers."""
 
 # Constants of a kernel are capitals, as in Triton's own; mypy knows no types for its arguments.
 # ruff: noqa: N803
@@ -21,18 +21,18 @@ from mixq_rl.kernels.triton_backend.result import UNSPECIALIZED, rescaling, writ
 __all__ = ["Tile", "linear"]
 
 _LEAST_ROWS = 32
-_PROGRAMS = 132  # as many as an H100 has multiprocessors
+_PROGRAMS = 132  # the number of multiprocessors of an H100
 _planes: Memory[tuple[Tensor, Tensor]] = Memory()
 
 
 class Tile(NamedTuple):
-    """The part of a product that a program computes.
+    """Tile: the part of a product that one program computes.
 
     Attributes:
-        rows: of x.
-        columns: of the weight.
-        bytes: of a row of x that are multiplied at a time.
-        warps: of the program.
+        rows: number of rows of x.
+        columns: number of columns of the weight.
+        bytes: number of bytes of a row of x that are multiplied at a time.
+        warps: number of warps of the program.
     """
 
     rows: int
@@ -42,7 +42,7 @@ class Tile(NamedTuple):
 
     @classmethod
     def of(cls, num_rows: int, num_columns: int, row_bytes: int) -> Self:
-        """Return a tile that leaves no multiprocessor without work, where there are rows enough for that."""
+        """Return a tile that gives all multiprocessors work, if there are enough rows."""
         rows, columns = max(16, at_most(num_rows, 64)), max(16, at_most(num_columns, 128))
         while rows > _LEAST_ROWS and -(-num_rows // rows) * -(-num_columns // columns) < _PROGRAMS:
             rows //= 2
@@ -50,7 +50,7 @@ class Tile(NamedTuple):
 
 
 def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor, tile: Tile | None = None) -> None:
-    """See :class:`mixq_rl.kernels.library.Backend`; tile: None: as it suits the sizes."""
+    """See :class:`mixq_rl.kernels.library.Backend`; without ``tile``, the sizes choose one."""
     with on_device(out):
         if not out.numel():
             return
@@ -85,11 +85,11 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor, tile
 
 
 def _prepare(weight: Matrix, per_byte: int, block_bytes: int, block_columns: int) -> tuple[Tensor, Tensor]:
-    """Order weights as the codes of x lie in bytes: plane p holds the weights of the p-th code of each byte.
+    """Return the weights in planes, and the sums of their columns: plane p has the weights of the p-th code of a byte.
 
     Returns:
-        int8 ``[per_byte, columns, bytes of a row of x]``, filled up with 0 to whole blocks, and the int32 sums of each
-        column.
+        int8 ``[per_byte, columns, bytes of a row of x]``, padded with 0 to whole blocks, and the int32 sums of the
+        columns.
     """
     values = reference.decode(weight).to(torch.int8)
     inputs, columns = values.shape
@@ -129,8 +129,8 @@ def _product(
     BLOCK_COLUMNS: tl.constexpr,
     BLOCK_BYTES: tl.constexpr,
 ):
-    """One tile of the product; FLIP: bytes are unsigned, and made signed by their top bit."""
-    # Tiles of the same rows follow one another, so that x is read from memory once.
+    """Compute one tile of the product; with FLIP, bytes are unsigned, and flipping the top bit makes them signed."""
+    # Tiles of the same rows are neighbours, so that x is read from memory once.
     column_blocks = plane_columns // BLOCK_COLUMNS
     # int64: rows times columns may pass 2^31.
     rows = (tl.program_id(0) // column_blocks).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)

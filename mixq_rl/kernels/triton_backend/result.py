@@ -1,4 +1,4 @@
-"""The end of every kernel: int32 sums in registers to what is written, int32 or requantized and packed."""
+"""Output of every kernel: int32 sums in registers are written as int32, or requantized and packed."""
 
 # Constants of a kernel are capitals, as in Triton's own; mypy knows no types for its arguments.
 # ruff: noqa: N803, N806
@@ -18,7 +18,7 @@ UNSPECIALIZED = ("shift", "row_shift", "zero_point", "step", "offset")
 
 
 def rescaling(rescale: Rescale | None) -> dict[str, Any]:
-    """Return the arguments of a kernel that say how its sums are rescaled."""
+    """Return the arguments of a kernel for the requantization of its sums."""
     if rescale is None:
         rescaled = dict.fromkeys(("multiplier", "row", "bias"))
         return {
@@ -85,7 +85,7 @@ def write(
             greatest = (greatest * tl.reduce(row_factor, 0, _greater)) >> row_shift
         half = (tl.full((), 1, tl.int64) << (shift - 1)) - 1
         if (shift >= 32) & (greatest < 2147483648):
-            # Factors of 32 bits are multiplied by one instruction; what is rounded lies in the product's upper half.
+            # One instruction multiplies factors of 32 bits. The bits to round are in the upper half of the product.
             scale = factor.to(tl.int32)[None, :]
             if row is not None:
                 scale = ((row_factor.to(tl.int32).to(tl.int64)[:, None] * scale.to(tl.int64)) >> row_shift).to(tl.int32)
@@ -116,7 +116,7 @@ def write(
         if PER > 1:
             codes = tl.where(inside[None, :], codes, 0)
             codes = tl.reshape(codes, (R, C // PER, PER)) << (tl.arange(0, PER) * STORAGE)[None, None, :]
-            # tl.sum is bound to compilation or interpretation when triton is imported, which others may have done.
+            # Another package may import triton first, which binds tl.sum to compilation or interpretation.
             codes = tl.reduce(codes, 2, tl.standard._sum_combine)
         width = (num_columns + PER - 1) // PER
         at = first // PER + tl.arange(0, C // PER)

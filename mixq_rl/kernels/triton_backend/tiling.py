@@ -1,4 +1,4 @@
-"""How a program of the aggregation reads rows."""
+"""Tiling: how a program of the aggregation reads rows."""
 
 from typing import NamedTuple, Self
 
@@ -17,18 +17,18 @@ _WORD_TYPES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
 
 class Tiling(NamedTuple):
-    """How rows of x are read.
+    """Tiling of the rows of x, by which programs read them.
 
     Attributes:
         words: rows of x in words.
-        row_words: words to a row.
-        block: words of a row that a program reads.
-        slots: edges that the threads of a program read at a time.
-        unroll: reads that a thread has under way.
-        vector: words that rows are aligned to.
-        lane: bits of a register that the sum of one column takes at first: 16 or 32.
-        levels: how often fields are halved until each holds a column: there are 2^levels for each lane.
-        span: edges after which sums in 16 bits are moved to 32, for they might not fit any longer.
+        row_words: number of words of a row.
+        block: number of words of a row that a program reads.
+        slots: number of edges that the threads of a program read at a time.
+        unroll: number of concurrent reads of a thread.
+        vector: number of words that rows are aligned to.
+        lane: bits of a register for the first sum of a column: 16 or 32.
+        levels: number of times that fields are halved until each holds one column: a lane has 2^levels fields.
+        span: number of edges after which sums of 16 bits are moved to 32 bits, before they can overflow.
     """
 
     words: Tensor
@@ -66,7 +66,7 @@ def _largest_weight(adjacency: CSRMatrix) -> int:
 
 
 def _lanes(largest: int, unit: int) -> tuple[int, int]:
-    """Two sums share a register where several edges' products of this size fit 16 bits with their sign."""
+    """Return lane and span: two sums share a register if several products of this size fit 16 signed bits."""
     if unit == 4:
         for span in (64, 16, 8, 4):
             if span * largest < 2**15:

@@ -1,4 +1,4 @@
-"""Activations: modules, functions and methods that compute the same."""
+"""Converters of activations: modules, functions and methods."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Any] | str, ...]] = {
 
 
 def convert_relu(call: Call, x: Any) -> Made:
-    """Convert a ReLU that could not become one with the layer before it."""
+    """Convert a ReLU that could not be merged into the layer before it."""
     return Add(f"{call.name}.update", relu=True), (call.value(x),)
 
 
@@ -50,7 +50,7 @@ def convert_activation(call: Call, module: nn.Module, input: Any) -> Made:  # no
 
 
 def functional_activation(kind: type[nn.Module]) -> Callable[..., Made]:
-    """Return the converter of the functions that do as a kind of module does."""
+    """Return a converter of functions that compute the same as a class of modules."""
 
     def convert(call: Call, input: Any, *args: Any, inplace: bool = False, **kwargs: Any) -> Made:  # noqa: A002
         return convert_activation(call, kind(*args, **kwargs), input)

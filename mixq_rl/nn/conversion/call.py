@@ -1,4 +1,4 @@
-"""A call of a layer or function in a traced model, as its converter sees it."""
+"""Calls of layers and functions in a traced model, the arguments of converters."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -21,15 +21,15 @@ _GRAPH = ("edge_index", "edge_weight", "batch")
 
 
 class Call:
-    """A call of a layer or function in a traced model.
+    """Call of a layer or function in a traced model.
 
     Args:
-        node: the call.
-        model: that was traced.
-        name: that components of it begin with.
+        node: the node of the traced graph.
+        model: the traced model.
+        name: prefix of the names of the call's components.
 
     Attributes:
-        merged: this call and those that were made one with it, in order; the last gives the result.
+        merged: this call and the calls that were merged into it, in order; the last gives the result.
     """
 
     def __init__(self, node: fx.Node, model: nn.Module, name: str) -> None:
@@ -39,23 +39,23 @@ class Call:
         self.merged = [node]
 
     def refusal(self, reason: str, remedy: str) -> UnsupportedLayerError:
-        """Return the error that names the call, what is wrong with it (a verb comes first), and what could mend it."""
+        """Return an error that names the call, its fault (a phrase that begins with a verb) and a remedy."""
         return UnsupportedLayerError(f"{describe(self.node, self.model)} {reason}: {remedy}")
 
     def require(self, option: str, value: Any, supported: Collection[Any], remedy: str) -> None:
         """Check an option of the layer.
 
         Raises:
-            UnsupportedLayerError: naming it.
+            UnsupportedLayerError: naming the option.
         """
         if value not in supported:
             raise self.refusal(f"has {option}={value!r}, which is not supported", remedy)
 
     def value(self, argument: Any) -> fx.Node:
-        """Return an argument that is a matrix computed by the model, or its input.
+        """Return an argument that is a matrix: the model's input, or a value that the model computed.
 
         Raises:
-            UnsupportedLayerError: if it is anything else.
+            UnsupportedLayerError: for any other argument.
         """
         if not isinstance(argument, fx.Node) or (argument.op == "placeholder" and argument.target in _GRAPH):
             what = "a constant" if not isinstance(argument, fx.Node) else str(argument.target)
@@ -63,7 +63,7 @@ class Call:
         return argument
 
     def check_graph(self, edge_index: Any) -> None:
-        """Check that a layer sums over the edges that the model is given.
+        """Check that a layer sums over the edges of the model's input.
 
         Raises:
             UnsupportedLayerError: if it does not.
@@ -71,17 +71,17 @@ class Call:
         self._check_role(edge_index, "edge_index")
 
     def is_weighted(self, edge_weight: Any) -> bool:
-        """Return whether a layer is given the model's edge weights, and check that it is given no others.
+        """Return whether a layer takes the edge weights of the model's input, and check that it takes no others.
 
         Raises:
-            UnsupportedLayerError: if it is.
+            UnsupportedLayerError: if it takes other edge weights.
         """
         if edge_weight is not None:
             self._check_role(edge_weight, "edge_weight")
         return edge_weight is not None
 
     def check_batch(self, batch: Any) -> None:
-        """Check that the model's batch vector says what is pooled.
+        """Check that a pooling uses the batch vector of the model's input.
 
         Raises:
             UnsupportedLayerError: if it does not.
@@ -95,7 +95,7 @@ class Call:
             )
 
     def following_norm(self) -> nn.BatchNorm1d | None:
-        """Return the batch normalisation that nothing but this call's result goes through, and make it one with it."""
+        """Return the batch normalisation that only this call's result goes through, and merge it into the call."""
         follower = self._follower()
         norm = None if follower is None or follower.op != "call_module" else self._module(follower)
         found = None if norm is None else batch_norm(norm)
@@ -104,7 +104,7 @@ class Call:
         return found
 
     def following_relu(self) -> bool:
-        """Return whether this call's result goes through ReLU and nowhere else, and make it one with it."""
+        """Return whether this call's result goes only through a ReLU, and merge the ReLU into the call."""
         follower = self._follower()
         if follower is None:
             return False
@@ -123,18 +123,18 @@ class Call:
 
 
 def is_called(node: fx.Node, functions: Collection[Any]) -> bool:
-    """Return whether a node calls one of these functions or methods; a module may have the name of one."""
+    """Return whether a node calls one of these functions or methods, and not a module of the same name."""
     return node.op in ("call_function", "call_method") and node.target in functions
 
 
 def batch_norm(module: nn.Module) -> nn.BatchNorm1d | None:
-    """Return the batch normalisation that a module stands for, if one can be executed on integers."""
+    """Return the batch normalisation that a module contains, if it can be executed on integers."""
     norm: Any = module.module if type(module) is BatchNorm and not module.allow_single_element else module
     return norm if type(norm) is nn.BatchNorm1d and norm.running_mean is not None else None
 
 
 def describe(node: fx.Node, model: nn.Module) -> str:
-    """Return what a call calls, and where in the model."""
+    """Return a description of a call: the called layer or function, and its path in the model."""
     if node.op == "call_module":
         path = str(node.target)
         kind = type(model.get_submodule(path)).__name__

@@ -1,4 +1,4 @@
-"""One form for graphs that compute the same: no calls without effect, no changes in place, no dead ends."""
+"""Canonical form of traced graphs: no calls without effect, no in-place operations, no unused results."""
 
 import operator
 
@@ -14,7 +14,7 @@ ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
 def canonicalize(graph: fx.Graph, model: nn.Module) -> None:
-    """Bring a traced graph into the form that converters expect."""
+    """Change a traced graph to the canonical form that converters expect."""
     _remove_identities(graph, model)
     _make_functional(graph, model)
     for node in reversed(list(graph.nodes)):
@@ -35,7 +35,7 @@ def _remove_identities(graph: fx.Graph, model: nn.Module) -> None:
 
 
 def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
-    """Return the node that a node merely repeats."""
+    """Return the node whose value a node repeats unchanged, or None."""
     if is_add(node):  # sum() begins with 0 + first
         left, right = node.args
         if type(left) is int and left == 0 and isinstance(right, fx.Node):
@@ -54,7 +54,7 @@ def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
 
 
 def _make_functional(graph: fx.Graph, model: nn.Module) -> None:
-    """Let all that comes after a change in place use its result."""
+    """Replace in-place operations: later nodes use the result of the operation."""
     order = {node: index for index, node in enumerate(graph.nodes)}
     for node in list(graph.nodes):
         if node.args and isinstance(node.args[0], fx.Node) and _is_in_place(node, model):
@@ -70,6 +70,6 @@ def _is_in_place(node: fx.Node, model: nn.Module) -> bool:
         return False
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     underscored = name.endswith("_") and not name.endswith("__")
-    # F.relu(x, True): what activations take for their arguments has no other use for a truth.
+    # F.relu(x, True): no argument of an activation other than inplace is a bool.
     flagged = any(argument is True for argument in (*node.args, node.kwargs.get("inplace")))
     return underscored or flagged or node.target is operator.iadd

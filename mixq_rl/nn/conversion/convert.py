@@ -1,4 +1,4 @@
-"""The walk over a traced model: each call becomes a node of a quantizable one, or is refused."""
+"""Conversion of a traced model: each call becomes a node of a quantizable network, or is refused."""
 
 import inspect
 from collections import Counter
@@ -19,14 +19,14 @@ __all__ = ["convert"]
 
 
 def convert(graph: fx.Graph, model: nn.Module) -> list[Node]:
-    """Return the nodes of a quantizable network that computes what a traced model does.
+    """Return the nodes of a quantizable network that computes the same as a traced model.
 
     Args:
-        graph: of :func:`~mixq_rl.nn.conversion.trace`.
-        model: that was traced. Its batch normalisations become part of the nodes; other weights are copied.
+        graph: the graph that :func:`~mixq_rl.nn.conversion.trace` returned.
+        model: the traced model. Its batch normalisations become part of the nodes; other weights are copied.
 
     Raises:
-        UnsupportedLayerError: naming everything in the model that cannot be converted, a line each.
+        UnsupportedLayerError: naming each part of the model that cannot be converted, on a line of its own.
     """
     walk = _Walk(model, _repeated(graph, model))
     for node in graph.nodes:
@@ -39,7 +39,7 @@ def convert(graph: fx.Graph, model: nn.Module) -> list[Node]:
 
 
 def _repeated(graph: fx.Graph, model: nn.Module) -> list[str]:
-    """Return a refusal for each layer with a state that is called more than once."""
+    """Return an error for each layer with parameters or buffers that is called more than once."""
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
     first = {str(node.target): node for node in reversed(graph.nodes) if node.op == "call_module"}
     return [
@@ -51,7 +51,7 @@ def _repeated(graph: fx.Graph, model: nn.Module) -> list[str]:
 
 
 class _Walk:
-    """The nodes so far, and what was refused."""
+    """State of a conversion: the nodes so far, and the refused calls."""
 
     def __init__(self, model: nn.Module, refusals: list[str]) -> None:
         self.model = model
@@ -61,7 +61,7 @@ class _Walk:
         self._merged: set[fx.Node] = set()
 
     def visit(self, node: fx.Node) -> None:
-        """Convert a call, unless it became one with another."""
+        """Convert a call, unless it was merged into another one."""
         if node.op == "placeholder":
             self._results[node] = INPUT
         elif node.op == "output":
@@ -86,7 +86,7 @@ class _Walk:
         self.nodes.append(Node(call.name, layer, tuple(self._results[source] for source in sources)))
 
     def _name(self, node: fx.Node) -> str:
-        """Return the path of the module that is called, or the function's name, with a number if it is taken."""
+        """Return the path of the called module, or the name of the function, with a number if the name is taken."""
         name = str(node.target) or "model" if node.op == "call_module" else node.name
         taken, number, unique = set(self._results.values()), 0, name
         while unique in taken:
@@ -101,7 +101,7 @@ class _Walk:
 
 
 def _converted(call: Call) -> Made | None:
-    """Return what a call becomes."""
+    """Return the layer that a call becomes."""
     if call.node.op == "get_attr":
         raise call.refusal("is used outside of a layer", "let a Linear, BatchNorm or conv layer hold it")
     if call.node.op == "call_module":
@@ -130,7 +130,7 @@ def _check_weights(call: Call, module: nn.Module) -> None:
 
 
 def _check_hooks(node: fx.Node, model: nn.Module) -> None:
-    """Check that nothing but its forward is computed when a layer is called."""
+    """Check that a layer has no hooks: a call must compute its forward and nothing else."""
     parts = model.get_submodule(str(node.target)).modules() if node.op == "call_module" else ()
     for part in parts:
         if any(hooks for name, hooks in vars(part).items() if "forward" in name and name.endswith("hooks")):

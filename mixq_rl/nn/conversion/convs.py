@@ -1,4 +1,4 @@
-"""Converters of PyTorch Geometric's message passing layers, each with all of its options."""
+"""Converters of PyTorch Geometric's message passing layers."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _SUMS = ("add", "sum")
 
 
 def _check(call: Call, conv: Any, edge_index: Any, *, aggr: tuple[str, ...] = _SUMS) -> None:
-    """Check what all message passing layers have."""
+    """Check the options that all message passing layers have."""
     call.require("aggr", conv.aggr, aggr, f"use aggr={aggr[0]!r}")
     call.require("flow", conv.flow, ("source_to_target",), "turn the edges round with edge_index.flip(0)")
     call.check_graph(edge_index)
@@ -96,7 +96,7 @@ def convert_sage(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
 
 
 def convert_gin(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
-    """Convert a ``GINConv``, as far as its network, whose layers follow as calls of their own."""
+    """Convert the sum of a ``GINConv``; the layers of its network follow as calls of their own."""
     _check(call, conv, edge_index)
     layer = GINConv(
         Chain(), name=call.name, epsilon=float(conv.eps.detach()), train_epsilon=isinstance(conv.eps, nn.Parameter)

@@ -1,4 +1,4 @@
-"""The functions and methods of tensors that can be converted."""
+"""Converters of functions and tensor methods."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ["FUNCTIONS", "LOGITS", "REPLACED_FUNCTIONS", "concatenation", "dropou
 
 
 LOGITS = "return the logits, the greatest of which names the class"
-"""What to do in place of a softmax."""
+"""Remedy in the error for a softmax."""
 
 
 def dropout(call: Call, x: Any, p: float) -> Made:
@@ -30,17 +30,17 @@ def dropout(call: Call, x: Any, p: float) -> Made:
 
 
 def concatenation(call: Call, parts: Sequence[Any]) -> Made:
-    """Convert values side by side."""
+    """Convert a concatenation of columns."""
     return Concatenate(f"{call.name}.update"), tuple(call.value(part) for part in parts)
 
 
 def maximum(call: Call, *parts: Any) -> Made:
-    """Convert the greatest of several values."""
+    """Convert an elementwise maximum of several values."""
     return Maximum(f"{call.name}.update"), tuple(call.value(part) for part in parts)
 
 
 def pooling(call: Call, x: Any, batch: Any, reduce: str) -> Made:
-    """Convert the sum, mean or maximum over each graph's nodes."""
+    """Return the converter of a pooling: sum, mean or maximum over each graph's nodes."""
     call.check_batch(batch)
     if reduce == "max":
         return MaxPool(), (call.value(x),)
@@ -49,7 +49,7 @@ def pooling(call: Call, x: Any, batch: Any, reduce: str) -> Made:
 
 
 def _dropout(call: Call, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Made:  # noqa: A002
-    # The model was traced in evaluation: True does not come from self.training.
+    # The trace is in evaluation mode, so True does not come from self.training.
     call.require("training", training, (False,), "give it training=self.training")
     return dropout(call, input, p)
 
@@ -79,7 +79,7 @@ def _add(call: Call, left: Any, right: Any, /) -> Made | None:
 
 
 def _is_part_of_sum(node: fx.Node) -> bool:
-    """Return whether a sum goes into another sum and nowhere else."""
+    """Return whether a sum is used only as an addend of another sum."""
     return len(node.users) == 1 and is_add(next(iter(node.users)))
 
 

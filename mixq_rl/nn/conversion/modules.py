@@ -1,4 +1,4 @@
-"""The layers of torch and PyTorch Geometric that can be converted."""
+"""Converters of layers of torch and PyTorch Geometric."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def _linear(call: Call, module: Any, x: Any) -> Made:
         bias=module.bias is not None,
         relu=call.following_relu(),
     )
-    layer.norm = norm  # not by the constructor, which draws all parameters anew
+    layer.norm = norm  # not by the constructor, which would draw new random parameters
     carry_over_weight(layer, module.weight)
     carry_over(layer, "bias", module.bias)
     return layer, (call.value(x),)

@@ -1,4 +1,4 @@
-"""What a float model computes, as a graph of the layers and functions that it calls."""
+"""Tracing: a float model as a graph of the layers and functions that it calls."""
 
 import inspect
 import operator
@@ -26,20 +26,20 @@ _COMPOSITE = (nn.Sequential, fx.GraphModule, GraphSequential, BasicGNN, MLP)
 
 
 def trace(model: nn.Module, *, weighted: bool, pooled: bool) -> fx.Graph:
-    """Return what a model computes.
+    """Return the graph of the calls that a model makes.
 
-    Its placeholders are ``x``, ``edge_index``, ``edge_weight`` and ``batch``, whatever the model calls its arguments.
-    Modules of libraries are called as one; what users have written is followed into. A
-    ``GINConv`` is followed into too: its call stands for the sum, after which come the layers of its network.
+    The placeholders of the graph are ``x``, ``edge_index``, ``edge_weight`` and ``batch``, also if the model gives its
+    arguments other names. A module of a library is one call. The trace enters modules that users have written. It
+    enters a ``GINConv`` too: one call stands for the sum, and the layers of its network follow.
 
     Args:
-        model: in evaluation mode.
-        weighted: whether an optional argument ``edge_weight`` is given.
-        pooled: whether an optional argument ``batch`` is given.
+        model: a model in evaluation mode.
+        weighted: whether the model gets an optional argument ``edge_weight``.
+        pooled: whether the model gets an optional argument ``batch``.
 
     Raises:
-        UnsupportedLayerError: if the model takes other arguments, gives anything but one tensor, or decides by the
-            values of tensors what it computes.
+        UnsupportedLayerError: if the model takes other arguments, returns anything but one tensor, or has control flow
+            that depends on values of tensors.
     """
     tracer = _Tracer()
     given = {name for name, is_given in (("edge_weight", weighted), ("batch", pooled)) if is_given}
@@ -48,7 +48,7 @@ def trace(model: nn.Module, *, weighted: bool, pooled: bool) -> fx.Graph:
             graph = tracer.trace(_Call(model, _roles(model, given), given))
     except UnsupportedLayerError:
         raise
-    except Exception as error:  # the model's own code ran on symbols: anything may have come of that
+    except Exception as error:  # the model's own code ran on symbols and can raise any exception
         where = next(reversed(tracer.module_stack.values()))[0] if tracer.module_stack else ""
         raise UnsupportedLayerError(
             f"{_described(where)} cannot be followed ({error}): what a model computes may depend on its attributes, "
@@ -63,7 +63,7 @@ def _described(path: str) -> str:
 
 
 class _Call(nn.Module):
-    """A model called with symbols for what a graph gives."""
+    """Call of a model with symbols for the inputs."""
 
     def __init__(self, model: nn.Module, roles: dict[str, str], optional: set[str]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _Call(nn.Module):
 
 
 def _roles(model: nn.Module, optional: set[str]) -> dict[str, str]:
-    """Return which of the model's arguments is given what."""
+    """Return the role of each argument of the model: which input it gets."""
     parameters = _parameters(model)
     if parameters and parameters[0].name == "data":
         roles = {"data": "data"}
@@ -103,7 +103,7 @@ def _roles(model: nn.Module, optional: set[str]) -> dict[str, str]:
 
 
 def _parameters(model: nn.Module) -> list[inspect.Parameter]:
-    if isinstance(model, GraphSequential):  # its header says what it takes, and not always its signature
+    if isinstance(model, GraphSequential):  # its signature does not always list its arguments, but its header does
         return [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in model.signature.param_dict]
     parameters = inspect.signature(model.forward).parameters.values()
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -111,7 +111,7 @@ def _parameters(model: nn.Module) -> list[inspect.Parameter]:
 
 
 class _Symbol(fx.Proxy):
-    """A matrix, or what was computed from one."""
+    """Symbol of a matrix, or of a value that was computed from one."""
 
     def __iadd__(self, other: Any) -> Any:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
@@ -132,7 +132,7 @@ class _Tracer(fx.Tracer):
             return False
         bases = {base.__module__.partition(".")[0] for base in type(m).__mro__ if issubclass(base, nn.Module)}
         own = type(m).__module__.partition(".")[0]
-        # What users derive from a library's message passing cannot be followed: it ends in scatters of edges.
+        # A user's subclass of a library's message passing cannot be traced: it ends in scatters of edges.
         return own in ("torch", "torch_geometric") or "torch_geometric" in bases
 
     def call_module(
@@ -147,7 +147,7 @@ class _Tracer(fx.Tracer):
 
 @contextmanager
 def _recorded() -> Iterator[None]:
-    """Make pooling traceable: functions scatter by the batch vector, modules look at it before they are called."""
+    """Make pooling traceable: functions scatter by the batch vector, and modules read it before their call."""
 
     def pool(src: Any, index: Any, dim: int = 0, dim_size: int | None = None, reduce: str = "sum") -> Any:
         if not isinstance(src, fx.Proxy):

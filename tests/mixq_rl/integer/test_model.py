@@ -46,7 +46,7 @@ def test_no_floating_point_between_quantized_input_and_logits(
         right = arguments.Matrix.of(linear.weight.payload)
         reference.linear(left, right, arguments.Rescale.of(linear.requantization, row), message)
         of_graph = prepared[1]
-        adjacency = arguments.Graph(
+        adjacency = arguments.CSRMatrix(
             of_graph.csr.rowptr, of_graph.csr.col, of_graph.weight, propagate.adjacency.zero_point
         )
         payload = PackedRows(message, 16, offered)
