@@ -73,7 +73,7 @@ class EvaluatorConfig:
         num_layers: number of layers; None: what is usual.
         hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
         objective: a name of :data:`mixq_rl.evaluation.objective.objectives`: what is saved.
-        evaluator: a name of :data:`mixq_rl.evaluation.evaluators`: whose weights the search judges an allocation by.
+        evaluator: a name of :data:`mixq_rl.evaluation.evaluators.evaluators`: the weights that evaluate an allocation.
         scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
         device: of data, networks, training and execution, as :func:`~mixq_rl.devices.resolve_device` names it; it need
             not be there until the data are loaded. ``"auto"`` becomes what it stands for here.

@@ -34,7 +34,7 @@ _NUMBERS = (
 
 
 class Arguments(ctypes.Structure):
-    """Arguments of a launch; ``aggregate.cu`` describes the fields."""
+    """Arguments of a launch; ``rows.cuh`` describes the fields."""
 
     _fields_ = (
         [(name, ctypes.c_void_p) for name in _POINTERS]
@@ -183,7 +183,8 @@ def compiled(how: Specialization, capability: tuple[int, int]) -> bytes:
 
 def source() -> str:
     """Return the source program of all specialisations."""
-    return files("mixq_rl.kernels.cuda_backend").joinpath("aggregate.cu").read_text()
+    folder = files("mixq_rl.kernels.cuda_backend")
+    return "\n".join(folder.joinpath(name).read_text() for name in _SOURCES)
 
 
 def defines(how: Specialization) -> dict[str, int]:

@@ -143,7 +143,7 @@ def test_less_than_one_repeat_is_refused(float_model: mixq_rl.QuantizableModel, 
         mixq_rl.SupernetEvaluator(float_model, task, timing_repeats=0)
 
 
-@pytest.fixture(scope="module", params=list(mixq_rl.evaluation.evaluators))
+@pytest.fixture(scope="module", params=list(mixq_rl.evaluators))
 def graph_evaluator(request: pytest.FixtureRequest, graph_task: GraphTask) -> IntegerEvaluator:
     """Every evaluator on graphs."""
     model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=2)
