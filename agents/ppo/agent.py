@@ -149,7 +149,7 @@ class PPOAgent:
         return self
 
     def _step(self) -> list[list[Evaluation]]:
-        """Let each task evaluate its next batch, learn from all in imagination, and return the batches."""
+        """Let each task evaluate its next batch, learn from model rollouts of all tasks, and return the batches."""
         self._policy.offer(self._bit_widths)
         batches = []
         for index, most in list(self._left.items()):

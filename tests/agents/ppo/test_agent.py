@@ -74,7 +74,7 @@ def test_begins_with_what_tells_components_apart() -> None:
     assert set(found[3:7]) == {(2, 8, 8, 8), (8, 2, 8, 8), (8, 8, 2, 8), (8, 8, 8, 2)}
 
 
-def test_the_policy_learns_in_imagination(evaluator: mixq_rl.SupernetEvaluator) -> None:
+def test_the_policy_learns_from_model_rollouts(evaluator: mixq_rl.SupernetEvaluator) -> None:
     def change(rollouts: int) -> float:
         agent = PPOAgent(BitAllocationEnv(evaluator), seed=0, settings=PPOSettings(rollouts=rollouts))
         before = [parameter.clone() for parameter in agent._policy.parameters()]
@@ -259,7 +259,7 @@ def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
     assert swept[0] in env.evaluator.evaluations
 
 
-def test_nothing_is_rehearsed_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
+def test_nothing_is_cloned_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to clone_best"):
         PPOAgent(BitAllocationEnv(LookupTable())).clone_best()
     agent.save(tmp_path)

@@ -6,7 +6,7 @@ from mixq_rl.envs import BitAllocationEnv, EpisodeRules, MaxBitOps
 from tests.lookup_table import LookupTable
 
 
-def test_an_untrained_policy_keeps_the_limit_however_it_strays() -> None:
+def test_an_untrained_policy_keeps_the_limit_also_with_random_actions() -> None:
     env = BitAllocationEnv(LookupTable(), reward=MaxBitOps(24.5))
     policy = PPOAgent(env, seed=0)._policy
     preferences, random = np.zeros(200), np.random.default_rng(0)
