@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 import mixq_rl
 from mixq_rl import Ledger
-from mixq_rl.agents import PPOAgent, PPOSettings, surrogate
+from mixq_rl.agents import PPOAgent, PPOSettings
+from mixq_rl.agents.ppo import surrogate
 from mixq_rl.agents.ppo.surrogate import Surrogate
 from mixq_rl.agents.records.checkpoints import Checkpoints
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop, Reward, TradeOff
