@@ -1,6 +1,6 @@
-"""PPO for bit allocation and its rivals, the runs that search and train, and the command line.
+"""PPO and other searches for bit allocation, runs that search and train, and the command line.
 
-Names are imported when they are first used: what needs neither Gymnasium nor Stable-Baselines3 works without them.
+Names are imported when they are first used. Names that need neither Gymnasium nor Stable-Baselines3 work without them.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""An allocation for a network that no search has seen: what a policy knows from others."""
+"""Allocation of bit-widths by a trained policy, without a search."""
 
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -17,25 +17,25 @@ from mixq_rl.nn import QuantizableModel
 __all__ = ["PREFERENCE", "allocate", "allocate_for", "check_wish", "load_agent", "pretrained"]
 
 PREFERENCE = 0.3
-"""Where nothing else is asked for: a point of accuracy weighs about as much as a halving of bit operations."""
+"""Default preference, at which one point of accuracy is worth about one halving of bit operations."""
 
 _POLICY = "policy"
 
 
 def pretrained() -> PPOAgent:
-    """Read the agent that comes with the package, trained by ``benchmarks/pretrain.py``."""
+    """Return the agent that comes with the package, trained by ``benchmarks/pretrain.py``."""
     with as_file(files("mixq_rl.agents.ppo") / "pretrained") as folder:
         return PPOAgent.load(folder)
 
 
 def load_agent(path: str | PathLike[str] | None) -> PPOAgent:
-    """Return the agent of a policy.
+    """Return the agent of a saved policy.
 
     Args:
-        path: its folder, or that of the run that trained it; None: the one that comes with the package.
+        path: folder of the policy, or of the run that trained it; None: the policy that comes with the package.
 
     Raises:
-        ArtifactError: if there is none, or it cannot be used.
+        ArtifactError: if the folder holds no policy, or a policy that cannot be used.
     """
     if path is None:
         return pretrained()
@@ -54,21 +54,21 @@ def allocate(
     policy: PPOAgent | str | PathLike[str] | None = None,
     seed: int = 0,
 ) -> tuple[int, ...]:
-    """Return the bit-width of each component of a float-trained network, as a policy names them.
+    """Return the bit-width of each component of a float-trained network, chosen by a policy.
 
-    The statistics of the float model suffice: nothing is trained, unless a drop is to be kept. Then of the policy's 16
-    allocations the cheapest is sought, by halving, that keeps it after a short quantization-aware training; if none
-    does, it is the highest bit-width everywhere.
+    With a preference nothing is trained: the policy needs only the statistics of the float model. With ``max_drop`` a
+    binary search finds the cheapest of the policy's 16 allocations that keeps the drop after a short quantization-aware
+    training. If none keeps it, the result is the highest bit-width for all components.
 
     Args:
-        model: float-trained; left as it is.
-        task: what it is for.
+        model: float-trained model; not changed.
+        task: task of the model.
         preference: weight of the saving against the accuracy, in [0, 1]; None: 0.3.
-        max_drop: in points of validation accuracy below float32 that are tolerated, in place of a preference.
-        bit_widths: on offer, each within 1...8.
-        policy: an agent, the folder of its policy, or of the run that trained it; None: the one that comes with the
-            package.
-        seed: of the short trainings.
+        max_drop: greatest tolerated drop of the validation accuracy below float32, in points, instead of a preference.
+        bit_widths: bit-widths on offer, each within 1...8.
+        policy: an agent, the folder of its policy, or the folder of the run that trained it; None: the policy that
+            comes with the package.
+        seed: seed of the short trainings.
 
     Raises:
         InputError: for a preference outside [0, 1], a negative drop, or both.
@@ -88,14 +88,14 @@ def allocate(
 def allocate_for(
     evaluator: Evaluator, agent: PPOAgent, preference: float | None = None, max_drop: float | None = None
 ) -> tuple[int, ...]:
-    """Return what :func:`allocate` does, of an evaluator: nothing is evaluated, unless a drop is to be kept."""
+    """Return an allocation as :func:`allocate` does, for an evaluator. Without ``max_drop`` nothing is evaluated."""
     if max_drop is not None:
         return _cheapest(agent, evaluator, max_drop / 100)
     return agent.allocate(evaluator, PREFERENCE if preference is None else preference, reward=TradeOff())
 
 
 def check_wish(preference: float | None, max_drop: float | None) -> None:
-    """Refuse what :func:`allocate` cannot follow.
+    """Check the preference and the tolerated drop given to :func:`allocate`.
 
     Raises:
         InputError: for a preference outside [0, 1], a negative drop, or both.
@@ -111,7 +111,7 @@ def check_wish(preference: float | None, max_drop: float | None) -> None:
 def _cheapest(agent: PPOAgent, evaluator: Evaluator, drop: float) -> tuple[int, ...]:
     """Return the cheapest of the policy's allocations that keeps the drop; the most expensive allocation if none does.
 
-    The dearer of two is taken to be the more accurate.
+    The binary search assumes that more expensive allocations are more accurate.
     """
     most_expensive = (evaluator.bit_widths[-1],) * len(evaluator.components)
     macs = [component.macs for component in evaluator.components]

@@ -1,4 +1,4 @@
-"""Searches compared at equal numbers of distinct evaluations."""
+"""Comparison of searches at equal numbers of distinct evaluations."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,10 +32,12 @@ _DROPS = (0.3, 1.0)
 
 
 def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
-    """Return the searches in run folders by problem; of one that several have, the longest.
+    """Return the searches in run folders, by fingerprint of the evaluator.
+
+    If several folders hold the same search with the same seed, the longest is returned.
 
     Args:
-        folders: written by ``mixq-rl search`` or ``mixq-rl train``.
+        folders: run folders of ``mixq-rl search`` or ``mixq-rl train``.
 
     Raises:
         InputError: for a folder without a store of evaluations, or with an empty one.
@@ -63,7 +65,7 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and half the width of its 95 % interval (Student's t over seeds); of one seed that is not known."""
+    """A mean over seeds, and half the width of its 95 % interval (Student's t); NaN for a single seed."""
 
     mean: float
     half_width: float
@@ -76,7 +78,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Estimate the mean of a search over seeds."""
+    """Return the mean of values over seeds, with its interval."""
     count = len(values)
     if count < 2:
         return Estimate(float(np.mean(values)), math.nan, count)
@@ -85,7 +87,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def measures(trace: Trace, count: int) -> dict[str, float]:
-    """Return what searches are compared by, after ``count`` evaluations."""
+    """Return the measures of a search after ``count`` evaluations, by heading of the table."""
     return {
         "hypervolume": trace.hypervolume(count),
         **{f"reduction within {drop:g}": trace.best_reduction(count, drop / 100) for drop in _DROPS},
@@ -94,9 +96,9 @@ def measures(trace: Trace, count: int) -> dict[str, float]:
 
 
 def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
-    """Return the table of one problem: a row for each search at each budget that some search has spent.
+    """Return the table of one problem: a row for each search at each budget that at least one search has spent.
 
-    A search that ended before a budget, for whatever reason, is judged by what it had.
+    A search that ended before a budget is measured at its end.
 
     Args:
         found: searches of one problem.
@@ -106,7 +108,7 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
     widths = ", ".join(map(str, problem.bit_widths))
     table = Table(
         title=f"{escape(problem.name)}: {len(problem.components)} components at {widths} bits",
-        caption="mean ± half of the 95 % interval over seeds; reductions at most so many points below float32;\n"
+        caption="mean ± half of the 95 % interval over seeds; reduction within N: at most N points below float32;\n"
         "area: mean hypervolume over the evaluations up to here",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -133,7 +135,7 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
 
 
 def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
-    """Return what each search had found at its end, in plain values."""
+    """Return the measures of each search at its end, in plain values."""
     return [
         {
             "problem": trace.description.name,
@@ -153,7 +155,7 @@ def comparison_figure(
 
     Args:
         grouped: searches of each problem.
-        best: the hypervolume of the problem's true front, where it is known; drawn as a line.
+        best: returns the hypervolume of a problem's true front, which is drawn as a line; None: not known.
     """
     figure = Figure(figsize=(5.2 * len(grouped), 4.2), layout="constrained")
     panels = figure.subplots(1, len(grouped), squeeze=False)[0]
@@ -185,5 +187,5 @@ def comparison_figure(
 
 
 def _steps(count: int) -> list[int]:
-    """Return 1 ... ``count``, evenly spread on a logarithmic axis."""
+    """Return numbers from 1 to ``count``, evenly spread on a logarithmic axis."""
     return sorted({round(step) for step in np.geomspace(1, max(count, 1), _POINTS)})

@@ -1,4 +1,4 @@
-"""Which allocations are worth keeping: the Pareto front in (saving, accuracy), and its hypervolume."""
+"""Pareto front in (saving, accuracy), and its hypervolume."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -8,22 +8,22 @@ from mixq_rl.evaluation.protocol import Evaluation
 __all__ = ["ParetoArchive", "Saving", "hypervolume", "pareto_front", "reduction", "spread"]
 
 Saving = Callable[[Evaluation], float]
-"""How many times less an evaluation costs than float32: its reduction in bit operations, or its speed-up."""
+"""The cost of float32 over the cost of an evaluation: its reduction in bit operations, or its speed-up."""
 
 
 def reduction(evaluation: Evaluation) -> float:
-    """The saving in bit operations, convention ``linear``."""
+    """Return the saving in bit operations, convention ``linear``."""
     return evaluation.reduction
 
 
 def pareto_front(evaluations: Iterable[Evaluation], saving: Saving = reduction) -> list[Evaluation]:
-    """Return the evaluations that no other beats in saving and accuracy, by ascending saving.
+    """Return the evaluations that no other dominates in saving and accuracy, by ascending saving.
 
-    Of several with equal saving and accuracy the first is kept.
+    Of several evaluations with equal saving and accuracy the first is returned.
 
     Args:
-        evaluations: any.
-        saving: of an evaluation; its reduction where nothing is given.
+        evaluations: evaluations in any order.
+        saving: returns the saving of an evaluation.
     """
     front: list[Evaluation] = []
     for evaluation in sorted(evaluations, key=lambda e: (-saving(e), -e.accuracy)):
@@ -37,12 +37,12 @@ def hypervolume(
 ) -> float:
     """Return the area that the evaluations dominate in (log2 saving, accuracy).
 
-    What costs more than float32 adds nothing.
+    Evaluations that cost more than float32 add nothing.
 
     Args:
-        evaluations: any, their front is taken.
-        reference_accuracy: the reference point is (0, reference_accuracy): of the majority class, where it is known.
-        saving: as of :func:`pareto_front`.
+        evaluations: evaluations in any order; the function takes their front.
+        reference_accuracy: the reference point is (0, reference_accuracy), usually the accuracy of the majority class.
+        saving: as in :func:`pareto_front`.
     """
     area, left = 0.0, 0.0
     for evaluation in pareto_front(evaluations, saving):
@@ -58,11 +58,11 @@ class ParetoArchive:
     """The Pareto front of all evaluations added so far.
 
     Args:
-        reference_accuracy: of the hypervolume's reference point.
-        saving: as of :func:`pareto_front`.
+        reference_accuracy: accuracy of the hypervolume's reference point.
+        saving: as in :func:`pareto_front`.
 
     Attributes:
-        front: by ascending saving.
+        front: evaluations of the front, by ascending saving.
     """
 
     def __init__(self, reference_accuracy: float = 0.0, saving: Saving = reduction) -> None:
@@ -83,9 +83,9 @@ def spread(
 ) -> list[Evaluation]:
     """Return at most ``count`` points of a front, by ascending saving.
 
-    They are chosen one by one, each for the hypervolume that it adds to those before.
+    The points are chosen one by one. Each choice is the point that adds most to the hypervolume of those before.
     """
-    # Points slower than float32 dominate no area: where there are any, it is counted from below the slowest.
+    # Points slower than float32 dominate no area from a saving of 1: the area then starts below the slowest point.
     origin = min([1.0, *(saving(point) / 2 for point in front)])
     chosen: list[Evaluation] = []
     left = list(front)

@@ -1,4 +1,4 @@
-"""Numbers and units as text: on the page, in tables, figures and the command's output."""
+"""Formats of numbers with units, for the report, tables, figures and the command's output."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ _DIGITS = 3
 
 
 def percent(share: float, digits: int = 1, *, sign: bool = True) -> str:
-    """Return a share of 1 in %: ``83.6 %``, or ``83.6`` without the sign."""
+    """Return a share in [0, 1] as a percentage: ``83.6 %``, or ``83.6`` without the sign."""
     number = f"{100 * share:.{digits}f}"
     return f"{number}{_TIGHT}%" if sign else number
 
@@ -74,7 +74,7 @@ def bits(allocation: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class PowerOfTen:
-    """The common unit of numbers that stand side by side.
+    """Common unit of several numbers.
 
     Attributes:
         value: 10⁹, 10⁶, 10³ or 1.
@@ -93,7 +93,7 @@ _POWERS = (PowerOfTen(1e9, "10⁹"), PowerOfTen(1e6, "10⁶"), PowerOfTen(1e3, "
 
 
 def power_of_ten(values: Iterable[float]) -> PowerOfTen:
-    """Return the unit for numbers that stand side by side, chosen by the largest."""
+    """Return the common unit of several numbers, chosen by the largest."""
     largest = max(values, default=0.0)
     return next((unit for unit in _POWERS if largest >= unit.value), PowerOfTen(1.0, ""))
 
@@ -105,7 +105,7 @@ def _three_digits(value: float) -> str:
 
 
 def _scaled(value: float) -> tuple[float, str]:
-    """Return a number of three digits and the SI prefix that it stands before."""
+    """Return a number of three digits, and its SI prefix."""
     rank = min(max(int(math.log10(abs(value))) // 3, 0), len(_PREFIXES) - 1) if abs(value) >= 1 else 0
     number = float(f"{value / 1000**rank:.{_DIGITS}g}")
     if abs(number) >= 1000 and rank + 1 < len(_PREFIXES):

@@ -17,28 +17,29 @@ __all__ = ["BitAllocationEnv"]
 
 
 class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """Each step gives the next component its bit-width; the reward comes with the last one.
+    """Gymnasium environment in which each step chooses the bit-width of the next component.
 
-    Observation: float32, what ``observation`` makes of the state: :class:`~mixq_rl.envs.LayerStatistics`.
-    Action: index into ``evaluator.bit_widths``; with a limit on bit operations see :meth:`action_masks`.
-    Reward: 0 until the allocation is complete, then what ``reward`` makes of its evaluation.
-    ``info``: ``"preference"`` always; ``"evaluation"`` (an :class:`~mixq_rl.Evaluation`) at the end.
+    Observation: float32 ``[features]``, by default those of :class:`~mixq_rl.envs.LayerStatistics`.
+    Action: index into ``evaluator.bit_widths``. A limit on bit operations restricts it: see :meth:`action_masks`.
+    Reward: 0 until the allocation is complete, then the value of ``reward`` for its evaluation.
+    ``info``: ``"preference"`` after each call; ``"evaluation"`` (an :class:`~mixq_rl.Evaluation`) after the last step.
 
     Args:
-        evaluator: says what an allocation is worth; wrapped so that none is evaluated twice.
-        preference: weight of the saving in the reward, in [0, 1]; None: drawn uniformly for each episode, unless the
-            reward knows but one.
-        reward: the formula; None: the trade-off with the reduction in bit operations. With a limit on bit operations
-            the environment first measures what bits cost: an evaluation for each component and bit-width, remembered.
-        observation: makes the observation of evaluator, cost and reward.
+        evaluator: evaluates complete allocations. A :class:`~mixq_rl.Ledger` around it evaluates none twice.
+        preference: weight of the saving in the reward, in [0, 1]; None: the fixed preference of the reward if it has
+            one, otherwise drawn uniformly for each episode.
+        reward: formula of the reward; None: the trade-off with the reduction in bit operations. If the reward has a
+            limit on bit operations, the constructor measures the cost of bits: about one evaluation for each component
+            and one for each bit-width. The ledger keeps them.
+        observation: returns the observation for an evaluator, a cost of bits and a reward.
         render_mode: ``"ansi"`` or None.
 
     Attributes:
-        rules: what all its episodes share: evaluator, reward, cost of bits, observation.
+        rules: evaluator, reward, cost of bits and observation of all episodes.
 
     Raises:
-        InputError: for a preference outside [0, 1], an evaluator without components or with statistics missing, or a
-            limit that no allocation keeps.
+        InputError: for a preference outside [0, 1], an unknown render mode, an evaluator without components or with
+            missing statistics, or a limit that no allocation keeps.
         BitWidthError: for an evaluator with bit-widths outside 1...8.
 
     Example:
@@ -69,7 +70,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     @property
     def evaluator(self) -> Ledger:
-        """Evaluates allocations, each once."""
+        """The ledger of the evaluator, which evaluates each allocation once."""
         return self.rules.evaluator
 
     @property
@@ -88,7 +89,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Begin an episode.
 
         Args:
-            seed: of the preferences drawn from now on.
+            seed: seed of the preferences drawn from now on.
             options: ``{"preference": w}`` fixes the preference of this episode.
 
         Raises:
@@ -104,8 +105,8 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Give the next component the bit-width ``evaluator.bit_widths[action]``.
 
         Raises:
-            gymnasium.error.InvalidAction: for an index that is not on offer, or with which the limit on bit operations
-                cannot be kept any more.
+            gymnasium.error.InvalidAction: for an index outside the bit-widths, or a bit-width that makes it impossible
+                to keep the limit on bit operations.
             gymnasium.error.ResetNeeded: if the episode has ended, or none has begun.
         """
         if not self.action_space.contains(action):
@@ -130,9 +131,9 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return episode.observe()[0], episode.rewards([evaluation])[0], True, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which actions are allowed now, bool ``[bit-widths]``: all, unless a limit would be out of reach.
+        """Return which actions are allowed now, bool ``[bit-widths]``: those with which the limit can still be kept.
 
-        The name is the one that MaskablePPO of sb3-contrib asks for.
+        Without a limit on bit operations all are allowed. MaskablePPO of sb3-contrib calls this method by its name.
         """
         return self.rules.masks([self.allocation])[0]
 

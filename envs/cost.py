@@ -1,4 +1,4 @@
-"""What an allocation costs in bit operations, before it is executed."""
+"""Predicted bit operations of an allocation, without executing it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from mixq_rl.nn import Component
 
 __all__ = ["BitCost", "probes"]
 
-# Coefficients are differences of measured sums: this share of the most expensive allocation is left below a
-# limit for their rounding, and this share more is tolerated where they are checked.
+# Coefficients are differences of measured sums, and so have rounding errors. Both numbers are shares of the cost of the
+# most expensive allocation: the margin below a limit, and the tolerance of the check of the measured coefficients.
 _ROUNDING = 1e-12
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class BitCost:
-    """Bit operations as a sum over components: fixed + Σ per_bit · bits, which the convention ``linear`` makes them.
+    """Bit operations as a sum over components: fixed + Σ per_bit · bits (convention ``linear``).
 
     Attributes:
-        per_bit: of each component, not negative.
-        bit_widths: on offer, ascending.
-        fixed: what no bit-width changes.
+        per_bit: bit operations of each component for each bit of its bit-width, not negative.
+        bit_widths: bit-widths on offer, ascending.
+        fixed: bit operations that do not depend on the bit-widths.
     """
 
     per_bit: tuple[float, ...]
@@ -36,18 +36,22 @@ class BitCost:
 
     @classmethod
     def estimated(cls, components: Sequence[Component], bit_widths: Sequence[int]) -> Self:
-        """Take the components' multiply-accumulates for costs: in proportions nearly right, in size meaningless."""
+        """Return costs equal to the components' multiply-accumulates.
+
+        Their proportions are nearly right. Their absolute size has no meaning.
+        """
         return cls(tuple(float(max(component.macs, 1)) for component in components), tuple(bit_widths))
 
     @classmethod
     def measured(cls, evaluator: Evaluator) -> Self:
-        """Find the costs from the evaluations of :func:`probes`.
+        """Return the costs that follow from the evaluations of :func:`probes`.
 
         Args:
-            evaluator: wrap it in a :class:`~mixq_rl.Ledger` and these are not made again.
+            evaluator: evaluates the probes; a :class:`~mixq_rl.Ledger` does not evaluate them again later.
 
         Raises:
-            InputError: if one bit-width everywhere does not cost what lowering single components predicts.
+            InputError: if the costs are not a sum over components: if the measured cost of a uniform allocation is not
+                the sum predicted from allocations with one lowered component.
         """
         bits = tuple(evaluator.bit_widths)
         low, high = bits[0], bits[-1]
@@ -67,42 +71,43 @@ class BitCost:
 
     @property
     def cheapest(self) -> float:
-        """Of all allocations."""
+        """Cost of the cheapest allocation."""
         return self.fixed + self.bit_widths[0] * self._sum
 
     @property
     def most_expensive(self) -> float:
-        """Of all allocations."""
+        """Cost of the most expensive allocation."""
         return self.fixed + self.bit_widths[-1] * self._sum
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of each component in what bits cost, ``[components]``; they sum to 1."""
+        """Share of each component in the cost of bits, ``[components]``; the shares sum to 1."""
         return self._weights / max(self._sum, np.finfo(np.float64).tiny)
 
     def spent(self, allocations: ArrayLike) -> NDArray[np.float64]:
-        """Return what the first t components cost, the fixed part included.
+        """Return the cost of the first t components, including the fixed part.
 
         Args:
             allocations: bit-widths, ``[..., t]``.
 
         Returns:
-            ``[...]``.
+            Bit operations, float64 ``[...]``.
         """
         bits = np.asarray(allocations, dtype=np.float64)
         return np.asarray(self.fixed + bits @ self._weights[: bits.shape[-1]], dtype=np.float64)
 
     def within(self, allocations: ArrayLike, limit: float) -> NDArray[np.bool_]:
-        """Return which bit-widths of the next component leave ``limit`` in reach.
+        """Return which bit-widths of the next component allow the rest of the allocation to keep ``limit``.
 
-        The lowest always does, if so far no other rule was followed and the cheapest allocation keeps the limit.
+        The lowest bit-width is always allowed. It keeps the limit if all earlier choices were allowed, too, and the
+        cheapest allocation keeps the limit.
 
         Args:
             allocations: bit-widths chosen so far, ``[..., t]``.
-            limit: bit operations of the whole allocation.
+            limit: greatest number of bit operations of the whole allocation.
 
         Returns:
-            ``[..., bit-widths]``.
+            bool ``[..., bit-widths]``.
         """
         bits = np.asarray(allocations, dtype=np.float64)
         place, low = bits.shape[-1], self.bit_widths[0]
@@ -122,14 +127,17 @@ class BitCost:
 
 
 def probes(components: int, bit_widths: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return allocations that tell components apart: each bit-width everywhere, and each component lowered by itself.
+    """Return allocations from which the effect of each component can be told.
+
+    These are each bit-width for all components, and, for each component, the lowest bit-width for it and the highest
+    for all others.
 
     Args:
-        components: their number n.
-        bit_widths: k on offer, ascending.
+        components: number of components n.
+        bit_widths: k bit-widths on offer, ascending.
 
     Returns:
-        n + k distinct allocations; fewer where there is only one component or bit-width.
+        n + k distinct allocations; fewer if there is only one component or one bit-width.
     """
     uniform = [(bits,) * components for bits in bit_widths]
     return list(dict.fromkeys([*uniform, *_lowered(components, bit_widths[0], bit_widths[-1])]))

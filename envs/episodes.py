@@ -1,4 +1,4 @@
-"""Episodes of bit allocation: components get their bit-widths one after another, in any number of episodes at once."""
+"""Episodes of bit allocation, any number of them in lockstep, and the rules that they share."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,23 +21,24 @@ ObservationFactory = Callable[[Evaluator, BitCost, Reward], Observation]
 
 
 class EpisodeRules:
-    """What all episodes over one evaluator share: the observation, the allowed actions and the reward.
+    """Rules that all episodes on one evaluator share: the observation, the allowed actions and the reward.
 
     Args:
-        evaluator: evaluates complete allocations; wrapped so that it evaluates none twice.
-        reward: the formula; None: the trade-off with the reduction in bit operations. With a limit on bit operations
-            the cost of bits is measured first: one evaluation for each component and bit-width, which is remembered.
-        observation: makes the observation from evaluator, cost and reward.
+        evaluator: evaluates complete allocations. A :class:`~mixq_rl.Ledger` around it evaluates none twice.
+        reward: formula of the reward; None: the trade-off with the reduction in bit operations. If the reward has a
+            limit on bit operations, the cost of bits is measured by the evaluations of
+            :func:`~mixq_rl.envs.cost.probes`. The ledger keeps them.
+        observation: returns the observation for an evaluator, a cost of bits and a reward.
 
     Attributes:
-        evaluator: with its memory.
-        reward: as given.
-        cost: what bits cost: measured if the reward has a limit, otherwise estimated.
+        evaluator: ledger of the evaluator.
+        reward: formula of the reward.
+        cost: cost of bits: measured if the reward has a limit on bit operations, otherwise estimated.
         observation: as given.
-        observe: makes observations.
+        observe: the observation that ``observation`` returned.
 
     Raises:
-        InputError: for an evaluator without components or with statistics missing, or a limit that no allocation keeps.
+        InputError: for an evaluator without components or with missing statistics, or a limit that no allocation keeps.
         BitWidthError: for an evaluator with bit-widths outside 1...8.
     """
 
@@ -61,7 +62,7 @@ class EpisodeRules:
         return len(self.evaluator.components)
 
     def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
-        """Return which bit-widths the next component may get: all, unless the limit on bit operations forbids some.
+        """Return which bit-widths are allowed for the next component: all, if bit operations have no limit.
 
         Args:
             allocations: bit-widths of the first t components in several episodes, ``[episodes, t]``.
@@ -86,13 +87,14 @@ class Episodes:
     """Episodes in lockstep: each step gives the next component its bit-width in every episode.
 
     Everything that plays episodes uses this class: :class:`~mixq_rl.envs.BitAllocationEnv` with one episode, the
-    vectorised environment of the agent, the rollouts of a policy, and imitation learning.
+    vectorized environment of the agent, the roll-outs of a policy, and behaviour cloning.
 
     Args:
-        rules: of the episodes.
+        rules: rules of the episodes.
         preferences: weight of the saving in the reward, ``[episodes]``, each within [0, 1].
-        evaluator: evaluates complete allocations; None: that of the rules. A surrogate makes these model rollouts.
-        allocations: bit-widths chosen already, ``[episodes, t]``; None: no component has its bits yet.
+        evaluator: evaluates complete allocations; None: that of the rules. With a surrogate the episodes are model
+            rollouts.
+        allocations: bit-widths chosen already, ``[episodes, t]``; None: none are chosen yet.
 
     Attributes:
         rules: as given.
@@ -132,7 +134,11 @@ class Episodes:
         return self.rules.masks(self.allocations)
 
     def step(self, bits: ArrayLike) -> None:
-        """Give the next component its bit-widths, ``[episodes]``, of those that :meth:`masks` allows."""
+        """Choose the bit-widths of the next component.
+
+        Args:
+            bits: one bit-width for each episode, ``[episodes]``, among those that :meth:`masks` allows.
+        """
         self.allocations = np.concatenate([self.allocations, np.asarray(bits, dtype=np.int64)[:, None]], axis=1)
 
     def evaluate(self) -> list[Evaluation]:
@@ -147,10 +153,10 @@ class Episodes:
 
 
 def check_preference(preference: float) -> float:
-    """Return a preference within [0, 1].
+    """Return ``preference`` if it is within [0, 1].
 
     Raises:
-        InputError: for any other.
+        InputError: for a preference outside [0, 1].
     """
     if not 0.0 <= float(preference) <= 1.0:
         raise InputError(

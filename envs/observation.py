@@ -1,4 +1,4 @@
-"""What the agent sees before it chooses the bit-width of a component."""
+"""Observation protocol, and the default observation of layer statistics."""
 
 import math
 from typing import Protocol
@@ -53,19 +53,20 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 FEATURES: tuple[str, ...] = tuple(_RANGES)
-"""Names of the features of :class:`LayerStatistics`, in order; what each means is in ``docs/environment.md``."""
+"""Names of the features of :class:`LayerStatistics`, in order; ``docs/environment.md`` explains each."""
 
 OBSERVATION_VERSION = 1
-"""Rises whenever a feature of :class:`LayerStatistics` comes to mean something else."""
+"""Version of :class:`LayerStatistics`, raised whenever the meaning of a feature changes."""
 
 LOW: NDArray[np.float32] = np.array([low for low, _ in _RANGES.values()], dtype=np.float32)
-"""Lower bounds; the upper ones are all 1."""
+"""Lower bounds of the features; the upper bounds are all 1."""
 
 
 class Observation(Protocol):
-    """Turns the state of episodes into what a policy sees.
+    """Protocol of a function from the state of episodes to the input of a policy.
 
-    Built by ``(evaluator, cost, reward)``; give the environment another class or function to see something else.
+    An environment makes it by calling its argument ``observation`` with ``(evaluator, cost, reward)``. A custom
+    observation is another class or function for that argument.
 
     Attributes:
         low, high: bounds of the features, float32 ``[features]``.
@@ -78,26 +79,28 @@ class Observation(Protocol):
     def high(self) -> NDArray[np.float32]: ...
 
     def __call__(self, allocations: ArrayLike, preferences: ArrayLike) -> NDArray[np.float32]:
-        """Return the observations before component t is given its bits.
+        """Return the observations before the bit-width of component t is chosen.
 
         Args:
-            allocations: bit-widths of the first t components in each of several episodes, ``[episodes, t]``. After
-                the last component the observation is of that, with the allocation complete.
-            preferences: ``[episodes]``.
+            allocations: bit-widths of the first t components in each episode, ``[episodes, t]``. If the allocation is
+                complete, the observation describes the last component.
+            preferences: weight of the saving in the reward, ``[episodes]``.
 
         Returns:
-            ``[episodes, features]``.
+            float32 ``[episodes, features]``.
         """
         ...
 
 
 class LayerStatistics:
-    """The observation of :data:`FEATURES`: bounded without running statistics, and saying no one graph's size.
+    """Observation with the features :data:`FEATURES`.
+
+    All features are bounded by fixed ranges, without running statistics, and comparable between graphs of any size.
 
     Args:
-        evaluator: gives the components.
-        cost: what bits cost.
-        reward: says what is wanted.
+        evaluator: defines the components, their statistics and the bit-widths on offer.
+        cost: cost of bits.
+        reward: defines the limits on bit operations and accuracy.
     """
 
     low = LOW
@@ -108,7 +111,7 @@ class LayerStatistics:
         self._static = _static_features(evaluator, cost, reward)
         self._span = evaluator.bit_widths[-1] - evaluator.bit_widths[0]
         self._lowest = evaluator.bit_widths[0]
-        # The room that a limit leaves above the cheapest allocation, as a share of what all bits can add.
+        # What a limit leaves above the cheapest allocation, as a share of the range from cheapest to most expensive.
         room = math.inf if reward.max_bitops is None else reward.max_bitops - cost.cheapest
         self._room = room / max(cost.most_expensive - cost.cheapest, np.finfo(np.float64).tiny)
 
@@ -137,7 +140,7 @@ _PLACES = {name: place for place, name in enumerate(FEATURES)}
 
 
 def _static_features(evaluator: Evaluator, cost: BitCost, reward: Reward) -> NDArray[np.float32]:
-    """Return what does not change in an episode, ``[components, features]``."""
+    """Return the features that do not change in an episode, ``[components, features]``."""
     components = evaluator.components
     parameters = [math.prod(component.shape) if component.kind == "weight" else 0 for component in components]
     layers = max(max(component.layer for component in components), 1)

@@ -1,4 +1,4 @@
-"""What a finished episode is worth: three ways to say what is wanted."""
+"""Rewards of a finished episode: trade-off, greatest accuracy drop, greatest number of bit operations."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,13 +15,14 @@ _LOG_SAVING_UNIT = 4.0
 
 
 class Reward(ABC):
-    """From an evaluation, the float32 reference and the preference to a number.
+    """Base class of rewards: functions of an evaluation, the float32 reference and the preference.
 
     Attributes:
-        preference: the only preference that makes sense with it; None: any in [0, 1].
-        max_drop: of accuracy, in [0, 1], that is tolerated; None: no such limit.
-        max_bitops: that an allocation may cost; None: no such limit. The environment masks what would exceed it.
-        objective: what is saved.
+        preference: fixed preference of the reward; None: it takes any preference in [0, 1].
+        max_drop: greatest tolerated drop of the accuracy, in [0, 1]; None: no such limit.
+        max_bitops: greatest number of bit operations of an allocation; None: no such limit. The environment masks
+            actions that would exceed it.
+        objective: defines the saving.
     """
 
     preference: float | None = None
@@ -36,14 +37,14 @@ class Reward(ABC):
 
 @dataclass(frozen=True)
 class TradeOff(Reward):
-    """(1 - w) (accuracy - float accuracy) / 0.1 + w log2(saving) / 4, w the preference.
+    """Reward (1 - w) (accuracy - float accuracy) / 0.1 + w log2(saving) / 4, where w is the preference.
 
     Args:
         objective: defines the saving; an objective, or its name in :data:`~mixq_rl.evaluation.objective.objectives`.
 
     Raises:
         UnknownNameError: for an unknown objective.
-        InputError: when called, if an evaluation has no cost, such as a time that was not measured.
+        InputError: when called, if an evaluation has no cost, for example because no time was measured.
     """
 
     objective: Objective = BITOPS
@@ -58,11 +59,13 @@ class TradeOff(Reward):
 
 @dataclass(frozen=True)
 class MaxDrop(Reward):
-    """log2(saving) / 4 while the accuracy drops by no more than ``max_drop``; otherwise minus the violation / 0.1.
+    """Reward log2(saving) / 4 if the accuracy drops by at most ``max_drop``, otherwise minus the violation / 0.1.
+
+    The violation is the drop minus ``max_drop``.
 
     Args:
-        max_drop: against float32, in [0, 1]: 0.003 for 0.3 points.
-        objective: as of :class:`TradeOff`.
+        max_drop: greatest tolerated drop below float32, in [0, 1]: 0.003 for 0.3 points.
+        objective: as in :class:`TradeOff`.
 
     Raises:
         InputError: for a drop outside [0, 1].
@@ -80,7 +83,7 @@ class MaxDrop(Reward):
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         violation = reference.accuracy - self.max_drop - evaluation.accuracy
-        # Accuracies are fractions of a whole number of nodes: what differs by less than rounding is equal.
+        # Accuracies are fractions of a whole number of nodes: a difference smaller than this is rounding.
         if violation > 1e-9:
             return -violation / _ACCURACY_UNIT
         return _saving(self.objective, evaluation, reference)
@@ -88,10 +91,10 @@ class MaxDrop(Reward):
 
 @dataclass(frozen=True)
 class MaxBitOps(Reward):
-    """(accuracy - float accuracy) / 0.1: the limit is kept by masked actions.
+    """Reward (accuracy - float accuracy) / 0.1. Masked actions keep the limit.
 
     Args:
-        max_bitops: of the whole network, convention ``linear``.
+        max_bitops: greatest number of bit operations of the whole network, convention ``linear``.
 
     Raises:
         InputError: for a limit that is not positive.

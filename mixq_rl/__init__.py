@@ -1,7 +1,7 @@
 """Integer graph neural networks with a bit-width for every component, found by reinforcement learning.
 
-The engine is here. ``mixq_rl.envs`` (the Gymnasium environment) and ``mixq_rl.agents`` (training, command line, and
-:func:`~mixq_rl.agents.allocate`) are imported on first use, so that the engine needs neither Gymnasium nor
+``mixq_rl`` exports the engine. ``mixq_rl.envs`` (the Gymnasium environment) and ``mixq_rl.agents`` (training, command
+line, and :func:`~mixq_rl.agents.allocate`) are imported on first use, so that the engine needs neither Gymnasium nor
 Stable-Baselines3.
 """
 

@@ -1,4 +1,4 @@
-"""Conditions on data: checked at once, or, where torch traces a program, whenever that program runs."""
+"""Checks of data that work both in eager execution and in programs that torch traces."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ __all__ = ["check_finite", "require"]
 
 
 def require(condition: Tensor | bool | SymBool, reason: str, error: Callable[[], Exception]) -> None:
-    """Check a condition.
+    """Check a condition: now in eager execution, at each run of a traced program.
 
     Args:
-        condition: a boolean scalar, in a tensor or not.
-        reason: what a traced program says, as a RuntimeError; it knows no values.
-        error: makes the exception that is raised otherwise, which may look for the offending value.
+        condition: boolean scalar, a tensor or not.
+        reason: message of the RuntimeError that a traced program raises; it cannot contain values.
+        error: returns the exception that eager execution raises, which may name the offending value.
     """
     if not torch.compiler.is_compiling():
         if not bool(condition):
@@ -31,7 +31,7 @@ def check_finite(x: Tensor) -> None:
     """Check that the features of all nodes, ``[nodes, features]``, are finite.
 
     Raises:
-        InvalidGraphError: naming a node of which they are not.
+        InvalidGraphError: naming a node whose features are not finite.
     """
 
     def error() -> InvalidGraphError:

@@ -1,4 +1,4 @@
-"""Devices by name, and training on a GPU that gives the same sums every time."""
+"""Devices by name, and deterministic sums on a GPU."""
 
 import os
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ def resolve_device(name: str | torch.device) -> torch.device:
     """Return the device of a name, with its number if it is a GPU.
 
     Args:
-        name: ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:1"``, or ``"auto"``: a GPU if torch sees one, else
-            the CPU.
+        name: ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:1"``, or ``"auto"``: the first GPU if torch sees one,
+            otherwise the CPU.
 
     Raises:
-        InputError: for another name, or a GPU that is not there.
+        InputError: for an unknown name, or a GPU that does not exist.
     """
     if str(name) == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,16 +44,16 @@ def resolve_device(name: str | torch.device) -> torch.device:
     chosen = torch.device("cuda", index)
     try:
         torch.empty(1, device=chosen)
-    except RuntimeError as error:  # of a driver too old, a card that another process has to itself, ...
+    except RuntimeError as error:  # for example an old driver, or a GPU that another process uses exclusively
         raise _unusable(name, str(error).splitlines()[0]) from error
     return chosen
 
 
 def full_name(name: str) -> str:
-    """Return the name that a configuration keeps: with the number of a GPU, which need not be there.
+    """Return the full name of a device, with the number of a GPU. A named GPU need not exist.
 
     Raises:
-        InputError: for a name that is no device.
+        InputError: for an unknown name.
     """
     if name == "auto":
         return str(resolve_device(name))
@@ -63,14 +63,14 @@ def full_name(name: str) -> str:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Make sums on a GPU come out the same every time inside the block; the CPU's do anyway.
+    """Make sums on a GPU deterministic inside the block. Sums on the CPU always are.
 
-    On a GPU torch adds up atomically, in an order that differs from run to run, unless its deterministic algorithms are
-    on: they are, inside the block, and an operation that has none raises. See
+    By default torch adds up atomically on a GPU, in an order that differs from run to run. The block switches its
+    deterministic algorithms on; an operation without one raises an error. See
     :func:`torch.use_deterministic_algorithms`.
 
     Raises:
-        InputError: if ``CUBLAS_WORKSPACE_CONFIG`` is set to what lets cuBLAS choose between orders.
+        InputError: if ``CUBLAS_WORKSPACE_CONFIG`` is set to a value with which cuBLAS is not deterministic.
     """
     if device.type != "cuda" or not _wanted.get():
         yield
@@ -88,7 +88,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    memory.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    memory.fill_uninitialized_memory = False  # no code here reads uninitialised memory
     try:
         yield
     finally:
@@ -98,7 +98,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _nondeterministic() -> Iterator[None]:
-    """Make :func:`deterministic` do nothing inside the block: to measure what it costs."""
+    """Make :func:`deterministic` do nothing inside the block, to measure its cost."""
     token = _wanted.set(False)
     try:
         yield
@@ -117,7 +117,7 @@ def _named(name: str | torch.device) -> torch.device:
 
 
 def _set_workspace() -> None:
-    # cuBLAS reads it when it is first used.
+    # cuBLAS reads the variable at its first use.
     os.environ.setdefault(_WORKSPACE, _WORKSPACES[0])
 
 

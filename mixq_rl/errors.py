@@ -1,4 +1,4 @@
-"""Exceptions a user can cause and mend; each message names the value, the reason and the remedy."""
+"""Exceptions for mistakes of the user. Each message names the value, the reason and the remedy."""
 
 __all__ = [
     "ArtifactError",
@@ -14,19 +14,19 @@ __all__ = [
 
 
 class InputError(ValueError):
-    """Something given to the package is wrong. The command line answers it with one line and exit code 2."""
+    """An invalid input. The command line prints the message in one line and exits with code 2."""
 
 
 class UnknownNameError(InputError):
-    """A name that no registry knows."""
+    """A name that is not in a registry."""
 
 
 class DataNotFoundError(InputError):
-    """Files of a dataset that are not where they were looked for."""
+    """Files of a dataset that are missing or damaged."""
 
 
 class InvalidGraphError(InputError):
-    """A graph that contradicts itself: labels of the wrong length, edges to nodes that do not exist, NaN features."""
+    """A graph with inconsistent data: labels of the wrong length, edges to nodes that do not exist, NaN features."""
 
 
 class BitWidthError(InputError):
@@ -34,11 +34,11 @@ class BitWidthError(InputError):
 
 
 class ScaleError(InputError):
-    """A scale that fixed-point numbers cannot hold beside the others."""
+    """A scale that fixed-point numbers cannot represent together with the other scales."""
 
 
 class SumOverflowError(InputError, OverflowError):
-    """A sum that int32 might not hold."""
+    """A sum that might overflow int32."""
 
 
 class UnsupportedLayerError(InputError):

@@ -1,4 +1,4 @@
-"""Graphs as layers take them: for each way of summing over neighbours, an adjacency, made once."""
+"""Graphs, and their adjacency matrices for each kind of propagation."""
 
 import math
 from collections.abc import Hashable
@@ -24,21 +24,21 @@ SELF_LOOPS = ("keep", "add", "replace", "remaining")
 @storable
 @dataclass(frozen=True)
 class Propagation:
-    r"""What a layer sums over, and how the sums are normalised.
+    r"""Kind of propagation of a layer: the edges that it sums over, and the normalization of the sums.
 
     Attributes:
-        normalization: ``"none"``: sums; ``"mean"``: :math:`1 / d_i` times them; ``"symmetric"``:
-            :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (Kipf and Welling, 2017). :math:`d_i` counts what node i sums over,
-            or adds up its edge weights, self-loops included.
-        self_loops: ``"keep"``: those of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one at
-            every node; ``"remaining"``: the graph's own, and one at every node that has none.
-        loop_weight: of the self-loops put in, where edges have weights; 1 where they have none (as PyTorch Geometric
-            has it).
-        weighted: whether edge weights take part; of a graph that has none all are 1.
-        pooled: whether the rows are graphs, which sum over their nodes, in place of nodes that sum over neighbours.
+        normalization: ``"none"``: sums; ``"mean"``: sums times :math:`1 / d_i`; ``"symmetric"``: entries
+            :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (Kipf and Welling, 2017). :math:`d_i` is the number of edges into node
+            i, or the sum of their weights, including self-loops.
+        self_loops: ``"keep"``: self-loops of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one
+            at every node; ``"remaining"``: those of the graph, and one at every node that has none.
+        loop_weight: weight of the added self-loops if edges have weights; without edge weights it is 1, as in PyTorch
+            Geometric.
+        weighted: whether edge weights are used; without edge weights all are 1.
+        pooled: whether each row is a graph that sums over its nodes, instead of a node that sums over its neighbours.
 
     Raises:
-        ValueError: for another normalization or treatment of self-loops, or a loop weight that is not finite.
+        ValueError: for an unknown normalization or treatment of self-loops, or a loop weight that is not finite.
     """
 
     normalization: str = "none"
@@ -62,10 +62,10 @@ class Adjacency:
     r"""A sparse matrix :math:`a_{ij} = r_i v_{ij}` in CSR form: row i holds the edges j -> i.
 
     Attributes:
-        csr: where the entries are.
-        value: float64, ``[edges]``: v, the part that is quantized.
-        row_scale: float64, ``[rows, 1]``: r, folded into the requantization of the sums; None: 1.
-        loops: int64: which entries are the self-loops that the propagation put in.
+        csr: sparsity pattern.
+        value: entries v, which are quantized, float64 ``[edges]``.
+        row_scale: row scales r, which the requantization of the sums includes, float64 ``[rows, 1]``; None: 1.
+        loops: indices of the entries that are self-loops added by the propagation, int64.
     """
 
     csr: CSR
@@ -75,7 +75,7 @@ class Adjacency:
 
     @cached_property
     def quantized(self) -> WeakValueDictionary[Hashable, Any]:
-        """What steps made of the entries, by what it depends on; kept for as long as a step holds it."""
+        """Cache of quantized entries, by all that determines them. An entry lives as long as a step refers to it."""
         return WeakValueDictionary()
 
     @property
@@ -85,17 +85,17 @@ class Adjacency:
 
 
 class Graph:
-    """The structure that a network computes on: one graph, or several side by side.
+    """One graph, or the disjoint union of several graphs.
 
     Args:
-        edge_index: int64, ``[2, edges]``: sources and targets.
+        edge_index: sources and targets of the edges, int64 ``[2, edges]``.
         num_nodes: number of nodes.
-        edge_weight: floating point, ``[edges]``, or None: all 1.
-        batch: int64, ``[nodes]``: the graph that each node belongs to, or None: there is one.
-        num_graphs: None: as many as ``batch`` names.
+        edge_weight: edge weights, floating point ``[edges]``; None: all 1.
+        batch: graph of each node, int64 ``[nodes]``; None: there is one graph.
+        num_graphs: number of graphs; None: one more than the greatest number in ``batch``.
 
     Raises:
-        InvalidGraphError: for an edge to a node that does not exist, or entries that do not fit each other.
+        InvalidGraphError: for an edge to a node that does not exist, or inconsistent arguments.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Graph:
         self._adjacencies: dict[Propagation, Adjacency] = {}
 
     def adjacency(self, propagation: Propagation) -> Adjacency:
-        """Return the matrix of a propagation; it is made once."""
+        """Return the adjacency of a propagation, which is computed once."""
         if propagation not in self._adjacencies:
             made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation)
             self._adjacencies[propagation] = made
@@ -147,7 +147,7 @@ class Graph:
         loop_weight = 1.0 if weights is None else propagation.loop_weight
         edges = _with_loops(source, target, weight, self.num_nodes, propagation.self_loops, loop_weight)
         source, target, weight, is_loop = edges
-        # Keys of a stable sort: nodes are fewer than 2^31, so that their products fit.
+        # Keys of a stable sort; with fewer than 2^31 nodes they fit into int64.
         order = torch.argsort(target * self.num_nodes + source, stable=True)
         source, target, weight, is_loop = source[order], target[order], weight[order], is_loop[order]
         csr = _csr(target, self.num_nodes, source, self.num_nodes)
@@ -158,7 +158,7 @@ class Graph:
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
                 value, row_scale = factor[source], factor.unsqueeze(1)
-            else:  # weighted degrees may be tiny, their roots beyond fixed point: the entry holds both
+            else:  # the inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors
                 value, row_scale = factor[source] * weight * factor[target], torch.ones_like(factor).unsqueeze(1)
         elif propagation.normalization == "mean":
             row_scale = _reciprocal(csr)
@@ -175,22 +175,23 @@ class Graph:
 
 
 def _csr(target: Tensor, num_rows: int, source: Tensor, num_columns: int) -> CSR:
-    """Return the places of edges that are sorted by target."""
+    """Return the sparsity pattern of edges that are sorted by target."""
     check_entries(source.numel())
     rowptr = torch.searchsorted(target, torch.arange(num_rows + 1, device=target.device), out_int32=True)
     return CSR(rowptr, source.to(torch.int32), num_columns)
 
 
 def _sums(weight: Tensor, target: Tensor, num_nodes: int) -> Tensor:
-    """Return the sum of each node's weights, in the order of the edges: on the CPU, since a GPU keeps to none."""
+    """Return the sum of each node's weights, added in the order of the edges on the CPU: a GPU has no fixed order."""
     degree = torch.zeros(num_nodes, dtype=torch.float64)
     return degree.index_add(0, target.cpu(), weight.cpu()).to(weight.device)
 
 
 def _inverse_root(degree: Tensor) -> Tensor:
-    """Return 1 over the square root, both rounded to the nearest: the same to the last bit on every device.
+    """Return 1 over the square root, with both results rounded to the nearest, equal bit by bit on every device.
 
-    On a CPU torch rounds so in ``rsqrt`` but not in ``sqrt``, which MKL computes; on a GPU it is the other way round.
+    On a CPU torch's ``rsqrt`` rounds this way, but ``sqrt``, which MKL computes, does not. On a GPU ``sqrt`` does, but
+    ``rsqrt`` does not.
     """
     return degree.sqrt().reciprocal() if degree.is_cuda else degree.rsqrt()
 
@@ -202,7 +203,7 @@ def _reciprocal(csr: CSR) -> Tensor:
 def _with_loops(
     source: Tensor, target: Tensor, weight: Tensor, num_nodes: int, self_loops: str, loop_weight: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return sources, targets, weights and whether the edge is a self-loop put in."""
+    """Return sources, targets, weights, and whether each edge is an added self-loop."""
     if self_loops == "keep":
         return source, target, weight, torch.zeros_like(source, dtype=torch.bool)
     nodes = torch.arange(num_nodes, device=source.device)
@@ -228,7 +229,7 @@ def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
 
 
 def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:
-    """Return how many graphs a batch names: one more than the greatest."""
+    """Return the number of graphs in a batch: one more than the greatest number of a graph."""
     if not batch.numel():
         return 0
     named: int = batch.max().item() + 1  # type: ignore[assignment]  # of integers
@@ -242,13 +243,13 @@ def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:
 
     below = "batch names a graph below 0: number the graphs 0, 1, 2, ..."
     require((batch >= 0).all(), below, error)
-    require(named > 0, below, error)  # which torch does not conclude from that
+    require(named > 0, below, error)  # torch does not infer this from the condition above
     require(named <= known, "batch names graphs that do not exist", error)
     return named
 
 
 def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
-    """Check form and range of ``edge_index``.
+    """Check shape, dtype and range of ``edge_index``.
 
     Raises:
         InvalidGraphError: if it is not an integer ``[2, edges]`` tensor of existing nodes.

@@ -1,4 +1,4 @@
-"""The machine and the versions that numbers were measured with."""
+"""Descriptions of the machine, the package versions and the commit of a measurement."""
 
 import os
 import platform
@@ -30,10 +30,10 @@ _PACKAGES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what this machine is, in plain values.
+    """Return a description of this machine in plain values.
 
-    ``kernels`` is the instruction set that the integer kernels chose, or ``"reference"`` where they were not built;
-    ``threads`` are torch's; ``gpu`` is None where there is none.
+    ``kernels`` is the instruction set of the integer kernels, or ``"reference"`` if they are not built. ``threads`` is
+    torch's number of threads. ``gpu`` is None without a GPU.
     """
     return {
         "python": platform.python_version(),
@@ -48,12 +48,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str | None]:
-    """Return the versions of this package and those it uses; None: not installed."""
+    """Return the versions of this package and of the packages that it uses; None: not installed."""
     return {name: _version(name) for name in _PACKAGES}
 
 
 def git_commit() -> str | None:
-    """Return the commit of this package's source, ``-dirty`` behind it if files differ; None outside a checkout."""
+    """Return the commit of this package's source, with ``-dirty`` if files have changed; None outside a checkout."""
     folder = Path(__file__).parent
     try:
         tracked = _git(folder, "ls-files", Path(__file__).name)

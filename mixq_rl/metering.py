@@ -1,4 +1,4 @@
-"""What a network executed, in operations, bits, bytes and seconds."""
+"""Meter of the operations that a network executes, in bit operations, bytes and seconds."""
 
 import time
 from collections import defaultdict
@@ -14,7 +14,7 @@ import torch
 __all__ = ["FLOAT_BITS", "ComponentCost", "Convention", "OpMeter", "OpRecord", "operation", "unmetered"]
 
 FLOAT_BITS = 32
-"""The bits that a float32 number counts."""
+"""Bit-width of float32."""
 
 Convention = Literal["linear", "product"]
 
@@ -29,14 +29,16 @@ class OpRecord:
         kind: ``"linear"`` or ``"aggregate"``.
         left: name of the component that is the left operand.
         right: name of the component that is the right operand.
-        result: name of the component that the result became.
+        result: name of the component that is the result.
         shape: ``(rows, inputs, outputs)`` of a linear, ``(rows, edges, features)`` of an aggregate.
         operations: rows * inputs * outputs of a linear; 2 * edges * features (multiply and add) of an aggregate.
-        macs: multiply-accumulates.
-        left_bits, right_bits, result_bits: bit-widths; 32 for float32. None where there is no such operand: neighbours
-            that are added up without weights.
-        bytes: moved: of operands and result as they were held, of an aggregate's rows as often as they were gathered.
-        seconds: requantization included; on a GPU as its own clock has it, known when the meter's block has ended.
+        macs: number of multiply-accumulates.
+        left_bits, right_bits, result_bits: bit-widths; 32 for float32. ``left_bits`` is None without a left operand,
+            for neighbours that are added up without weights.
+        bytes: bytes moved: size of operands and result in memory; a row of an aggregate counts each time it is
+            gathered.
+        seconds: time with requantization. On a GPU it is measured by the GPU's clock, and known after the meter's
+            block.
     """
 
     kind: Literal["linear", "aggregate"]
@@ -63,8 +65,8 @@ class OpRecord:
         """Return the bit operations of this operation.
 
         ``linear`` (MixQ-GNN, Degree-Quant): operations times the mean bit-width of operands and result.
-        ``product``: multiply-accumulates times the product of the operands' bit-widths. An operand that is not there
-        counts nothing in the mean and 1 in the product, in float32 as on integers.
+        ``product``: multiply-accumulates times the product of the operands' bit-widths. A missing operand is left out
+        of the mean, and counts as 1 in the product, in float32 as on integers.
         """
         if convention == "product":
             return float(self.macs * (self.left_bits or 1) * self.right_bits)
@@ -72,9 +74,9 @@ class OpRecord:
         return self.operations * sum(bits) / len(bits)
 
     def bitops_by_component(self) -> list[tuple[str, float]]:
-        """Return the parts of the ``linear`` bit operations of each operand and the result: operations * bits / number.
+        """Return the parts of the ``linear`` bit operations of operands and result: operations * bits / their number.
 
-        An operand that is not there has no part; a component that is there twice has two.
+        A missing operand has no part. A component that occurs twice has two parts.
         """
         widths = self._widths()
         return [(name, self.operations * width / len(widths)) for name, width in widths]
@@ -86,13 +88,13 @@ class OpRecord:
 
 @dataclass(frozen=True)
 class ComponentCost:
-    """What one component costs, over all operations that it takes part in.
+    """Cost of one component, over all operations that it takes part in.
 
     Attributes:
-        bitops: its part of the bit operations, convention ``linear``: as an operand or a result it contributes
-            operations * its bits / number of operands and result.
-        bytes: moved by the operations whose result it is.
-        seconds: of the operations whose result it is.
+        bitops: its part of the bit operations, convention ``linear``: operations * its bits / number of operands and
+            result, for each operation in which it is an operand or the result.
+        bytes: bytes moved by the operations whose result it is.
+        seconds: time of the operations whose result it is.
     """
 
     bitops: float = 0.0
@@ -104,10 +106,10 @@ class ComponentCost:
 
 
 class OpMeter:
-    """Records every operation executed inside its ``with`` block, leaving which it waits for a GPU to have finished.
+    """Records every operation executed inside its ``with`` block. At the end of the block it waits for a GPU.
 
     Args:
-        timed: whether operations are timed. False: their seconds stay 0.0, and a GPU is not waited for.
+        timed: whether operations are timed. False: their seconds are 0.0, and the block does not wait for a GPU.
 
     Example:
         >>> with OpMeter() as meter:
@@ -146,9 +148,9 @@ class OpMeter:
         return float(sum(record.bitops(convention) for record in self.records))
 
     def by_component(self) -> dict[str, ComponentCost]:
-        """Return what each component costs, in the order of execution; together that is what all records cost.
+        """Return the cost of each component, in the order of execution. The costs sum to the cost of all records.
 
-        A component that is only an operand, such as a weight, moves nothing and takes no time of its own.
+        A component that is only an operand, such as a weight, has no bytes and no seconds.
         """
         costs: dict[str, ComponentCost] = defaultdict(ComponentCost)
         for record in self.records:
@@ -172,10 +174,10 @@ class OpMeter:
 
 @contextmanager
 def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[None]:
-    """Time the block and hand what ``record`` returns to the active meters.
+    """Time the block, and add the return value of ``record`` to the active meters.
 
-    Where none is active, ``record`` is not called, and a GPU is not waited for. A program that torch compiles or
-    exports has no meters: they would measure its tracing.
+    Without an active meter ``record`` is not called, and the block does not wait for a GPU. Meters are not active while
+    torch compiles or exports a program, because they would measure the tracing.
     """
     meters = () if torch.compiler.is_compiling() else _active.get()
     if not meters:
@@ -200,7 +202,7 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
 
 @contextmanager
 def unmetered() -> Iterator[None]:
-    """Switch the active meters off inside the block: what a CUDA graph captures cannot be timed one by one."""
+    """Switch the active meters off inside the block, because operations in a CUDA graph cannot be timed one by one."""
     token = _active.set(())
     try:
         yield

@@ -1,4 +1,4 @@
-"""Seeds that reach exactly as far as the block they are for."""
+"""Random seeds that are limited to a block."""
 
 import random
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ __all__ = ["RandomStream", "seeded"]
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw torch's random numbers from ``seed`` inside the block, and leave the caller's generators untouched.
+    """Seed torch's global generators inside the block, and restore their states afterwards.
 
     Args:
-        seed: of the CPU's generator, and of the device's.
-        device: a GPU, if numbers are drawn on one; those of other GPUs are neither seeded nor kept.
+        seed: seed of the generators of the CPU and the device.
+        device: GPU on which numbers are drawn, or None. Generators of other GPUs are neither seeded nor restored.
     """
     gpus = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(gpus, device_type="cuda"):
@@ -29,12 +29,13 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 class RandomStream:
-    """The global generators of Python, NumPy and torch (the CPU's), for a library that draws from them.
+    """Random stream for a library that draws from the global generators of Python, NumPy and torch (on the CPU).
 
-    Inside its ``with`` blocks they go on from where the last one left them; outside, the caller's are untouched.
+    Inside a block of :meth:`active` the global generators have the state of the stream. The next block continues the
+    stream. Outside the blocks the global generators are those of the caller.
 
     Args:
-        seed: of the stream, 0 ... 2^32 - 1.
+        seed: seed of the stream, 0 ... 2^32 - 1.
     """
 
     def __init__(self, seed: int) -> None:
@@ -47,7 +48,7 @@ class RandomStream:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make the stream the global generators inside the block."""
+        """Give the global generators the state of the stream inside the block."""
         outer = _get()
         _set(self._state)
         try:
@@ -57,12 +58,12 @@ class RandomStream:
             _set(outer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, in plain values and a tensor."""
+        """Return the state of the stream, as plain values and a tensor."""
         python, (name, keys, *rest), of_torch = self._state
         return {"python": python, "numpy": (name, keys.tolist(), *rest), "torch": of_torch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was."""
+        """Restore the state that :meth:`state_dict` returned."""
         version, numbers, gauss = state["python"]
         name, keys, *rest = state["numpy"]
         self._state = (version, tuple(numbers), gauss), (name, np.array(keys, dtype=np.uint32), *rest), state["torch"]

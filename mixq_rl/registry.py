@@ -1,4 +1,4 @@
-"""Finding things by name, with an answer that helps when the name is wrong."""
+"""Registry of objects by name, with helpful errors for unknown names."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names mapped to objects, looked up without regard to case.
+    """Mapping of names to objects. Lookups ignore case.
 
     Args:
-        noun: what an entry is, for the error message: ``"dataset"``.
+        noun: noun for an entry in error messages: ``"dataset"``.
 
     Example:
         >>> models = Registry[type]("model")
@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that enters its object under ``name``."""
+        """Return a decorator that registers its object under ``name``."""
 
         def enter(entry: T) -> T:
             self._entries[name] = entry
@@ -42,10 +42,10 @@ class Registry(Generic[T]):
         return iter(self._entries)
 
     def __getitem__(self, name: str) -> T:
-        """Return the entry called ``name``.
+        """Return the entry with a name.
 
         Raises:
-            UnknownNameError: with the known names and the nearest one.
+            UnknownNameError: for an unknown name; the message lists the known names and the nearest.
         """
         canonical = {known.lower(): known for known in self._entries}
         if name.lower() in canonical:

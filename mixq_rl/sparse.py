@@ -1,4 +1,4 @@
-"""Sparse matrices for training: products with gradients to the entries as well as to the dense factor."""
+"""Sparse matrices for training, with gradients to the entries and to the dense factor of a product."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ __all__ = ["CSR", "SparseMatrix", "as_features", "check_entries", "dropout"]
 
 _SPARSE_BELOW = 0.1
 _GATHERED = 2**28
-"""Entries that a deterministic product gathers at a time: 1 GiB of float32."""
+"""Number of entries that a deterministic product gathers at once: 1 GiB of float32."""
 
 
 def check_entries(edges: int, heads: int = 1) -> None:
-    """Check that 32-bit indices can tell the entries of a matrix apart.
+    """Check that the number of entries of a matrix fits 32-bit indices.
 
     Raises:
         InvalidGraphError: for too many edges.
@@ -32,12 +32,12 @@ def check_entries(edges: int, heads: int = 1) -> None:
 
 @dataclass(frozen=True)
 class CSR:
-    """Where the entries of a sparse matrix are, row by row.
+    """Sparsity pattern of a matrix in compressed sparse row form.
 
     Attributes:
-        rowptr: int32, ``[rows + 1]``: where each row begins in ``col``.
-        col: int32, ``[entries]``.
-        num_columns: of the matrix.
+        rowptr: index into ``col`` at which each row begins, int32 ``[rows + 1]``.
+        col: column of each entry, int32 ``[entries]``.
+        num_columns: number of columns.
     """
 
     rowptr: Tensor
@@ -56,7 +56,7 @@ class CSR:
 
     @cached_property
     def fullest_row(self) -> tuple[int, int]:
-        """The row with most entries and their number; (0, 0) of a matrix without rows."""
+        """Index of the row with the most entries, and their number; (0, 0) for a matrix without rows."""
         if not self.num_rows:
             return 0, 0
         entries, row = self.rowptr.diff().max(dim=0)
@@ -64,7 +64,7 @@ class CSR:
 
     @cached_property
     def transposed(self) -> tuple["CSR", Tensor]:
-        """The transposed matrix's places, and the permutation that brings the entries there."""
+        """Sparsity pattern of the transposed matrix, and the permutation of the entries."""
         order = torch.argsort(self.col, stable=True)
         counts = torch.bincount(self.col, minlength=self.num_columns)
         rowptr = torch.zeros(self.num_columns + 1, dtype=torch.int32, device=self.col.device)
@@ -72,14 +72,14 @@ class CSR:
         return CSR(rowptr, self.row[order].to(torch.int32), self.num_rows), order
 
     def repeated(self, heads: int) -> tuple["CSR", Tensor]:
-        """Return the places of ``heads`` matrices of one structure as one, and where its entries come from.
+        """Return the sparsity pattern of ``heads`` matrices with this pattern, interleaved, and an order of entries.
 
-        Row ``i * heads + h`` of it holds row i of matrix h, whose columns are ``j * heads + h``. Its entries are those
-        of ``value.flatten()[order]``, for ``value`` ``[entries, heads]`` and ``order`` int64 ``[entries * heads]``.
-        It is made once.
+        Row ``i * heads + h`` of the result is row i of matrix h, and column ``j * heads + h`` is its column j. The
+        entries are ``value.flatten()[order]``, where ``value`` is ``[entries, heads]`` and ``order`` is int64
+        ``[entries * heads]``. The result is computed once.
 
         Raises:
-            InvalidGraphError: for more entries than 32-bit indices can tell apart.
+            InvalidGraphError: for more entries than fit 32-bit indices.
         """
         if heads not in self._repeated:
             check_entries(self.col.numel(), heads)
@@ -108,7 +108,7 @@ class CSR:
         if x.device.type == "cpu" and not torch.backends.mkl.is_available():
             gathered = x.index_select(0, self.col.long()) * value.unsqueeze(1)
             return x.new_zeros(self.num_rows, x.shape[1]).index_add_(0, self.row, gathered)
-        # cuSPARSE promises the same sums every time of its third algorithm only, which torch does not choose.
+        # In cuSPARSE only the third algorithm is deterministic, and torch does not choose it.
         if x.is_cuda and torch.are_deterministic_algorithms_enabled():
             return self._summed_in_order(value, x)
         _announce_beta_once()
@@ -116,7 +116,7 @@ class CSR:
         return torch.sparse_csr_tensor(self.rowptr, self.col, value, shape, check_invariants=False) @ x
 
     def _summed_in_order(self, value: Tensor, x: Tensor) -> Tensor:
-        """Return the product, each row summed up from its first entry to its last."""
+        """Return the product, with each row summed from its first entry to its last."""
         if not self.col.numel():
             return x.new_zeros(self.num_rows, x.shape[1])
         col, offsets, factor = self.col.long(), self.rowptr.long(), value.unsqueeze(1)
@@ -132,7 +132,7 @@ class CSR:
 
 @cache
 def _announce_beta_once() -> None:
-    # torch says once in a process that its CSR tensors are in beta: that is for us to know, not for our users.
+    # torch warns once in a process that CSR tensors are in beta. Users need not see this warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), check_invariants=False)
@@ -161,11 +161,11 @@ class _Matmul(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class SparseMatrix:
-    """A sparse matrix: places and entries.
+    """Sparse matrix: sparsity pattern and entries.
 
     Attributes:
-        csr: the places.
-        value: the entries, floating point, ``[entries]``.
+        csr: sparsity pattern.
+        value: entries, floating point ``[entries]``.
     """
 
     csr: CSR
@@ -204,7 +204,7 @@ class SparseMatrix:
 
 
 def as_features(x: Tensor) -> Tensor | SparseMatrix:
-    """Return ``x`` as a sparse matrix where that trains faster: below 10 % of entries other than 0."""
+    """Return ``x`` as a sparse matrix if less than 10 % of its entries are not 0, which makes training faster."""
     return SparseMatrix.from_dense(x) if float((x != 0).double().mean()) < _SPARSE_BELOW else x
 
 

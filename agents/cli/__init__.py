@@ -1,7 +1,7 @@
-"""The command ``mixq-rl``: a module for each of its commands.
+"""Command ``mixq-rl``, with a module for each of its commands.
 
-What needs the extra ``rl`` is imported only where that is installed: ``predict``, ``export``, ``runs``, ``report`` and
-``doctor`` do without.
+Commands that need the extra ``rl`` are imported only if it is installed. ``predict``, ``export``, ``runs``, ``report``
+and ``doctor`` do not need it.
 """
 
 from mixq_rl.agents.cli.application import app, main

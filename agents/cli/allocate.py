@@ -1,4 +1,4 @@
-"""``mixq-rl allocate``: bit-widths for a network, at once."""
+"""Command ``mixq-rl allocate``: bit-widths for a network, without a search."""
 
 from typing import Annotated
 
@@ -25,17 +25,21 @@ def allocate(
     given: Given[EvaluatorConfig],
     preference: Annotated[
         float | None,
-        typer.Option(help="From 0, accuracy alone, to 1, saving alone.", show_default=str(PREFERENCE)),
+        typer.Option(
+            help="Weight of the saving, from 0 (accuracy alone) to 1 (saving alone).", show_default=str(PREFERENCE)
+        ),
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="Or: points of accuracy below float32 that are tolerated after a short training: 1."),
+        typer.Option(
+            help="Instead of --preference: greatest drop below float32's accuracy after a short training, in points: 1."
+        ),
     ] = None,
     cache: options.Cache = options.CACHE,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Name bit-widths for a network at once: no search, no supernet, only the statistics of the float32 network.
+    """Choose bit-widths for a network without a search, from the statistics of the float32 network.
 
     Example: mixq-rl allocate --dataset CiteSeer --data-root data --preference 0.5
 
@@ -43,7 +47,7 @@ def allocate(
     """
     with output(quiet, as_json) as out:
         config = given.config(evaluator="post-training" if max_drop is None else "fine-tune")
-        check_wish(preference, max_drop)  # what is wrong with it is said before anything is trained
+        check_wish(preference, max_drop)  # before anything is trained
         agent, stage = load_agent(policy), together(logged, out.stage)
         task, network = config.load()
         evaluator = Ledger(config.prepare(task, network, stage, PreparationCache(cache)))

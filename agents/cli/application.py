@@ -1,4 +1,4 @@
-"""The application: its commands, and what becomes of their errors."""
+"""Application ``mixq-rl``: its commands, and the exit codes of their errors."""
 
 import io
 import sys
@@ -63,9 +63,9 @@ _register()
 
 
 def main() -> None:
-    """Run the command: 0 when it is done, 2 for a mistake of the user's, 1 for a failure, 130 when interrupted."""
+    """Run the command and exit with 0 if it succeeded, 1 if it failed, 2 for a user's mistake, 130 if interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a star that an encoding lacks is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # a character that the encoding lacks must not end the command
             stream.reconfigure(errors="replace")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -77,7 +77,7 @@ def main() -> None:
         _fail("interrupted", INTERRUPTED)
     except TyperException as error:
         _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), USAGE)
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         sys.stderr.close()
         sys.exit(FAILED)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""``mixq-rl compare``: searches at equal numbers of evaluations."""
+"""Command ``mixq-rl compare``: comparison of searches at equal numbers of evaluations."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,16 +15,19 @@ __all__ = ["compare"]
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of mixq-rl search or train.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of mixq-rl search or train.")],
     budget: Annotated[
         list[int] | None,
-        typer.Option(help="Distinct evaluations to compare at; may be given often.", show_default="32, 64, ..."),
+        typer.Option(
+            help="Number of distinct evaluations to compare at. May be given several times.",
+            show_default="32, 64, ...",
+        ),
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="File for the figure.", show_default="RUN/comparison.png")] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compare searches at equal numbers of distinct evaluations: a table for each problem, and a figure.
+    """Compare searches at equal numbers of distinct evaluations, in a table for each problem and a figure.
 
     Example: mixq-rl compare runs/Cora-gcn-seed0-20260101-120000
     """

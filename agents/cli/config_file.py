@@ -1,4 +1,4 @@
-"""Options from a file."""
+"""Option ``--config``, which reads options from a file."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ __all__ = ["read_config"]
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make what a file says the defaults of the command's options; a callback of the option ``--config``.
+    """Set the defaults of the command's options to the values in a file. Callback of the option ``--config``.
 
-    The file holds a JSON object of options by name, with ``_`` for ``-``, or one that has it under ``"config"``, as
-    ``config.json`` of a run folder.
+    The file holds a JSON object with options by name, with ``_`` for ``-``. The object may be the value of ``"config"``
+    in another object, as in ``config.json`` of a run folder.
 
     Raises:
-        InputError: if it cannot be read, or names an option that the command does not have.
+        InputError: if the file cannot be read, or names an option that the command does not have.
     """
     if path is None:
         return None
@@ -52,7 +52,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def _as_typed(option: Any, value: Any) -> Any:
-    """Return a value of a file as the command line has it: of an option that is text, ``[2, 4]`` is ``"2,4"``."""
+    """Return a value of a file in the form of the command line: ``"2,4"`` for ``[2, 4]`` if the option is text."""
     several = bool(getattr(option, "multiple", False))
     default = option.default[0] if several and option.default else option.default
     numbers = isinstance(value, list) and all(isinstance(item, int) for item in value)

@@ -1,4 +1,4 @@
-"""``mixq-rl doctor``: what this machine offers, and what to do about what is missing."""
+"""Command ``mixq-rl doctor``: check of the installation and the machine."""
 
 import shutil
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _ENOUGH_GIB = 1.0
 
 @options_of(EvaluatorConfig, only=("data_root",))
 def doctor(*, given: Given[EvaluatorConfig], quiet: options.Quiet = False, as_json: options.Json = False) -> None:
-    """Say what this machine offers, and what to do about what is missing.
+    """Check packages, kernels, GPU, data and disk, and say how to install or repair what is missing.
 
     Example: mixq-rl doctor --data-root data
     """
@@ -38,7 +38,7 @@ def doctor(*, given: Given[EvaluatorConfig], quiet: options.Quiet = False, as_js
 
 
 def examine(data_root: Path) -> Iterator[Finding]:
-    """Look at versions, processor, GPU, data and disk."""
+    """Yield findings about versions, kernels, threads, GPU, data and disk."""
     versions, machine = package_versions(), describe_machine()
     yield Finding("mixq-rl", f"{versions['mixq-rl']}, Python {machine['python']} on {machine['system']}")
     yield _packages(versions, ("torch", "torch_geometric", "numpy", "safetensors"), "pip install mixq-rl")

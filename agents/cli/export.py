@@ -1,4 +1,4 @@
-"""``mixq-rl export``: a network of a run, by itself."""
+"""Command ``mixq-rl export``: export of one network of a run."""
 
 import json
 from dataclasses import asdict
@@ -25,20 +25,20 @@ _PROGRAM, _ORIGIN = "program.pt2", "origin.json"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of mixq-rl train or transfer.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of mixq-rl train or transfer.")],
     folder: Annotated[Path, typer.Option("--output", help="Folder for the network, new or empty.")],
     point: Annotated[
-        str, typer.Option(help="Which network of the final table: best; N for agent N; or a row's name: 'uniform 4'.")
+        str, typer.Option(help="Network of the final table: best; N for agent N; or the name of a row: 'uniform 4'.")
     ] = "best",
     program: Annotated[
-        bool, typer.Option("--program", help="Write a program of torch.export beside it, program.pt2.")
+        bool, typer.Option("--program", help="Write a program of torch.export as well, program.pt2.")
     ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write one network of a finished run into a folder of its own, to be shipped: safetensors and JSON, bits packed.
+    """Write one network of a finished run into a folder of its own, as safetensors and JSON with packed bits.
 
-    mixq-rl predict and mixq_rl.IntegerModel.load execute it; neither needs the packages that search.
+    mixq-rl predict and mixq_rl.IntegerModel.load execute the network. They do not need the packages for the search.
 
     Example: mixq-rl export runs/citation-gcn-seed0-20260101-120000 --output model
 
@@ -84,7 +84,7 @@ def _chosen(result: RunResult, point: str) -> Finalist:
 
 
 def _origin(source: RunFolder, result: RunResult, chosen: Finalist) -> dict[str, object]:
-    """Return where a network comes from, for who finds it."""
+    """Return the origin of a network: its run, allocation, accuracies and versions."""
     return {
         "title": result.title,
         "point": chosen.label,

@@ -1,4 +1,4 @@
-"""Ends of a run that was begun: each says how to go on."""
+"""Failures of a command, with messages that say how to resume its run."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Failure(Exception):  # noqa: N818  its code says what it is
-    """The command ends with this message, in one line, and this exit code."""
+    """End of the command with a message in one line and an exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
@@ -22,11 +22,14 @@ class Failure(Exception):  # noqa: N818  its code says what it is
 
 @contextmanager
 def going_on(folder: Path, command: str) -> Iterator[None]:
-    """Say of a run that is interrupted inside the block, or cannot write, how to go on with it.
+    """Turn an interruption or an OSError inside the block into a :class:`Failure` that says how to resume the run.
 
     Args:
-        folder: of the run; if it was not begun there, there is nothing to go on with.
-        command: that goes on with it: ``"train --resume"``.
+        folder: folder of the run. If it has no ``config.json``, the message names no command.
+        command: command that resumes the run, up to the folder: ``"train --resume"``.
+
+    Raises:
+        Failure: after an interruption or an OSError.
     """
     try:
         yield
@@ -37,7 +40,7 @@ def going_on(folder: Path, command: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> str:
-    """Return what cannot be done, and why, without an error number."""
+    """Return the message of an error with the file's name and without the error number."""
     if error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

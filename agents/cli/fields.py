@@ -1,11 +1,11 @@
 """Options of a command, made from the fields of a configuration.
 
-A field is an option if its metadata have ``help``. The option has the field's name, with ``-`` for ``_``, its type and
-its default. On a command line a tuple of integers is written ``2,4,8``, and a tuple of strings by several options. The
-metadata are keyword arguments of :func:`typer.Option`, and two more:
+A field is an option if its metadata has ``help``. The option has the field's name, with ``-`` for ``_``, its type and
+its default. On a command line a tuple of integers is written ``2,4,8``, and a tuple of strings as several options. The
+metadata holds keyword arguments of :func:`typer.Option`, and two more:
 
-* ``names``: of the option, if it has a second one: ``("--num-layers", "--layers")``.
-* ``completion``: the names that a shell offers.
+* ``names``: names of the option if it has several: ``("--num-layers", "--layers")``.
+* ``completion``: values that a shell offers.
 """
 
 import inspect
@@ -30,12 +30,12 @@ _SEVERAL = " May be given several times: one policy then learns on all combinati
 
 @dataclass(frozen=True)
 class Given(Generic[_Config]):
-    """What a command line says of a configuration.
+    """Values of a configuration from a command line.
 
     Attributes:
         kind: class of the configuration.
-        values: of its fields, as the command line has them.
-        several: fields that have a list of values.
+        values: values of its fields, in the types of the command line.
+        several: names of fields with a list of values.
     """
 
     kind: type[_Config]
@@ -46,7 +46,7 @@ class Given(Generic[_Config]):
         """Return the configuration.
 
         Args:
-            others: values of fields that the command line says nothing of, or has a list for.
+            others: values of fields that are not on the command line, or have a list there.
 
         Raises:
             InputError: for a value that the configuration refuses.
@@ -73,16 +73,16 @@ def options_of(
     several: tuple[str, ...] = (),
     parameter: str = "given",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace a command's parameter by options, and call the command with the :class:`Given` of them.
+    """Return a decorator that replaces a parameter of a command by options, and passes their values as :class:`Given`.
 
-    A parameter of the command that has the name of a field is kept, and the field makes no option.
+    If the command has a parameter with the name of a field, that parameter is kept instead of the field's option.
 
     Args:
         kind: class of the configuration.
-        only: fields that make options; empty: all that can.
-        without: fields that make no options.
-        several: fields whose options may be given several times.
-        parameter: that is replaced.
+        only: names of the fields that become options; empty: all fields with ``help``.
+        without: names of fields that do not become options.
+        several: names of fields whose options may be given several times.
+        parameter: name of the parameter that is replaced.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,7 +109,7 @@ def options_of(
 
 
 def among(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return what a shell offers to complete a name."""
+    """Return a function from the beginning of a name to the names that complete it."""
     return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
@@ -135,7 +135,7 @@ def _parameter(field: Field[Any], kind: Any, several: bool) -> inspect.Parameter
 
 
 def _typed(hint: Any) -> Any:
-    """Return the type that a command line has for a field's: None is the lack of an option there."""
+    """Return the type of a field's option: a command line has no None and no tuples."""
     if isinstance(hint, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not type(None))
     if hint == tuple[str, ...]:
@@ -145,7 +145,7 @@ def _typed(hint: Any) -> Any:
 
 
 def _written(value: Any) -> Any:
-    """Return a field's default as a command line has it."""
+    """Return a field's default in the type of its option."""
     if isinstance(value, tuple) and value and isinstance(value[0], str):
         return list(value)
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What ``mixq-rl doctor`` says of one thing."""
+"""Result type of the checks of ``mixq-rl doctor``."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ __all__ = ["Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        subject: what it is.
+        subject: what was checked.
         found: what was found.
-        remedy: what to do about it; empty: nothing is missing.
+        remedy: what the user can do; empty if nothing is missing.
     """
 
     subject: str

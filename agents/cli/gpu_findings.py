@@ -1,4 +1,4 @@
-"""Findings of ``mixq-rl doctor`` about the GPU: its name, and whether and how fast its compilers execute integers."""
+"""Checks of ``mixq-rl doctor`` on the GPU: its name, and whether and how fast its kernels execute integers."""
 
 import statistics
 import time
@@ -19,12 +19,10 @@ _REPEATS = 9
 
 
 def examine_gpu(triton: str | None) -> Iterator[Finding]:
-    """Look at the GPU that ``--device cuda`` names.
-
-    What goes wrong on the way is a finding too.
+    """Yield findings about the GPU of ``--device cuda``. An exception in a check becomes a finding, too.
 
     Args:
-        triton: its version, or None: it is not installed.
+        triton: version of Triton; None: not installed.
     """
     if not torch.cuda.is_available():
         built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees none"
@@ -45,7 +43,7 @@ def examine_gpu(triton: str | None) -> Iterator[Finding]:
 def _tried(subject: str, look: Callable[[], Finding], remedy: str) -> Finding:
     try:
         return look()
-    except Exception as error:  # of drivers and compilers: of any kind
+    except Exception as error:  # drivers and compilers raise exceptions of any kind
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Finding(subject, f"it cannot be used: {reason}", remedy)
 
@@ -63,7 +61,7 @@ def _card() -> Finding:
 
 
 def _cuda() -> Finding:
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # that it cannot be used: said below
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # the finding below says the same
         finding = _kernel("CUDA C++", "cuda", "")
     reason = cuda_backend.why_unavailable()
     if reason:

@@ -1,4 +1,4 @@
-"""Options that several commands take, beside those of a configuration's fields."""
+"""Options of several commands that are not fields of a configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,12 @@ Cache = Annotated[
     Path,
     typer.Option(
         envvar="MIXQ_RL_CACHE",
-        help="Folder of networks that were trained before, found by all that they follow from: none is trained twice.",
+        help="Cache of trained networks: a network with the same data, settings and versions is not trained again.",
     ),
 ]
 Policy = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder of a policy, or of the run that trained it.", show_default="the one that comes with the package"
-    ),
+    typer.Option(help="Folder of a policy, or of the run that trained it.", show_default="the policy of the package"),
 ]
 RunDir = Annotated[
     Path | None,
@@ -35,7 +33,7 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         metavar="RUN",
-        help="Go on with a run that was stopped, as if it had not been; it takes no other option of the run.",
+        help="Resume a run that was stopped. The options of the run are those with which it began.",
     ),
 ]
 ConfigFile = Annotated[
@@ -44,6 +42,6 @@ ConfigFile = Annotated[
         "--config",
         is_eager=True,
         callback=read_config,
-        help="Take options from a file, such as config.json of a run folder; those given beside it override it.",
+        help="Read options from a file, such as config.json of a run folder. The command line overrides them.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""What a command prints, and where: for people, or one line of JSON for programs."""
+"""Output of a command: tables and text, or one line of JSON."""
 
 import json
 import logging
@@ -20,16 +20,16 @@ _PLAIN_WIDTH = 120
 
 
 class Output:
-    """Where a command's words go.
+    """Output of a command.
 
     Attributes:
-        console: what people read: stdout, or stderr beside a line of JSON.
-        stage: shows progress: bars on a terminal; elsewhere the lines of the log do.
+        console: console for tables and text: stdout, or stderr if JSON goes to stdout.
+        stage: progress bars on a terminal; elsewhere nothing, because the log lines show progress.
     """
 
     def __init__(self, *, quiet: bool, as_json: bool) -> None:
         stream = sys.stderr if as_json else sys.stdout
-        # A pipe or a log file has no width of its own: tables must not be cut to 80 columns there.
+        # A pipe or a log file has no width: tables must not be cut to rich's default of 80 columns.
         width = None if stream.isatty() else _PLAIN_WIDTH
         self.console = Console(file=stream, quiet=quiet, width=width)
         self._as_json = as_json
@@ -37,26 +37,26 @@ class Output:
         self.stage: Stage = Stages(self.console) if self._bars else silent
 
     def announcing(self, where: str) -> Stage:
-        """Return the stage, which after the first that is carried out says where the run is."""
+        """Return the stage of this output, which prints ``where`` when its first use has ended."""
         return announced(self.stage, lambda: self.say(where))
 
     def show(self, renderable: RenderableType) -> None:
-        """Print a table, unless programs read along."""
+        """Print a table, except with JSON output."""
         if not self._as_json:
             self.console.print(renderable)
 
     def say(self, text: str) -> None:
-        """Print text as it is."""
+        """Print text without wrapping and without markup."""
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def conclude(self, document: Mapping[str, Any]) -> None:
-        """Print the results as one line, if that is wanted."""
+        """Print the results as one line of JSON, if JSON output is wanted."""
         if self._as_json:
             typer.echo(json.dumps(document, allow_nan=False))
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Show what is logged inside the block: on a terminal warnings alone, elsewhere, where no bars are, all."""
+        """Print log lines inside the block: only warnings where bars are shown or output is quiet, otherwise all."""
         handler = _Handler(self)
         handler.setLevel(logging.WARNING if self._bars or self.console.quiet else logging.INFO)
         with handled(handler):
@@ -77,7 +77,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def output(quiet: bool, as_json: bool) -> Iterator[Output]:
-    """Give what a command prints with, its log shown."""
+    """Give the output of a command, which prints log lines inside the block."""
     printer = Output(quiet=quiet, as_json=as_json)
     with printer.logging():
         yield printer

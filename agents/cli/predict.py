@@ -1,4 +1,4 @@
-"""``mixq-rl predict``: an integer network at work."""
+"""Command ``mixq-rl predict``: execution of an integer network."""
 
 import csv
 import io
@@ -33,14 +33,15 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
     given: Given[EvaluatorConfig],
     output_file: Annotated[
-        Path | None, typer.Option("--output", help="File for the classes: CSV, a row for each node or graph.")
+        Path | None, typer.Option("--output", help="CSV file for the classes, with a row for each node or graph.")
     ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Execute an integer network on a graph or graphs, which it need not have seen before.
+    """Predict the classes of the nodes of a graph, or of graphs, with an integer network.
 
-    A file (.npz, or .pt holding tensors) may lack labels; then the classes are all that is said.
+    The graphs may be new to the network. For a file without labels (.npz, or .pt with a dictionary of tensors) no
+    accuracy is printed.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
@@ -83,11 +84,11 @@ def predict(
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
-    """Return the integer network in a folder, or the best of a run, on a device.
+    """Return the integer network in a folder, or the best network of a run, on a device.
 
     Raises:
-        InputError: if it is a run that has not ended, or chose no network.
-        ArtifactError: if there is none, or it is damaged.
+        InputError: for a run that has not ended, or that has no network.
+        ArtifactError: if the network is missing or damaged.
     """
     if path.is_file():
         raise InputError(f"{str(path)!r} is a file: name the folder of an integer network, or of a run")

@@ -1,4 +1,4 @@
-"""``mixq-rl report``: a page that shows what a run found."""
+"""Command ``mixq-rl report``: report of a run as an HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +16,14 @@ __all__ = ["report"]
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of mixq-rl train or transfer that has ended.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of mixq-rl train or transfer; the run must have ended.")],
     to: Annotated[Path | None, typer.Option("--output", help="File to write.", show_default="RUN/report.html")] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write one page that shows what a run found: to be opened in any browser, sent to anyone, and printed.
+    """Write the report of a run as one HTML page, which needs no other file and no internet access.
 
-    It needs no network and no other file. A run writes it at its end, too.
+    A run writes the same page when it ends.
 
     Example: mixq-rl report runs/citation-gcn-seed0-20260101-120000
     """

@@ -1,4 +1,4 @@
-"""Where a run is written, and what its commands have in common."""
+"""Run folders of the commands: default names, and the checks before they are used."""
 
 import shlex
 import sys
@@ -22,7 +22,7 @@ _OTHERS = {
 
 def default_run_dir(config: EvaluatorConfig) -> Path:
     """Return ``runs/<dataset>-<model>-seed<seed>-<time>``."""
-    dataset = Path(config.dataset).stem.replace(":", "-")  # of tu:NAME, which not every file system takes
+    dataset = Path(config.dataset).stem.replace(":", "-")  # some file systems do not allow the colon of tu:NAME
     return timed_run_dir(f"{dataset}-{config.model}-seed{config.seed}")
 
 
@@ -32,15 +32,15 @@ def timed_run_dir(name: str) -> Path:
 
 
 def whereabouts(folder: Path) -> str:
-    """Return where a run is, and how to watch it."""
+    """Return two lines: the run folder, and the command that shows it in TensorBoard."""
     return f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {shlex.quote(str(folder))}"
 
 
 def ended_run(path: Path) -> RunFolder:
-    """Return the folder of a run that chose a network.
+    """Return the folder of a finished run that has a best network.
 
     Raises:
-        InputError: if it is none, or the run has not ended; saying what to do.
+        InputError: for a run of another kind, or a run that has not ended; the message says what to do.
     """
     folder, quoted = RunFolder.read(path), shlex.quote(str(path))
     if folder.kind in _OTHERS:
@@ -52,10 +52,10 @@ def ended_run(path: Path) -> RunFolder:
 
 
 def refuse_beside_resume(context: typer.Context) -> None:
-    """Refuse options that a run which is gone on with has already.
+    """Check that the command line has no option that ``--resume`` takes from the run.
 
     Raises:
-        InputError: naming one that was given.
+        InputError: naming such an option.
     """
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))

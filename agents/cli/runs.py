@@ -1,4 +1,4 @@
-"""``mixq-rl runs``: what was run, and what it found."""
+"""Command ``mixq-rl runs``: list of runs with their results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def runs(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List runs with their best points.
+    """List runs with their states and best networks.
 
     Example: mixq-rl runs
 

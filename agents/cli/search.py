@@ -1,4 +1,4 @@
-"""``mixq-rl search``: several searches of one network beside each other."""
+"""Command ``mixq-rl search``: searches of one network by several algorithms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,21 +27,24 @@ def search(
     *,
     planned: Given[SearchPlan],
     given: Given[EvaluatorConfig],
-    seed: Annotated[int, typer.Option(help="Of weights and training; searches have their own.")] = EvaluatorConfig.seed,
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights and training. The searches have seeds 0, 1, ...")
+    ] = EvaluatorConfig.seed,
     cache: options.Cache = options.CACHE,
     run_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the results: new, empty, or of the same configuration.",
+            help="Folder for the results: new, empty, or of a search with the same configuration.",
             show_default="runs/<dataset>-<model>-seed<seed>-<time>",
         ),
     ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Search one network's allocations by one algorithm or several, which share all evaluations, and compare them.
+    """Search the allocations of one network with one or several algorithms, and compare the algorithms.
 
-    A run folder of the same configuration is gone on with: what its store holds is not evaluated again.
+    Algorithms share evaluations. A run folder with the same configuration can be reused: allocations in its store are
+    not evaluated again.
 
     Example: mixq-rl search --algorithm ppo --algorithm tpe --dataset Cora --data-root data --seeds 3
     """
@@ -58,6 +61,6 @@ def search(
 
 
 def budgets(found: Sequence[Trace]) -> list[int]:
-    """Return 32, 64, 128, ... as far as any search went, and how far that was."""
+    """Return 32, 64, 128, ... below the number of evaluations of the longest search, and that number."""
     longest = max(len(trace.evaluations) for trace in found)
     return [*(budget for budget in (32 << step for step in range(16)) if budget < longest), longest]

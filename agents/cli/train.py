@@ -1,4 +1,4 @@
-"""``mixq-rl train``: from a dataset to an integer network, or one policy for several."""
+"""Command ``mixq-rl train``: from a dataset to an integer network, or from several datasets to one policy."""
 
 import shlex
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def train(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train an agent on one dataset, and execute, fine-tune and measure what it finds; or one policy on several.
+    """Search bit-widths for a network on a dataset, and fine-tune and measure the best; or train one policy on several.
 
-    Several datasets, models, depths or sets of bit-widths make as many tasks as there are combinations. One policy
-    learns on all of them, for mixq-rl transfer and mixq-rl allocate to use elsewhere; no network is fine-tuned.
+    Several datasets, models, depths or sets of bit-widths make one task for each combination. One policy learns on all
+    tasks. mixq-rl transfer and mixq-rl allocate use it on other datasets. No network is fine-tuned.
 
-    A run that was stopped, by Ctrl-C or by force, goes on with --resume.
+    A run that was stopped, by Ctrl-C or by force, can be resumed with --resume.
 
     Example: mixq-rl train --dataset Cora --data-root data --episodes 1000 --bits 2,4,8 --seed 0
 
@@ -58,7 +58,7 @@ def train(
         if resume is not None:
             refuse_beside_resume(context)
             source = context.get_parameter_source("data_root")
-            # A run has its data root: what the environment says is for new ones.
+            # A run keeps its data root: MIXQ_RL_DATA is for new runs.
             moved = given.values["data_root"] if source is not None and source.name == "COMMANDLINE" else None
             _go_on(resume, PreparationCache(cache), moved, out)
             return
@@ -70,7 +70,7 @@ def train(
 
 
 def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
-    """Carry out one run and print what it found."""
+    """Carry out one run and print its result."""
     folder = run_dir or default_run_dir(config)
     with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
         result = train_run(config, folder, stage, cache)
@@ -92,7 +92,7 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
 
 
 def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Output) -> None:
-    """Go on with a run of either kind."""
+    """Resume a run on one dataset, or the training of a policy."""
     kind = RunFolder.read(folder).kind
     if kind == "search":
         again = f"--run-dir {shlex.quote(str(folder))}"
@@ -105,7 +105,7 @@ def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Ou
 
 
 def _resuming(cache: PreparationCache) -> str:
-    """Return the command that goes on with a run, up to its folder."""
+    """Return the command that resumes a run, up to its folder."""
     elsewhere = "" if cache.path == options.CACHE else f"--cache {shlex.quote(str(cache.path))} "
     return f"train {elsewhere}--resume"
 

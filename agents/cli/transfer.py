@@ -1,4 +1,4 @@
-"""``mixq-rl transfer``: a policy on a task it has never seen."""
+"""Command ``mixq-rl transfer``: use of a policy on a new dataset."""
 
 from typing import Annotated
 
@@ -22,16 +22,16 @@ def transfer(
     given: Given[RunConfig],
     episodes: Annotated[
         int,
-        typer.Option(help="Allocations to evaluate: the first 16 are the policy's; with more it goes on learning."),
+        typer.Option(help="Allocations to evaluate. The policy proposes the first 16, and learns only with more."),
     ] = SWEEP,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Use a policy that learned elsewhere on a dataset it has never seen; the results are those of mixq-rl train.
+    """Use a trained policy on a new dataset, and fine-tune and measure the best networks as mixq-rl train does.
 
-    A run that was stopped goes on with mixq-rl train --resume.
+    A run that was stopped can be resumed with mixq-rl train --resume.
 
     Example: mixq-rl transfer --policy runs/mine --dataset CiteSeer --data-root data
 

@@ -1,4 +1,4 @@
-"""Which of many candidates to evaluate next: those that, as predicted, add most to what was found."""
+"""Acquisition function: the choice of the allocations to evaluate next, by predicted hypervolume gain or reward."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,22 +29,22 @@ def choose(
     optimism: float,
     reference_accuracy: float,
 ) -> list[Allocation]:
-    """Return ``count`` of the candidates, chosen one after another.
+    """Return ``count`` of the candidates, chosen one after another by an upper confidence bound of the accuracy.
 
-    Each choice takes accuracies to be the surrogate's mean and so many of its deviations: optimism times the magnitude
-    of a normal random number, the same for all candidates. If any preference makes sense, the candidate is taken that
-    adds most to the hypervolume of what is known and, with its mean, what was chosen before; otherwise that of highest
-    reward.
+    The bound of a choice is the surrogate's mean plus ``optimism`` · ``|z|`` standard deviations. ``z`` is a standard
+    normal random number, drawn once for each choice. If the reward has no fixed preference, the choice is the candidate
+    that adds most to the hypervolume. The hypervolume counts the known evaluations and the earlier choices, these with
+    their predicted means. If the reward has a fixed preference, the choice is the candidate of highest reward.
 
     Args:
-        candidates: distinct, none of them known.
-        count: at least 1; all are returned if there are no more.
-        surrogate: fitted.
+        candidates: distinct allocations, none of them evaluated.
+        count: number of choices, at least 1; all candidates are returned if there are not more.
+        surrogate: a fitted surrogate.
         known: evaluations so far.
-        reward: says what is wanted.
-        random: draws how optimistic each choice is.
-        optimism: in deviations.
-        reference_accuracy: of the hypervolume's reference point.
+        reward: the formula of the reward.
+        random: draws the number ``z`` of each choice.
+        optimism: number of standard deviations at ``|z|`` = 1.
+        reference_accuracy: accuracy of the hypervolume's reference point.
     """
     if len(candidates) <= count:
         return list(candidates)
@@ -81,7 +81,7 @@ def _worth(
         np.log2([saving(point) for point in hoped]),
         np.array([point.accuracy for point in hoped]) - reference_accuracy,
     )
-    # Where none adds anything, the one that comes nearest to the front is the best guess.
+    # If no candidate enlarges the front, the candidate nearest to the front is the best guess.
     if gain.max() > 0:
         return gain
     best = [max(reward(e, reference, w) for e in found) for w in _PREFERENCES]
@@ -100,8 +100,9 @@ def hypervolume_gain(
 
     Args:
         front_saving: log2 savings of the front, ascending.
-        front_accuracy: above the reference point, descending, of the same length.
-        saving, accuracy: of the points.
+        front_accuracy: accuracies of the front above the reference point, descending, of the same length.
+        saving: log2 savings of the points, ``[points]``.
+        accuracy: accuracies of the points above the reference point, ``[points]``.
     """
     edges = np.concatenate([[0.0], front_saving.clip(min=0.0)])
     heights = np.concatenate([front_accuracy.clip(min=0.0), [0.0]])

@@ -1,4 +1,4 @@
-"""The agent: a policy that learns by PPO to allocate bit-widths."""
+"""PPO agent that learns to allocate bit-widths."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -40,26 +40,26 @@ class PPOAgent:
     The policy is that of MaskablePPO, with networks that score any bit-width for any component
     (:class:`~mixq_rl.agents.ppo.policy.AllocationPolicy`). There is no discount, and advantages come from returns.
     Evaluations are expensive, so they train a surrogate (:class:`~mixq_rl.agents.ppo.surrogate.Surrogate`), and PPO
-    learns from model rollouts on it. A rollout that ends in an allocation that was executed is paid by its evaluation,
-    any other by the surrogate's prediction. The next allocations to execute are chosen among proposals of the policy
-    and small changes to the best allocations (:func:`~mixq_rl.agents.ppo.acquisition.choose`).
+    learns from model rollouts on the surrogate. The reward of a rollout comes from the evaluation of its allocation if
+    that was made, and from the surrogate's prediction otherwise. The next allocations to evaluate are chosen among
+    proposals of the policy and small changes to the best allocations (:func:`~mixq_rl.agents.ppo.acquisition.choose`).
 
-    With several environments one policy learns on all: each episode belongs to one of them.
+    One policy can learn on several environments. Each episode belongs to one of them.
 
     Args:
-        env: ``mixq_rl/BitAllocation-v0``, or several: bit-widths on offer and numbers of components may differ.
-        seed: of weights, exploration and preferences. The global random generators are left as they were.
-        settings: None: the defaults.
-        reference_accuracy: of the hypervolume's reference point, such as that of the majority class; for several
-            environments one each.
-        start: an agent whose policy this one starts from, and whose allocations it evaluates first.
+        env: ``mixq_rl/BitAllocation-v0``, or several of them. Bit-widths on offer and numbers of components may differ.
+        seed: seed of weights, exploration and preferences. The global random generators do not change.
+        settings: settings of the agent; None: the defaults.
+        reference_accuracy: accuracy of the hypervolume's reference point, such as the accuracy of the majority class:
+            one number, or one for each environment.
+        start: agent whose policy this one starts from. The allocations that this policy proposes are evaluated first.
 
     Attributes:
-        record: of the tasks that the policy learned on: that of ``start``, and what was added.
+        record: record of the tasks that the policy learned on: the tasks of ``start``, and those added later.
 
     Raises:
-        InputError: for another environment, environments or a ``start`` that observe otherwise, environments of
-            different rewards, or as many reference accuracies as there are no environments.
+        InputError: for an environment of another kind, different observations or rewards, or a number of reference
+            accuracies that is not the number of environments.
 
     Example:
         >>> agent = PPOAgent(env, seed=0)  # doctest: +SKIP
@@ -112,23 +112,21 @@ class PPOAgent:
         logger: Logger | None = None,
         checkpoint: Callable[[], None] | None = None,
     ) -> Self:
-        """Learn from so many more episodes of each task, each of an allocation not evaluated before.
+        """Learn from ``episodes`` more episodes of each task. Each episode evaluates a new allocation.
 
-        A task of which there are no more such allocations ends early.
+        A task without new allocations ends early.
 
         Args:
-            episodes: at least 1; None: those that an earlier call, which did not come to its end, has left
-                (see :meth:`state_dict`).
-            watcher: told of each batch of evaluations.
-            logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
-            checkpoint: called after each step of the search, all watchers told: what :meth:`state_dict` returns then
-                is where another agent can go on.
+            episodes: number for each task, at least 1; None: those left from the state of :meth:`load_state_dict`.
+            watcher: called with the evaluations of each batch.
+            logger: logger of Stable-Baselines3 that PPO writes to; None: nothing is logged.
+            checkpoint: called after each step of the search, after ``watcher``. It may call :meth:`state_dict`.
 
         Returns:
-            the agent itself.
+            The agent itself.
 
         Raises:
-            InputError: for less than one episode, or an agent that was loaded and has no environment.
+            InputError: for less than one episode, or for an agent that was loaded and has no environment.
         """
         if episodes is not None and episodes < 1:
             raise InputError(f"{episodes} episodes: at least 1 is needed")
@@ -138,7 +136,7 @@ class PPOAgent:
         if logger is not None:
             ppo.set_logger(logger)
         while self._left:
-            # Only here, so that a checkpoint finds the random stream where it is.
+            # Active only during a step, so that the random stream is saved when a checkpoint is made.
             with self._global.active():
                 batches = self._step()
             for evaluations in batches:
@@ -149,7 +147,7 @@ class PPOAgent:
         return self
 
     def _step(self) -> list[list[Evaluation]]:
-        """Let each task evaluate its next batch, learn from model rollouts of all tasks, and return the batches."""
+        """Evaluate the next batch of each task, learn from model rollouts on all tasks, and return the batches."""
         self._policy.offer(self._bit_widths)
         batches = []
         for index, most in list(self._left.items()):
@@ -162,10 +160,10 @@ class PPOAgent:
         return [batch for batch in batches if batch]
 
     def state_dict(self) -> State:
-        """Return all that :meth:`learn` goes by, for :class:`~mixq_rl.agents.records.checkpoints.Checkpoints`.
+        """Return the state of :meth:`learn`, for :class:`~mixq_rl.agents.records.checkpoints.Checkpoints`.
 
-        Evaluations are left out: the evaluator is asked for them again, and should know them (a
-        :class:`~mixq_rl.Ledger` with a store does).
+        The state does not contain evaluations. :meth:`load_state_dict` requests them from the evaluator again, which
+        should have stored them (a :class:`~mixq_rl.Ledger` with a store has).
 
         Raises:
             InputError: for an agent that was loaded without an environment.
@@ -179,9 +177,9 @@ class PPOAgent:
         }
 
     def load_state_dict(self, state: State) -> Self:
-        """Go on from where :meth:`state_dict` was, in an agent made with the same arguments.
+        """Restore the state that :meth:`state_dict` returned, in an agent made with the same arguments.
 
-        ``learn(None)`` then ends the call of :meth:`learn` that was under way, as if it had not been interrupted.
+        ``learn(None)`` then completes the interrupted :meth:`learn`, with the same results as without interruption.
 
         Raises:
             InputError: for an agent that was loaded without an environment.
@@ -200,19 +198,19 @@ class PPOAgent:
         return self
 
     def clone_best(self) -> Self:
-        """Learn once more from all that was evaluated so far, as the last thing before the policy is used elsewhere.
+        """Train the policy by behaviour cloning of the best allocations at each preference.
 
-        The policy learns to do what was best at each preference (:func:`~mixq_rl.agents.ppo.imitation.imitate`).
-        Nothing is evaluated.
+        This is the last step before the policy is used on other tasks; see
+        :func:`~mixq_rl.agents.ppo.imitation.imitate`. Nothing is evaluated.
 
         Returns:
-            the agent itself.
+            The agent itself.
 
         Raises:
-            InputError: if nothing was evaluated yet.
+            InputError: if nothing has been evaluated yet.
         """
         if self._ppo is None or not all(explorer.surrogate.fitted for explorer in self._explorers):
-            raise InputError("an agent that has yet to learn from evaluations has nothing to clone_best")
+            raise InputError("nothing to clone: the agent has not learned from any evaluation yet")
         self._policy.offer(self._bit_widths)
         with self._global.active():
             imitate(self._policy, self._explorers, self._random)
@@ -221,14 +219,15 @@ class PPOAgent:
     def allocate(
         self, evaluator: Evaluator, preference: float = 0.5, *, reward: Reward | None = None
     ) -> tuple[int, ...]:
-        """Return the allocation that the policy thinks best, whatever bit-widths the evaluator offers.
+        """Return the most likely allocation of the policy, for any set of bit-widths.
 
-        Nothing is evaluated, unless a limit on bit operations needs to know what bits cost.
+        Nothing is evaluated, except if the reward has a limit on bit operations: then the cost of bits is measured.
 
         Args:
-            evaluator: gives the components.
-            preference: weight of the saving in the trade-off, in [0, 1]; of no meaning to other rewards.
-            reward: what is wanted; None: the reward it learned with, of an agent that was loaded the trade-off.
+            evaluator: defines the components and the bit-widths on offer.
+            preference: weight of the saving in the trade-off, in [0, 1]; ignored by rewards with a fixed preference.
+            reward: formula of the reward; None: the reward that the agent learned with, or the trade-off if the agent
+                was loaded.
 
         Raises:
             InputError: for a preference outside [0, 1].
@@ -239,10 +238,9 @@ class PPOAgent:
         return roll_out(self._policy, rules, np.array([asked]))[0]
 
     def sweep(self, evaluator: Evaluator, count: int = SWEEP, *, reward: Reward | None = None) -> list[tuple[int, ...]]:
-        """Return at most ``count`` distinct allocations that together should make a good front.
+        """Return at most ``count`` distinct allocations that together approximate the Pareto front.
 
-        See :func:`~mixq_rl.agents.ppo.proposals.sweep`. Other arguments, and what may be evaluated, as of
-        :meth:`allocate`.
+        See :func:`~mixq_rl.agents.ppo.proposals.sweep`. The other arguments and evaluations are as in :meth:`allocate`.
         """
         return sweep(self._policy, self._rules(evaluator, reward), count)
 
@@ -250,7 +248,7 @@ class PPOAgent:
         """Write the policy and its record into the folder ``path`` as ``policy.safetensors`` and ``policy.json``.
 
         Raises:
-            InputError: if it learned with an observation of the user's own, which no other program could give it.
+            InputError: if the agent learned with a custom observation, which another program could not compute.
         """
         if self._observation is not LayerStatistics:
             raise InputError(
@@ -260,10 +258,12 @@ class PPOAgent:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read what :meth:`save` wrote: an agent that can allocate, and from which others can start.
+        """Read the policy that :meth:`save` wrote, and return an agent.
+
+        The agent can allocate, and other agents can start from it. It cannot learn.
 
         Raises:
-            ArtifactError: if it is missing, damaged, of another kind or format version, or sees other features.
+            ArtifactError: if the policy is missing, damaged, of another kind or format version, or has other features.
         """
         agent = cls.__new__(cls)
         agent._policy, agent.record = load_policy(Path(path))
@@ -285,7 +285,7 @@ class PPOAgent:
             raise InputError(f"the policy to start from is of another shape: {error}") from error
 
     def _rules(self, evaluator: Evaluator, reward: Reward | None) -> EpisodeRules:
-        """Return the rules by which the policy, no longer learning, is to act."""
+        """Return the rules of the episodes that the policy plays on ``evaluator``."""
         rules = EpisodeRules(evaluator, reward=reward or self._reward, observation=self._observation)
         self._policy.offer(rules.evaluator.bit_widths)
         return rules

@@ -20,7 +20,7 @@ def environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]
     """Return the environments without their wrappers.
 
     Raises:
-        InputError: for none, one of another kind, or environments of different rewards.
+        InputError: for no environment, an environment of another kind, or environments with different rewards.
     """
     found = []
     for one in [env] if isinstance(env, gymnasium.Env) else env:
@@ -38,15 +38,15 @@ def environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]
 def make_ppo(
     envs: Sequence[BitAllocationEnv], surrogates: Sequence[Evaluator], settings: PPOSettings, seed: int
 ) -> MaskablePPO:
-    """Return the algorithm, whose rollouts are model rollouts: the surrogates evaluate their allocations.
+    """Return MaskablePPO, which learns from model rollouts: the surrogates evaluate the allocations.
 
     Args:
-        envs: one for each task.
-        surrogates: one for each environment.
-        settings: of the agent.
-        seed: of the weights and of the rollouts.
+        envs: environments, one for each task.
+        surrogates: surrogates, one for each environment.
+        settings: settings of the agent.
+        seed: seed of the weights and of the rollouts.
     """
-    # As long as the longest episode; shorter episodes go on in the next rollout.
+    # A rollout is as long as the longest episode; a shorter episode can continue in the next rollout.
     steps = max(len(env.evaluator.components) for env in envs)
     episodes = max(settings.rollout_episodes, len(envs))
     return MaskablePPO(
@@ -69,6 +69,6 @@ def make_ppo(
 
 
 def _minibatch(steps: int, count: int) -> int:
-    """Return the size of ``count`` minibatches or fewer, none of which has a single step: that has no deviation."""
+    """Return the size of ``count`` minibatches or fewer, none of a single step: it has no standard deviation."""
     size = max(-(-steps // count), 2)
     return next(larger for larger in range(size, steps + 1) if steps % larger != 1)

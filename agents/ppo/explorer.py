@@ -1,4 +1,4 @@
-"""What an agent knows of one task, and which of its allocations to evaluate next."""
+"""Exploration of one task: the choice of its next allocations, and its surrogate."""
 
 import heapq
 import math
@@ -27,19 +27,20 @@ _BEST_BY_REWARD = 16
 
 
 class Explorer:
-    """Chooses what to evaluate on one task.
+    """Chooses the allocations to evaluate on one task.
 
-    First what a policy that learned elsewhere would do, then what tells components apart, then what promises most.
+    The proposals of a policy that learned on other tasks come first, then allocations in which the components differ
+    (:func:`~mixq_rl.envs.cost.probes`), then the most promising candidates.
 
     Args:
-        env: the task.
-        settings: of the agent.
-        reference_accuracy: of the hypervolume's reference point.
-        seed: of what is drawn.
+        env: environment of the task.
+        settings: settings of the agent.
+        reference_accuracy: accuracy of the hypervolume's reference point.
+        seed: seed of the surrogate and of the candidates.
 
     Attributes:
         env: as given.
-        surrogate: what was learned of the task so far.
+        surrogate: surrogate of the task's evaluator.
     """
 
     def __init__(self, env: BitAllocationEnv, settings: PPOSettings, reference_accuracy: float, seed: int) -> None:
@@ -51,12 +52,12 @@ class Explorer:
         self._first: list[Allocation] | None = None
 
     def explore(self, policy: AllocationPolicy, most: int, *, learned: bool) -> list[Evaluation]:
-        """Evaluate the next batch, and learn from it; none are returned if nothing is left to evaluate.
+        """Evaluate the next batch, fit the surrogate, and return the evaluations: none if no allocation is left.
 
         Args:
-            policy: proposes.
-            most: so many at most.
-            learned: whether the policy knows anything; then what it would do is evaluated first.
+            policy: proposes allocations.
+            most: greatest number of evaluations.
+            learned: whether the policy learned on other tasks; if so, its proposals are evaluated first.
         """
         batch = self._next_batch(policy, most, learned)
         evaluations = self.env.evaluator.evaluate(batch) if batch else []
@@ -65,14 +66,17 @@ class Explorer:
         return evaluations
 
     def promising(self) -> list[Allocation]:
-        """Return what was evaluated and small changes to it, most to the best, as far as every step is allowed."""
+        """Return the evaluated allocations and small changes to them, mostly to the best; disallowed ones are left out.
+
+        An allocation is left out if a mask forbids one of its steps.
+        """
         known, count = list(self.env.evaluator.evaluations), self._settings.mutations
         changed = mutate(self._best(), count, self.env.rules, self._random)
         changed += mutate(known, count // 2, self.env.rules, self._random)
         return [allocation for allocation in dict.fromkeys([*known, *changed]) if self.env.rules.allows(allocation)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the exploration is, evaluations left out but for their order."""
+        """Return the state of the exploration, with the evaluated allocations but without their evaluations."""
         return {
             "known": list(self.env.evaluator.evaluations),
             "surrogate": self.surrogate.state_dict(),
@@ -81,7 +85,7 @@ class Explorer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was; the evaluator is asked for all that it had been asked for."""
+        """Restore the state that :meth:`state_dict` returned, and request its evaluations from the evaluator again."""
         first = state["first"]
         self._first = None if first is None else [tuple(allocation) for allocation in first]
         self._random.bit_generator.state = state["random"]
@@ -116,11 +120,14 @@ class Explorer:
         )
 
     def _beginning(self, policy: AllocationPolicy, learned: bool) -> list[Allocation]:
-        """Return what is evaluated first: what a policy that learned elsewhere would do, and what a surrogate needs."""
+        """Return the first allocations: proposals of a policy that learned on other tasks, and probes.
+
+        With a limit on bit operations the environment has evaluated the probes already.
+        """
         evaluator = self.env.evaluator
         proposed = sweep(policy, self.env.rules) if learned else []
         if self.env.reward.max_bitops is not None:
-            return proposed  # the environment has asked for the others, to know what bits cost
+            return proposed
         return list(dict.fromkeys([*proposed, *probes(len(evaluator.components), evaluator.bit_widths)]))
 
     def _proposed(self, policy: AllocationPolicy) -> list[Allocation]:
@@ -142,7 +149,7 @@ class Explorer:
         return [evaluation.allocation for evaluation in best]
 
     def _untried(self, begun: Allocation = ()) -> Iterator[Allocation]:
-        """Yield the allocations that go on as ``begun``, are allowed, and were not evaluated."""
+        """Yield the allocations that begin with ``begun``, are allowed, and have not been evaluated."""
         if len(begun) == len(self.env.evaluator.components):
             if begun not in self.env.evaluator.evaluations:
                 yield begun

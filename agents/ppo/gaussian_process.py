@@ -1,4 +1,4 @@
-"""Gaussian process regression of one number over allocations."""
+"""Gaussian process regression."""
 
 import math
 from typing import Any
@@ -17,12 +17,12 @@ _START_LOG_NOISE = -3.0
 class GaussianProcess:
     """A Gaussian process with a Matérn 5/2 kernel, one length scale for each dimension.
 
-    Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5: the logarithms of
-    length scales, variance and noise maximise the marginal likelihood times broad normal priors (L-BFGS). A fit starts
-    from the hyperparameters of the one before.
+    Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5. The logarithms
+    of length scales, variance and noise maximise the marginal likelihood times broad normal priors (L-BFGS). Each
+    maximisation starts from the hyperparameters of the previous one.
 
     Args:
-        dimensions: of the inputs.
+        dimensions: number of dimensions of the inputs.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -35,8 +35,8 @@ class GaussianProcess:
         """Choose the hyperparameters for observations.
 
         Args:
-            x: float64 ``[points, dimensions]``.
-            y: float64 ``[points]``.
+            x: inputs, float64 ``[points, dimensions]``.
+            y: observed values, float64 ``[points]``.
         """
         targets = _standardized(y)[0]
         parameters = self._log.clone().requires_grad_()
@@ -59,18 +59,18 @@ class GaussianProcess:
         self._steps = _LATER_STEPS
 
     def fit(self, x: Tensor, y: Tensor) -> None:
-        """Condition on observations, arguments as of :meth:`tune`."""
+        """Condition on observations, given as in :meth:`tune`."""
         targets, self._mean, self._deviation = _standardized(y)
         self._x = x
         self._factor = _factor(_kernel(x, x, self._log), self._log)
         self._weights = torch.cholesky_solve(targets[:, None], self._factor)[:, 0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the hyperparameters; what it is conditioned on is for its owner to keep."""
+        """Return the hyperparameters. The state does not contain the observations."""
         return {"log": self._log, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over hyperparameters; :meth:`fit` is to follow."""
+        """Restore the hyperparameters. Call :meth:`fit` afterwards."""
         self._log, self._steps = state["log"], state["steps"]
 
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ def _standardized(y: Tensor) -> tuple[Tensor, float, float]:
 def _kernel(left: Tensor, right: Tensor, log: Tensor) -> Tensor:
     left, right = left * log[:-2].exp(), right * log[:-2].exp()
     squares = left.square().sum(1)[:, None] + right.square().sum(1)[None, :] - 2 * left @ right.T
-    # Without the small number the gradient at a distance of 0 would not be one.
+    # The small number keeps the gradient finite at a distance of 0.
     distance = math.sqrt(5) * (squares.clamp(min=0) + 1e-12).sqrt()
     return log[-2].exp() * (1 + distance + distance.square() / 3) * torch.exp(-distance)
 

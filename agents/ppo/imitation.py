@@ -1,4 +1,4 @@
-"""Learning from what was found: the policy does what was best at each preference."""
+"""Behaviour cloning of the best allocations that a search found."""
 
 from collections.abc import Sequence
 
@@ -25,17 +25,18 @@ _BLURRED = [name in _MEASURED or name.startswith("sqnr_") for name in FEATURES]
 
 
 def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.random.Generator) -> None:
-    """Train a policy on the allocations that, as far as known, are best for each preference.
+    """Train a policy by behaviour cloning of the best known allocations for each preference.
 
-    Episodes are drawn from the allocations evaluated on a task, and from small changes to them, whose rewards its
-    surrogate predicts, with probabilities proportional to exp(reward / 0.03): what matters to the reward is learned,
-    and what does not stays open. The policy sees measured features with a little noise, so that it does not learn by
-    heart which graph it is on.
+    Episodes are drawn with probabilities proportional to exp(reward / 0.03), where 0.03 is the sampling temperature.
+    They are drawn from the allocations evaluated on a task and from small changes to them, whose rewards the task's
+    surrogate predicts. Allocations of almost equal reward are thus drawn almost equally often, and the policy keeps its
+    entropy where bit-widths do not affect the reward. A little noise is added to the measured features, so that the
+    policy does not memorise the graphs.
 
     Args:
-        policy: is trained: what it does, and what it expects of that.
-        explorers: of the tasks; their surrogates have learned.
-        random: draws episodes, their order and the noise.
+        policy: policy whose action probabilities and value estimates are trained.
+        explorers: explorers of the tasks, with fitted surrogates.
+        random: draws the episodes, their order and the noise.
     """
     parts = [_episodes(explorer, random) for explorer in explorers]
     observed, actions, masks, returns = (torch.cat(kind) for kind in zip(*parts, strict=True))
@@ -58,9 +59,10 @@ def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.
 
 
 def _episodes(explorer: Explorer, random: np.random.Generator) -> tuple[Tensor, ...]:
-    """Return good episodes: observations ``[steps, features]``, actions and returns ``[steps]``, masks ``[steps, 8]``.
+    """Return the steps of good episodes.
 
-    In the order observations, actions, masks, returns.
+    Returns:
+        Observations ``[steps, features]``, actions ``[steps]``, masks ``[steps, 8]`` and returns ``[steps]``.
     """
     env, candidates = explorer.env, explorer.promising()
     evaluations = explorer.surrogate.evaluate(candidates)

@@ -1,4 +1,4 @@
-"""The policy: how good a bit-width is, from the state of the episode and from what that bit-width would do."""
+"""Policy network that scores each bit-width by the state of the episode and the features of the bit-width."""
 
 import math
 from collections.abc import Sequence
@@ -18,24 +18,25 @@ from mixq_rl.quantization import MAX_BITS
 __all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "actions_of", "bits_of", "masks_of", "policy_masks"]
 
 BIT_FEATURES = ("log_place", "place", "sqnr", "bitops_saved", "log_bitops")
-"""Names of a bit-width's own features; the last three are known where the observation is ``LayerStatistics``.
+"""Names of the features of a bit-width. The last three need the observation ``LayerStatistics``.
 
-Its place among those on offer, from 0, the lowest, to 1, linear and in log2: whether the lowest is right depends not on
-which it is, but on what it does to the signal.
+``place`` and ``log_place`` are the position of the bit-width among those on offer, linear and in log2, from 0 for the
+lowest to 1 for the highest. The policy sees positions instead of absolute bit-widths.
 """
 
 _FIRST_SCORES = 0.01
-# Where most of the bit operations are few components', what the others' bits cost is told apart by its logarithm.
+# Where few components make up most of the bit operations, the logarithm tells apart the costs of the others.
 _SMALL_SHARE = 1000.0
 _NEVER = -1e8
 _PLACES = 2
 _OFFER = ("lowest_bits", "highest_bits")
-# What few graphs show but one or two values of says little of others: it has no say until training gives it one.
+# Features with only one or two values in a few training graphs: their weights begin at 0, so that values not seen in
+# training have no effect.
 _SILENT = (*(f"kind_{kind}" for kind in KINDS), *GRAPH_STATISTICS, "components", "target_reduction", "tolerated_drop")
 
 
 def action_space() -> gymnasium.spaces.Discrete:
-    """Return the policy's actions: all bit-widths that there are, of which a mask leaves those on offer."""
+    """Return the action space of the policy: all bit-widths 1...8. A mask allows those on offer."""
     return gymnasium.spaces.Discrete(MAX_BITS)
 
 
@@ -53,8 +54,8 @@ def masks_of(allowed: NDArray[np.bool_], bit_widths: Sequence[int]) -> NDArray[n
     """Return which of the policy's actions are allowed, bool ``[..., 8]``.
 
     Args:
-        allowed: which of the bit-widths on offer are, bool ``[..., bit-widths]``.
-        bit_widths: on offer.
+        allowed: which of the bit-widths on offer are allowed, bool ``[..., bit-widths]``.
+        bit_widths: bit-widths on offer.
     """
     masks = np.zeros((*allowed.shape[:-1], MAX_BITS), dtype=np.bool_)
     masks[..., actions_of(bit_widths)] = allowed
@@ -69,11 +70,11 @@ def policy_masks(episodes: Episodes) -> NDArray[np.bool_]:
 class AllocationPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy with one network that scores any bit-width for any component of any graph.
 
-    Neither the number of components nor the set of bit-widths on offer is wired into it.
+    It works for any number of components and any set of bit-widths.
 
     Args:
-        features: names of what is observed, by which the networks find what they know; None: unknown.
-        others: of Stable-Baselines3.
+        features: names of the observed features, by which the networks find those they use; None: unknown.
+        others: arguments of sb3-contrib's policy.
     """
 
     mlp_extractor: "_Networks"  # type: ignore[assignment]  # the base's own class has networks of another form
@@ -83,7 +84,7 @@ class AllocationPolicy(MaskableActorCriticPolicy):
         super().__init__(*arguments, **options)
 
     def offer(self, bit_widths: Sequence[int]) -> None:
-        """Score no others than these from now on, which saves time; at first all are scored."""
+        """Score only these bit-widths from now on, which saves time. A new policy scores all."""
         self.mlp_extractor.scorer.offer(bit_widths)
 
     def _build_mlp_extractor(self) -> None:
@@ -92,7 +93,7 @@ class AllocationPolicy(MaskableActorCriticPolicy):
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        # The scores are the logits as they are.
+        # The scores are the logits: there is no further layer.
         self.action_net = nn.Identity()
         self.mlp_extractor.scorer.begin()
         options = {**self.optimizer_kwargs, "lr": lr_schedule(1)}
@@ -100,7 +101,7 @@ class AllocationPolicy(MaskableActorCriticPolicy):
 
 
 class _Networks(nn.Module):
-    """What Stable-Baselines3 takes for the layers before the last ones."""
+    """The scorer and the critic, in place of the MLP extractor of Stable-Baselines3."""
 
     def __init__(self, observed: int, widths: Sequence[int], names: tuple[str, ...] | None) -> None:
         super().__init__()
@@ -131,7 +132,7 @@ class _Scorer(nn.Module):
     def __init__(self, observed: int, widths: Sequence[int], names: tuple[str, ...] | None) -> None:
         super().__init__()
         self._names = names
-        # Which bit-widths are on offer says by itself nothing of a component: only their places among them do.
+        # The lowest and highest bit-width on offer reach the network only through the features of each bit-width.
         heard = torch.tensor([name not in _OFFER for name in names or ("",) * observed]).float()
         self.register_buffer("heard", heard, persistent=False)
         for name in ("bits", "interpolation"):
@@ -151,7 +152,7 @@ class _Scorer(nn.Module):
         self.bits, self.interpolation = torch.tensor(bits), _interpolation(bits)
 
     def begin(self) -> None:
-        """Let all bit-widths be nearly equal, and have no say what training has yet to show the meaning of."""
+        """Initialise the weights: nearly equal scores for all bit-widths, and no effect of the silent features."""
         with torch.no_grad():
             nn.init.orthogonal_(self.score.weight, _FIRST_SCORES)
             silent = [place for place, name in enumerate(self._names or ()) if name in _SILENT]
@@ -176,7 +177,7 @@ class _Scorer(nn.Module):
 
 
 def _places(bits: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where bit-widths are between the lowest and the highest, in log2 and linear, each in [0, 1]."""
+    """Return the positions of bit-widths between the lowest and the highest, in log2 and linear, each in [0, 1]."""
     low, high = low.clamp(1, MAX_BITS), high.clamp(1, MAX_BITS)
     return _place(bits.log2(), low.log2(), high.log2()), _place(bits, low, high)
 
@@ -194,9 +195,9 @@ def _layers(inputs: int, widths: Sequence[int]) -> nn.Sequential:
 
 
 def _interpolation(bits: Sequence[int]) -> Tensor:
-    """Return the matrix from the ratios at the probe bit-widths to those at ``bits``, ``[probes, bit-widths]``.
+    """Return the matrix from the SQNR at the probe bit-widths to the SQNR at ``bits``, ``[probes, bit-widths]``.
 
-    Linear in bits: a bit more or less is 6 dB.
+    The interpolation is linear in bits, because the SQNR grows by about 6 dB with each bit.
     """
     rows = [np.interp(bits, PROBE_BITS, unit) for unit in np.eye(len(PROBE_BITS))]
     return torch.tensor(np.array(rows), dtype=torch.float32)

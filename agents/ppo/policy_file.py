@@ -1,4 +1,4 @@
-"""A policy as a file: what it sees, what it learned on, its weights; data, never code."""
+"""Files of a policy: its observation, the tasks it learned on and its weights, as data without code."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ _KIND = "policy"
 _VERSION = 3
 _MOST_WIDTH, _MOST_LAYERS = 4096, 16
 _MOST_WEIGHT = 1e6
-# Hundreds of times what the agent's own widths take.
+# Hundreds of times the size of a policy with the default widths.
 _MOST_BYTES = 2**25
 
 
@@ -42,11 +42,11 @@ def save_policy(policy: AllocationPolicy, path: Path, record: PolicyRecord) -> N
 
 
 def load_policy(path: Path) -> tuple[AllocationPolicy, PolicyRecord]:
-    """Read what :func:`save_policy` wrote.
+    """Read the policy and the record that :func:`save_policy` wrote.
 
     Raises:
-        ArtifactError: if it is missing, damaged, larger than 32 MiB, of another kind or format version, or sees other
-            features.
+        ArtifactError: if the policy is missing, damaged, larger than 32 MiB, of another kind or format version, or has
+            other features.
     """
     config, tensors = load_artifact(path, _KIND, _VERSION, most_bytes=_MOST_BYTES)
     if type(config.get("observation")) is not int or config["observation"] != OBSERVATION_VERSION:
@@ -81,7 +81,7 @@ def load_policy(path: Path) -> tuple[AllocationPolicy, PolicyRecord]:
 
 
 def _check_tensors(path: Path, widths: list[int], tensors: dict[str, Tensor]) -> None:
-    """Refuse numbers that no policy has, and a description of other layers than the file holds, before it is built."""
+    """Refuse numbers that are not valid weights, and shapes that contradict the description, before building layers."""
     for name, tensor in tensors.items():
         if tensor.dtype is not torch.float32:
             raise ArtifactError(f"the policy in {path} holds {name} as {tensor.dtype}, not as torch.float32")

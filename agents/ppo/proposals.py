@@ -1,4 +1,4 @@
-"""Allocations worth considering: what a policy would do, and what differs a little from the best known."""
+"""Candidate allocations: roll-outs of a policy, and small changes to the best known allocations."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mixq_rl.randomness import seeded
 __all__ = ["SWEEP", "mutate", "roll_out", "spread_preferences", "sweep"]
 
 SWEEP = 16
-"""How many allocations :func:`sweep` returns at most."""
+"""Greatest number of allocations that :func:`sweep` returns by default."""
 
 _MOST_CHANGES = 4.0
 _LIKELY, _DRAWN, _DIFFERENT = 8, 256, 3
@@ -20,9 +20,9 @@ _DYADIC = np.concatenate([[0.5, 0.25, 0.75, 0.0, 1.0], *(np.arange(1, n, 2) / n 
 
 
 def spread_preferences(reward: Reward, count: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return preferences for ``count`` episodes, ``[count]``: one from each of equal parts of [0, 1], shuffled.
+    """Return preferences for episodes, ``[count]``: one from each of ``count`` equal parts of [0, 1], shuffled.
 
-    If the reward has a fixed preference, all are that one.
+    If the reward has a fixed preference, all are that preference.
     """
     if reward.preference is not None:
         return np.full(count, reward.preference)
@@ -40,12 +40,13 @@ def roll_out(
     """Return the allocations of a policy, one for each of ``preferences``; nothing is evaluated.
 
     Args:
-        policy: of an agent.
-        rules: of the episodes.
-        preferences: ``[episodes]``.
-        random: None: the policy's most likely actions; otherwise they are drawn from it (with torch's generator).
-        random_actions: mean number of actions of an episode that are drawn uniformly instead; it rises from none in the
-            first episode to twice the mean in the last.
+        policy: policy of an agent.
+        rules: rules of the episodes.
+        preferences: weight of the saving in each episode, ``[episodes]``.
+        random: if given, actions are drawn from the policy with torch's global generator, and this generator draws the
+            uniform actions; None: the most likely actions.
+        random_actions: mean number of actions of an episode that are drawn uniformly instead. The number differs
+            between the episodes: evenly spaced from 0 to twice the mean, in random order.
     """
     episodes = Episodes(rules, preferences)
     rates = np.linspace(0, 2 * random_actions / rules.num_components, len(preferences))
@@ -62,12 +63,13 @@ def roll_out(
 
 
 def sweep(policy: AllocationPolicy, rules: EpisodeRules, count: int = SWEEP) -> list[tuple[int, ...]]:
-    """Return at most so many distinct allocations that together should make a good front; the policy evaluates none.
+    """Return at most ``count`` distinct allocations that together approximate the Pareto front. Nothing is evaluated.
 
-    First come up to 8 that are most likely at preferences that cover [0, 1] ever more finely, 1/2 to begin with. Then
-    come others that the policy draws at preferences above 1/2, where little accuracy buys or costs most: if possible
-    such as differ from all before in three components or more, because near copies of a mistake are mistakes. The same
-    policy and task give the same. Of a reward that knows but one preference all are for that.
+    Up to 8 allocations are the most likely ones at preferences that cover [0, 1] ever more finely, beginning with 1/2.
+    The others are drawn from the policy at preferences above 1/2, where a small change of accuracy changes the saving
+    most. Allocations that differ from all earlier ones in at least three components come first, because a near copy of
+    a bad allocation is bad, too. If the reward has a fixed preference, all allocations are for that preference. The
+    result depends only on the policy and the task.
     """
     random = np.random.default_rng(0)
     likely, drawn_at = _DYADIC, spread_preferences(rules.reward, _DRAWN, random)
@@ -86,16 +88,17 @@ def sweep(policy: AllocationPolicy, rules: EpisodeRules, count: int = SWEEP) -> 
 
 
 def _distance(allocation: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int:
-    """Return in how many components an allocation differs from the one of ``others`` that is most like it."""
+    """Return the number of components in which an allocation differs from the nearest of ``others``."""
     return int((np.asarray(others) != np.asarray(allocation)).sum(axis=1).min())
 
 
 def mutate(
     parents: Sequence[tuple[int, ...]], count: int, rules: EpisodeRules, random: np.random.Generator
 ) -> list[tuple[int, ...]]:
-    """Return allocations that differ in a few components, at random up to 4 on the average, from some of ``parents``.
+    """Return up to ``count`` random changes to random ``parents``.
 
-    Those that would exceed a limit on bit operations are left out.
+    The mean number of redrawn components is itself drawn for each allocation, uniformly from 0 to 4. Allocations that
+    exceed the limit on bit operations are left out.
     """
     chosen = np.asarray(parents)[random.integers(len(parents), size=count)]
     rates = random.random((count, 1)) * min(_MOST_CHANGES / chosen.shape[1], 1.0)

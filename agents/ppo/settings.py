@@ -12,15 +12,18 @@ class PPOSettings:
     """Settings of :class:`~mixq_rl.agents.PPOAgent`; ``docs/search.md`` has measurements of each part.
 
     Attributes:
-        batch: episodes evaluated together; once there are many, one sixteenth of those so far.
-        candidates: allocations that the policy proposes, from which a batch is chosen.
+        batch: number of allocations evaluated together, or one sixteenth of the evaluations so far if that is more.
+        candidates: number of allocations that the policy proposes for a batch.
         random_actions: mean number of actions of a proposed allocation that are drawn uniformly, not by the policy.
-        mutations: small changes to the best known allocations, from which a batch is chosen as well.
+        mutations: number of small changes to the best known allocations, which are candidates for a batch as well.
         optimism: weight of the surrogate's standard deviation in the upper confidence bound.
-        rollout_episodes: episodes of a model rollout on the surrogate.
-        rollouts: model rollouts that PPO learns from after each batch.
-        learning_rate, epochs, minibatches, entropy: of PPO.
-        widths: of the policy's hidden layers.
+        rollout_episodes: number of episodes in a model rollout on the surrogate.
+        rollouts: number of model rollouts that PPO learns from after each batch.
+        learning_rate: learning rate of PPO.
+        epochs: number of passes of PPO over each rollout.
+        minibatches: number of minibatches in a pass.
+        entropy: weight of the entropy in PPO's loss.
+        widths: widths of the policy's hidden layers.
 
     Raises:
         InputError: for a value out of bounds.

@@ -1,4 +1,4 @@
-"""What MaskablePPO of sb3-contrib knows at the end of a rollout, apart from what it observes."""
+"""State of MaskablePPO between two rollouts, for checkpoints."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["load_ppo_state", "ppo_state"]
 
 
 def ppo_state(ppo: MaskablePPO) -> State:
-    """Return weights, the optimizer's moments, step counters, and where the episodes are."""
+    """Return the weights, the optimizer's moments, the step counters and the state of the episodes."""
     assert isinstance(ppo.env, VectorizedBitAllocation)
     return {
         "policy": dict(ppo.policy.state_dict()),
@@ -25,7 +25,7 @@ def ppo_state(ppo: MaskablePPO) -> State:
 
 
 def load_ppo_state(ppo: MaskablePPO, state: State) -> None:
-    """Go on from where :func:`ppo_state` was, in an algorithm made with the same arguments."""
+    """Restore the state that :func:`ppo_state` returned, in an algorithm made with the same arguments."""
     assert isinstance(ppo.env, VectorizedBitAllocation)
     ppo.policy.load_state_dict(state["policy"])
     optimizer: dict[str, Any] = ppo.policy.optimizer.state_dict()

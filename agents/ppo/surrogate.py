@@ -21,21 +21,21 @@ _RIDGE = 1e-6
 
 
 class Surrogate:
-    """An evaluator that executes nothing: it returns evaluations that were made, and predicts the others.
+    """Evaluator that executes nothing: it returns known evaluations and predicts the others.
 
     A Gaussian process over log2 bits and 2^-bits of each component predicts the accuracy; a sum over the components'
     bits predicts the costs.
 
-    Costs (the inverses of both reductions, bytes, seconds) are fitted by least squares, as deviations from the
-    components' shares of multiply-accumulates, as small as the data allow: of a cost that does add up, n + 1
-    evaluations in general position give all.
+    The costs are the inverses of both reductions, bytes and seconds. They are fitted by least squares, with a ridge
+    penalty on the deviations from the components' shares of multiply-accumulates. A cost that is exactly a sum over n
+    components is determined by n + 1 evaluations in general position.
 
     Args:
-        evaluator: whose evaluations are predicted.
-        seed: of which observations are left out when there are too many.
+        evaluator: evaluator whose evaluations are predicted.
+        seed: seed of the choice of observations, of which there is a greatest number.
 
     Attributes:
-        fitted: whether it has learned from any evaluations.
+        fitted: whether the surrogate has been fitted to any evaluations.
     """
 
     def __init__(self, evaluator: Evaluator, seed: int = 0) -> None:
@@ -62,7 +62,7 @@ class Surrogate:
         return self._evaluator.reference
 
     def fit(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations, at least one."""
+        """Fit the surrogate to evaluations, at least one."""
         inputs, accuracy = self._observed(evaluations)
         if len(evaluations) >= 1.25 * self._tuned:
             some = self._some(len(evaluations), _MOST_TUNED)
@@ -73,7 +73,7 @@ class Surrogate:
         self.fitted = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what it knows beside the evaluations themselves."""
+        """Return the state of the surrogate, without the evaluations."""
         return {
             "random": self._random.bit_generator.state,
             "accuracy": self._accuracy.state_dict(),
@@ -82,11 +82,11 @@ class Surrogate:
         }
 
     def load_state_dict(self, state: dict[str, Any], evaluations: Sequence[Evaluation]) -> None:
-        """Go on from where :meth:`state_dict` was.
+        """Restore the state that :meth:`state_dict` returned.
 
         Args:
-            state: of a surrogate of the same evaluator.
-            evaluations: all that it had learned from, in their order.
+            state: state of a surrogate of the same evaluator.
+            evaluations: evaluations of the last :meth:`fit` before :meth:`state_dict`, in the same order.
         """
         self._random.bit_generator.state = state["random"]
         self._accuracy.load_state_dict(state["accuracy"])
@@ -97,12 +97,16 @@ class Surrogate:
             self._accuracy.fit(inputs[self._conditioned_on], accuracy[self._conditioned_on])
 
     def predict(self, allocations: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and standard deviation of the accuracy of each of ``allocations`` ``[episodes, components]``."""
+        """Return mean and standard deviation of the predicted accuracies, each ``[allocations]``.
+
+        Args:
+            allocations: bit-widths, ``[allocations, components]``.
+        """
         mean, deviation = self._accuracy.predict(_inputs(np.asarray(allocations, dtype=np.float64)))
         return mean.numpy(), deviation.numpy()
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Return the evaluation of each allocation that it was fitted to, and a predicted one of each other."""
+        """Return one evaluation for each allocation: the known one if there is one, otherwise a prediction."""
         predicted = self.predicted(allocations, self.predict(allocations)[0])
         return [self._known.get(evaluation.allocation, evaluation) for evaluation in predicted]
 
@@ -126,7 +130,7 @@ class Surrogate:
         ]
 
     def _observed(self, evaluations: Sequence[Evaluation]) -> tuple[Tensor, Tensor]:
-        """Keep the evaluations, learn what they cost, and return inputs and targets of the accuracy's process."""
+        """Keep the evaluations, fit the costs, and return inputs and targets of the Gaussian process."""
         self._known = {evaluation.allocation: evaluation for evaluation in evaluations}
         bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
         costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
@@ -153,5 +157,5 @@ class Surrogate:
 
 
 def _inputs(bits: NDArray[np.float64]) -> Tensor:
-    """Return what accuracies are smooth in, ``[episodes, 2 · components]``: log2 bits, and the step of the integers."""
+    """Return the inputs of the Gaussian process, ``[allocations, 2 · components]``: scaled log2 bits and 2^-bits."""
     return torch.from_numpy(np.concatenate([np.log2(bits) / np.log2(MAX_BITS), 4 * 2.0**-bits], axis=1))

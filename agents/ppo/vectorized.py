@@ -1,4 +1,4 @@
-"""Many episodes side by side, of one environment or several, whose allocations are evaluated together."""
+"""Vectorized environment: many episodes of one or several environments, evaluated together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,17 +19,18 @@ __all__ = ["VectorizedBitAllocation"]
 
 
 class VectorizedBitAllocation(VecEnv):
-    """:class:`~mixq_rl.envs.Episodes` of one environment or several, for Stable-Baselines3.
+    """Vectorized environment of Stable-Baselines3 that plays :class:`~mixq_rl.envs.Episodes` of several environments.
 
-    There are as many groups of episodes as environments. The episodes of a group are in lockstep; when they end, the
-    group draws its next environment: each is drawn once before any is drawn again. Actions are
-    :func:`~mixq_rl.agents.ppo.policy.action_space`'s, whatever bit-widths an environment offers.
+    There are as many groups of episodes as environments. The episodes of a group are in lockstep. When they end, the
+    group draws its next environment; each environment is drawn once before any is drawn again. The action space is
+    :func:`~mixq_rl.agents.ppo.policy.action_space` for any set of bit-widths.
 
     Args:
-        envs: say what is observed, rewarded and allowed; all observe alike.
-        num_envs: number of episodes side by side.
-        evaluators: say what allocations are worth, one for each of ``envs``; None: those of ``envs``.
-        seed: of the environments drawn and of the preferences, which are spread evenly over [0, 1] in each group.
+        envs: environments, whose rules the episodes follow; all have the same kind of observation.
+        num_envs: number of episodes played at once.
+        evaluators: evaluators of the complete allocations, one for each of ``envs``; None: those of ``envs``.
+        seed: seed of the draws of environments and preferences. Preferences are spread evenly over [0, 1] in each
+            group.
 
     Raises:
         InputError: if the observations differ, or there are fewer episodes than environments.
@@ -58,7 +59,7 @@ class VectorizedBitAllocation(VecEnv):
         super().__init__(num_envs, envs[0].observation_space, action_space())
 
     def reset(self) -> VecEnvObs:
-        """Begin all episodes."""
+        """Begin all episodes, and return their observations, ``[episodes, features]``."""
         self._deck = []
         self._groups = self._begin_all()
         return np.concatenate([group.observe() for group in self._groups])
@@ -98,7 +99,7 @@ class VectorizedBitAllocation(VecEnv):
         return np.concatenate([policy_masks(group) for group in self._groups])
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resource is open."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         if attr_name == "action_masks":
@@ -128,7 +129,7 @@ class VectorizedBitAllocation(VecEnv):
         return [seed] * self.num_envs
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where all episodes are, and what is drawn next."""
+        """Return the state of all episodes and of the draws of environments."""
         return {
             "random": self._random.bit_generator.state,
             "deck": list(self._deck),
@@ -139,7 +140,7 @@ class VectorizedBitAllocation(VecEnv):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was."""
+        """Restore the state that :meth:`state_dict` returned."""
         self._random.bit_generator.state = state["random"]
         self._deck = list(state["deck"])
         self._drawn = [own["env"] for own in state["groups"]]
@@ -149,7 +150,7 @@ class VectorizedBitAllocation(VecEnv):
         return [self._begin(index) for index in range(len(self._slices))]
 
     def _begin(self, index: int) -> Episodes:
-        """Return new episodes for a group, of the environment that is drawn next."""
+        """Draw the next environment of a group, and return new episodes of it."""
         if not self._deck:
             self._deck = self._random.permutation(len(self._tasks)).tolist()
         task, place = self._deck.pop(), self._slices[index]

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run where nothing is lost."""
+"""Interruption of a run by Ctrl-C at a point from which it can be resumed."""
 
 import signal
 import threading
@@ -13,14 +13,14 @@ __all__ = ["Interrupted", "interruptible"]
 
 
 class Interrupted(Exception):  # noqa: N818  the user's will, not an error
-    """The user asked the run to end, and it did at a point from which it can go on."""
+    """The user interrupted the run, and it ended at a point from which it can be resumed."""
 
 
 @contextmanager
 def interruptible(stage: Stage) -> Iterator[Stage]:
-    """Give a stage in which the first Ctrl-C is remembered until progress is told next: then the run ends.
+    """Give a stage that ends the run after Ctrl-C, at the next report of progress.
 
-    A second Ctrl-C ends it at once, as usual. Outside the main thread, which alone gets signals, nothing changes.
+    A second Ctrl-C ends the run at once. Only the main thread receives signals; in other threads this does nothing.
 
     Raises:
         Interrupted: from the stage's progress, after a Ctrl-C.
@@ -33,7 +33,7 @@ def interruptible(stage: Stage) -> Iterator[Stage]:
     def ask(signum: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        # What a script runs in the background begins with Ctrl-C ignored.
+        # A shell script starts its background processes with Ctrl-C ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler if before is signal.SIG_IGN else before)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What happens in a run, as lines of a log."""
+"""Log of a run."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from mixq_rl.training.loop import Progress
 __all__ = ["announced", "handled", "log_into", "logged", "logger", "together"]
 
 logger = logging.getLogger("mixq_rl")
-"""Of the whole package; a program that wants the lines gives it a handler, as ``logging`` has it."""
+"""The logger of the package. A program that wants the lines adds a handler to it."""
 
 _PARTS = 10
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 30.0
@@ -22,9 +22,9 @@ _LEAST_SECONDS, _MOST_SECONDS = 2.0, 30.0
 
 @contextmanager
 def logged(what: str, unit: str) -> Iterator[Progress]:
-    """A stage that writes a line when it begins, when it ends, and after a tenth in between.
+    """Stage that logs its begin, its end, and its progress in between.
 
-    Lines are two seconds apart at least, and half a minute at most.
+    A line of progress follows each tenth of the stage, at most every 2 seconds, and otherwise every 30 seconds.
     """
     logger.info(what)
     started = said = time.perf_counter()
@@ -44,7 +44,7 @@ def logged(what: str, unit: str) -> Iterator[Progress]:
 
 
 def together(*stages: Stage) -> Stage:
-    """Return the stage that is all of these."""
+    """Return a stage that enters all these stages and reports progress to each."""
 
     @contextmanager
     def all_of_them(what: str, unit: str) -> Iterator[Progress]:
@@ -61,7 +61,7 @@ def together(*stages: Stage) -> Stage:
 
 
 def announced(stage: Stage, say: Callable[[], None]) -> Stage:
-    """Return a stage that calls ``say`` once the first, which shows whether the run can begin, has ended."""
+    """Return a stage that calls ``say`` when its first use has ended: the run can then begin."""
     said = False
 
     @contextmanager
@@ -78,7 +78,7 @@ def announced(stage: Stage, say: Callable[[], None]) -> Stage:
 
 class _File(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
-        """Do not go on when the disk is full."""
+        """Raise an error if the log cannot be written, for example because the disk is full."""
         error = sys.exception()
         if isinstance(error, OSError):
             raise unwritable(Path(self.baseFilename), error) from error
@@ -87,17 +87,17 @@ class _File(logging.FileHandler):
     def close(self) -> None:
         try:
             super().close()
-        except OSError:  # what could not be written was said when it was tried
+        except OSError:  # handleError has reported it
             self.stream = None
             super().close()
 
 
 @contextmanager
 def log_into(path: Path) -> Iterator[None]:
-    """Append what is logged inside the block to a file, each line with its time.
+    """Append lines logged inside the block to a file, each with its time.
 
     Raises:
-        OSError: if the file cannot be written, also where a line is logged.
+        OSError: if the file cannot be written. A call that logs a line raises it, too.
     """
     handler = _File(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -107,7 +107,7 @@ def log_into(path: Path) -> Iterator[None]:
 
 @contextmanager
 def handled(handler: logging.Handler) -> Iterator[None]:
-    """Give the logger one more handler, of all but debugging, inside the block."""
+    """Add a handler to the logger inside the block, for the level INFO and above."""
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(min(level or logging.INFO, logging.INFO))

@@ -1,4 +1,4 @@
-"""Progress on the screen, a bar for each stage of a run."""
+"""Progress bars on the screen, one for each stage of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ __all__ = ["Stages"]
 
 
 class Stages:
-    """A progress bar for each stage.
+    """Stage that shows a progress bar.
 
     Args:
-        console: to draw on.
+        console: console that shows the bars.
     """
 
     def __init__(self, console: Console) -> None:
@@ -25,11 +25,11 @@ class Stages:
 
     @contextmanager
     def __call__(self, what: str, unit: str) -> Iterator[loop.Progress]:
-        """Show a stage while the block lasts; a stage that fails leaves nothing on the screen but the error.
+        """Show the bar of a stage while the block lasts. The bar of a stage that fails is removed.
 
         Args:
-            what: the stage does.
-            unit: that it counts, if it tells of any progress.
+            what: title of the stage.
+            unit: unit of its progress, such as ``"epochs"``; empty if it reports none.
         """
         columns = (
             _SpinnerColumn(),
@@ -53,7 +53,7 @@ class Stages:
 
 class _Bars(Progress):
     def stop(self) -> None:
-        """End without the empty line that follows bars on other screens than a terminal, where none are to be left."""
+        """End without rich's empty line after removed bars on consoles that are not a terminal."""
         if self.live.transient:
             self.live.stop()
         else:
@@ -61,7 +61,7 @@ class _Bars(Progress):
 
 
 class _SpinnerColumn(SpinnerColumn):
-    """Spins until the stage has ended: what comes after the last of what it counts may take a while."""
+    """Spins until the stage has ended, because a stage may take a while after its last count."""
 
     def render(self, task: Task) -> Text:
         frame = self.spinner.render(task.get_time())

@@ -1,4 +1,4 @@
-"""Where a run has come to, kept on disk so that it can go on from there: data, never code."""
+"""Checkpoints of a run, as data without code."""
 
 import json
 import shutil
@@ -27,11 +27,11 @@ _DIGITS = 9
 
 
 class Checkpoints:
-    """A folder of checkpoints, each named by the step it was made at; the last two are kept.
+    """Folder of the last two checkpoints, each named by its step.
 
     Args:
-        path: of the folder, made when it is first needed.
-        warn: told, in a sentence, of each checkpoint that is passed over because it is damaged.
+        path: path of the folder, which is created when it is first needed.
+        warn: called with a message for each damaged checkpoint that is skipped.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None] = lambda sentence: None) -> None:
@@ -39,10 +39,10 @@ class Checkpoints:
         self._warn = warn
 
     def save(self, step: int, state: State) -> None:
-        """Keep a state; it is on disk whole when the call returns, and older ones go.
+        """Write a checkpoint atomically and remove all but the last two.
 
         Raises:
-            OSError: if it cannot be written.
+            OSError: if the checkpoint cannot be written.
         """
         tensors: dict[str, Tensor] = {}
         document = {"step": step, "state": _flatten(state, "state", tensors)}
@@ -53,12 +53,12 @@ class Checkpoints:
             shutil.rmtree(old, ignore_errors=True)
 
     def latest(self) -> tuple[int, State] | None:
-        """Return step and state of the newest checkpoint that is whole; None if there is none."""
+        """Return step and state of the newest undamaged checkpoint; None if there is none."""
         for folder in reversed(self._folders()):
             try:
                 return int(folder.name), _read(folder)
             except ArtifactError as error:
-                self._warn(f"checkpoint {folder.name} is passed over: {error}")
+                self._warn(f"checkpoint {folder.name} is skipped: {error}")
         return None
 
     def _folders(self) -> list[Path]:
@@ -81,7 +81,7 @@ def _checksum(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as JSON data, its tensors and arrays put into ``tensors``."""
+    """Return ``value`` as JSON data; its tensors and arrays are added to ``tensors``."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""What each component of an integer network costs, as it is executed."""
+"""Measured costs of the components of an integer network."""
 
 import statistics
 from dataclasses import replace
@@ -13,13 +13,13 @@ _REPEATS = 5
 
 
 def component_costs(evaluator: IntegerEvaluator, model: IntegerModel) -> dict[str, ComponentCost]:
-    """Execute a network on the validation split and return what each component costs.
+    """Execute a network on the validation split, and return the cost of each component by name.
 
-    Seconds are medians of five executions after one that warms up: on this machine, under its present load.
+    Seconds are medians of five executions after a warm-up, measured on this machine under its present load.
 
     Args:
-        evaluator: has the data.
-        model: of its network.
+        evaluator: evaluator of the network, which has the data.
+        model: integer model of the evaluator's network.
     """
     inputs = evaluator.task.inputs("validation")
     features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)

@@ -1,4 +1,4 @@
-"""What is searched: a network, the data it is for, and how its allocations are judged."""
+"""Configuration of an evaluator: dataset, network, and how allocations are evaluated."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -23,60 +23,63 @@ from mixq_rl.training.preparation import PreparedNetwork, restore_prepared
 __all__ = ["EvaluatorConfig", "Stage", "silent"]
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
-"""Called with what a stage does and the unit it counts; gives what is to be told of its progress, if it counts."""
+"""Called with the title of a stage and the unit of its progress; the context gives the function to report progress."""
 
 _logger = logging.getLogger("mixq_rl")
 
 _DATASET = (
-    f"{', '.join(datasets)}; tu:NAME for another of TUDataset; or a path to your own graph or graphs (.npz, or .pt "
-    "holding tensors)."
+    f"Dataset: {', '.join(datasets)}; tu:NAME for any other dataset of TUDataset; or the path of a file with your own "
+    "graph or graphs (.npz, or .pt with a dictionary of tensors)."
 )
 _FOLD = (
-    "Which of a dataset's splits, from 0, where it has several: of TUDataset, Chameleon, Squirrel and your own graphs "
-    "10, of CSL 5."
+    "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and your own graphs "
+    "have 10, CSL has 5."
 )
 _OBJECTIVE = (
-    "What is to be saved: bit operations, or time. Time is measured on this machine under its present load, so that "
-    "two runs of one seed differ."
+    "The cost to save: bit operations or time. Time is measured on this machine under its present load, so that two "
+    "runs with the same seed differ."
 )
 _EVALUATOR = (
-    "Whose weights the search judges an allocation by. supernet: one network's, trained once for all of them. "
-    "fine-tune: its own, fine-tuned for a few epochs, which is slow. post-training: those of float32."
+    "Weights with which the search evaluates an allocation. supernet: weights trained once for all allocations. "
+    "fine-tune: weights fine-tuned for each allocation for a few epochs, which is slow. post-training: the float32 "
+    "weights."
 )
 _SCHEME = (
-    "Where scales come from. lsq: learned. a2q: several learned for a component, of which each node takes the nearest. "
-    "The others follow the values in training, degree-quant with nodes protected by their degree."
+    "How scales are found. lsq: learned. a2q: several learned scales for each component, of which each node takes the "
+    "nearest. The others are observed in training; degree-quant protects nodes by their degree."
 )
-_DEVICE = "Where networks are trained and executed: cpu, cuda, cuda:1, or auto: a GPU if torch sees one."
+_DEVICE = "Device of training and execution: cpu, cuda, cuda:1, or auto for a GPU if torch sees one."
 
 
 @contextmanager
 def silent(what: str, unit: str) -> Iterator[Progress]:
-    """A stage that shows nothing."""
+    """Stage that shows nothing."""
     yield lambda done, total: None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorConfig:
-    """What makes an evaluator: two of one configuration on one machine are equal, unless time is the objective.
+    """Configuration of an evaluator.
 
-    A field with ``help`` in its metadata is an option of the commands (:mod:`mixq_rl.agents.cli.fields`), and stands in
-    ``config.json`` and in the report by the same name.
+    On one machine equal configurations give equal evaluators, unless time is the objective. A field with ``help`` in
+    its metadata is an option of the commands (:mod:`mixq_rl.agents.cli.fields`), and has the same name in
+    ``config.json`` and in the report.
 
     Attributes:
-        dataset: a name of :func:`mixq_rl.load_task`, or a path.
-        fold: which of the dataset's splits, from 0, where it has several; None: the first.
-        model: a name of :func:`mixq_rl.build_model`.
-        bits: the bit-widths on offer, each within 1...8.
-        seed: of weights, training, search and fine-tuning.
+        dataset: name of a dataset of :func:`mixq_rl.load_task`, or path of a file.
+        fold: number of the split, from 0, for datasets with several splits; None: the first.
+        model: name of a model of :func:`mixq_rl.build_model`.
+        bits: bit-widths on offer, each within 1...8.
+        seed: seed of weights, training, search and fine-tuning.
         data_root: folder of the datasets' files.
-        num_layers: number of layers; None: what is usual.
-        hidden_channels: width of the hidden layers; None: what is usual for the model and the kind of task.
-        objective: a name of :data:`mixq_rl.evaluation.objective.objectives`: what is saved.
-        evaluator: a name of :data:`mixq_rl.evaluation.evaluators.evaluators`: the weights that evaluate an allocation.
-        scheme: a name of :data:`mixq_rl.quantization.schemes`: where scales come from.
-        device: of data, networks, training and execution, as :func:`~mixq_rl.devices.resolve_device` names it; it need
-            not be there until the data are loaded. ``"auto"`` becomes what it stands for here.
+        num_layers: number of layers; None: the default of the model and the kind of task.
+        hidden_channels: width of the hidden layers; None: the default of the model and the kind of task.
+        objective: name in :data:`mixq_rl.evaluation.objective.objectives`; the cost to save.
+        evaluator: name in :data:`mixq_rl.evaluation.evaluators.evaluators`; it gives the weights used in the search.
+        scheme: name in :data:`mixq_rl.quantization.schemes`; it determines how scales are found.
+        device: device of data, networks, training and execution, named as in
+            :func:`~mixq_rl.devices.resolve_device`. It need not exist until :meth:`load`. ``"auto"`` is replaced by
+            the device that it stands for.
 
     Raises:
         InputError: for a value out of bounds, or an unknown model, objective, evaluator, scheme or device.
@@ -84,9 +87,9 @@ class EvaluatorConfig:
 
     dataset: str = field(default="citation", metadata={"help": _DATASET, "completion": datasets})
     fold: int | None = field(default=None, metadata={"help": _FOLD, "show_default": "the first"})
-    model: str = field(default="gcn", metadata={"help": f"{', '.join(models)}.", "completion": models})
+    model: str = field(default="gcn", metadata={"help": f"Network: {', '.join(models)}.", "completion": models})
     bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
-    seed: int = field(default=0, metadata={"help": "Of weights, training, search and fine-tuning."})
+    seed: int = field(default=0, metadata={"help": "Seed of weights, training, search and fine-tuning."})
     data_root: str = field(
         default="data", metadata={"help": "Folder of the datasets' files.", "envvar": "MIXQ_RL_DATA"}
     )
@@ -95,12 +98,12 @@ class EvaluatorConfig:
         metadata={
             "help": "Number of graph layers.",
             "names": ("--num-layers", "--layers"),
-            "show_default": "2 to classify nodes; 4, of a gin 5, to classify graphs",
+            "show_default": "2 to classify nodes; 4 to classify graphs, 5 for gin",
         },
     )
     hidden_channels: int | None = field(
         default=None,
-        metadata={"help": "Width of the hidden layers.", "show_default": "64 or 128, as is usual for the model"},
+        metadata={"help": "Width of the hidden layers.", "show_default": "64 or 128, depending on the model"},
     )
     objective: str = field(
         default="bitops",
@@ -125,10 +128,10 @@ class EvaluatorConfig:
         object.__setattr__(self, "device", full_name(self.device))
 
     def seen_from(self, directory: Path) -> Self:
-        """Return the same with absolute paths: relative ones lead from a directory, if they lead anywhere from there.
+        """Return a copy with absolute paths: each relative path that exists below ``directory`` is resolved.
 
         Args:
-            directory: in which the configuration was written down.
+            directory: working directory of the process that wrote the configuration.
         """
         names = [name for name in self._PATHS if name != "dataset" or Path(self.dataset).suffix.lower() in SUFFIXES]
         places = {name: directory / getattr(self, name) for name in names if getattr(self, name)}
@@ -136,10 +139,10 @@ class EvaluatorConfig:
         return replace(self, **found)
 
     def title(self, dataset: str) -> str:
-        """Return a title that tells the configuration from others: model, dataset, and values that are not defaults.
+        """Return a title of the configuration: model, dataset, and the values that are not defaults.
 
         Args:
-            dataset: its name.
+            dataset: name of the dataset in the title.
         """
         changed = {
             field.name: getattr(self, field.name)
@@ -157,7 +160,7 @@ class EvaluatorConfig:
         """Load the dataset and build the network for it, untrained, on the device.
 
         Raises:
-            InputError: for a device that is not there, or data that are not what they should be.
+            InputError: for a device that does not exist, or a dataset that cannot be loaded.
         """
         task = load_task(self.dataset, self.data_root, fold=self.fold, device=self.device)
         model = build_model(
@@ -171,13 +174,13 @@ class EvaluatorConfig:
         """Train the network in float32, in place, and return the evaluator of its allocations.
 
         Args:
-            task: as of :meth:`load`.
-            model: untrained, as of :meth:`load`.
-            stage: told of each long stage.
-            cache: has what was prepared before, and keeps what is prepared now; None: everything is trained.
+            task: task of :meth:`load`.
+            model: untrained model of :meth:`load`.
+            stage: reports each long stage.
+            cache: cache of prepared networks, which is read and written; None: everything is trained.
 
         Raises:
-            InputError: if the cache cannot be written, as far as that shows before the training.
+            InputError: if the cache folder cannot be written. This is checked before the training.
         """
         if cache is None:
             return self._train(task, model, stage)
@@ -197,7 +200,7 @@ class EvaluatorConfig:
         evaluator = self._train(task, model, stage)
         try:
             cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict()))
-        except InputError as error:  # a run does without it, and is not to be lost for it
+        except InputError as error:  # the run continues: it does not need the cache
             _logger.warning("%s; what was trained is not kept for other runs", error)
         return evaluator
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds says what it is of, and one process at a time has it."""
+"""Run folder with its configuration, locked by one process at a time."""
 
 import errno
 import json
@@ -26,25 +26,25 @@ T = TypeVar("T")
 _VERSION = 5
 _KINDS = ("run", "policy", "search")
 _CONFIG, _LOCK = "config.json", ".lock"
-_PATIENCE = 0.2  # seconds: whoever only looks whether a folder is in use lets go of it at once
+_PATIENCE = 0.2  # seconds: in_use locks a folder for a moment only
 _LABEL = re.compile(r"(agent|uniform) [0-9]+")
 _OTHER = "name a new or empty folder with --run-dir"
 
 
 class FolderInUseError(InputError):
-    """Another process has the folder."""
+    """Another process has locked the run folder."""
 
 
 class RunFolder:
-    """A run folder, held by this process until :meth:`close`, or the end of a ``with`` block.
+    """Run folder, locked by this process until :meth:`close` or the end of a ``with`` block.
 
-    Made by :meth:`create` and :meth:`open`; :meth:`read` looks into one that may be in use.
+    :meth:`create` and :meth:`open` lock the folder; :meth:`read` does not, and works for a folder in use.
 
     Attributes:
-        path: of the folder.
-        kind: of run: ``"run"``, ``"policy"`` or ``"search"``.
-        config: of the run, as JSON has it.
-        document: all that ``config.json`` holds.
+        path: path of the folder.
+        kind: kind of the run: ``"run"``, ``"policy"`` or ``"search"``.
+        config: configuration of the run, in plain values.
+        document: content of ``config.json``.
     """
 
     def __init__(self, path: Path, document: Mapping[str, Any], lock: FileLock | None = None) -> None:
@@ -56,16 +56,16 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, kind: str, config: "DataclassInstance", *, shared: bool = False) -> Self:
-        """Make a new or empty folder this run's by writing ``config.json``.
+        """Create and lock a run folder, and write ``config.json``.
 
         Args:
-            path: is created.
-            kind: of run.
-            config: of the run.
-            shared: whether a folder that holds a run of the same kind and configuration is taken as it is.
+            path: path of a new or empty folder.
+            kind: kind of the run.
+            config: configuration of the run.
+            shared: whether the folder may hold a run of the same kind and configuration, which is then opened.
 
         Raises:
-            InputError: if the folder is in use, holds something else, or cannot be written.
+            InputError: if the folder is in use, is not empty, or cannot be written.
         """
         document = {
             "format": f"mixq_rl/{kind}",
@@ -102,14 +102,14 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, kind: str) -> Self:
-        """Take a folder that a run was begun in, to go on with it; what a killed process left half done is removed.
+        """Lock the folder of a run that is to be resumed, and remove incomplete files of a killed process.
 
         Args:
-            path: of the folder.
-            kind: of run that it is to be.
+            path: path of the folder.
+            kind: expected kind of the run.
 
         Raises:
-            InputError: if it is no folder of such a run, is in use, or cannot be written.
+            InputError: if it is not a folder of such a run, is in use, or cannot be written.
             ArtifactError: for another format version.
         """
         document = _document(path)
@@ -123,10 +123,10 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Look into a folder, whoever has it.
+        """Read a folder without locking it.
 
         Raises:
-            InputError: if it is no run folder.
+            InputError: if it is not a run folder.
             ArtifactError: for another format version.
         """
         return cls(path, _document(path))
@@ -135,10 +135,10 @@ class RunFolder:
         """Return the run's configuration as an object.
 
         Args:
-            of: the dataclass that it is one of.
+            of: dataclass of the configuration.
 
         Raises:
-            ArtifactError: if it is not what such a configuration holds.
+            ArtifactError: if the fields are not those of the dataclass.
         """
         try:
             return of(**self.config)
@@ -147,7 +147,7 @@ class RunFolder:
 
     @property
     def directory(self) -> Path:
-        """Where the run was begun: what its relative paths lead from."""
+        """Working directory in which the run began, from which its relative paths are resolved."""
         return Path(self.document.get("directory", "."))
 
     @property
@@ -157,7 +157,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where an unfinished search goes on from."""
+        """The checkpoints of an unfinished search."""
         return self.path / "checkpoints"
 
     @property
@@ -177,34 +177,34 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """What the run found; there only once it has ended."""
+        """The result of the run, which exists only if the run has ended."""
         return self.path / "result.json"
 
     @property
     def report(self) -> Path:
-        """The page that shows what the run found."""
+        """The report, an HTML page."""
         return self.path / "report.html"
 
     @property
     def log(self) -> Path:
-        """What happened when, in lines."""
+        """The log, in lines with times."""
         return self.path / "log.txt"
 
     @property
     def in_use(self) -> bool:
-        """Whether a process has the folder."""
+        """Whether a process has locked the folder."""
         if self._lock is not None:
             return True
         try:
             _locked(self.path).release()
         except FolderInUseError:
             return True
-        except InputError:  # nobody writes where one cannot write
+        except InputError:  # a folder that cannot be written cannot be locked
             return False
         return False
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Unlock the folder."""
         if self._lock is not None:
             self._lock.release()
 
@@ -218,10 +218,10 @@ class RunFolder:
 
 
 def finalist_path(folder: Path, label: str) -> Path:
-    """Return where the network of a row of the final table is kept: ``agent-3`` of ``"agent 3"``.
+    """Return the folder of a network of the final table: ``agent-3`` for the label ``"agent 3"``.
 
     Raises:
-        ArtifactError: for what is no label, so that a damaged result leads nowhere else.
+        ArtifactError: for an invalid label, so that a damaged result cannot name a path outside the folder.
     """
     if not _LABEL.fullmatch(label):
         raise ArtifactError(f"{label!r} is no row of a final table")
@@ -264,7 +264,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _way_on(path: Path) -> str:
-    """Return how to go on with what was begun in a folder, if it can be gone on with by ``--resume``."""
+    """Return the command that resumes the run in a folder, as an end of an error message; empty if it has none."""
     try:
         known = RunFolder.read(path).kind != "search"
     except InputError:
@@ -276,7 +276,7 @@ def _check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any
     if found["format"] != document["format"]:
         raise InputError(f"run folder {str(path)!r} is of a {found['format']!r}: {_OTHER}")
     for name, value in document["config"].items():
-        # Where the files of datasets lie makes no other run of it.
+        # Another folder of the datasets' files does not change the run.
         if name != "data_root" and found["config"].get(name) != value:
             raise InputError(
                 f"run folder {str(path)!r} has {name} {found['config'].get(name)!r}, not {value!r}: {_OTHER}"

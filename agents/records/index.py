@@ -1,4 +1,4 @@
-"""The runs in a folder, each with what it found or how far it is."""
+"""Index of the runs in a folder, with their states and results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ __all__ = ["IndexedRun", "index_runs"]
 
 @dataclass(frozen=True)
 class IndexedRun:
-    """A run folder, seen from outside.
+    """A run with its state and result.
 
     Attributes:
-        folder: as it is.
+        folder: run folder, not locked.
         state: ``"finished"``, ``"running"`` or ``"stopped"``.
-        result: of a finished run that trained networks; None: of others.
+        result: result of a finished run of ``mixq-rl train`` or ``transfer`` on one dataset; None for any other run.
     """
 
     folder: RunFolder
@@ -27,7 +27,7 @@ class IndexedRun:
     result: RunResult | None
 
     def document(self) -> dict[str, Any]:
-        """Return what is known of it, in plain values."""
+        """Return state and result in plain values."""
         found: dict[str, Any] = {"run_dir": str(self.folder.path), "kind": self.folder.kind, "state": self.state}
         if self.result is not None:
             best = self.result.best
@@ -45,12 +45,12 @@ class IndexedRun:
 
 
 def index_runs(path: Path) -> list[IndexedRun]:
-    """Return the runs in a folder, at any depth, by name; a run folder itself is one.
+    """Return the runs in a folder and its subfolders, sorted by path. The folder may itself be a run folder.
 
-    What is damaged, or of another format version, is left out.
+    Damaged runs and runs of another format version are left out.
 
     Raises:
-        InputError: if there is no such folder.
+        InputError: if the folder does not exist.
     """
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is no folder of runs: name one, or begin a run with mixq-rl train")

@@ -1,4 +1,4 @@
-"""What a policy learned on, and what it reached there."""
+"""Record of the tasks that a policy learned on."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,15 +16,15 @@ _DROP = 0.01
 
 @dataclass(frozen=True)
 class LearnedTask:
-    """What was reached on one of the tasks that a policy learned on.
+    """One task that a policy learned on, and the results on it.
 
     Attributes:
-        task: its title.
-        bit_widths: on offer.
-        evaluations: distinct allocations that the search evaluated.
-        hypervolume: of their front.
-        reduction: the greatest among them at most one point below float32.
-        swept: hypervolume of the 16 allocations that the finished policy names without a search; None: not measured.
+        task: title of the task.
+        bit_widths: bit-widths on offer.
+        evaluations: number of distinct allocations that the search evaluated.
+        hypervolume: hypervolume of these allocations.
+        reduction: their greatest reduction at an accuracy at most one point below float32.
+        swept: hypervolume of the 16 allocations that the trained policy proposes without a search; None: not measured.
     """
 
     task: str
@@ -41,7 +41,13 @@ class LearnedTask:
         searched: Sequence[Evaluation],
         swept: Sequence[Evaluation] | None = None,
     ) -> Self:
-        """Judge what a search found on a task, and what the policy names without one."""
+        """Return the record of a task.
+
+        Args:
+            description: description of the task's evaluator.
+            searched: evaluations of the search.
+            swept: evaluations of the allocations that the policy proposes without a search.
+        """
         trace, majority = Trace("", 0, description, tuple(searched)), description.reference_accuracy
         return cls(
             task=description.name,
@@ -55,10 +61,10 @@ class LearnedTask:
 
 @dataclass(frozen=True)
 class PolicyRecord:
-    """What a policy learned on, for who finds its file.
+    """Record of the tasks that a policy learned on, stored in its file.
 
     Attributes:
-        tasks: entries as of :class:`LearnedTask`.
+        tasks: one dictionary for each task, with the fields of :class:`LearnedTask`.
     """
 
     tasks: tuple[dict[str, Any], ...] = ()

@@ -1,4 +1,4 @@
-"""An evaluator with its prepared network and the store of its evaluations."""
+"""Evaluator of a prepared network, with the store of its evaluations."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,11 +23,11 @@ __all__ = ["PreparedEvaluator", "opened"]
 
 @contextmanager
 def opened(path: Path) -> Iterator[EvaluationStore]:
-    """Open a store, and close it with the block.
+    """Open a store inside the block.
 
     Raises:
-        ArtifactError: as of :class:`~mixq_rl.EvaluationStore`.
-        OSError: likewise.
+        ArtifactError: as in :class:`~mixq_rl.EvaluationStore`.
+        OSError: as in :class:`~mixq_rl.EvaluationStore`.
     """
     store = EvaluationStore(path)
     try:
@@ -38,12 +38,12 @@ def opened(path: Path) -> Iterator[EvaluationStore]:
 
 @dataclass(frozen=True)
 class PreparedEvaluator:
-    """A prepared network with the store of its evaluations.
+    """Evaluator of a prepared network, with the store of its evaluations.
 
     Attributes:
-        evaluator: of the prepared network.
-        store: describes the network and keeps its evaluations.
-        description: as in the store.
+        evaluator: evaluator of the prepared network.
+        store: store of the evaluator's description and evaluations.
+        description: description of the evaluator in the store.
     """
 
     evaluator: IntegerEvaluator
@@ -62,16 +62,16 @@ class PreparedEvaluator:
         *,
         title: str | None = None,
     ) -> "PreparedEvaluator":
-        """Prepare a network, in place, and describe it in a store.
+        """Prepare a network, and describe its evaluator in a store.
 
         Args:
-            config: says how.
-            task: what it is for.
-            model: untrained.
-            store: keeps the evaluations.
-            stage: told of each long stage.
-            cache: of prepared networks.
-            title: of the network, named at each stage; None: model and dataset, not named at the stages.
+            config: configuration of the evaluator.
+            task: task of the network.
+            model: untrained model; trained in float32, in place.
+            store: store of the evaluations.
+            stage: reports each long stage.
+            cache: cache of prepared networks; None: everything is trained.
+            title: title of the network, shown at each stage; None: model and dataset, not shown at the stages.
         """
         if title is not None:
             stage = _prefixed(stage, title)
@@ -95,7 +95,7 @@ class PreparedEvaluator:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the evaluator, by which the store knows it."""
+        """Identity of the evaluator, its key in the store."""
         return self.evaluator.fingerprint
 
     def ledger(self, search: tuple[str, int] | None = None, *, budget: int | None = None) -> Ledger:
@@ -113,7 +113,7 @@ class PreparedEvaluator:
         return {name: made for (name, other), made in found.items() if other == seed and name != search}
 
     def costs(self, allocation: Sequence[int]) -> dict[str, ComponentCost]:
-        """Return what the components of an allocation cost, executed with the prepared weights: none are trained."""
+        """Return the cost of each component at an allocation, measured with the prepared weights, without training."""
         return component_costs(self.evaluator, IntegerModel.freeze(self.evaluator.model, allocation))
 
 

@@ -1,4 +1,4 @@
-"""What a run found, as it is kept in its folder."""
+"""Result of a run, and its file."""
 
 import json
 import math
@@ -26,8 +26,8 @@ class Finalist:
 
     Attributes:
         label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
-        evaluation: on the validation split, after fine-tuning.
-        test_accuracy: in [0, 1].
+        evaluation: evaluation on the validation split, after fine-tuning.
+        test_accuracy: accuracy on the test split, in [0, 1].
     """
 
     label: str
@@ -40,15 +40,15 @@ class ComponentShare:
     """One component of the best network.
 
     Attributes:
-        name: ``"conv1.weight"``.
-        kind: of component.
+        name: name of the component: ``"conv1.weight"``.
+        kind: kind of the component.
         layer: index of its layer.
-        shape: of its values on the data the network was calibrated on.
+        shape: shape of its values on the data with which the network was calibrated.
         bits: its bit-width.
         bitops: its part of the network's bit operations, convention ``linear``.
-        float_bitops: the same of the float32 network.
-        seconds: of the operations whose result it is; 0 of one that is only an operand.
-        bytes: of its values as they are held: 3 bits take 4, 5 to 7 take 8, an edge of an adjacency always a byte.
+        float_bitops: its part of the float32 network's bit operations.
+        seconds: time of the operations whose result it is; 0 for a component that is only an operand.
+        bytes: size of its packed values: 3 bits take 4, 5 to 7 bits take 8, an edge of an adjacency always a byte.
     """
 
     name: str
@@ -63,12 +63,12 @@ class ComponentShare:
 
     @property
     def float_bytes(self) -> int:
-        """Of its values in float32."""
+        """Size of its values in float32."""
         return 4 * math.prod(self.shape)
 
     @classmethod
     def of(cls, component: Component, bits: int, cost: ComponentCost) -> Self:
-        """Describe a component at a bit-width, and what it cost when the network was executed."""
+        """Return a component at a bit-width, with its measured cost."""
         return cls(
             component.name,
             component.kind,
@@ -84,22 +84,23 @@ class ComponentShare:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run found.
+    """Result of a run.
 
     Attributes:
-        title: ``"gcn on Cora"``.
-        kind: what is classified: ``"node"`` or ``"graph"``.
-        objective: what was saved.
-        choice: by what the best was chosen.
+        title: title of the network: ``"gcn on Cora"``.
+        kind: rows that are classified: ``"node"`` or ``"graph"``.
+        objective: the cost that was saved.
+        choice: criterion by which the best network was chosen, in words.
         finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
-        best: of them: by default the integer network of highest reward at preference 0.5 on validation data.
-        components: names, in the order of the allocations.
-        shares: what each of them costs in the best network.
-        hypervolume: of the search's archive: the evaluator's weights, validation data.
-        evaluations: distinct allocations evaluated.
-        counts: nodes or graphs of each split, by which accuracies are fractions.
+        best: best integer network among the finalists, by default that of highest reward at preference 0.5 on
+            validation data.
+        components: names of the components, in the order of the allocations.
+        shares: cost of each component in the best network.
+        hypervolume: hypervolume of the search, with the evaluator's weights and on validation data.
+        evaluations: number of distinct allocations evaluated.
+        counts: number of nodes or graphs of each split, the denominators of the accuracies.
         majority: validation accuracy of the majority class.
-        run_dir: the run folder.
+        run_dir: run folder.
     """
 
     title: str
@@ -118,7 +119,7 @@ class RunResult:
 
     @property
     def reference(self) -> Evaluation:
-        """The float32 network."""
+        """Evaluation of the float32 network."""
         return self.finalists[0].evaluation
 
     @property
@@ -132,7 +133,7 @@ class RunResult:
         return [finalist for finalist in self.finalists[1:] if len(set(finalist.evaluation.allocation)) > 1]
 
     def document(self) -> dict[str, Any]:
-        """Return all of it but the folder, in plain values."""
+        """Return the result without the run folder, in plain values."""
         content = asdict(self) | {"objective": self.objective.name, "best": self.best.label}
         del content["run_dir"]
         return {"format": _FORMAT, "version": _VERSION, **content}
@@ -142,19 +143,19 @@ class RunResult:
         return json.dumps(self.document(), indent=2, allow_nan=False)
 
     def save(self, path: Path) -> None:
-        """Write the document.
+        """Write the document as JSON, atomically.
 
         Raises:
-            OSError: if that cannot be done; what was there stays.
+            OSError: if the file cannot be written. An existing file does not change.
         """
         replace_file(path, self.text() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
+        """Read the result that :meth:`save` wrote.
 
         Raises:
-            ArtifactError: if it is missing, damaged, or of another format version.
+            ArtifactError: if the file is missing, damaged, or of another format version.
         """
         try:
             content = json.loads(path.read_text(), parse_constant=_no_number)
@@ -207,7 +208,7 @@ def _finalist(row: Mapping[str, Any]) -> Finalist:
 def shares_of(
     components: Sequence[Component], allocation: Sequence[int], costs: Mapping[str, ComponentCost]
 ) -> tuple[ComponentShare, ...]:
-    """Describe all components of a network."""
+    """Return all components of a network with their bit-widths and costs."""
     nothing = ComponentCost()
     return tuple(
         ComponentShare.of(component, bits, costs.get(component.name, nothing))

@@ -1,4 +1,4 @@
-"""What makes a run of ``mixq-rl train`` or ``transfer``."""
+"""Configuration of a run of ``mixq-rl train`` or ``transfer``."""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -19,18 +19,20 @@ NOT_OF_TRANSFER = ("objective", *_LIMITS)
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(EvaluatorConfig):
-    """What makes a run: two runs of one configuration on one machine are equal, unless time is the objective.
+    """Configuration of a run.
 
-    At most one of the limits may be given; without any, the reward is the trade-off at all preferences.
+    On one machine equal configurations give equal results, unless time is the objective. At most one of the limits
+    ``max_drop``, ``max_bitops`` and ``max_reduction`` may be given. Without a limit the reward is the trade-off, at all
+    preferences.
 
     Attributes:
-        episodes: of the search, at least 1; each evaluates an allocation that was not evaluated before.
-        max_drop: in points of accuracy below float32 that are tolerated.
-        max_bitops: that the network may cost.
-        max_reduction: as ``max_bitops``, by how many times fewer than float32.
-        policy: folder of a policy to start from, or of the run that trained it; empty: the one that comes with the
-            package. It is asked for 16 allocations first, and learns only if more episodes are wanted. None: the agent
-            starts from nothing.
+        episodes: number of episodes of the search, at least 1; each evaluates a new allocation.
+        max_drop: greatest tolerated drop of the accuracy below float32, in points.
+        max_bitops: greatest number of bit operations of the network, convention ``linear``.
+        max_reduction: the limit ``max_bitops`` as the bit operations of float32 over this number.
+        policy: folder of a policy to start from, or of the run that trained it; empty: the policy that comes with the
+            package. Its 16 proposals are evaluated first, and it learns only with more episodes than that. None: the
+            agent starts from a new policy.
         others: see :class:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig`.
 
     Raises:
@@ -39,19 +41,19 @@ class RunConfig(EvaluatorConfig):
 
     episodes: int = field(
         default=256,
-        metadata={"help": "Episodes of the search; each evaluates an allocation not evaluated before."},
+        metadata={"help": "Number of episodes of the search; each evaluates a new allocation."},
     )
     max_drop: float | None = field(
         default=None,
-        metadata={"help": "Save as much as possible at most so many points below float32's accuracy: 0.3."},
+        metadata={"help": "Save as much as possible with an accuracy at most this many points below float32: 0.3."},
     )
     max_bitops: float | None = field(
         default=None,
-        metadata={"help": "Be as accurate as possible with at most so many bit operations (linear): 1.2e9."},
+        metadata={"help": "Be as accurate as possible with at most this many bit operations (linear): 1.2e9."},
     )
     max_reduction: float | None = field(
         default=None,
-        metadata={"help": "As --max-bitops, given by how many times fewer than float32's they are to be: 12."},
+        metadata={"help": "As --max-bitops, with a limit of float32's bit operations divided by this number: 12."},
     )
     policy: str | None = None
 
@@ -80,16 +82,20 @@ class RunConfig(EvaluatorConfig):
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are given, by the name of the field."""
+        """The given limits, by name of the field."""
         values = {name: getattr(self, name) for name in _LIMITS}
         return {name: value for name, value in values.items() if value is not None}
 
     def evaluator_config(self) -> EvaluatorConfig:
-        """Return the part that makes the evaluator."""
+        """Return the part of the configuration that describes the evaluator."""
         return EvaluatorConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluatorConfig)})
 
     def reward(self, reference: Evaluation) -> Reward:
-        """Return the reward that the limits ask for."""
+        """Return the reward that follows from the limits.
+
+        Args:
+            reference: evaluation of the float32 network.
+        """
         if self.max_drop is not None:
             return MaxDrop(self.max_drop / 100, self.saved)
         if self.max_bitops is not None:

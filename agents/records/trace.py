@@ -1,4 +1,4 @@
-"""One search, evaluation by evaluation."""
+"""Trace of one search: its evaluations in order."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +14,13 @@ __all__ = ["Trace", "traces"]
 
 @dataclass(frozen=True)
 class Trace:
-    """One search, step by step.
+    """Trace of one search.
 
     Attributes:
-        search: its name: ``"ppo"``.
-        seed: of the search.
-        description: of the evaluator that was searched.
-        evaluations: distinct, in the order they were asked for.
+        search: name of the search: ``"ppo"``.
+        seed: seed of the search.
+        description: description of the evaluator.
+        evaluations: distinct evaluations, in the order of the requests.
     """
 
     search: str
@@ -39,27 +39,27 @@ class Trace:
         return tuple(volumes)
 
     def hypervolume(self, count: int) -> float:
-        """Return the hypervolume of the first ``count`` evaluations, at least 1; of all if there are no more."""
+        """Return the hypervolume of the first ``count`` evaluations, at least 1, or of all if there are fewer."""
         return self.curve[:count][-1]
 
     def best_reduction(self, count: int, drop: float) -> float:
-        """Return the greatest reduction at most ``drop`` below float32's accuracy, of the first ``count``; 1 if none.
+        """Return the greatest reduction of the first evaluations whose accuracy keeps a drop; 1 if none keeps it.
 
         Args:
-            count: of evaluations.
-            drop: in [0, 1].
+            count: number of evaluations.
+            drop: greatest tolerated drop below float32, in [0, 1].
         """
         least = self.description.reference.accuracy - drop - 1e-9
         return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.accuracy >= least)])
 
     def area(self, count: int) -> float:
-        """Return the mean hypervolume after 1, 2, ..., ``count`` evaluations: the area under its curve, per step."""
+        """Return the mean of the hypervolumes after 1, 2, ..., ``count`` evaluations."""
         volumes = self.curve[:count]
         return float(np.mean([*volumes, *[volumes[-1]] * (count - len(volumes))]))
 
 
 def traces(store: EvaluationStore, fingerprint: str) -> list[Trace]:
-    """Return all searches that a store has of one evaluator."""
+    """Return the traces of all searches of one evaluator in a store."""
     problem = store.evaluators()[fingerprint]
     found = store.searches(fingerprint)
     return [Trace(name, seed, problem, tuple(evaluations)) for (name, seed), evaluations in found.items()]

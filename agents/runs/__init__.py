@@ -1,1 +1,1 @@
-"""Runs: training on one dataset, one policy on several tasks, comparison of searches."""
+"""Runs: training on one dataset, training of one policy on several tasks, and comparison of searches."""

@@ -1,4 +1,4 @@
-"""The context of a run: folder, store, stages and cache, which the phases of a run share."""
+"""Context of a run: folder, store, stages and cache."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ __all__ = ["RunContext"]
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the phases of a run share. Each phase is a function whose first argument is the context.
+    """Context that the phases of a run share. Each phase is a function whose first argument is the context.
 
     Attributes:
-        folder: of the run, locked.
-        store: of the evaluations, in the folder.
+        folder: folder of the run, locked.
+        store: store of the evaluations, in the folder.
         stage: reports each long phase, on the screen and in the log.
-        cache: of prepared networks; None: everything is trained.
-        share: of the time that figures for TensorBoard may take.
+        cache: cache of prepared networks; None: everything is trained.
+        share: limit on the share of the time that figures for TensorBoard take.
     """
 
     folder: RunFolder
@@ -45,13 +45,13 @@ class RunContext:
         """Open the log and the store of a run folder. The end of the block closes both, and releases the folder.
 
         Args:
-            folder: of the run.
+            folder: folder of the run.
             stage: reports each long phase on the screen.
-            cache: of prepared networks.
+            cache: cache of prepared networks; None: everything is trained.
 
         Raises:
             ArtifactError: if the store is damaged.
-            OSError: if log or store cannot be written.
+            OSError: if the log or the store cannot be written.
         """
         share = TimeShare()
         with folder, log_into(folder.log), opened(folder.evaluations) as store:
@@ -60,22 +60,22 @@ class RunContext:
     def prepare(
         self, config: EvaluatorConfig, task: GraphTask, model: QuantizableModel, *, title: str | None = None
     ) -> PreparedEvaluator:
-        """Train or load the network, and describe it in the store.
+        """Train the network or load it from the cache, and describe it in the store.
 
         Args:
-            config: of dataset, network and evaluator.
-            task: as of :meth:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig.load`.
-            model: untrained; is trained in float32.
-            title: of the network, named at each stage; None: model and dataset, not named at the stages.
+            config: configuration of the evaluator.
+            task: task of :meth:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig.load`.
+            model: untrained model; trained in float32, in place.
+            title: title of the network, shown at each stage; None: model and dataset, not shown at the stages.
         """
         return PreparedEvaluator.prepare(config, task, model, self.store, self.stage, self.cache, title=title)
 
     def save_policy(self, agent: PPOAgent, path: Path) -> None:
-        """Write an agent's policy into the run folder, whole or not at all."""
+        """Write an agent's policy into the run folder, atomically."""
         with replacing_folder(path) as draft:
             agent.save(draft)
 
     def end(self, result: str) -> None:
-        """Write the result, as JSON. A folder that has one is of a run that has ended, and needs no checkpoints."""
+        """Write the result, given as JSON, which marks the run as ended, and remove the checkpoints."""
         replace_file(self.folder.result, result + "\n")
         shutil.rmtree(self.folder.checkpoints, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The last leg: the front's points are fine-tuned, chosen on validation data, and measured on the test split."""
+"""Finalists of a run: points of the front, fine-tuned, measured, and the best of them."""
 
 import math
 from collections.abc import Sequence
@@ -33,14 +33,15 @@ def fine_tune_finalists(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[str, IntegerModel]]:
-    """Fine-tune and freeze each labelled allocation.
+    """Return a fine-tuned integer model for each labelled allocation.
 
     Args:
-        evaluator: gives the network from which each fine-tuning starts.
+        evaluator: its network is where each fine-tuning starts.
         allocations: labels and bit-widths.
-        seed: of the fine-tuning.
-        folder: keeps each network as soon as it is there; those that it has are not made again. None: nothing is kept.
-        progress: told (epochs done, epochs in all).
+        seed: seed of the fine-tuning.
+        folder: folder to which each network is written when it is finished. Networks that it already holds are loaded.
+            None: nothing is written.
+        progress: called with (epochs done, epochs in all).
     """
     models = []
     for index, (label, allocation) in enumerate(allocations):
@@ -75,15 +76,15 @@ def measure_finalists(
     *,
     progress: Progress | None = None,
 ) -> list[Finalist]:
-    """Execute the float32 model and each labelled integer model, on validation and test split.
+    """Execute the float32 model and each labelled integer model on the validation and the test split.
 
-    All are measured in one call. Where they are timed they take turns, so that other load affects all of them equally.
+    One call measures all models. Timed models take turns, so that other load affects all of them equally.
 
     Args:
-        evaluator: says on what, and how often.
-        float_model: becomes the first finalist.
-        models: what :func:`fine_tune_finalists` returned.
-        progress: told (networks measured, networks in all).
+        evaluator: defines the task and the number of timing repeats.
+        float_model: the float32 model, which becomes the first finalist.
+        models: labels and integer models of :func:`fine_tune_finalists`.
+        progress: called with (networks measured, networks in all).
     """
     task = evaluator.task
     reference = measure_reference(float_model, task)
@@ -105,10 +106,10 @@ def measure_finalists(
 
 
 def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: Reward) -> Finalist:
-    """Return the finalist of highest reward, by its validation accuracy after fine-tuning; in a trade-off at 0.5.
+    """Return the finalist of highest reward on validation data after fine-tuning, at preference 0.5 in a trade-off.
 
-    Networks above a limit on bit operations have no say. In a trade-off the cheapest network that just keeps the
-    accuracy would be the luckiest on few validation nodes, and disappoint on the test split, which has no say here.
+    Networks above the limit on bit operations are excluded. The test split is not used. Choosing the cheapest network
+    that still has the accuracy of float32 would select for luck on a small validation split.
     """
     limit = math.inf if reward.max_bitops is None else reward.max_bitops
     allowed = [finalist for finalist in finalists if finalist.evaluation.bitops <= limit]
@@ -117,7 +118,7 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
 
 
 def choice(reward: Reward) -> str:
-    """Return by what the best network was chosen, in words."""
+    """Return a description of the criterion of :func:`best_finalist`, for tables and the report."""
     if reward.max_drop is not None:
         return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
     if reward.max_bitops is not None:

@@ -1,4 +1,4 @@
-"""A run that trains one policy on several tasks, for use on others."""
+"""Run that trains one policy on several tasks."""
 
 import json
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ _WATCHED = "watched"
 
 @dataclass(frozen=True)
 class PolicyPlan:
-    """What a policy learns on.
+    """Tasks that a policy learns on, and how long.
 
     Attributes:
-        tasks: distinct; their bit-widths may differ. Given as dictionaries, as JSON has them, they become objects.
-        episodes: of each task, at least 1; each evaluates an allocation that was not evaluated before.
-        seed: of the policy and its exploration.
+        tasks: distinct configurations, whose bit-widths may differ. Dictionaries, as read from JSON, are converted.
+        episodes: number of episodes of each task, at least 1; each evaluates a new allocation.
+        seed: seed of the policy and its exploration.
 
     Raises:
-        InputError: for no tasks, one named twice, or less than one episode.
+        InputError: for no tasks, a task that is given twice, or less than one episode.
     """
 
     tasks: tuple[EvaluatorConfig, ...]
@@ -56,24 +56,24 @@ class PolicyPlan:
 def train_policy(
     plan: PolicyPlan, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None
 ) -> list[LearnedTask]:
-    """Train one policy on all tasks of a plan and write its folder.
+    """Train one policy on all tasks of a plan, write the run folder, and return what was reached on each task.
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``result.json``, ``policy/`` and
-    TensorBoard's events, those of each task in a folder below ``tasks/``. While the run lasts it holds ``checkpoints/``
-    too, from which :func:`resume_policy` goes on.
+    TensorBoard's events, those of each task in a folder below ``tasks/``. Until the run has ended the folder also holds
+    ``checkpoints/``, from which :func:`resume_policy` continues.
 
     Args:
-        plan: of the run.
-        run_dir: is created; must not hold anything.
-        stage: told of each long stage.
-        cache: of prepared networks.
+        plan: plan of the run.
+        run_dir: run folder, new or empty.
+        stage: reports each long stage.
+        cache: cache of prepared networks; None: everything is trained.
 
     Raises:
-        InputError: if the run folder is in use, or the data are not what they should be.
-        OSError: if something cannot be written; the run can go on once it can.
+        InputError: if the run folder is in use or not empty, or a dataset cannot be loaded.
+        OSError: if a file cannot be written. The run can be resumed afterwards.
     """
     for config in plan.tasks:
-        config.load()  # errors in the tenth of them are reported before the first is trained
+        config.load()  # so that an error in any task is reported before the first is trained
     with RunContext.of(RunFolder.create(run_dir, _KIND, plan), stage, cache) as run:
         return _carry_out(run, plan)
 
@@ -81,17 +81,20 @@ def train_policy(
 def resume_policy(
     run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
 ) -> list[LearnedTask]:
-    """Go on with a run that ended before its end, as if it had not; of one that has, say what it reached.
+    """Resume an interrupted run, with the same results as without the interruption, and return what was reached.
+
+    If the run has ended, its stored results are returned.
 
     Args:
-        run_dir: of :func:`train_policy`.
-        stage, cache: as of :func:`train_policy`.
-        data_root: where the datasets' files lie now; None: where they did.
+        run_dir: run folder of :func:`train_policy`.
+        stage, cache: as in :func:`train_policy`.
+        data_root: new folder of the datasets' files; None: the folder is unchanged.
 
     Raises:
-        InputError: if the folder is not of such a run, or in use; and as of :func:`train_policy`.
-        ArtifactError: if the folder is of another format version, or the networks, trained again, are others.
-        OSError: as of :func:`train_policy`.
+        InputError: if the folder belongs to a run of another kind, or is in use; and as in :func:`train_policy`.
+        ArtifactError: if the folder has another format version, or the networks prepared now differ from those of the
+            checkpoints.
+        OSError: as in :func:`train_policy`.
     """
     folder = RunFolder.open(run_dir, _KIND)
     with RunContext.of(folder, stage, cache) as run:
@@ -105,7 +108,7 @@ def resume_policy(
 
 
 def _carry_out(run: RunContext, plan: PolicyPlan) -> list[LearnedTask]:
-    """Carry out the phases that are left, one after another."""
+    """Carry out the remaining phases, one after another."""
     all_prepared = _prepare(run, plan)
     resumable = ResumableSearch(run.folder.checkpoints, [prepared.fingerprint for prepared in all_prepared])
     agent, searched = _learn(run, plan, all_prepared, resumable)
@@ -126,7 +129,7 @@ def _prepare(run: RunContext, plan: PolicyPlan) -> list[PreparedEvaluator]:
         task, model = config.load()
         title = plain = config.title(task.name)
         number = 1
-        while title in [prepared.title for prepared in all_prepared]:  # files of one name, in several folders
+        while title in [prepared.title for prepared in all_prepared]:  # files with one name in several folders
             number += 1
             title = f"{plain} ({number})"
         all_prepared.append(run.prepare(config, task, model, title=title))

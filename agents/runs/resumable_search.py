@@ -1,4 +1,4 @@
-"""A search that can go on where it was."""
+"""Search with checkpoints, which can be resumed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["ResumableSearch", "Stateful"]
 
 
 class Stateful(Protocol):
-    """Something whose state goes into a checkpoint."""
+    """Object whose state is part of a checkpoint."""
 
     def state_dict(self) -> State: ...
 
@@ -23,17 +23,17 @@ class Stateful(Protocol):
 
 
 class ResumableSearch:
-    """Keeps an agent and those who watch it after each step of a search, and brings them back there.
+    """Saves the states of an agent and its watchers after each step of a search, and restores them.
 
     Args:
-        folder: of the checkpoints.
-        identity: of what is searched: the evaluators' fingerprints.
+        folder: folder of the checkpoints.
+        identity: fingerprints of the evaluators that are searched.
 
     Attributes:
-        step: where the search is: of the newest checkpoint that is whole; 0 if there is none.
+        step: step of the newest undamaged checkpoint; 0 if there is none.
 
     Raises:
-        ArtifactError: if the checkpoint is of a search of something else.
+        ArtifactError: if the checkpoint belongs to a search of other evaluators.
     """
 
     def __init__(self, folder: Path, identity: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class ResumableSearch:
             )
 
     def saved(self, name: str) -> State | None:
-        """Return the state of one of those who watch, by its name in :meth:`learn`; None if the search begins."""
+        """Return the saved state of a watcher, by its name in :meth:`learn`; None if there is no checkpoint."""
         return None if self._state is None else self._state[name]
 
     def learn(
@@ -62,14 +62,14 @@ class ResumableSearch:
         watcher: Watcher | None = None,
         logger: Logger | None = None,
     ) -> None:
-        """Let an agent learn from so many episodes, those before the checkpoint counted in.
+        """Let an agent learn, from the checkpoint on if there is one.
 
         Args:
-            agent: as it was when the search began.
-            episodes: of each task, in all.
-            watched_by: what else has a state, by name.
-            step: says where the search is, for the names of checkpoints.
-            watcher, logger: as of :meth:`~mixq_rl.agents.PPOAgent.learn`.
+            agent: a new agent, made with the same arguments as the agent of the checkpoint.
+            episodes: number of episodes of each task, including those before the checkpoint.
+            watched_by: other objects whose states are saved and restored, by name.
+            step: returns the step of the search, which becomes the name of a checkpoint.
+            watcher, logger: as in :meth:`~mixq_rl.agents.PPOAgent.learn`.
         """
         if self._state is not None:
             agent.load_state_dict(self._state["agent"])

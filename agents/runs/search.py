@@ -1,4 +1,4 @@
-"""The run of ``mixq-rl search``: several searches of one network in one run folder."""
+"""Run of ``mixq-rl search``: several searches of one network in one run folder."""
 
 import json
 from contextlib import closing
@@ -23,12 +23,12 @@ __all__ = ["SearchPlan", "run_searches"]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """Which searches are run. Its fields are options of ``mixq-rl search`` (:mod:`mixq_rl.agents.cli.fields`).
+    """Searches of a run. The fields are options of ``mixq-rl search`` (:mod:`mixq_rl.agents.cli.fields`).
 
     Attributes:
-        algorithms: names of :data:`~mixq_rl.agents.searches.searches`.
-        evaluations: budget of each: distinct allocations, at least 1.
-        seeds: number of runs of each algorithm, with seeds 0, 1, ..., at least 1.
+        algorithms: names in :data:`~mixq_rl.agents.searches.searches`.
+        evaluations: budget of each search: number of distinct allocations, at least 1.
+        seeds: number of searches with each algorithm, with seeds 0, 1, ..., at least 1.
 
     Raises:
         InputError: for a value out of bounds, or an unknown algorithm.
@@ -36,10 +36,14 @@ class SearchPlan:
 
     algorithms: tuple[str, ...] = field(
         default=("ppo",),
-        metadata={"help": f"{', '.join(searches)}.", "names": ("--algorithm",), "completion": searches},
+        metadata={
+            "help": f"Search algorithm: {', '.join(searches)}.",
+            "names": ("--algorithm",),
+            "completion": searches,
+        },
     )
     evaluations: int = field(default=256, metadata={"help": "Budget of each search: distinct allocations evaluated."})
-    seeds: int = field(default=1, metadata={"help": "Runs of each search, with seeds 0, 1, ..."})
+    seeds: int = field(default=1, metadata={"help": "Number of searches with each algorithm, with seeds 0, 1, ..."})
 
     def __post_init__(self) -> None:
         for name in self.algorithms:
@@ -57,25 +61,25 @@ def run_searches(
     stage: Stage = silent,
     cache: PreparationCache | None = None,
 ) -> list[Trace]:
-    """Run searches on the same evaluator, and keep every evaluation in the run folder's store.
+    """Run searches on the same evaluator, and store every evaluation in the run folder.
 
-    A folder of the same configuration is gone on with: nothing that its store has is evaluated again, whether other
-    searches asked for it, or this one before it was killed; a search that was killed takes the same steps again. Each
-    search writes TensorBoard's events into a folder of its own, and anew whenever it is run.
+    A run folder with the same configuration can be reused. Allocations in its store are not evaluated again, whether
+    another search requested them or the same search before it was killed. A search that was killed repeats its steps.
+    Each search writes TensorBoard's events into a folder of its own. Events of an earlier run of it are not shown.
 
     Args:
-        config: of the prepared.
-        plan: which searches.
-        run_dir: new, empty, or of the same configuration.
-        stage: told of each long stage.
-        cache: of prepared networks.
+        config: configuration of the evaluator.
+        plan: searches to run.
+        run_dir: run folder: new, empty, or with the same configuration.
+        stage: reports each long stage.
+        cache: cache of prepared networks; None: everything is trained.
 
     Returns:
-        all searches in the folder, earlier ones among them.
+        All searches in the folder, including earlier ones.
 
     Raises:
-        InputError: if the run folder is in use for something else, the data are not what they should be, or the
-            objective is not bit operations, by which searches are compared.
+        InputError: if the run folder is in use or holds another run, the dataset cannot be loaded, or the objective is
+            not bit operations, by which searches are compared.
     """
     if objectives[config.objective] is not BITOPS:
         raise InputError(
@@ -89,7 +93,7 @@ def run_searches(
         prepared = run.prepare(config, task, model)
         jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]
         for name, seed in jobs:
-            # The figures of the last search show all searches of its seed.
+            # Always drawn for the last search, whose figures show all searches with its seed.
             _search(run, config, plan, prepared, name, seed, last=(name, seed) == jobs[-1])
         found = traces(run.store, prepared.fingerprint)
         run.end(json.dumps(search_document(found), indent=2))
@@ -106,7 +110,7 @@ def _search(
     *,
     last: bool,
 ) -> None:
-    """Run one search, watched by TensorBoard in a folder of its own."""
+    """Run one search, with TensorBoard's events in a folder of its own."""
     with (
         closing(RunWriter(run.folder.path / f"{name}-seed{seed}")) as writer,
         run.stage(f"{name}, seed {seed}", "evaluations") as progress,

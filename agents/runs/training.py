@@ -1,4 +1,4 @@
-"""The run of ``mixq-rl train``: from a graph to an integer network that can be shipped."""
+"""Run of ``mixq-rl train``: training, search, fine-tuning and measurement of an integer network."""
 
 import io
 import math
@@ -41,23 +41,23 @@ _START = "start"
 
 
 def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None) -> RunResult:
-    """Carry out a run and write its folder.
+    """Carry out a run, write its folder, and return its result.
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``allocations.csv``, ``result.json``,
     ``policy/``, ``finalists/``, ``model/`` (the best integer model), ``pareto.png``, ``report.html`` and TensorBoard's
-    events; where the run began with a policy, that as ``start/``. While the run lasts it holds ``checkpoints/`` too,
-    from which :func:`resume_training` goes on.
+    events. A run that starts from a policy also holds that policy as ``start/``. Until the run has ended the folder
+    holds ``checkpoints/`` as well, from which :func:`resume_training` continues.
 
     Args:
-        config: of the run.
-        run_dir: is created; must not hold anything.
-        stage: told of each long stage; what it raises ends the run where nothing is lost.
-        cache: of prepared networks.
+        config: configuration of the run.
+        run_dir: run folder, new or empty.
+        stage: reports each long stage. An exception that it raises ends the run, which can then be resumed.
+        cache: cache of prepared networks; None: everything is trained.
 
     Raises:
-        InputError: if the run folder is in use, the data are not what they should be, or a limit cannot be kept.
+        InputError: if the run folder is in use or not empty, the dataset cannot be loaded, or a limit cannot be kept.
         ArtifactError: if the policy to start from cannot be read.
-        OSError: if something cannot be written; the run can go on once it can.
+        OSError: if a file cannot be written. The run can be resumed afterwards.
     """
     start = None if config.policy is None else load_agent(config.policy or None)
     with stage("loading the dataset", ""):
@@ -72,17 +72,20 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
 def resume_training(
     run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
 ) -> RunResult:
-    """Go on with a run that ended before its end, by whatever cause, as if it had not; of one that has, say the result.
+    """Resume an interrupted run, with the same result as without the interruption, and return the result.
+
+    If the run has ended, its stored result is returned.
 
     Args:
-        run_dir: of :func:`train`.
-        stage, cache: as of :func:`train`.
-        data_root: where the dataset's files lie now; None: where they did.
+        run_dir: run folder of :func:`train`.
+        stage, cache: as in :func:`train`.
+        data_root: new folder of the datasets' files; None: the folder is unchanged.
 
     Raises:
-        InputError: if the folder is not of such a run, or in use; and as of :func:`train`.
-        ArtifactError: if the folder is of another format version, or the network, trained again, is another one.
-        OSError: as of :func:`train`.
+        InputError: if the folder belongs to a run of another kind, or is in use; and as in :func:`train`.
+        ArtifactError: if the folder has another format version, or the network prepared now differs from that of the
+            checkpoints.
+        OSError: as in :func:`train`.
     """
     folder = RunFolder.open(run_dir, "run")
     with RunContext.of(folder, stage, cache) as run:
@@ -102,7 +105,7 @@ def resume_training(
 def _carry_out(
     run: RunContext, config: RunConfig, prepared: PreparedEvaluator, model: QuantizableModel, start: PPOAgent | None
 ) -> RunResult:
-    """Carry out the phases that are left, one after another."""
+    """Carry out the remaining phases, one after another."""
     resumable = ResumableSearch(run.folder.checkpoints, [prepared.fingerprint])
     with closing(RunWriter(run.folder.path, step=resumable.step)) as writer:
         searched = _search(run, config, prepared, start, resumable, writer)
@@ -116,7 +119,7 @@ def _carry_out(
 
 @dataclass(frozen=True)
 class _Searched:
-    """The search of a run at its end."""
+    """A finished search of a run."""
 
     agent: PPOAgent
     reward: Reward
@@ -204,7 +207,7 @@ def _fine_tune(
 def _measure(
     run: RunContext, prepared: PreparedEvaluator, model: QuantizableModel, tuned: list[tuple[str, IntegerModel]]
 ) -> list[Finalist]:
-    """Execute float32 and the fine-tuned networks on the validation and the test split."""
+    """Execute the float32 network and the fine-tuned networks on the validation and the test split."""
     with run.stage("measuring", "networks") as progress:
         return measure_finalists(prepared.evaluator, model, tuned, progress=progress)
 
@@ -241,7 +244,7 @@ def _choose(
 
 
 def _write(run: RunContext, result: RunResult, searched: _Searched, network: IntegerModel, writer: RunWriter) -> None:
-    """Write network, table, figure and report, and the result last."""
+    """Write the network, the table, the figure, the report and, last, the result."""
     folder = run.folder
     with replacing_folder(folder.model) as draft:
         network.save(draft)

@@ -1,4 +1,4 @@
-"""Searches over allocations, each behind one protocol: PPO and its rivals."""
+"""Search algorithms over allocations, and their registry."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from mixq_rl.registry import Registry
 __all__ = ["Search", "SearchProblem", "run_search", "searches"]
 
 Search = Callable[[SearchProblem], None]
-"""Asks the problem's evaluator for whatever it likes, until it is done or the budget is spent."""
+"""Requests evaluations of the problem's evaluator, and returns when it has finished; ``BudgetSpent`` may end it."""
 
 searches: Registry[Search] = Registry("algorithm")
 searches.register("ppo")(ppo)
@@ -28,7 +28,7 @@ searches.register("relaxed")(relaxed)
 
 
 def run_search(name: str, problem: SearchProblem) -> None:
-    """Run a search to its end; what it found is in ``problem.evaluator.evaluations``.
+    """Run a search until it has finished or spent the budget. The results are ``problem.evaluator.evaluations``.
 
     Raises:
         UnknownNameError: for a search that is not among ``searches``.

@@ -1,4 +1,4 @@
-"""Lowering bits one after another, each time where it costs least."""
+"""Greedy search, which lowers one bit-width at a time."""
 
 from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.evaluation.protocol import Evaluation
@@ -7,11 +7,11 @@ __all__ = ["greedy"]
 
 
 def greedy(problem: SearchProblem) -> None:
-    """Start from the highest bits and lower, step by step, the bits that cost least accuracy per halving of the cost.
+    """Lower bit-widths one by one from the highest, each time with the least loss of accuracy per halving of the cost.
 
-    Sensitivities are measured where they are needed: at each allocation on the way every component is lowered by one
-    bit-width, and evaluated. It ends when all components have their lowest bits: of n components and k bit-widths
-    after at most n² (k - 1) evaluations or so.
+    Each step evaluates all allocations in which one component has its next lower bit-width. The search ends when all
+    components have their lowest bit-width. With n components and k bit-widths it makes at most about n² (k - 1)
+    evaluations.
     """
     evaluator = problem.evaluator
     widths = evaluator.bit_widths
@@ -28,7 +28,7 @@ def greedy(problem: SearchProblem) -> None:
 
 
 def _price(problem: SearchProblem, before: Evaluation, after: Evaluation) -> tuple[float, float]:
-    """Return the accuracy lost for each halving of the cost; of steps that lose none the widest comes first."""
+    """Return the accuracy lost for each halving of the cost. Without loss the greatest saving is lowest."""
     saved = max(problem.log_saving(after) - problem.log_saving(before), 1e-12)
     lost = before.accuracy - after.accuracy
     return (lost / saved, -saved) if lost > 0 else (lost * saved, -saved)

@@ -1,4 +1,4 @@
-"""The agent, as a search among others."""
+"""Search by the PPO agent."""
 
 from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.searches.problem import SearchProblem

@@ -1,4 +1,4 @@
-"""The problem that a search is given."""
+"""Input of a search."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ __all__ = ["SearchProblem"]
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """All that a search is given.
+    """Input of a search.
 
     Attributes:
         evaluator: evaluates allocations until its budget is spent.
-        seed: of all that the search draws.
-        reward: what is wanted; only PPO follows others than the trade-off.
-        reference_accuracy: of the hypervolume's reference point.
-        start: an agent whose policy PPO starts from; None: from nothing.
-        logger: of Stable-Baselines3, for what PPO logs; None: nothing is logged.
+        seed: seed of all random numbers of the search.
+        reward: formula of the reward; only PPO supports rewards other than the trade-off.
+        reference_accuracy: accuracy of the hypervolume's reference point.
+        start: agent whose policy PPO starts from; None: PPO starts from a new policy.
+        logger: logger of Stable-Baselines3 that PPO writes to; None: nothing is logged.
     """
 
     evaluator: Ledger
@@ -34,5 +34,5 @@ class SearchProblem:
     logger: Logger | None = None
 
     def log_saving(self, evaluation: Evaluation) -> float:
-        """Return log2 of what an evaluation saves."""
+        """Return log2 of the saving of an evaluation."""
         return math.log2(self.reward.objective.saving(evaluation, self.evaluator.reference))

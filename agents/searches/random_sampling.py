@@ -1,4 +1,4 @@
-"""Allocations at random."""
+"""Search by random sampling."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _BATCH = 16
 
 
 def random_sampling(problem: SearchProblem) -> None:
-    """Draw every component's bits uniformly until the budget is spent; repetitions cost nothing and gain nothing."""
+    """Draw the bit-width of every component uniformly until the budget is spent. Repetitions do not count."""
     evaluator, random = problem.evaluator, np.random.default_rng(problem.seed)
     while evaluator.left:
         drawn = random.choice(evaluator.bit_widths, size=(_BATCH, len(evaluator.components)))

@@ -1,4 +1,4 @@
-"""MixQ's differentiable search: bit-widths as a softmax, with a penalty on bits."""
+"""MixQ's differentiable search: a softmax over bit-widths, and a penalty on bits."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -96,7 +96,7 @@ class _Mixture(nn.Module):
 
     def __init__(self, model: QuantizableModel, bit_widths: Sequence[int], *, whole_graph: bool) -> None:
         super().__init__()
-        self._model = [model]  # in a list: its parameters are not the mixture's
+        self._model = [model]  # in a list, so that its parameters are not those of the mixture
         self._bit_widths = tuple(bit_widths)
         self.logits = nn.Parameter(torch.zeros(len(model.quantizers), len(bit_widths)))
         macs = torch.tensor([float(max(component.macs, 1)) for component in model.components])

@@ -1,4 +1,4 @@
-"""One bit-width for all components."""
+"""Search over uniform allocations: one bit-width for all components."""
 
 from mixq_rl.agents.searches.problem import SearchProblem
 
@@ -6,6 +6,6 @@ __all__ = ["uniform"]
 
 
 def uniform(problem: SearchProblem) -> None:
-    """Evaluate each bit-width on offer, everywhere: as many evaluations as there are bit-widths."""
+    """Evaluate each bit-width on offer for all components, one evaluation for each bit-width."""
     evaluator = problem.evaluator
     evaluator.evaluate([[bits] * len(evaluator.components) for bits in evaluator.bit_widths])

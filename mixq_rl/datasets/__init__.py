@@ -1,4 +1,4 @@
-"""Graph problems: what they are, and where they come from."""
+"""Graph tasks and their datasets."""
 
 from mixq_rl.datasets.catalogue import datasets, load_task
 from mixq_rl.datasets.inputs import GraphInputs

@@ -1,4 +1,4 @@
-"""Some of many graphs, side by side as one."""
+"""Batches of graphs as one disconnected graph."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,14 @@ __all__ = ["GraphSelection"]
 
 
 class GraphSelection:
-    """Selects graphs out of a graph classification problem, with no loop over them.
+    """Selection of graphs of a graph classification task, without a loop over the graphs.
 
     Args:
-        x: float32 ``[nodes, features]``.
-        edge_index: int64 ``[2, edges]``, within graphs.
-        edge_weight: float32 ``[edges]`` or None.
-        batch: int64 ``[nodes]``, ascending: the graph of each node.
-        y: int64 ``[graphs]``.
+        x: node features, float32 ``[nodes, features]``.
+        edge_index: edges within graphs, int64 ``[2, edges]``.
+        edge_weight: edge weights, float32 ``[edges]``, or None.
+        batch: graph of each node, ascending, int64 ``[nodes]``.
+        y: classes, int64 ``[graphs]``.
     """
 
     def __init__(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, batch: Tensor, y: Tensor) -> None:
@@ -34,7 +34,7 @@ class GraphSelection:
         self._first_edge = _starts(self._num_edges)
 
     def __call__(self, graphs: Tensor) -> GraphInputs:
-        """Return the disjoint union of ``graphs``, int64 ``[selected]``, in their order; all may be learned from."""
+        """Return the disjoint union of ``graphs``, int64 ``[selected]``, in their order, all of them labelled."""
         num_nodes, num_edges = self._num_nodes[graphs], self._num_edges[graphs]
         rows = torch.arange(graphs.numel(), device=graphs.device)
         nodes = _ranges(self._first_node[graphs], num_nodes)

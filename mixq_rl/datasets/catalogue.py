@@ -1,4 +1,4 @@
-"""Graph problems by name."""
+"""Registry of datasets, and loading of tasks by name."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ __all__ = ["datasets", "load_task"]
 _TU_PREFIX = "tu:"
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
-# By module and function: PyTorch Geometric takes seconds to import, and only those who ask for its graphs wait for it.
+# By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
 _LOADERS = {
     ("planetoid", "load_planetoid"): ("Cora", "CiteSeer", "PubMed"),
     ("node_graphs", "load_amazon"): ("Computers", "Photo"),
@@ -76,22 +76,22 @@ def load_task(
     fold: int | None = None,
     device: str | torch.device = "cpu",
 ) -> GraphTask:
-    """Load a graph problem.
+    """Return the task of a dataset or a file.
 
     Args:
         name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
-            ``"tu:NAME"`` for any other of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
+            ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
-        fold: which of several splits, from 0, where a dataset has them (TUDataset, Chameleon and Squirrel: 10,
-            CSL: 5). None: the first.
-        device: where its tensors are to be: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if torch sees
-            one. What is trained on the task is trained there.
+        fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
+            of graphs without masks: 10, CSL: 5). None: the first.
+        device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or
+            ``"auto"`` for a GPU if torch sees one.
 
     Raises:
-        UnknownNameError: listing the known names and the nearest.
-        DataNotFoundError: saying what was looked for and how to get it.
-        InvalidGraphError: if a graph contradicts itself.
-        InputError: for a fold that the dataset does not have, or a device that is not there.
+        UnknownNameError: for an unknown name; the message lists the known names and the nearest.
+        DataNotFoundError: if files are missing; the message says where they belong and how to get them.
+        InvalidGraphError: if the data of a graph are inconsistent.
+        InputError: for a fold that the dataset does not have, or a device that does not exist.
 
     Example:
         >>> task = load_task("citation")

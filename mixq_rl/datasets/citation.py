@@ -1,4 +1,4 @@
-"""A citation graph made from its definition: offline, deterministic, of Cora's size."""
+"""Synthetic citation graph of Cora's size, generated offline and deterministically."""
 
 import numpy as np
 import torch
@@ -21,14 +21,14 @@ _DEGREE_EXPONENT = 2.9
 def load_citation(seed: int = 0) -> GraphTask:
     """Return a contextual stochastic block model with sparse binary bag-of-words features.
 
-    Seven classes of unequal sizes. The 5,300 edges join nodes drawn in proportion to a power-law activity; with
-    probability 0.68 the second end is drawn from the first one's class, otherwise from all nodes (in all, 72 % of the
-    edges stay within a class; 81 % do in Cora). Each node has about 16 distinct words: a share of 0.17 of the draws
-    comes from its class's own Zipf-distributed vocabulary, the rest from one that all classes share. Features are
-    row-normalised. 20 training nodes for each class, 500 validation, 1,000 test.
+    The graph has seven classes of unequal sizes. Its 5,300 edges join nodes drawn in proportion to a power-law
+    activity. With probability 0.68 the second node is drawn from the class of the first, otherwise from all nodes; 72 %
+    of all edges stay within a class (81 % in Cora). Each node has about 16 distinct words: a share of 0.17 of the draws
+    comes from the Zipf-distributed vocabulary of its class, the others from a vocabulary that all classes share.
+    Features are row-normalised. The split has 20 training nodes of each class, 500 validation and 1,000 test nodes.
 
     Args:
-        seed: of everything that is drawn.
+        seed: seed of all random numbers.
     """
     rng = np.random.default_rng(seed)
     prior = rng.dirichlet(np.full(_CLASSES, 12.0))

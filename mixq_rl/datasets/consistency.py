@@ -1,4 +1,4 @@
-"""What the arrays of a graph problem must fulfil together."""
+"""Consistency checks of the tensors of a task."""
 
 import itertools
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def check_arbitrary_sign(arbitrary_sign: Tensor, num_features: int) -> None:
 
 
 def check_batch(batch: Tensor, num_nodes: int) -> None:
-    """Check that ``batch`` gives each node its graph, 0, 1, 2, ..., ascending and without gaps.
+    """Check that ``batch`` holds the graph of each node: 0, 1, 2, ..., ascending and without gaps.
 
     Raises:
         InvalidGraphError: saying what is wrong.
@@ -112,7 +112,7 @@ def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, 
 
 
 def check_masks(masks: Mapping[Any, Tensor], y: Tensor, noun: str) -> None:
-    """Check that the masks are boolean, not empty and disjoint, and that what they mark has a class.
+    """Check that the masks are boolean, not empty and disjoint, and that all nodes (graphs) in a mask have a class.
 
     Raises:
         InvalidGraphError: saying what is wrong.

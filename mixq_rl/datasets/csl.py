@@ -1,4 +1,4 @@
-"""Circular skip-link graphs (Murphy et al., 2019), made from their definition: offline, deterministic."""
+"""Circular skip-link graphs (Murphy et al., 2019), generated offline and deterministically."""
 
 import numpy as np
 import torch
@@ -16,23 +16,24 @@ _DIMENSIONS = 50
 
 
 def load_csl(fold: int | None = None, seed: int = 0) -> GraphTask:
-    """Return 150 graphs of 41 nodes in 10 classes, told apart by their positional encoding.
+    """Return 150 graphs of 41 nodes in 10 classes, with positional encodings as features.
 
-    A graph of skip R is a cycle whose node i is also joined to i ± R, its nodes numbered at random: 15 graphs for each
-    skip in {2, 3, 4, 5, 6, 9, 11, 12, 13, 16}. All nodes have four neighbours, so that message passing tells the
-    classes apart only by features. These are the 40 eigenvectors of the normalised Laplacian with eigenvalues above
-    zero, ascending (Dwivedi et al., "Benchmarking Graph Neural Networks", 2020), and ten columns of zeros. Eigenvalues
-    repeat: of each eigenspace an orthonormal basis, signs included, is drawn at random for each graph. Training draws
-    signs anew in every batch, as Dwivedi et al. do; without it networks learn the 90 training graphs by heart.
+    A graph of skip R is a cycle whose node i is also joined to i ± R, with nodes numbered at random. There are 15
+    graphs for each skip in {2, 3, 4, 5, 6, 9, 11, 12, 13, 16}. All nodes have four neighbours, so that message passing
+    can distinguish the classes only by features. The features are the 40 eigenvectors of the normalised Laplacian with
+    eigenvalues above zero, ascending (Dwivedi et al., "Benchmarking Graph Neural Networks", 2020), and ten columns of
+    zeros. Eigenvalues repeat, so a random orthonormal basis of each eigenspace, including signs, is drawn for each
+    graph. Training draws new signs in every batch, as Dwivedi et al. do; without this, networks memorise the 90
+    training graphs.
 
     Splits are stratified: one fifth of the graphs for the test, one for validation.
 
     Args:
-        fold: 0...4: which fifth is the test's; None: 0.
-        seed: of numbering and bases.
+        fold: number of the fifth that is the test split, 0...4; None: 0.
+        seed: seed of the numbering and of the bases.
 
     Raises:
-        InputError: for another fold.
+        InputError: for a fold outside 0...4.
     """
     chosen = check_fold("CSL", fold, _FOLDS)
     rng = np.random.default_rng(seed)
@@ -65,8 +66,8 @@ def _skip_links(skip: int) -> np.ndarray:
 
 
 def _laplacian_eigenvectors(skip: int, rng: np.random.Generator) -> np.ndarray:
-    # In closed form, for a circulant matrix has waves as eigenvectors: a numerical solver's choice of bases would
-    # differ between machines.
+    # In closed form, because a numerical solver would choose different bases on different machines. The eigenvectors
+    # of a circulant matrix are waves.
     wave = np.arange(1, _NODES // 2 + 1)
     eigenvalue = np.round(1 - (np.cos(2 * np.pi * wave / _NODES) + np.cos(2 * np.pi * skip * wave / _NODES)) / 2, 9)
     angle = 2 * np.pi * np.outer(np.arange(_NODES), wave) / _NODES

@@ -1,4 +1,4 @@
-"""Features of nodes, where a dataset has none or has them in units of its own."""
+"""Node features made from degrees, and standardised attributes."""
 
 import torch
 from torch import Tensor
@@ -12,21 +12,21 @@ MOST_DEGREES = 400
 def one_hot_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
     """Return each node's number of incoming edges as a one-hot vector, float32 ``[nodes, degrees]``.
 
-    Columns stand for 0, 1, 2, ... up to the greatest degree, but there are 400 at most: the last then stands for 399
-    and all above.
+    The columns are the degrees 0, 1, 2, ... up to the greatest degree, but at most 400 columns: the last one then
+    stands for all degrees of 399 and above.
     """
     degree = torch.bincount(edge_index[1], minlength=num_nodes).clamp(max=MOST_DEGREES - 1)
     return one_hot(degree).float()
 
 
 def standardised(x: Tensor, training: Tensor) -> Tensor:
-    """Return columns less their mean, over their standard deviation, both of the training nodes alone.
+    """Return columns standardised with mean and standard deviation of the training nodes.
 
-    Columns of zeros and ones remain as they are; those that are constant in training become zero there.
+    Columns of zeros and ones are not changed. A column that is constant in training is only centred.
 
     Args:
-        x: ``[nodes, columns]``.
-        training: bool ``[nodes]``.
+        x: attributes, ``[nodes, columns]``.
+        training: whether each node is a training node, bool ``[nodes]``.
     """
     values = x.double()
     known = values[training]

@@ -1,4 +1,4 @@
-"""The user's own graph, or graphs, from a file of arrays."""
+"""Tasks from files of the user: one graph or several, as arrays."""
 
 import warnings
 import zipfile
@@ -26,23 +26,24 @@ _READ = ("x", "edge_index", "edge_weight", "y", "batch", *_MASKS)
 
 
 def load_file(path: Path, fold: int | None = None) -> GraphTask:
-    """Load a graph, or many, from ``.npz``, or from ``.pt`` holding a dictionary of tensors.
+    """Return the task of one or several graphs in ``.npz``, or in ``.pt`` with a dictionary of tensors.
 
-    Entries: ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` ``[nodes]``, optionally ``edge_weight``
-    ``[edges]``, and, all three or none, ``train_mask``, ``val_mask``, ``test_mask`` ``[nodes]``. Without masks the
-    nodes are split 60/20/20 by a fixed seed.
+    Required entries are ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]`` and ``y`` ``[nodes]``. Optional
+    entries are ``edge_weight`` ``[edges]`` and, all three or none, ``train_mask``, ``val_mask``, ``test_mask``
+    ``[nodes]``. Without masks the nodes are split 60/20/20 by a fixed seed.
 
-    With ``batch`` ``[nodes]``, the graph of each node, ascending, graphs are classified: ``y`` and the masks then have
-    an entry for each graph. Without masks the graphs are split into ten stratified folds. Other entries are not read.
+    If there is an entry ``batch`` ``[nodes]``, the graph of each node in ascending order, graphs are classified: ``y``
+    and the masks have an entry for each graph. Without masks the graphs are split into ten stratified folds. Other
+    entries are not read.
 
     Args:
-        path: of the file.
-        fold: 0...9 for graphs without masks, 0 otherwise; None: 0.
+        path: path of the file.
+        fold: number of the fold: 0...9 for graphs without masks, 0 otherwise; None: 0.
 
     Raises:
-        DataNotFoundError: if there is no such file.
-        InvalidGraphError: if it cannot be read, lacks an entry, or contradicts itself.
-        InputError: for another fold.
+        DataNotFoundError: if the file does not exist.
+        InvalidGraphError: if the file cannot be read, lacks an entry, or has inconsistent entries.
+        InputError: for a fold that the file does not have.
     """
     entries = read_arrays(path, ("x", "edge_index", "y"))
     x, y = entries["x"], class_numbers(path, entries["y"])
@@ -59,15 +60,15 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
 
 
 def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
-    """Return the arrays in a file by name: those that a graph is made of.
+    """Return the known entries of a file by name, as tensors.
 
     Args:
-        path: of the file.
-        required: names that must be among them.
+        path: path of the file.
+        required: names of entries that the file must have.
 
     Raises:
-        DataNotFoundError: if there is no such file.
-        InvalidGraphError: if it cannot be read, or lacks an entry.
+        DataNotFoundError: if the file does not exist.
+        InvalidGraphError: if the file cannot be read, or lacks an entry.
     """
     if not path.is_file():
         raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
@@ -79,7 +80,7 @@ def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
 
 
 def integers(entry: Tensor) -> Tensor:
-    """Return integers as int64, and anything else as it is: it is refused where its dtype is checked."""
+    """Return integers as int64. Floating-point tensors are not converted, so that later checks refuse their dtype."""
     return entry if entry.is_floating_point() else entry.long()
 
 
@@ -87,7 +88,7 @@ def class_numbers(path: Path, y: Tensor) -> Tensor:
     """Return classes as int64.
 
     Raises:
-        InvalidGraphError: if they are no integers.
+        InvalidGraphError: if the classes are not integers.
     """
     if y.is_floating_point():
         raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
@@ -95,10 +96,10 @@ def class_numbers(path: Path, y: Tensor) -> Tensor:
 
 
 def given_masks(path: Path, entries: Mapping[str, Tensor]) -> dict[Split, Tensor]:
-    """Return the masks that a file holds, as booleans.
+    """Return the masks in a file, as booleans.
 
     Raises:
-        InvalidGraphError: if one holds other values than false and true.
+        InvalidGraphError: for a mask with values other than false and true.
     """
     given = {name: entries[name] for name in _MASKS if name in entries}
     for name, mask in given.items():
@@ -119,11 +120,11 @@ def _masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Spl
 
 
 def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
-    """Return the splits of a file that holds no masks.
+    """Return the splits of a file without masks.
 
     Raises:
         InvalidGraphError: if there are too few nodes or graphs.
-        InputError: for a fold that it does not have.
+        InputError: for a fold that the file does not have.
     """
     noun, rows, fewest = ("graph", "y", _FOLDS) if "batch" in entries else ("node", "x", _FEWEST_NODES)
     count = len(entries[rows]) if entries[rows].dim() else 0
@@ -136,13 +137,13 @@ def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> 
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """Return what is read of a file, and the names of all that it holds."""
+    """Return the known entries of a file, and the names of all its entries."""
     npz = path.suffix.lower() == ".npz"
     if npz and not zipfile.is_zipfile(path):
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: it is not an .npz archive")
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong with the file is said below, in one line
+            warnings.simplefilter("ignore")  # the errors below say what is wrong with the file
             if npz:
                 archive = np.load(file, allow_pickle=False)
                 names = list(archive.files)
@@ -155,12 +156,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             f"{path.name} cannot be read as a graph of plain arrays: it holds other objects than a dictionary of "
             f"tensors, which is what torch.save(data.to_dict(), ...) writes"
         ) from error
-    except Exception as error:  # the bytes are a stranger's: a parser may fail on them in any way
+    except Exception as error:  # parsers raise exceptions of any kind for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
     if not isinstance(loaded, dict):
         raise InvalidGraphError(f"{path.name} must hold a dictionary of tensors, not a {type(loaded).__name__}")
-    # A PyG object has more than this: its number of nodes, a name. None stands for what is not there.
+    # The dictionary of a PyG object has other entries as well, such as a name, and None for missing ones.
     entries = {name: loaded[name] for name in _READ if loaded.get(name) is not None}
     for name, entry in entries.items():
         if not _is_plain(entry):

@@ -1,4 +1,4 @@
-"""What a network is given of a problem: features, structure and the rows that may be learned from."""
+"""Inputs of a network: features, graph, and labelled rows."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,14 +13,14 @@ __all__ = ["GraphInputs"]
 
 @dataclass(frozen=True, eq=False)
 class GraphInputs:
-    """A part of a problem, or all of it. Its rows are what is classified: nodes or graphs.
+    """A task, or a part of it, as a network takes it. A row is a node or a graph that is classified.
 
     Attributes:
-        x: float32 ``[nodes, features]``.
-        graph: the structure; for graph classification several graphs side by side.
+        x: node features, float32 ``[nodes, features]``.
+        graph: the graph; for graph classification the disjoint union of several graphs.
         y: classes, int64 ``[rows]``.
-        labelled: int64: the rows whose labels may be used.
-        index: int64 ``[rows]``: the rows' numbers in the task.
+        labelled: indices of the rows whose labels may be used, int64.
+        index: numbers of the rows in the task, int64 ``[rows]``.
     """
 
     x: Tensor
@@ -30,6 +30,6 @@ class GraphInputs:
     index: Tensor
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the part on another device."""
+        """Return the inputs on another device."""
         x, y, labelled, index = (tensor.to(device) for tensor in (self.x, self.y, self.labelled, self.index))
         return type(self)(x, self.graph.to(device), y, labelled, index)

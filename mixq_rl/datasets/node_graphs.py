@@ -1,7 +1,8 @@
-"""Graphs whose nodes are classified, through PyTorch Geometric; each loader's folder is below the data root.
+"""Node classification datasets of PyTorch Geometric.
 
-All loaders take the name, the data root and the fold, and raise ``DataNotFoundError`` if the files are neither there
-nor can be fetched, ``InputError`` for a fold that does not exist. Features are those of PyTorch Geometric.
+All loaders take the name, the data root and the fold. They raise ``DataNotFoundError`` if the files do not exist and
+cannot be downloaded, and ``InputError`` for a fold that does not exist. Their folders are relative to the data root.
+Features are those of PyTorch Geometric.
 """
 
 from pathlib import Path
@@ -30,25 +31,25 @@ _GEOM_GCN_SPLITS = 10
 
 
 def load_amazon(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load Computers or Photo from ``amazon/<name>/raw``: 20 training, 30 validation nodes a class (Shchur, 2018)."""
+    """Load Computers or Photo from ``amazon/<name>/raw``; 20 training, 30 validation nodes a class (Shchur, 2018)."""
     check_fold(name, fold)
     return _classes_split(name, _read(name, root, Amazon, "amazon", f"{name}/raw", name=name))
 
 
 def load_coauthor(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load CS or Physics from ``coauthor/<name>/raw``: 20 training, 30 validation nodes a class (Shchur, 2018)."""
+    """Load CS or Physics from ``coauthor/<name>/raw``; 20 training, 30 validation nodes a class (Shchur, 2018)."""
     check_fold(name, fold)
     return _classes_split(name, _read(name, root, Coauthor, "coauthor", f"{name}/raw", name=name))
 
 
 def load_twitch(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load a language, EN, PT, ..., from ``twitch/<name>/raw``; it has no split: 60/20/20 by a fixed seed."""
+    """Load a language, EN, PT, ..., from ``twitch/<name>/raw``, split 60/20/20 by a fixed seed."""
     check_fold(name, fold)
     return _fractions_split(name, _read(name, root, Twitch, "twitch", f"{name}/raw", name=name))
 
 
 def load_facebook(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load FacebookPagePage from ``facebook/raw``; it has no split: 60/20/20 by a fixed seed."""
+    """Load FacebookPagePage from ``facebook/raw``, split 60/20/20 by a fixed seed."""
     check_fold(name, fold)
     return _fractions_split(name, _read(name, root, FacebookPagePage, "facebook", "raw"))
 
@@ -62,14 +63,14 @@ def load_wikipedia(name: str, root: Path, fold: int | None = None) -> GraphTask:
 
 
 def load_flickr(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load ``flickr/raw`` (Zeng et al., 2020), with its own split."""
+    """Load Flickr from ``flickr/raw``, with the split of the dataset (Zeng et al., 2020)."""
     check_fold(name, fold)
     data = _read(name, root, Flickr, "flickr", "raw")
     return _task(name, data, _own_masks(data))
 
 
 def load_reddit(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load ``reddit/raw`` (Hamilton et al., 2017), with its own split."""
+    """Load Reddit from ``reddit/raw``, with the split of the dataset (Hamilton et al., 2017)."""
     check_fold(name, fold)
     data = _read(name, root, Reddit, "reddit", "raw")
     return _task(name, data, _own_masks(data))

@@ -1,4 +1,4 @@
-"""Node classification of the Open Graph Benchmark (Hu et al., 2020), through its own package ``ogb``."""
+"""Node classification datasets of the Open Graph Benchmark (Hu et al., 2020), through the package ``ogb``."""
 
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "valid": "validation", "test": "t
 
 
 def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load ``<root>/ogb/<name with underscores>``, with its own split; citations are made mutual.
+    """Load ``<root>/ogb/<name with underscores>``, with the split of the dataset. Edges are made undirected.
 
     Args:
         name: ``"ogbn-arxiv"`` or ``"ogbn-products"``.
@@ -28,8 +28,8 @@ def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
         fold: 0 or None.
 
     Raises:
-        DataNotFoundError: if ``ogb`` cannot be imported, or the files are neither there nor can be fetched.
-        InputError: for another fold.
+        DataNotFoundError: if ``ogb`` cannot be imported, or the files do not exist and cannot be downloaded.
+        InputError: for any other fold.
     """
     check_fold(name, fold)
     try:
@@ -38,7 +38,7 @@ def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
         raise DataNotFoundError(
             f"{name} is read by the package ogb, which cannot be imported ({error}): pip install ogb"
         ) from error
-    # ogb saves and loads whole Data objects, which torch.load refuses unless their parts are named.
+    # ogb saves and loads whole Data objects, which torch.load refuses unless their classes are named as safe.
     parts = safe_globals([DataEdgeAttr, DataTensorAttr, GlobalStorage])
     with parts, untouched(name, root, f"ogb/{name.replace('-', '_')}/raw") as open_dataset:
         dataset = open_dataset(dataset_class, root=str(root / "ogb"), name=name)

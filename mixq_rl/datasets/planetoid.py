@@ -1,4 +1,4 @@
-"""Planetoid's citation graphs (Yang et al., 2016) through PyTorch Geometric, public splits."""
+"""Planetoid's citation graphs (Yang et al., 2016) of PyTorch Geometric, with the public splits."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def load_planetoid(name: str, root: Path, fold: int | None = None) -> GraphTask:
         fold: 0 or None.
 
     Raises:
-        DataNotFoundError: if the raw files are neither there nor can be fetched.
-        InputError: for another fold.
+        DataNotFoundError: if the raw files do not exist and cannot be downloaded.
+        InputError: for any other fold.
     """
     check_fold(name, fold)
     with untouched(name, root, f"planetoid/{name}/raw") as open_dataset:

@@ -1,4 +1,4 @@
-"""Graphs to be answered for, with or without labels."""
+"""Prediction inputs: graphs with or without labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +19,16 @@ __all__ = ["PredictionInputs", "load_prediction_inputs"]
 
 @dataclass(frozen=True, eq=False)
 class PredictionInputs:
-    """A graph, or graphs one after another, and what is known of the answers.
+    """One or several graphs whose nodes or graphs are to be classified, with their classes if these are known.
 
     Attributes:
-        name: ``"Cora"``.
-        x: float32 ``[nodes, features]``.
-        edge_index: int64 ``[2, edges]``.
-        edge_weight: float32 ``[edges]``, or None.
-        batch: int64 ``[nodes]``, or None: nodes are classified.
+        name: name of the dataset or file: ``"Cora"``.
+        x: node features, float32 ``[nodes, features]``.
+        edge_index: edges, int64 ``[2, edges]``.
+        edge_weight: edge weights, float32 ``[edges]``, or None.
+        batch: graph of each node, int64 ``[nodes]``; None: nodes are classified.
         y: classes, int64 ``[nodes]`` or ``[graphs]``; None: not known.
-        masks: bool, of the splits in which they count; empty where none are known.
+        masks: labelled nodes or graphs of each split, bool ``[nodes]`` or ``[graphs]``; empty without classes.
     """
 
     name: str
@@ -41,11 +41,11 @@ class PredictionInputs:
 
     @property
     def noun(self) -> str:
-        """What is answered for: ``"node"`` or ``"graph"``."""
+        """What is classified: ``"node"`` or ``"graph"``."""
         return "node" if self.batch is None else "graph"
 
     def to(self, device: torch.device) -> Self:
-        """Return the graph on another device; what is known of the answers stays where it is."""
+        """Return the inputs on another device. Classes and masks stay on their device."""
         weight, batch = self.edge_weight, self.batch
         return replace(
             self,
@@ -56,10 +56,10 @@ class PredictionInputs:
         )
 
     def accuracies(self, answers: Tensor) -> dict[str, float]:
-        """Return the share of each split that is answered rightly, in [0, 1]; empty where no answers are known.
+        """Return the accuracy on each split, in [0, 1]; empty without classes.
 
         Args:
-            answers: classes, int64, of all nodes or graphs.
+            answers: predicted classes of all nodes or graphs, int64 ``[nodes]`` or ``[graphs]``.
         """
         if self.y is None:
             return {}
@@ -70,15 +70,15 @@ class PredictionInputs:
 def load_prediction_inputs(
     dataset: str, root: str | PathLike[str] = "data", *, fold: int | None = None
 ) -> PredictionInputs:
-    """Load a dataset, or a file that need not say what the answers are.
+    """Return the prediction inputs of a dataset or a file, which may lack labels.
 
     Args:
-        dataset, root, fold: as of :func:`~mixq_rl.load_task`. A file may lack ``y``, classes of some rows (-1), and
-            masks. Without masks its splits are those of :func:`~mixq_rl.load_task`, or, where it cannot be split, one
-            that is called ``"all"``.
+        dataset, root, fold: as in :func:`~mixq_rl.load_task`. A file may lack ``y`` and masks, and have -1 as the class
+            of some nodes (graphs). Without masks the splits are those of :func:`~mixq_rl.load_task`, or one split
+            ``"all"`` if it cannot be split.
 
     Raises:
-        InputError: as of :func:`~mixq_rl.load_task`.
+        InputError: as in :func:`~mixq_rl.load_task`.
     """
     path = Path(dataset)
     if path.suffix.lower() in SUFFIXES:
@@ -124,12 +124,12 @@ def _splits(path: Path, entries: Mapping[str, Tensor], y: Tensor, fold: int | No
     try:
         if bool((y >= 0).all()):
             return drawn_masks(path, entries, fold)
-    except InvalidGraphError:  # too few to be split, which is no harm: nothing is trained
+    except InvalidGraphError:  # too few to be split, which predictions do not need
         pass
     return {"all": torch.ones_like(y, dtype=torch.bool)}
 
 
 def _answered(splits: Mapping[Any, Tensor], y: Tensor) -> dict[str, Tensor]:
-    """Return of each split what has an answer; of a split without any, nothing."""
+    """Return the masks restricted to rows with a class, without empty masks."""
     known = {str(split): mask & (y >= 0) for split, mask in splits.items()}
     return {split: mask for split, mask in known.items() if bool(torch.any(mask))}

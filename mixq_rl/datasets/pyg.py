@@ -1,4 +1,4 @@
-"""PyTorch Geometric's datasets, read with no trace but the raw files."""
+"""Access to PyTorch Geometric's datasets that writes nothing but their raw files."""
 
 import io
 import tempfile
@@ -25,17 +25,17 @@ _LISTED_FILES = 8
 def untouched(name: str, root: Path, raw: str, *, hint: str = "") -> Iterator[Callable[..., Any]]:
     """Give a function that opens a dataset class, ``open_dataset(Planetoid, root=..., name=...)``.
 
-    The raw files are downloaded if they are not there. What is derived from them goes to a folder that is gone when
-    the context ends, and what remains of a failed download is removed.
+    The function downloads the raw files if they do not exist. Processed files go to a temporary folder that is removed
+    when the context ends. The remains of a failed download are removed.
 
     Args:
-        name: the dataset's, for messages.
+        name: name of the dataset, for messages.
         root: the data root; must exist.
         raw: folder of the raw files below ``root``.
-        hint: ends the message about a failed download.
+        hint: end of the message about a failed download.
 
     Raises:
-        DataNotFoundError: if the raw files are neither there nor can be fetched, or are damaged.
+        DataNotFoundError: if the raw files are damaged, or do not exist and cannot be downloaded.
     """
     folder = root / raw
     if not root.is_dir():
@@ -43,13 +43,13 @@ def untouched(name: str, root: Path, raw: str, *, hint: str = "") -> Iterator[Ca
             f"data folder {str(root)!r} does not exist: looked for the files of {name} in {str(folder)!r}; create the "
             f"folder to have them downloaded into it, or {_ANOTHER_FOLDER}"
         )
-    # PyTorch Geometric reports its progress on standard error, past anyone who did not ask.
+    # PyTorch Geometric prints its progress to standard error.
     with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
         try:
             yield partial(_open, name, hint, scratch)
         except InputError:
             raise
-        except Exception as error:  # damaged files make the loader's parsers fail in any way
+        except Exception as error:  # parsers raise exceptions of any kind for damaged files
             raise DataNotFoundError(
                 f"the files of {name} in {str(folder)!r} are damaged ({_reason(error)}): "
                 f"delete that folder and fetch them anew"
@@ -62,7 +62,7 @@ def _open(name: str, hint: str, scratch: str, dataset_class: type, /, **argument
 
 
 class _Untouched(Dataset):
-    """A dataset that leaves its root as it is, but for raw files that are there in full."""
+    """Dataset that adds nothing to its root but complete raw files."""
 
     asked_for: str
     hint: str
@@ -106,10 +106,10 @@ class Graphs:
     """Many graphs, one after another.
 
     Attributes:
-        x: ``[nodes, features]``, or None where nodes have no features.
-        edge_index: int64 ``[2, edges]``, numbered over all graphs.
-        y: ``[graphs]``, or longer where graphs have several labels.
-        batch: int64 ``[nodes]``.
+        x: node features, ``[nodes, features]``; None if nodes have no features.
+        edge_index: edges, with nodes numbered over all graphs, int64 ``[2, edges]``.
+        y: labels, ``[graphs]``, or longer if graphs have several labels.
+        batch: graph of each node, int64 ``[nodes]``.
     """
 
     x: Tensor | None
@@ -119,7 +119,7 @@ class Graphs:
 
 
 def side_by_side(graphs: Sequence[Data]) -> Graphs:
-    """Number the nodes of all graphs through; positions (``pos``), if there are, become features beside ``x``."""
+    """Return graphs one after another. Positions (``pos``), if graphs have any, become features after ``x``."""
     num_nodes = torch.tensor([graph.num_nodes for graph in graphs])
     first = (num_nodes.cumsum(0) - num_nodes).tolist()
     columns = [

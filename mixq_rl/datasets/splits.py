@@ -1,4 +1,4 @@
-"""Splits of nodes or graphs, drawn from a seed."""
+"""Random splits of nodes or graphs, from a seed."""
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ _FOLD_SEED = 12345
 
 
 def check_fold(name: str, fold: int | None, folds: int = 1) -> int:
-    """Return the fold asked for, 0 if none was.
+    """Return ``fold``, or 0 for None.
 
     Raises:
-        InputError: if dataset ``name``, which has ``folds`` folds, does not have this one.
+        InputError: if the dataset ``name``, which has ``folds`` folds, does not have this fold.
     """
     if fold is None:
         return 0
@@ -27,7 +27,15 @@ def check_fold(name: str, fold: int | None, folds: int = 1) -> int:
 
 
 def planetoid_split(y: Tensor, *, train_per_class: int, validation: int, test: int, seed: int) -> dict[Split, Tensor]:
-    """Return masks with so many training nodes of each class and so many validation and test nodes of the rest."""
+    """Return masks of Planetoid's kind: training nodes of each class, and validation and test nodes among the others.
+
+    Args:
+        y: classes, int64 ``[nodes]``.
+        train_per_class: number of training nodes of each class.
+        validation: number of validation nodes.
+        test: number of test nodes.
+        seed: seed of the order of the nodes.
+    """
     order = np.random.default_rng(seed).permutation(y.numel())
     labels = y.numpy()[order]
     train = np.concatenate([order[labels == label][:train_per_class] for label in range(int(y.max()) + 1)])
@@ -36,7 +44,7 @@ def planetoid_split(y: Tensor, *, train_per_class: int, validation: int, test: i
 
 
 def class_split(y: Tensor, *, train_per_class: int, validation_per_class: int, seed: int) -> dict[Split, Tensor]:
-    """Return masks with so many training and validation nodes of each class, the rest for the test.
+    """Return masks with fixed numbers of training and validation nodes of each class, and all others for the test.
 
     Source: Shchur et al., "Pitfalls of Graph Neural Network Evaluation", 2018, section 3.
     """
@@ -53,7 +61,7 @@ def class_split(y: Tensor, *, train_per_class: int, validation_per_class: int, s
 
 
 def fraction_split(num_nodes: int, *, train: float, validation: float, seed: int) -> dict[Split, Tensor]:
-    """Return masks with these shares of the nodes for training and validation, the rest for the test."""
+    """Return masks with the shares ``train`` and ``validation`` of the nodes, and all others for the test."""
     order = np.random.default_rng(seed).permutation(num_nodes)
     first, second = round(train * num_nodes), round((train + validation) * num_nodes)
     return _masks(num_nodes, order[:first], order[first:second], order[second:])
@@ -62,7 +70,7 @@ def fraction_split(num_nodes: int, *, train: float, validation: float, seed: int
 def stratified_folds(y: Tensor, folds: int, seed: int = _FOLD_SEED) -> Tensor:
     """Return the fold of each row, int64 ``[rows]``.
 
-    Sizes of folds, and the numbers of rows of a class in them, differ by one at most.
+    The sizes of the folds differ by at most one, and so do the numbers of rows of each class in them.
     """
     rng = np.random.default_rng(seed)
     labels = y.numpy()
@@ -76,7 +84,7 @@ def stratified_folds(y: Tensor, folds: int, seed: int = _FOLD_SEED) -> Tensor:
 
 
 def fold_split(y: Tensor, *, folds: int, fold: int, seed: int = _FOLD_SEED) -> dict[Split, Tensor]:
-    """Return masks of stratified cross-validation: ``fold`` for the test, the next for validation, others to train."""
+    """Return masks of stratified cross-validation: ``fold`` for the test, the next fold for validation."""
     fold_of = stratified_folds(y, folds, seed)
     test, validation = fold_of == fold, fold_of == (fold + 1) % folds
     return {"train": ~(test | validation), "validation": validation, "test": test}

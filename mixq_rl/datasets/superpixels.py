@@ -15,10 +15,10 @@ _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def load_superpixels(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load ``<root>/gnnbenchmark/<name>/raw``, with its own split.
+    """Load ``<root>/gnnbenchmark/<name>/raw``, with the split of the dataset.
 
-    Features are a superpixel's intensity or colour, and the two coordinates of its centre. Distances, which the files
-    have for edges, are not read.
+    Features are a superpixel's intensity or colour, and the two coordinates of its centre. The distances of the edges
+    in the files are not read.
 
     Args:
         name: ``"MNIST"`` or ``"CIFAR10"``.
@@ -26,8 +26,8 @@ def load_superpixels(name: str, root: Path, fold: int | None = None) -> GraphTas
         fold: 0 or None.
 
     Raises:
-        DataNotFoundError: if the raw files are neither there nor can be fetched.
-        InputError: for another fold.
+        DataNotFoundError: if the raw files do not exist and cannot be downloaded.
+        InputError: for any other fold.
     """
     check_fold(name, fold)
     with untouched(name, root, f"gnnbenchmark/{name}/raw") as open_dataset:

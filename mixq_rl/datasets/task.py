@@ -1,4 +1,4 @@
-"""A graph problem: data, what is to be predicted, splits and metric."""
+"""Graph classification tasks: data, labels, splits and metric."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,25 +30,24 @@ _CALIBRATION_GRAPHS = 128
 
 @dataclass(frozen=True, eq=False)
 class GraphTask:
-    """Classification of the nodes of one graph, or of many graphs; checked on construction.
+    """Classification of the nodes of one graph, or of many graphs. The data are checked on construction.
 
     Attributes:
-        name: ``"Cora"``.
-        x: features, float32 ``[nodes, features]``, no greater than 1e18; those of many graphs one after another.
-        edge_index: int64 ``[2, edges]``, sources and targets, numbered over all graphs.
-        y: classes 0, 1, 2, ..., int64 ``[nodes]``, or ``[graphs]`` where graphs are classified; anything negative
-            where no mask is set.
-        masks: bool ``[nodes]`` or ``[graphs]`` for ``"train"``, ``"validation"`` and ``"test"``; no node (graph) is
-            in two of them.
-        edge_weight: finite float32 ``[edges]``, or None: all 1.
-        batch: int64 ``[nodes]``, ascending: the graph 0, 1, 2, ... of each node, where graphs are classified; or
-            None: nodes are.
+        name: name of the dataset: ``"Cora"``.
+        x: node features of all graphs, float32 ``[nodes, features]``, of magnitude at most 1e18.
+        edge_index: sources and targets of the edges, int64 ``[2, edges]``, with nodes numbered over all graphs.
+        y: classes 0, 1, 2, ..., int64 ``[nodes]``, or ``[graphs]`` if graphs are classified. Nodes (graphs) outside all
+            masks may have a negative value instead.
+        masks: bool ``[nodes]`` or ``[graphs]`` for ``"train"``, ``"validation"`` and ``"test"``; they are disjoint.
+        edge_weight: finite edge weights, float32 ``[edges]``; None: all 1.
+        batch: graph 0, 1, 2, ... of each node, int64 ``[nodes]``, ascending, if graphs are classified; None: nodes are
+            classified.
         metric: ``"accuracy"``.
-        arbitrary_sign: bool ``[features]``, or None: the columns whose sign means nothing, such as eigenvectors'.
-            ``training_batches`` of graphs draws their signs anew, so that a network learns not to depend on them.
+        arbitrary_sign: columns of features whose sign is arbitrary, such as eigenvectors, bool ``[features]``; None: no
+            such columns. ``training_batches`` of graphs draws random signs, so that a network does not depend on them.
 
     Raises:
-        InvalidGraphError: saying what contradicts what.
+        InvalidGraphError: if the data are inconsistent; the message says how.
     """
 
     name: str
@@ -76,16 +75,16 @@ class GraphTask:
 
     @property
     def kind(self) -> Literal["node", "graph"]:
-        """What is classified."""
+        """What is classified: ``"node"`` or ``"graph"``."""
         return "node" if self.batch is None else "graph"
 
     @property
     def device(self) -> torch.device:
-        """Where the data are; what is trained on them follows."""
+        """Device of the data, and of training on the task."""
         return self.x.device
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the task on another device; itself if it is there."""
+        """Return the task on another device, or itself if it is on that device."""
         if torch.device(device) == self.device:
             return self
         weight, batch, sign = self.edge_weight, self.batch, self.arbitrary_sign
@@ -118,10 +117,10 @@ class GraphTask:
         return int(self.y[labelled].max()) + 1
 
     def inputs(self, split: Split) -> GraphInputs:
-        """Return what a network is given to answer for a split; made once.
+        """Return the inputs of a network for a split. They are computed once.
 
-        Of a node task it is the whole graph, the same for all splits but for ``labelled``; of a graph task it is the
-        split's graphs, in ascending order.
+        For a node task they are the whole graph, and splits differ only in ``labelled``. For a graph task they are the
+        graphs of the split, in ascending order.
         """
         if split not in self._inputs:
             rows = self.masks[split].nonzero()[:, 0]
@@ -129,11 +128,15 @@ class GraphTask:
         return self._inputs[split]
 
     def training_batches(self, generator: torch.Generator, size: int = 32) -> Iterator[GraphInputs]:
-        """Yield what one epoch trains on.
+        """Yield the batches of one epoch.
 
-        Of a node task it is the whole graph at once, of a graph task the training graphs, each once, in an order drawn
-        from ``generator`` and ``size`` at a time; one left over goes with the last batch, since a graph by itself has
-        no spread to be normalised by. The generator is one of the CPU, so that every device is given the same.
+        For a node task it is the whole graph, in one batch. For a graph task these are the training graphs in random
+        order, ``size`` in a batch. A single graph that is left over is added to the last batch, because batch
+        normalisation needs more than one.
+
+        Args:
+            generator: draws order and signs; a generator of the CPU, so that all devices get the same batches.
+            size: number of graphs in a batch.
         """
         if self.batch is None:
             yield self.inputs("train")
@@ -148,15 +151,15 @@ class GraphTask:
 
     @cached_property
     def calibration_inputs(self) -> GraphInputs:
-        """What components are measured and calibrated on: the graph, or 128 training graphs, always the same."""
+        """Inputs for statistics and calibration: the graph, or always the same 128 training graphs."""
         return next(self.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS))
 
     def accuracy(self, logits: Tensor, split: Split) -> float:
-        """Return the share of a split's nodes (graphs) whose greatest logit is that of their class, in [0, 1].
+        """Return the accuracy on a split, in [0, 1].
 
         Args:
-            logits: of ``inputs(split)``: ``[nodes, classes]``, or ``[graphs of the split, classes]``.
-            split: which nodes (graphs) count.
+            logits: logits for ``inputs(split)``: ``[nodes, classes]``, or ``[graphs of the split, classes]``.
+            split: split whose nodes (graphs) are counted.
         """
         mask = self.masks[split]
         answers = (logits[mask] if self.batch is None else logits).argmax(dim=1)
@@ -164,7 +167,7 @@ class GraphTask:
         return int((answers == labels).sum()) / labels.numel()
 
     def majority_accuracy(self, split: Split) -> float:
-        """Return the accuracy of always answering the split's most frequent class."""
+        """Return the accuracy of always predicting the most frequent class of a split."""
         labels = self.y[self.masks[split]]
         return float(torch.bincount(labels).max()) / labels.numel()
 

@@ -1,4 +1,4 @@
-"""Graph classification of TUDataset (Morris et al., 2020), through PyTorch Geometric."""
+"""Graph classification datasets of TUDataset (Morris et al., 2020), through PyTorch Geometric."""
 
 from pathlib import Path
 
@@ -20,19 +20,19 @@ _HINT = "; the names are listed at https://chrsmrrs.github.io/datasets, spelt as
 def load_tudataset(name: str, root: Path, fold: int | None = None) -> GraphTask:
     """Load ``<root>/tudataset/<name>/raw``, split into ten stratified folds (Xu et al., 2019).
 
-    Features are the nodes' labels, one-hot, as in the literature and in PyTorch Geometric unless told otherwise; where
-    there are none, their attributes, standardised by the training graphs; where there are neither, one-hot degrees.
-    Edge labels and attributes are not read.
+    Features are the one-hot labels of the nodes, as in the literature and by default in PyTorch Geometric. If nodes
+    have no labels, features are their attributes, standardised by the training graphs. If nodes have neither, features
+    are one-hot degrees. Edge labels and edge attributes are not read.
 
     Args:
-        name: ``"PROTEINS"``.
+        name: name of the dataset: ``"PROTEINS"``.
         root: the data root; must exist.
-        fold: 0...9: the test graphs; the next fold's are for validation. None: 0.
+        fold: number of the fold that is the test split, 0...9; the next fold is for validation. None: 0.
 
     Raises:
-        DataNotFoundError: if the raw files are neither there nor can be fetched.
-        InvalidGraphError: if graphs have other labels than one class each.
-        InputError: for another fold.
+        DataNotFoundError: if the raw files do not exist and cannot be downloaded.
+        InvalidGraphError: if graphs do not have one class each.
+        InputError: for a fold outside 0...9.
     """
     chosen = check_fold(name, fold, _FOLDS)
     with untouched(name, root, f"tudataset/{name}/raw", hint=_HINT) as open_dataset:

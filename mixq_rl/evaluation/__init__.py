@@ -1,4 +1,4 @@
-"""Evaluators: what an allocation is worth, by execution on integers.
+"""Evaluators, which measure allocations by execution on integers.
 
-The protocol is in :mod:`mixq_rl.evaluation.protocol`; modules of the package import names from where they are defined.
+The protocol is in :mod:`mixq_rl.evaluation.protocol`. Import each name from the module that defines it.
 """

@@ -1,4 +1,4 @@
-"""Work on many items in chunks that take neither too long nor too short."""
+"""Iteration over many items in chunks of about half a second."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +21,13 @@ def in_chunks(
 ) -> Iterator[Result]:
     """Yield the results for all items, chunk by chunk.
 
-    The first chunk is one item; later ones are at most 32, and as many as take about half a second: whoever ends the
-    iteration loses no more than that.
+    The first chunk has one item. Later chunks have at most 32 items and take about half a second, so that a caller who
+    ends the iteration loses at most about half a second of work.
 
     Args:
-        items: what is worked on, in order.
+        items: items in order.
         work: returns one result for each item of a chunk.
-        clock: tells the seconds.
+        clock: returns the time in seconds.
     """
     first, size = 0, 1
     while first < len(items):

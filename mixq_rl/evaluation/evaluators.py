@@ -1,4 +1,4 @@
-"""Evaluators of a network: with a supernet's weights, with fine-tuned weights, or with those of the float network."""
+"""Evaluators with the weights of a supernet, with fine-tuned weights, or with the weights of the float network."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Self
@@ -20,24 +20,24 @@ _SHORT_EPOCHS = 20
 
 
 class NetworkEvaluator(IntegerEvaluator):
-    """Evaluator that prepares a float-trained network itself.
+    """Evaluator that prepares a float-trained network in its constructor.
 
-    ``SupernetEvaluator(model, task)`` is short for
-    ``SupernetEvaluator.of(prepare_supernet(model, task))``, and takes as long: a supernet trains for minutes.
+    ``SupernetEvaluator(model, task)`` is short for ``SupernetEvaluator.of(prepare_supernet(model, task))``. It takes as
+    long: the training of a supernet takes minutes.
 
     Args:
-        model: float-trained; is not changed.
-        task: its training split trains what is trained, its validation split gives the accuracies.
-        bit_widths: on offer, each within 1...8.
+        model: float-trained model; not changed.
+        task: task of the model. The training split is used for training, the validation split for the accuracies.
+        bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
-        seed: of all training.
-        epochs: of all training; None: the default.
-        timing_repeats: as of :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
+        seed: seed of all training.
+        epochs: number of epochs of all training; None: the default.
+        timing_repeats: as in :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
         progress: called after each epoch of the preparation.
 
     Attributes:
-        prepare: prepares the network.
-        preparation: name of what ``prepare`` does, for a progress bar.
+        prepare: function that prepares the network.
+        preparation: title of the preparation in a progress bar.
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
@@ -67,13 +67,13 @@ class NetworkEvaluator(IntegerEvaluator):
     def of(
         cls, prepared: PreparedNetwork, *, seed: int = 0, epochs: int | None = None, timing_repeats: int = 1
     ) -> Self:
-        """Return the evaluator of a network that is prepared already.
+        """Return the evaluator of a prepared network.
 
         Args:
-            prepared: what :attr:`prepare` returned.
-            seed: of its preparation, and of further training.
-            epochs: of its preparation, and of further training.
-            timing_repeats: as of the class.
+            prepared: return value of :attr:`prepare`.
+            seed: seed of its preparation and of further training.
+            epochs: number of epochs of its preparation and of further training; None: the default.
+            timing_repeats: as in the class.
 
         Raises:
             InputError: for less than one timing repeat.
@@ -88,7 +88,7 @@ evaluators: Registry[type[NetworkEvaluator]] = Registry("evaluator")
 
 @evaluators.register("supernet")
 class SupernetEvaluator(NetworkEvaluator):
-    """Evaluates allocations with one set of weights that works for all of them.
+    """Evaluator with one set of weights for all allocations.
 
     The supernet is trained once, by :func:`~mixq_rl.training.prepare_supernet`. Arguments are those of
     :class:`NetworkEvaluator`.
@@ -100,9 +100,10 @@ class SupernetEvaluator(NetworkEvaluator):
 
 @evaluators.register("fine-tune")
 class FineTuneEvaluator(NetworkEvaluator):
-    """Evaluates each allocation after a short quantization-aware training of its own, of 20 epochs by default.
+    """Evaluator that fine-tunes the network for each allocation, by quantization-aware training.
 
-    This is slow, and close to what a finished network reaches. Arguments are those of :class:`NetworkEvaluator`.
+    The training has 20 epochs by default. The evaluator is slow, and its accuracies are close to those of a finished
+    network. Arguments are those of :class:`NetworkEvaluator`.
     """
 
     def freeze(self, allocation: Sequence[int]) -> IntegerModel:
@@ -121,7 +122,7 @@ class FineTuneEvaluator(NetworkEvaluator):
 
 @evaluators.register("post-training")
 class PostTrainingEvaluator(NetworkEvaluator):
-    """Evaluates allocations with the float model's own weights: scales are calibrated, and nothing is trained.
+    """Evaluator with the weights of the float model: scales are calibrated, and nothing is trained.
 
     Arguments are those of :class:`NetworkEvaluator`.
     """

@@ -1,4 +1,4 @@
-"""Integer networks of many allocations of one network: each distinct step is frozen once."""
+"""Integer models of many allocations of one network, in which each distinct step is frozen once."""
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -26,7 +26,7 @@ class FrozenStep:
 
     Attributes:
         step: the step; None for the network's input.
-        quantizer: quantizer of the result, which gives its integers their meaning.
+        quantizer: quantizer of the result.
         signature: signature of the result.
     """
 
@@ -37,11 +37,11 @@ class FrozenStep:
 
 @dataclass(frozen=True, eq=False)
 class StepPosition:
-    """One position in the sequence of steps: what its step has in common at all allocations.
+    """One position in the sequence of steps, with the properties that do not depend on the allocation.
 
     Attributes:
         operator: the operator that makes the step.
-        sources: the values that the step takes: 0 is the input, k the result of step k.
+        sources: indices of the operands of the step: 0 is the input, k the result of step k.
         result: name of the component that the result belongs to.
         frozen_from: indices of the components that the step depends on: its own, and those of its sources.
         depends_on: indices of the components that its result depends on: its own, and those of all steps before it.
@@ -120,7 +120,7 @@ class FrozenSteps:
         first, the fifth those of the second, and so on. All other components have the most bits.
 
         Raises:
-            BitWidthError, SumOverflowError: as of :meth:`at`, for the most bits.
+            BitWidthError, SumOverflowError: as in :meth:`at`, for the most bits.
         """
         count, most = len(self._quantizers), max(bit_widths)
         if self.first is None:
@@ -135,7 +135,7 @@ class FrozenSteps:
         return found
 
     def _trace(self, allocation: tuple[int, ...]) -> None:
-        """Freeze the whole network once, to learn which step depends on which component, at every allocation."""
+        """Freeze the whole network once, and record the components that each step depends on at every allocation."""
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)

@@ -33,30 +33,30 @@ class IntegerEvaluator:
 
     Allocations with the same bit-widths for a step and for all steps before it share the result of that step
     (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
-    An evaluation equals that of its allocation executed alone. Its seconds are those that its operations took when
-    they were executed; on a GPU they are 0.0, because single executions are not timed there. With more than one timing
-    repeat nothing is shared.
+    An evaluation equals that of its allocation executed alone. Its seconds are the sum of the seconds that its
+    operations took when they were executed; on a GPU they are 0.0, because single executions are not timed there. With
+    more than one timing repeat nothing is shared.
 
     Args:
         prepared: the network, with scales for each bit-width on offer.
-        seed: of the preparation, and the default of :meth:`fine_tune`'s callers.
-        epochs: of the preparation; None: the default.
-        timing_repeats: 1: an evaluation's seconds are those of its single execution. More: that execution gives
-            accuracy and bit operations and is the warm-up, and the seconds are the median of this many after it.
-            The reference is timed in the same way, on a GPU by replays of a CUDA graph
-            (:func:`~mixq_rl.evaluation.timing.median_seconds`).
+        seed: seed of the preparation. Callers of :meth:`fine_tune` pass it by default.
+        epochs: number of epochs of the preparation; None: the default.
+        timing_repeats: number of timed executions. 1: the seconds are those of the only execution. More: the first
+            execution gives accuracy and bit operations and is the warm-up, and the seconds are the median of this many
+            further executions. The reference is timed in the same way. On a GPU the executions are replays of a CUDA
+            graph (:func:`~mixq_rl.evaluation.timing.median_seconds`).
 
     Attributes:
-        task: of the network.
-        model: the prepared network, from which fine-tuning starts. Changes that torch makes to it are noticed by the
-            next call; changes that bypass torch (``parameter.data``, numpy) are not.
-        teacher: the float model's class probabilities, from which fine-tuning distils.
-        bit_widths: on offer, ascending.
+        task: task of the network.
+        model: the prepared network, from which fine-tuning starts. The next call notices changes made through torch,
+            but not changes that bypass torch (``parameter.data``, numpy).
+        teacher: class probabilities of the float model, the targets of distillation in fine-tuning.
+        bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
         seed: as given.
         epochs: as given.
         timing_repeats: as given.
-        components: of the float-trained model.
+        components: components of the float-trained model.
         reference: evaluation of the float-trained model.
 
     Raises:
@@ -101,9 +101,9 @@ class IntegerEvaluator:
 
         Args:
             allocation: the bit-width of each component.
-            seed: of the fine-tuning.
-            epochs: None: the default of :func:`~mixq_rl.training.fine_tune`.
-            progress: told after each epoch.
+            seed: seed of the fine-tuning.
+            epochs: number of epochs; None: the default of :func:`~mixq_rl.training.fine_tune`.
+            progress: called after each epoch.
 
         Raises:
             BitWidthError: for bit-widths that are not on offer.
@@ -116,7 +116,7 @@ class IntegerEvaluator:
         return IntegerModel.freeze(tuned, checked)
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Freeze each allocation, execute it on integers, and judge it on the validation split.
+        """Freeze each allocation, execute it on integers, and return its evaluation on the validation split.
 
         Raises:
             BitWidthError: for bit-widths that are not on offer.
@@ -125,7 +125,7 @@ class IntegerEvaluator:
         return list(self.stream(allocations))
 
     def stream(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        """Yield what :meth:`evaluate` returns, one by one, as soon as about half a second's worth is executed."""
+        """Yield the evaluations of :meth:`evaluate` one by one, in chunks of about half a second of execution."""
         if self.timing_repeats > 1:
             yield from self._whole(allocations)
             return
@@ -136,7 +136,7 @@ class IntegerEvaluator:
         shared, judge = self.shared, IntegerAccuracy(self.task, "validation")
         costs: dict[tuple[int, ...], OpCost] = {}
         correct: dict[tuple[int, ...], Tensor] = {}
-        # Neighbours in this order agree in the first steps, whose results are then held.
+        # Neighbours in this order share the first steps, whose results are still in the cache.
         for allocation in sorted(set(allocations)):
             output, each = shared.execute(allocation)
             costs[allocation], correct[allocation] = OpCost.total(each), judge.correct(output)
@@ -147,28 +147,28 @@ class IntegerEvaluator:
         ]
 
     def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        """Yield evaluations of networks that are executed whole."""
+        """Yield the evaluations of allocations whose networks are executed separately."""
         return (self.measure(self.freeze(allocation), "validation") for allocation in allocations)
 
     @property
     def shared(self) -> SharedExecution:
-        """What executes allocations of :attr:`model` on the validation split; made anew when the model has changed."""
+        """Shared execution of :attr:`model` on the validation split, made again if the model has changed."""
         inputs = self.task.inputs("validation")
         if self._shared is None or not self._shared.serves(self.model, inputs.graph):
             self._shared = SharedExecution(self.model, inputs.x, inputs.graph)
         return self._shared
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_shared": None}  # copies hold results of their own
+        return {**self.__dict__, "_shared": None}  # a copy has its own cache
 
     def warm_up(self, progress: Progress | None = None) -> None:
-        """Execute the steps at the combinations of bit-widths that they are made for, so that kernels are compiled.
+        """Execute each step at its combinations of bit-widths, so that kernels are compiled.
 
-        Of a step that depends on more than three components' bit-widths not all combinations are tried. What an
-        allocation refuses to execute is left out.
+        Combinations are those of :meth:`~mixq_rl.evaluation.frozen_steps.FrozenSteps.combinations`: not all of them if
+        a step depends on more than three components. Combinations with an overflow are skipped.
 
         Args:
-            progress: told (steps executed, steps in all).
+            progress: called with (steps executed, steps in all).
         """
         shared = self.shared
         combinations = shared.frozen.combinations(self.bit_widths)
@@ -180,7 +180,7 @@ class IntegerEvaluator:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the evaluations follow from, hashed: the network as prepared, the data, and how they are made."""
+        """Hash of all that determines the evaluations: the prepared network, the data, the settings and the version."""
         described = [
             type(self).__qualname__,
             list(self.bit_widths),
@@ -197,12 +197,12 @@ class IntegerEvaluator:
         return content_hash(described, network | task_tensors(self.task))
 
     def measure(self, model: IntegerModel, split: Split, *, timing_repeats: int | None = None) -> Evaluation:
-        """Return the evaluation of any integer model of this network on a split: for the final table.
+        """Return the evaluation of any integer model of this network on a split.
 
         Args:
-            model: is executed whole.
-            split: gives graph and accuracy.
-            timing_repeats: None: those of the evaluator.
+            model: integer model, for example a fine-tuned one.
+            split: split whose inputs are executed and whose accuracy is measured.
+            timing_repeats: number of timed executions; None: that of the evaluator.
         """
         repeats = self.timing_repeats if timing_repeats is None else timing_repeats
         output, meter, seconds = metered(self._execution(model, split), repeats, self.task.device)
@@ -217,12 +217,12 @@ class IntegerEvaluator:
         )
 
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
-        """Return the seconds that each network takes on the validation split, a float-trained one in float32.
+        """Return the seconds that each network takes on the validation split. Float models are executed in float32.
 
-        They take turns, :attr:`timing_repeats` times each, so that other load affects all of them equally.
+        The networks take turns, :attr:`timing_repeats` times each, so that other load affects all of them equally.
 
         Args:
-            networks: executed at least once before.
+            networks: networks that have been executed before, so that they are warm.
         """
         executions: list[Callable[[], object]] = [
             self._execution(network, "validation")
@@ -238,7 +238,7 @@ class IntegerEvaluator:
         return lambda: model.execute(features, prepared)
 
     def _reference(self, split: Split) -> Evaluation:
-        """Return what the float32 model costs on a split: graphs differ from split to split."""
+        """Return the evaluation of the float32 model on a split; of a graph task each split has other graphs."""
         if split not in self._references:
             self._references[split] = measure_reference(self._float_model, self.task, split=split)
         return self._references[split]

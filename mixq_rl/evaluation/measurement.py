@@ -1,4 +1,4 @@
-"""Execution of whole networks, measured."""
+"""Measured executions of whole networks."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -24,17 +24,17 @@ def measure_reference(
     """Return the evaluation of ``model`` executed in float32.
 
     Args:
-        model: float-trained.
-        task: what it is for.
-        split: gives the accuracy.
-        timing_repeats: as of :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
+        model: float-trained model.
+        task: task of the model.
+        split: split whose inputs are executed and whose accuracy is measured.
+        timing_repeats: as in :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
 
     Raises:
         InputError: for less than one timing repeat.
     """
     execute = float_execution(model, task, split)
     logits, meter, seconds = metered(execute, timing_repeats, task.device)
-    if logits.is_cuda:  # what is timed there is faster, and rounds differently from run to run
+    if logits.is_cuda:  # the timed execution is not deterministic: it is faster, but its rounding differs between runs
         with deterministic(logits.device):
             logits = execute()
     return Evaluation(
@@ -50,7 +50,7 @@ def measure_reference(
 
 
 def float_execution(model: QuantizableModel, task: GraphTask, split: Split) -> Callable[[], torch.Tensor]:
-    """Return what executes ``model`` in float32 on the inputs of a split, and returns the logits."""
+    """Return a function that executes ``model`` in float32 on the inputs of a split, and returns the logits."""
     inputs = task.inputs(split)
 
     def execute() -> torch.Tensor:
@@ -62,7 +62,7 @@ def float_execution(model: QuantizableModel, task: GraphTask, split: Split) -> C
 
 
 def metered(execute: Callable[[], T], timing_repeats: int, device: torch.device) -> tuple[T, OpMeter, float]:
-    """Return what one execution gave, its meter, and the seconds: its own, or the median of the warm ones after it.
+    """Return the result of one execution, its meter, and its seconds, or the median of ``timing_repeats`` later ones.
 
     Raises:
         InputError: for less than one timing repeat.

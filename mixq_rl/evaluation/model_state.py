@@ -1,4 +1,4 @@
-"""Whether a network still is what it was."""
+"""Detection of changes to a network."""
 
 from torch import Tensor, nn
 
@@ -6,13 +6,14 @@ __all__ = ["ModelState"]
 
 
 class ModelState:
-    """The parameters and buffers of a network as they are now, told from later ones by torch's version counters.
+    """State of a network's parameters and buffers, by torch's version counters.
 
-    What torch writes to a tensor, and modules, parameters and buffers that are replaced are noticed. What goes past
-    torch (``parameter.data``, numpy) is not. A network that holds inference tensors, which do not tell, never holds.
+    Detected are writes to tensors through torch, and replaced modules, parameters and buffers. Writes that bypass torch
+    (``parameter.data``, numpy) are not detected. Inference tensors have no version counter: a network with such tensors
+    always counts as changed.
 
     Args:
-        model: is watched.
+        model: the network.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -21,7 +22,7 @@ class ModelState:
         self._versions = self._read()
 
     def holds(self) -> bool:
-        """Return whether nothing has changed."""
+        """Return whether the network has not changed since this object was made."""
         if None in self._versions:
             return False
         children, tensors = self._members()
@@ -39,7 +40,7 @@ class ModelState:
 
 
 def _version(tensor: Tensor) -> tuple[int, int] | None:
-    # An inference tensor does not tell whether it was written to.
+    # Inference tensors have no version counter.
     return None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
 
 

@@ -42,12 +42,12 @@ class Objective:
     """A cost that a search lowers, compared with that of the float32 reference.
 
     Attributes:
-        name: in options and files.
-        cost: of an evaluation; a positive number, lower is better.
-        label: of the saving on an axis.
+        name: name in options and files.
+        cost: returns the cost of an evaluation, a positive number; lower is better.
+        label: label of the saving on an axis.
         compared: words after a factor: ``"fewer bit operations than float32"``.
-        column: of the cost in tables; None: tables have it anyway.
-        timing_repeats: how often an evaluation is timed, as of
+        column: column of the cost in tables; None: all tables have the cost already.
+        timing_repeats: number of timed executions of an evaluation, as in
             :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
         repeatable: whether two runs of one configuration have the same costs.
 
@@ -68,10 +68,10 @@ class Objective:
     repeatable: bool = True
 
     def saving(self, evaluation: Evaluation, reference: Evaluation) -> float:
-        """Return the cost of ``reference`` over that of ``evaluation``; below 1 the evaluation costs more.
+        """Return the cost of ``reference`` over the cost of ``evaluation``. A saving below 1 means a higher cost.
 
         Raises:
-            InputError: if one of the two has no cost, such as a time that was not measured.
+            InputError: if one of the two has no cost, for example because no time was measured.
         """
         costs = [self.cost(each) for each in (evaluation, reference)]
         for cost, each in zip(costs, (evaluation, reference), strict=True):

@@ -16,14 +16,14 @@ class Evaluation:
 
     Attributes:
         allocation: the bit-width of each component (32 for the float32 reference).
-        accuracy: on the validation split, in [0, 1].
+        accuracy: accuracy on the validation split, in [0, 1].
         bitops: bit operations, convention ``linear``.
-        reduction: the float32 model's ``bitops`` over these.
+        reduction: ``bitops`` of the float32 model over those of the allocation.
         product_bitops: bit operations, convention ``product``.
-        product_reduction: the float32 model's ``product_bitops`` over these.
-        bytes: moved by all operations, as :class:`~mixq_rl.metering.OpRecord` counts them.
-        seconds: of all operations, wall clock; of repeated executions the median. Operations that several allocations
-            share take what they took when they were executed. 0.0 where nothing was timed: single executions on a GPU.
+        product_reduction: ``product_bitops`` of the float32 model over those of the allocation.
+        bytes: bytes moved by all operations, as :class:`~mixq_rl.metering.OpRecord` counts them.
+        seconds: wall-clock time of all operations, or the median of repeated executions. An operation that several
+            allocations share is timed once. 0.0 if nothing was timed, as for single executions on a GPU.
     """
 
     allocation: tuple[int, ...]
@@ -68,9 +68,9 @@ class Evaluator(Protocol):
     :class:`Seeded` are optional.
 
     Attributes:
-        components: in execution order; their statistics are plain numbers.
-        bit_widths: on offer, ascending.
-        reference: the float32 model.
+        components: components in execution order; their statistics are plain numbers.
+        bit_widths: bit-widths on offer, ascending.
+        reference: evaluation of the float32 model.
     """
 
     @property
@@ -116,7 +116,7 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
     """Return ``allocation`` as a tuple, checked against an evaluator's components and bit-widths.
 
     Raises:
-        BitWidthError: naming the component and what is on offer.
+        BitWidthError: for a wrong number of bit-widths, or a bit-width that is not on offer.
     """
     if len(allocation) != len(evaluator.components):
         raise BitWidthError(f"an allocation of {len(allocation)} bit-widths for {len(evaluator.components)} components")

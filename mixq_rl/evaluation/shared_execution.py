@@ -60,8 +60,8 @@ class SharedExecution:
 
     The result of a step depends on the bit-widths of its own components and of all components before them. Allocations
     that agree in these bit-widths share the result. A cache holds results up to a number of bytes and drops the least
-    recently used ones first. A step whose result is not in the cache is executed. What a step needs of the graph is
-    computed once for each distinct step.
+    recently used ones first. A step whose result is not in the cache is executed. The data that a step prepares from
+    the graph are computed once for each distinct step.
 
     Args:
         model: a calibrated network; see :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.

@@ -1,4 +1,4 @@
-"""Evaluations on disk."""
+"""Store of evaluations on disk."""
 
 import hashlib
 import json
@@ -42,11 +42,11 @@ class EvaluatorDescription:
     """Description of an evaluator in a store.
 
     Attributes:
-        name: shown to users: ``"gcn on Cora"``.
-        components: their names.
-        bit_widths: on offer.
-        reference: the float32 model.
-        reference_accuracy: of the hypervolume's reference point: of the majority class.
+        name: title for users: ``"gcn on Cora"``.
+        components: names of the components.
+        bit_widths: bit-widths on offer.
+        reference: evaluation of the float32 model.
+        reference_accuracy: accuracy of the hypervolume's reference point, usually that of the majority class.
     """
 
     name: str
@@ -57,7 +57,7 @@ class EvaluatorDescription:
 
     @classmethod
     def of(cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0) -> "EvaluatorDescription":
-        """Describe an evaluator."""
+        """Return the description of an evaluator."""
         names = tuple(component.name for component in evaluator.components)
         return cls(name, names, tuple(evaluator.bit_widths), evaluator.reference, reference_accuracy)
 
@@ -81,16 +81,16 @@ def fingerprint(evaluator: Evaluator) -> str:
 
 
 class EvaluationStore:
-    """An SQLite file of evaluations and of which search asked for which.
+    """SQLite file with evaluations, and with the requests of each search.
 
-    What was added is on disk when the call returns; several processes may share the file.
+    Additions are on disk when the call returns. Several processes may share the file.
 
     Args:
-        path: of the file, made if it is not there.
+        path: path of the file, which is created if it does not exist.
 
     Raises:
-        ArtifactError: for a file that is no such store, or one of another format version.
-        OSError: if it cannot be written, here as later.
+        ArtifactError: for a file that is not a store, or has another format version.
+        OSError: if the file cannot be written, now or later.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -110,16 +110,16 @@ class EvaluationStore:
             raise ArtifactError(f"{self.path} is not a store of evaluations: {error}") from error
 
     def describe(self, evaluator: str, description: EvaluatorDescription) -> None:
-        """Keep what an evaluator, given by its fingerprint, is."""
+        """Store the description of an evaluator, given by its fingerprint."""
         self._execute("INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(description)))])
 
     def evaluators(self) -> dict[str, EvaluatorDescription]:
-        """Return all evaluators by fingerprint."""
+        """Return the descriptions of all evaluators, by fingerprint."""
         rows = self._connection.execute("SELECT fingerprint, description FROM problems ORDER BY rowid")
         return {key: _problem(json.loads(text)) for key, text in rows}
 
     def add(self, evaluator: str, evaluations: Sequence[Evaluation], seed: int | None = None) -> None:
-        """Keep evaluations; of an allocation that is known the first evaluation stays."""
+        """Store evaluations. If an allocation is stored already, its first evaluation is kept."""
         rows = [
             (evaluator, seed, _text(e.allocation), *(getattr(e, column) for column in _COLUMNS[1:]))
             for e in evaluations
@@ -131,7 +131,7 @@ class EvaluationStore:
         )
 
     def evaluations(self, evaluator: str) -> dict[tuple[int, ...], Evaluation]:
-        """Return the evaluations of an evaluator by allocation, in the order of their coming."""
+        """Return the evaluations of an evaluator by allocation, in the order in which they were stored."""
         rows = self._connection.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM evaluations WHERE fingerprint = ? ORDER BY rowid",  # noqa: S608
             (evaluator,),
@@ -140,7 +140,7 @@ class EvaluationStore:
         return {evaluation.allocation: evaluation for evaluation in found}
 
     def request(self, evaluator: str, search: str, seed: int, allocations: Sequence[Sequence[int]]) -> None:
-        """Keep which distinct allocations a search asked for next; again is no harm."""
+        """Store the next requests of a search. Allocations that it requested before are ignored."""
         rows = [(evaluator, search, seed, _text(allocation)) for allocation in allocations]
         self._execute(
             "INSERT OR IGNORE INTO requests (fingerprint, search, seed, place, allocation) VALUES (?1, ?2, ?3, "
@@ -149,7 +149,7 @@ class EvaluationStore:
         )
 
     def searches(self, evaluator: str) -> dict[tuple[str, int], list[Evaluation]]:
-        """Return the distinct evaluations of each search, given by name and seed, in their order."""
+        """Return the distinct evaluations of each search, by name and seed, in the order of the requests."""
         known = self.evaluations(evaluator)
         rows = self._connection.execute(
             "SELECT search, seed, allocation FROM requests WHERE fingerprint = ? ORDER BY search, seed, place",

@@ -1,4 +1,4 @@
-"""How long networks take to execute: the median of warm executions, several networks in turn."""
+"""Timing of networks: medians of warm executions, in which several networks take turns."""
 
 import statistics
 import warnings
@@ -27,15 +27,15 @@ def check_repeats(repeats: int) -> None:
 def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
     """Return the median seconds of each execution. They take turns, so that other load affects all of them equally.
 
-    On a CPU the seconds are those of the metered operations, and the caller has warmed up. On a GPU each execution is
-    captured as a CUDA graph after a warm-up, and the seconds are those of its replays: from the first kernel to the
-    last, what lies between the operations included, and Python not. What cannot be captured is executed as it is, after
-    a warning, and its seconds include what Python takes to launch the kernels.
+    On a CPU the seconds are those of the metered operations, and the caller has to execute each once as a warm-up. On a
+    GPU each execution is captured as a CUDA graph after a warm-up. The seconds are those of its replays, from the first
+    kernel to the last: they include gaps between operations, but not Python. An execution that cannot be captured is
+    executed directly, after a RuntimeWarning, and its seconds include the time in which Python launches the kernels.
 
     Args:
-        executions: what is timed: each leaves its inputs as they are and reads the same memory each time.
-        repeats: how often each is timed, at least 1.
-        device: that executes.
+        executions: functions to time. Each reads the same memory every time, and does not change its inputs.
+        repeats: number of timed calls of each, at least 1.
+        device: device of the executions.
 
     Raises:
         InputError: for less than one repeat.
@@ -74,7 +74,7 @@ def _between_events(execute: Callable[[], object]) -> Callable[[], float]:
 
 
 def _replay(execute: Callable[[], object]) -> Callable[[], object]:
-    """Return what replays an execution, warmed up; the execution itself where it cannot be captured."""
+    """Return a function that replays an execution, warmed up; the execution itself if it cannot be captured."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -85,7 +85,7 @@ def _replay(execute: Callable[[], object]) -> Callable[[], object]:
     try:
         with torch.cuda.graph(graph):
             execute()
-    except RuntimeError as error:  # what synchronizes cannot be captured; nor what does not fit the memory twice
+    except RuntimeError as error:  # the execution synchronizes, or its memory is not available twice
         torch.cuda.synchronize()
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         warnings.warn(

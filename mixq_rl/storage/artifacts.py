@@ -1,7 +1,7 @@
-"""Frozen dataclasses of tensors and plain values as safetensors plus JSON: data, never code.
+"""Storage of frozen dataclasses of tensors and plain values as safetensors and JSON, without code.
 
-Only classes marked :func:`storable` are ever constructed from a file, and only from fields of the types they declare.
-A field that declares a base class which is not storable itself accepts the storable subclasses of that class.
+Only classes marked :func:`storable` are constructed from a file, and only from fields of the declared types. A field
+whose declared class is not storable itself accepts the storable subclasses of that class.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ _T = TypeVar("_T", bound=type)
 
 
 def storable(cls: _T) -> _T:
-    """Register a dataclass by its name as one that artifacts may contain.
+    """Register a dataclass by its name, so that artifacts may contain it, and return it.
 
     Raises:
-        TypeError: for a class that is not a dataclass, or whose name a class of another module has.
+        TypeError: for a class that is not a dataclass, or that has the name of a registered class of another module.
     """
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"{cls.__name__} is not a dataclass: put @storable above @dataclass(frozen=True)")
@@ -66,17 +66,17 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Rebuild what :func:`pack` stored, checking it against the declared type ``expected``.
+    """Rebuild the value that :func:`pack` stored, and check it against the declared type ``expected``.
 
     Raises:
-        ArtifactError: naming the field that is missing or not what it should be.
+        ArtifactError: for a missing field or a field of another type; the message names the field.
     """
     options = typing.get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     if data is None and type(None) in options:
         return None
     options = tuple(option for option in options if option is not type(None))
     expected = options[0]
-    if len(options) > 1:  # of several classes the one that the file names
+    if len(options) > 1:  # the file names one of the classes
         kind = data.get("type") if isinstance(data, dict) else None
         expected = next((option for option in options if option.__name__ == kind), expected)
     if expected is Tensor:
@@ -115,7 +115,7 @@ def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Te
 
 
 def _is_accepted(cls: type, declared: type) -> bool:
-    """Return whether a storable class may stand where a field declares a class."""
+    """Return whether a field that declares the class ``declared`` accepts the storable class ``cls``."""
     return cls is declared or (declared not in _storable.values() and issubclass(cls, declared))
 
 
@@ -125,10 +125,10 @@ def save_artifact(
     """Write ``kind.safetensors`` and ``kind.json`` into the folder ``path``, creating it.
 
     Raises:
-        OSError: if they cannot be written.
+        OSError: if the files cannot be written.
     """
     path.mkdir(parents=True, exist_ok=True)
-    # Not by safetensors' own function: what that writes nobody else may read.
+    # Not by safetensors' save_file, whose files only the owner may read.
     (path / f"{kind}.safetensors").write_bytes(save(dict(tensors)))
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
@@ -137,13 +137,13 @@ def save_artifact(
 def load_artifact(
     path: Path, kind: str, version: int, *, most_bytes: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what :func:`save_artifact` wrote.
+    """Return the config and the tensors that :func:`save_artifact` wrote.
 
     Args:
-        path: its folder.
-        kind: as it was saved.
-        version: of the format.
-        most_bytes: that either file may have; a larger one is not read. None: no such limit.
+        path: folder of the artifact.
+        kind: kind of the artifact, as in :func:`save_artifact`.
+        version: expected format version.
+        most_bytes: greatest size of each file in bytes; a larger file is not read. None: no limit.
 
     Raises:
         ArtifactError: if a file is missing, damaged, too large, of another kind, or of another format version.

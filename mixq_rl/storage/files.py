@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, at whatever instant the process is killed."""
+"""Atomic writes of files and folders."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def draft_beside(path: Path) -> Path:
     """Return a new hidden name beside ``path``, on the same file system.
 
     Raises:
-        IsADirectoryError: for the root of a file system, which has nothing beside it.
+        IsADirectoryError: for the root of a file system.
     """
     path = path.absolute()
     if not path.name:
@@ -27,15 +27,15 @@ def draft_beside(path: Path) -> Path:
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
-    """Return the error as one of ``path``, whatever draft of it could not be written."""
+    """Return an error that names ``path`` in place of the draft that could not be written."""
     return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file so that whoever reads it finds the old content or the new.
+    """Write a file atomically: a reader finds the old content or the new content.
 
     Raises:
-        OSError: if it cannot be written; an old file stays as it was.
+        OSError: if the file cannot be written. An old file does not change.
     """
     if path.is_dir():
         raise _is_folder(path)
@@ -54,12 +54,12 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder to write into, which becomes ``path`` when the block ends without an error.
+    """Give a draft folder to write into, which replaces ``path`` when the block ends without an error.
 
-    A folder that was there is gone then; a process that is killed between the two leaves none, never half of one.
+    If the process is killed during the replacement, ``path`` may be missing, but it is never incomplete.
 
     Raises:
-        OSError: if it cannot be written; an old folder stays as it was.
+        OSError: if the folder cannot be written. An old folder does not change.
     """
     draft, old = draft_beside(path), draft_beside(path)
     try:
@@ -80,7 +80,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def sweep_drafts(path: Path) -> None:
-    """Remove what processes that were killed had begun to write in a folder; nobody else may be writing there."""
+    """Remove the drafts of killed processes from a folder. No other process may be writing there."""
     for entry in path.iterdir() if path.is_dir() else ():
         if _DRAFT.fullmatch(entry.name):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -91,7 +91,7 @@ def _is_folder(path: Path) -> OSError:
 
 
 def _sync(folder: Path) -> None:
-    """See that what a folder holds outlives a power cut."""
+    """Flush the content of a folder to disk."""
     for place, _, names in os.walk(folder):
         for name in names:
             with (Path(place) / name).open("rb") as file:
@@ -100,7 +100,7 @@ def _sync(folder: Path) -> None:
 
 
 def _sync_entries(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    if os.name == "posix":  # other systems cannot open a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Training in float32, of supernets and by quantization-aware fine-tuning: one loop, three losses.
+"""Training in float32, training of supernets, and quantization-aware fine-tuning, in one loop.
 
-All train on the device of their task. The model must be on the same device.
+Training runs on the device of the task. The model must be on the same device.
 """
 
 from mixq_rl.training.cache import Preparation, PreparationCache

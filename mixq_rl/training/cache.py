@@ -1,4 +1,4 @@
-"""Prepared networks on disk, found by what they follow from: none is trained twice."""
+"""Cache of prepared networks on disk, by a hash of everything that determines them."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _FLOAT, _EVALUATOR = "float/", "evaluator/"
 
 
 def task_tensors(task: GraphTask) -> dict[str, Tensor]:
-    """Return all that training and evaluation on a task follow from, by name."""
+    """Return all tensors of a task that affect training and evaluation, by name."""
     tensors = {"x": task.x, "edge_index": task.edge_index, "y": task.y}
     tensors |= {f"{split} mask": mask for split, mask in task.masks.items()}
     optional = {"edge_weight": task.edge_weight, "batch": task.batch, "arbitrary_sign": task.arbitrary_sign}
@@ -35,10 +35,10 @@ def task_tensors(task: GraphTask) -> dict[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give ``model`` a state that was kept.
+    """Load a stored state into ``model``.
 
     Raises:
-        ArtifactError: if the state is that of another network; ``model`` is left as it is.
+        ArtifactError: for the state of another network. ``model`` does not change.
     """
     own = model.state_dict()
     strange = sorted(own.keys() ^ state.keys()) or [
@@ -54,11 +54,11 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 @dataclass(frozen=True)
 class Preparation:
-    """A network as it was prepared.
+    """States of a prepared network.
 
     Attributes:
         float_state: ``state_dict`` of the float-trained model.
-        evaluator_state: ``state_dict`` of an evaluator's model, prepared from that one.
+        evaluator_state: ``state_dict`` of the evaluator's model, which was prepared from the float-trained model.
     """
 
     float_state: Mapping[str, Tensor]
@@ -66,20 +66,20 @@ class Preparation:
 
 
 class PreparationCache:
-    """A folder of prepared networks: one artifact each, named by a hash of all that the preparation follows from.
+    """Folder of prepared networks, one artifact each, named by a hash of everything that determines the preparation.
 
-    An entry is whole or not there, at whatever instant a process is killed; several processes may share the folder.
-    Deleting entries, or the folder, is no harm.
+    Entries are written atomically, and several processes may share the folder. Entries, or the whole folder, may be
+    deleted at any time.
 
     Args:
-        path: of the folder, made when it is first needed.
+        path: path of the folder, which is created when it is first needed.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
 
     def open(self) -> None:
-        """Make the folder if it is not there, and see that it can be written: before a long training, not after it.
+        """Create the folder if it does not exist, and check that it can be written, before a long training.
 
         Raises:
             InputError: for a folder that cannot be written.
@@ -101,16 +101,16 @@ class PreparationCache:
         seed: int = 0,
         epochs: int | None = None,
     ) -> str:
-        """Return what tells one preparation from others, 64 hexadecimal digits.
+        """Return the key of a preparation, 64 hexadecimal digits.
 
         Args:
-            model: untrained.
-            task: what it is trained for.
-            evaluator: the class that prepares it for its evaluations.
-            bit_widths: on offer, ascending.
-            scheme: of quantization.
-            seed: of all training.
-            epochs: of all training; None: the default.
+            model: untrained model.
+            task: task of the model.
+            evaluator: class of the evaluator that the model is prepared for.
+            bit_widths: bit-widths on offer, ascending.
+            scheme: quantization scheme.
+            seed: seed of all training.
+            epochs: number of epochs of all training; None: the default.
         """
         description = [
             f"{evaluator.__module__}.{evaluator.__qualname__}",
@@ -129,7 +129,7 @@ class PreparationCache:
         return content_hash(description, state | task_tensors(task))
 
     def get(self, key: str) -> Preparation | None:
-        """Return what was put under a key, or None: there is nothing, or it is damaged."""
+        """Return the preparation with a key; None if there is none or it is damaged."""
         try:
             config, tensors = load_artifact(self.path / key, _KIND, _VERSION)
         except ArtifactError:
@@ -139,13 +139,13 @@ class PreparationCache:
         return Preparation(_part(tensors, _FLOAT), _part(tensors, _EVALUATOR))
 
     def put(self, key: str, preparation: Preparation) -> None:
-        """Keep a preparation; a whole one that is there stays.
+        """Store a preparation. An existing undamaged entry is kept.
 
         Raises:
-            InputError: if it cannot be written.
+            InputError: if the folder cannot be written.
         """
         parts = {_FLOAT: preparation.float_state, _EVALUATOR: preparation.evaluator_state}
-        # Cloned: safetensors refuses tensors that share memory, as those of tied weights do.
+        # Cloned, because safetensors refuses tensors that share memory, such as tied weights.
         tensors = {
             prefix + name: tensor.detach().cpu().contiguous().clone()
             for prefix, state in parts.items()
@@ -161,7 +161,7 @@ class PreparationCache:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def _publish(self, draft: Path, key: str) -> None:
-        """Make a folder the entry of a key, unless there is a whole one."""
+        """Rename a folder to the entry of a key, unless there is an undamaged entry."""
         if self.get(key) is not None:
             return
         damaged = draft_beside(self.path / key)
@@ -171,7 +171,7 @@ class PreparationCache:
         try:
             draft.rename(self.path / key)
         except OSError:
-            if self.get(key) is None:  # otherwise another process was faster
+            if self.get(key) is None:  # otherwise another process has stored the entry
                 raise
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Initial scales of a model's components, from training data."""
+"""Calibration: initial scales of a model's components from training data."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ __all__ = ["calibrate"]
 def calibrate(
     model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int], scheme: Scheme = schemes["lsq"]
 ) -> tuple[int, ...]:
-    """Give every component of ``model`` scales for each bit-width, from the float values on training data.
+    """Set the scales of every component of ``model`` for each bit-width, from the float values on training data.
 
     Args:
-        model: float-trained; changed in place.
-        task: gives the data: the graph, or 128 training graphs.
-        bit_widths: on offer, each within 1...8.
+        model: float-trained model; changed in place.
+        task: task with the data: the graph, or 128 training graphs.
+        bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
 
     Returns:
-        the bit-widths, ascending.
+        The bit-widths, ascending.
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if at the highest bit-width an int32 sum might overflow.
+        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
     """
     offered = check_bit_widths(tuple(bit_widths))
     inputs = task.calibration_inputs

@@ -27,17 +27,18 @@ def fine_tune(
 ) -> QuantizableModel:
     """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation.
 
-    The copy is at its best epoch by validation.
+    The weights of the copy are those of its best epoch by validation.
 
     Args:
-        model: calibrated at the allocation's bit-widths (a supernet); left as it is.
+        model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
         task: as in :func:`fit`.
-        allocation: the bit-width of each component; in force in the model returned.
-        seed: of dropout and of the order of graphs.
-        schedule: None: that of :func:`default_schedule`.
-        epochs: None: those of the schedule.
-        teacher: what :func:`class_probabilities` gives for the float model, to be distilled from; None: labels only.
-        progress: told after each epoch.
+        allocation: the bit-width of each component, which becomes the allocation of the returned model.
+        seed: seed of dropout and of the order of graphs.
+        schedule: training schedule; None: that of :func:`default_schedule`.
+        epochs: number of epochs; None: that of the schedule.
+        teacher: class probabilities of the float model (:func:`class_probabilities`), the targets of distillation;
+            None: labels only.
+        progress: called after each epoch.
     """
     schedule = schedule_for("fine-tune", task, schedule, epochs)
     model = copy.deepcopy(model)

@@ -18,17 +18,17 @@ def fit(
     epochs: int | None = None,
     progress: Progress | None = None,
 ) -> QuantizableModel:
-    """Train ``model`` in float32 and leave it at its best epoch by validation.
+    """Train ``model`` in float32 and return it, with the weights of its best epoch by validation.
 
-    The components are measured anew afterwards.
+    The statistics of the components are measured again afterwards.
 
     Args:
-        model: is changed in place.
-        task: its training split gives the loss, its validation split chooses the epoch.
-        seed: of dropout and of the order of graphs.
-        schedule: None: that of :func:`default_schedule`.
-        epochs: None: those of the schedule.
-        progress: told after each epoch.
+        model: model to train, in place.
+        task: task of the model. The training split gives the loss, the validation split chooses the epoch.
+        seed: seed of dropout and of the order of graphs.
+        schedule: training schedule; None: that of :func:`default_schedule`.
+        epochs: number of epochs; None: that of the schedule.
+        progress: called after each epoch.
 
     Returns:
         ``model``.

@@ -1,4 +1,4 @@
-"""The one training loop: what float training, the supernet and fine-tuning have in common."""
+"""Training loop of float training, supernets and fine-tuning."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""
 
 Score = tuple[float, float]
-"""Validation accuracy, and minus the validation loss, which decides between equals."""
+"""Validation accuracy, and minus the validation loss, which decides between equal accuracies."""
 
 T = TypeVar("T")
 
@@ -27,17 +27,17 @@ _PLATEAU_FACTOR = 0.5
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network is trained.
+    """Training schedule.
 
     Attributes:
-        epochs: at least 0.
-        learning_rate: of the weights, with Adam.
-        weight_decay: of the weights.
-        scale_learning_rate: of the quantizers' scales, which do not decay.
-        decay: of both rates: ``"cosine"`` down to 0; ``"plateau"``: halved after 10 epochs without a lower validation
-            loss (constant where there is no validation).
-        batch_size: graphs in a step of a graph task.
-        label_weight: of the labels' cross-entropy beside the distillation's, where a teacher is given.
+        epochs: number of epochs, at least 0.
+        learning_rate: learning rate of the weights, with Adam.
+        weight_decay: weight decay of the weights.
+        scale_learning_rate: learning rate of the quantizers' scales, which have no weight decay.
+        decay: decay of both learning rates. ``"cosine"``: to 0. ``"plateau"``: halved after 10 epochs without a lower
+            validation loss, constant without validation.
+        batch_size: number of graphs in a step of a graph task.
+        label_weight: weight of the labels' cross-entropy, if there is a teacher; the distillation loss has weight 1.
 
     Raises:
         InputError: for a value out of bounds.
@@ -64,12 +64,12 @@ class Schedule:
             raise InputError(f"unknown decay {self.decay!r}: known are 'cosine' and 'plateau'")
 
     def lasting(self, epochs: int | None) -> Self:
-        """Return the schedule over so many epochs; None: as it is."""
+        """Return the schedule with another number of epochs; None: the schedule itself."""
         return self if epochs is None else replace(self, epochs=epochs)
 
 
 class Trainable(Protocol):
-    """What can be trained: a network, or whatever else has parameters, some of which may be quantizers' scales."""
+    """Object with parameters that can be trained, some of which may be quantizers' scales."""
 
     @property
     def quantizers(self) -> Sequence[nn.Module]: ...
@@ -93,18 +93,18 @@ def optimize(
     validate: Callable[[], Score] | None,
     progress: Progress | None,
 ) -> None:
-    """Train ``model`` in place, and leave it at its best epoch by validation: at its last where there is none.
+    """Train ``model`` in place. At the end it has the state of its best epoch by validation, or of its last epoch.
 
     Args:
-        model: in the arithmetic that ``loss`` puts it in.
-        schedule: how long and how fast.
-        batches: gives an epoch's batches, one step each.
-        loss: of a batch.
-        validate: scores the model, in evaluation mode and without gradients; None: never.
-        progress: told after each epoch.
+        model: object to train.
+        schedule: training schedule.
+        batches: returns the batches of an epoch, one for each step.
+        loss: returns the loss of a batch, in float or quantized arithmetic.
+        validate: returns the score of the model, called in evaluation mode and without gradients; None: no validation.
+        progress: called after each epoch.
 
     Raises:
-        InputError: if the loss is no longer a number.
+        InputError: if the loss is NaN or infinite.
     """
     optimizer = _optimizer(model, schedule)
     decay = _decay(optimizer, schedule)
@@ -161,7 +161,7 @@ def _decay(
             mode="max",
             factor=_PLATEAU_FACTOR,
             patience=_PLATEAU_PATIENCE,
-            threshold=0,  # relative to scores below 0, any other would take equals for better ones
+            threshold=0,  # the scores are negative: with a relative threshold an equal score would count as better
         )
     epochs = max(schedule.epochs, 1)
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))

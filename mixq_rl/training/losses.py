@@ -1,4 +1,4 @@
-"""Losses and validation scores on a task: labels, and the float model's predictions."""
+"""Losses and validation scores: cross-entropy of labels, and distillation from the float model."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,14 +25,14 @@ __all__ = [
 
 
 def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
-    """Return the float model's predictions, from which others are distilled.
+    """Return the class probabilities of the float model, the targets of distillation.
 
     Args:
-        model: float-trained.
-        task: of a node task all nodes are answered, of a graph task the training graphs, as training knows no others.
+        model: float-trained model.
+        task: task of the model. The probabilities are those of all nodes, or of the training graphs.
 
     Returns:
-        ``[nodes, classes]``, or ``[graphs, classes]``, 0 for graphs that are not for training.
+        ``[nodes, classes]``, or ``[graphs, classes]`` with zeros for graphs outside the training split.
     """
     inputs = task.inputs("train")
     with deterministic(task.device), model.evaluating(), model.allocated(None):
@@ -41,7 +41,7 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
 
 
 class Forward:
-    """Computes a model's logits for parts of a task; the features of a node task are made sparse once."""
+    """Function from inputs of a task to a model's logits. Sparse features of a node task are converted once."""
 
     def __init__(self, model: QuantizableModel, task: GraphTask) -> None:
         self._model = model
@@ -60,7 +60,7 @@ def supervised_loss(logits: Tensor, inputs: GraphInputs) -> Tensor:
 
 
 def distilled_loss(logits: Tensor, inputs: GraphInputs, teacher: Tensor, label_weight: float) -> Tensor:
-    # All nodes' features are there in training; only the labels of validation and test nodes are withheld.
+    # Transductive: training uses the features of all nodes, but no labels of validation and test nodes.
     taught = nn.functional.cross_entropy(logits, teacher[inputs.index])
     return label_weight * supervised_loss(logits, inputs) + taught
 
@@ -78,6 +78,6 @@ def batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iter
 
 @contextmanager
 def reproducible(task: GraphTask, seed: int) -> Iterator[None]:
-    """Draw from ``seed``, and add up in the same order every time, so that a seed gives one network on one device."""
+    """Seed the generators and make sums deterministic inside the block: a seed gives the same network on a device."""
     with deterministic(task.device), seeded(seed, task.device):
         yield

@@ -1,4 +1,4 @@
-"""Preparation of networks for evaluation: scales for every bit-width, and a supernet's weights."""
+"""Preparation of networks for evaluation: calibration of scales, and training of a supernet."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ class PreparedNetwork:
     """A network with scales for each component at each bit-width on offer.
 
     Attributes:
-        task: that it is for.
-        float_model: the float-trained network that it was made from.
-        model: a copy of it, calibrated, and trained further where the preparation does so.
-        components: of the float-trained network.
-        teacher: class probabilities of the float-trained network, from which fine-tuning distils, ``[nodes, classes]``
+        task: task of the network.
+        float_model: the float-trained network.
+        model: a calibrated copy of the float-trained network, with further training if it is a supernet.
+        components: components of the float-trained network.
+        teacher: class probabilities of the float-trained network, the targets of distillation, ``[nodes, classes]``
             or ``[graphs, classes]``.
-        bit_widths: on offer, ascending.
+        bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
     """
 
@@ -55,11 +55,11 @@ def prepare_calibrated(
     """Return a calibrated copy of a network. No weight is trained.
 
     Args:
-        model: float-trained; is not changed.
-        task: its training split gives the data.
-        bit_widths: on offer, each within 1...8.
+        model: float-trained model; not changed.
+        task: task of the model. The training split gives the data.
+        bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
-        seed, epochs, progress: ignored; for the same call as :func:`prepare_supernet`.
+        seed, epochs, progress: ignored; they make the signature that of :func:`prepare_supernet`.
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
@@ -83,12 +83,12 @@ def prepare_supernet(
     """Return a supernet: a copy of a network, trained by :func:`~mixq_rl.training.fit_supernet` for all allocations.
 
     Args:
-        model: float-trained; is not changed.
-        task: its training split trains the supernet.
-        bit_widths: on offer, each within 1...8.
+        model: float-trained model; not changed.
+        task: task of the model. The training split trains the supernet.
+        bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
-        seed: of the training.
-        epochs: of the training; None: the default.
+        seed: seed of the training.
+        epochs: number of epochs; None: the default.
         progress: called after each epoch.
 
     Raises:
@@ -117,20 +117,20 @@ def restore_prepared(
     *,
     scheme: Scheme = schemes["lsq"],
 ) -> PreparedNetwork:
-    """Return a network as it was prepared before.
+    """Return a prepared network from its stored state.
 
     Args:
-        model: float-trained, as it was given to the preparation; is not changed.
-        task: as it was given to the preparation.
-        bit_widths: as they were given to the preparation.
+        model: the float-trained model of the preparation; not changed.
+        task: the task of the preparation.
+        bit_widths: the bit-widths of the preparation.
         state: ``state_dict`` of :attr:`PreparedNetwork.model`.
-        scheme: as it was given to the preparation.
+        scheme: the scheme of the preparation.
 
     Raises:
         ArtifactError: for the state of another network or of other bit-widths.
     """
-    # Signs of the integers, exponents of rows and which scales are exact are not in the state: calibration finds them
-    # in the float weights, as it did in the preparation.
+    # The state does not hold the signs of the integers, the exponents of rows and which scales are exact. Calibration
+    # finds them from the float weights again.
     prepared = prepare_calibrated(model, task, bit_widths, scheme=scheme)
     load_state(prepared.model, state)
     prepared.model.eval()

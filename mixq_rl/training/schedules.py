@@ -1,4 +1,4 @@
-"""Schedules of float training, the supernet and fine-tuning."""
+"""Default schedules of float training, supernets and fine-tuning."""
 
 from dataclasses import replace
 from typing import Literal
@@ -15,8 +15,8 @@ _NODE_SCHEDULES: dict[Purpose, Schedule] = {
     "supernet": Schedule(epochs=150, learning_rate=5e-3),
     "fine-tune": Schedule(epochs=100, learning_rate=0.01, scale_learning_rate=2e-2),
 }
-# On node tasks the float model answers for all nodes: beside its predictions few labels mainly overfit; many tell what
-# it does not know (benchmarks/label_weight.py).
+# On node tasks distillation covers all nodes. Beside it a few labels mainly overfit, while many labels correct the
+# float model (benchmarks/label_weight.py).
 _FEW_LABELS = 0.1
 _GRAPH = Schedule(epochs=400, learning_rate=3e-3, weight_decay=1e-4, batch_size=32, label_weight=1.0)
 _GRAPH_SCHEDULES: dict[Purpose, Schedule] = {
@@ -28,13 +28,15 @@ _GRAPH_STEPS: dict[Purpose, int] = {"float": 2000, "supernet": 1200, "fine-tune"
 
 
 def default_schedule(purpose: Purpose, task: GraphTask) -> Schedule:
-    """Return what training goes by unless told otherwise.
+    """Return the default training schedule.
+
+    On graph tasks the number of epochs gives 2000 (float), 1200 (supernet) or 900 (fine-tune) steps, but is at most 200
+    (float) or 400. On node tasks the label weight of fine-tuning is the number of training nodes over the number of all
+    other nodes, within 0.1...1.
 
     Args:
         purpose: ``"float"``, ``"supernet"`` or ``"fine-tune"``.
-        task: on graph tasks the epochs are as many as give 2000, 1200 or 900 steps, at most 200 or (quantized) 400. On
-            node tasks labels weigh more in fine-tuning where more nodes have them: as those that have to those that
-            have not, within 0.1...1.
+        task: task of the training.
     """
     if task.kind == "node":
         schedule = _NODE_SCHEDULES[purpose]
@@ -45,11 +47,11 @@ def default_schedule(purpose: Purpose, task: GraphTask) -> Schedule:
 
 
 def schedule_for(purpose: Purpose, task: GraphTask, schedule: Schedule | None, epochs: int | None) -> Schedule:
-    """Return the schedule that was given, or the default one, with the number of epochs that was given."""
+    """Return ``schedule``, or the default schedule for None, with ``epochs`` epochs if that is given."""
     return (schedule or default_schedule(purpose, task)).lasting(epochs)
 
 
 def _label_weight(task: GraphTask) -> float:
-    """Return the weight of node labels: of graph tasks, where all that is taught is labelled, it is 1."""
+    """Return the label weight of fine-tuning on a node task."""
     labelled = int(task.masks["train"].sum())
     return min(max(labelled / max(task.num_nodes - labelled, 1), _FEW_LABELS), 1.0)

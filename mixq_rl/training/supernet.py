@@ -29,28 +29,28 @@ def fit_supernet(
     epochs: int | None = None,
     progress: Progress | None = None,
 ) -> QuantizableModel:
-    """Train one set of weights that works at any allocation, starting from a float-trained model.
+    """Train one set of weights that works at any allocation, starting from a float-trained model, and return the model.
 
     Every step sums the losses of the highest, the lowest and two random allocations (the sandwich rule of universally
     slimmable networks, Yu and Huang 2019), each against the labels and against the float model's predictions.
 
     Args:
-        model: float-trained; changed in place.
+        model: float-trained model; changed in place.
         task: as in :func:`fit`.
-        bit_widths: on offer, each within 1...8.
+        bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
-        teacher: what :func:`class_probabilities` gives; None: that of ``model`` as it comes.
-        seed: of dropout, of the order of graphs, and of the allocations drawn.
-        schedule: None: that of :func:`default_schedule`.
-        epochs: None: those of the schedule.
-        progress: told after each epoch.
+        teacher: targets of distillation (:func:`class_probabilities`); None: those of ``model`` before the training.
+        seed: seed of dropout, of the order of graphs, and of the random allocations.
+        schedule: training schedule; None: that of :func:`default_schedule`.
+        epochs: number of epochs; None: that of the schedule.
+        progress: called after each epoch.
 
     Returns:
         ``model``, with a calibrated and trained scale for each component and bit-width.
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if at the highest bit-width an int32 sum might overflow.
+        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
     """
     schedule = schedule_for("supernet", task, schedule, epochs)
     target = class_probabilities(model, task) if teacher is None else teacher

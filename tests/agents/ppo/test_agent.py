@@ -260,10 +260,10 @@ def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
 
 
 def test_nothing_is_cloned_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing to clone_best"):
+    with pytest.raises(InputError, match="nothing to clone"):
         PPOAgent(BitAllocationEnv(LookupTable())).clone_best()
     agent.save(tmp_path)
-    with pytest.raises(InputError, match="nothing to clone_best"):
+    with pytest.raises(InputError, match="nothing to clone"):
         PPOAgent.load(tmp_path).clone_best()
 
 

@@ -89,7 +89,7 @@ def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(tmp_path: Path, 
     assert found is not None
     assert (found[0], found[1]["value"]) == (4, 0.25)
     assert len(said) == 1
-    assert "checkpoint 000000008 is passed over" in said[0]
+    assert "checkpoint 000000008 is skipped" in said[0]
 
 
 def test_a_newer_format_is_passed_over(tmp_path: Path) -> None:
