@@ -11,9 +11,9 @@ ARGS   ?=
 train: $(READY)
 	$(BIN)/mixq-rl train $(ARGS)
 
-# One process of tests for each core, with one thread each.
+# One process of tests for each core, with one thread each. Slow tests too: make test ARGS='-m ""'.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
 
 # mypy reads the package as a user gets it, from the wheel, so that the mapping of the folders is checked too.
 lint: $(READY)

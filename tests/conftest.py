@@ -4,19 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.splits import fraction_split
-from tests.engine_only import Environment, make_environment
+from tests.engine_only import Environment, environment_in, make_environment
 
 ROOT = Path(__file__).parent.parent
 ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+"""Takes a folder's name and what fills it, and returns the filled folder."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +74,26 @@ def make_classified_graphs(graphs: int = 60, seed: int = 0) -> GraphTask:
 
 
 @pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Fills a folder once for all processes that the tests are divided among; nothing in it may be changed."""
+    own = tmp_path_factory.getbasetemp()
+    common = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    common.mkdir(exist_ok=True)
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, whole = common / name, common / f"{name}.whole"
+        with FileLock(common / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
 def graph_task() -> GraphTask:
     return make_classified_graphs()
 
@@ -102,10 +127,7 @@ def data_root() -> Path:
     return Path(root).resolve()
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user installs."""
-    folder = tmp_path_factory.mktemp("wheel")
+def make_wheel(folder: Path) -> None:
     # Built from a copy: what an earlier build left behind must not help.
     for name in ("mixq_rl", "envs", "agents"):
         shutil.copytree(
@@ -115,11 +137,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, folder / "source" / name)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "source"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
+
+
+@pytest.fixture(scope="session")
+def wheel(make_once: MakeOnce) -> Path:
+    """What a user installs."""
+    (path,) = make_once("wheel", make_wheel).glob("*.whl")
     return path
 
 
 @pytest.fixture(scope="session")
-def engine_only(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def engine_only(wheel: Path, make_once: MakeOnce) -> Environment:
     """An environment without what only reinforcement learning needs."""
-    return make_environment(tmp_path_factory.mktemp("engine_only"), wheel)
+    return environment_in(make_once("engine-only", lambda folder: make_environment(folder, wheel)))

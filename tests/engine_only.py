@@ -36,11 +36,10 @@ class Environment:
         return result
 
 
-def make_environment(folder: Path, wheel: Path) -> Environment:
+def make_environment(folder: Path, wheel: Path) -> None:
     """Make an environment of a wheel and the distributions that it requires; these are links to the ones here."""
     venv.create(folder, symlinks=os.name == "posix")
-    paths = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
-    packages = Path(paths["purelib"])
+    packages = environment_in(folder).packages
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
     (own,) = metadata.distributions(path=[str(packages)])
@@ -50,8 +49,13 @@ def make_environment(folder: Path, wheel: Path) -> Environment:
                 link = packages / file
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(distribution.locate_file(file))
+
+
+def environment_in(folder: Path) -> Environment:
+    """Return the environment that was made in a folder."""
+    paths = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
     python = Path(paths["scripts"]) / ("python" if os.name == "posix" else "python.exe")
-    return Environment(python, packages)
+    return Environment(python, Path(paths["purelib"]))
 
 
 def required(distribution: metadata.Distribution) -> list[metadata.Distribution]:

@@ -80,6 +80,13 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests", "benchmarks"])
+def test_no_module_is_longer_than_a_few_screens(folder: str) -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert lengths
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
 def imports(module: str) -> set[str]:
     """The modules of this project that a module imports, anywhere in its text."""
     found = set()

@@ -20,7 +20,8 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training import schedules
 from mixq_rl.training.loop import Schedule
-from tests.agents.test_cli import save_graph
+from tests.agents.cli.invoking import save_graph
+from tests.conftest import MakeOnce
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -73,15 +74,18 @@ class Kitchen:
     graph: Path
 
 
-@pytest.fixture(scope="module")
-def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
-    folder = tmp_path_factory.mktemp("kitchen")
-    graph = save_graph(folder / "graph.npz")
+def stock(folder: Path) -> None:
+    save_graph(folder / "graph.npz")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         hurry(patch)
         train(RunConfig(dataset="graph.npz"), folder / "run")
-    return Kitchen(folder / "run", graph)
+
+
+@pytest.fixture
+def kitchen(make_once: MakeOnce) -> Kitchen:
+    folder = make_once("kitchen", stock)
+    return Kitchen(folder / "run", folder / "graph.npz")
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.graph import Graph, Propagation
 from mixq_rl.sparse import CSR
 from mixq_rl.training import Progress, class_probabilities, fine_tune, fit_supernet
-from tests.agents.test_cli import save_graph
+from tests.agents.cli.invoking import save_graph
 from tests.conftest import make_classified_graphs, make_task
 from tests.mixq_rl.frozen import MODELS, arguments, frozen
 from tests.mixq_rl.nn.networks import KINDS, make_graph

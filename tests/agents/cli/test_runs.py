@@ -5,8 +5,8 @@ from mixq_rl.agents.records.folder import RunFolder
 from tests.agents.cli.invoking import SMALL, Invoke
 
 
-def test_lists_runs_with_their_best_points_and_how_far_they_are(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "runs/one", "--quiet").code == 0
+def test_lists_runs_with_their_best_points_and_how_far_they_are(invoke: Invoke, small_run: Path) -> None:
+    small_run.rename("runs/one")
     document = json.loads(Path("runs/one/config.json").read_text())
     for name in ("stopped", "newer"):
         Path("runs", name).mkdir()

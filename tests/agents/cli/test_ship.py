@@ -11,16 +11,13 @@ import torch
 
 import mixq_rl
 from mixq_rl.agents import RunResult
-from tests.agents.cli.invoking import SMALL, Invoke
+from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke
 from tests.engine_only import Environment
-
-COMMAND = "from mixq_rl.agents.cli import main; main()"
 
 
 @pytest.fixture
-def run(invoke: Invoke) -> RunResult:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
-    return RunResult.load(Path("run/result.json"))
+def run(small_run: Path) -> RunResult:
+    return RunResult.load(small_run / "result.json")
 
 
 def classes(path: str) -> list[int]:
@@ -112,7 +109,7 @@ def test_without_what_searches_networks_are_shipped_and_answer_the_same(
     invoke: Invoke, run: RunResult, engine_only: Environment, tmp_path: Path
 ) -> None:
     def there(*arguments: str, check: bool = True) -> str:
-        result = engine_only.run("-c", COMMAND, *arguments, cwd=tmp_path, check=check)
+        result = engine_only.run("-c", PROGRAM, *arguments, cwd=tmp_path, check=check)
         return result.stdout if check else result.stderr
 
     there("export", "run", "--output", "model", "--program")
@@ -130,8 +127,7 @@ def test_without_what_searches_networks_are_shipped_and_answer_the_same(
     assert "Needs more packages" in there("--help")
 
 
-def test_a_network_is_asked_for_by_its_folder(invoke: Invoke, tmp_path: Path) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+def test_a_network_is_asked_for_by_its_folder(invoke: Invoke, run: RunResult) -> None:
     ended = invoke("predict", "graph.npz", "--dataset", "graph.npz")
     assert (ended.code, ended.stdout) == (2, "")
     assert "'graph.npz' is a file: name the folder" in ended.stderr
@@ -141,8 +137,7 @@ def test_a_network_is_asked_for_by_its_folder(invoke: Invoke, tmp_path: Path) ->
     assert "has not ended: go on with it: mixq-rl train --resume run" in ended.stderr
 
 
-def test_a_damaged_result_leads_nowhere_else(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
+def test_a_damaged_result_leads_nowhere_else(invoke: Invoke, run: RunResult) -> None:
     result = Path("run/result.json")
     content = result.read_text()
     result.write_text(content.replace('"uniform 4"', '"../../other/model"'))

@@ -1,4 +1,4 @@
-"""``mixq-rl train`` as people and programs use it; ``tests/agents/test_cli.py`` has what it finds."""
+"""``mixq-rl train`` as people and programs use it; ``test_results.py`` has what it finds."""
 
 import csv
 import errno
@@ -6,19 +6,13 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from mixq_rl.agents import RunConfig, RunResult
+from mixq_rl.agents import RunResult
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.datasets import GraphTask
-from mixq_rl.nn import QuantizableModel
 from tests.agents.cli.invoking import SMALL, Invoke
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -94,111 +88,11 @@ def test_a_configuration_that_makes_no_sense_is_answered_with_one_line(
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--resume", "none"], "'none' is no run folder: 'none/config.json' is missing"),
-        (["--resume", "run", "--episodes", "9"], "--resume goes on with a run as it was begun: leave --episodes out"),
-        (["--resume", "run", "--run-dir", "other"], "leave --run-dir out"),
-    ],
-)
-def test_resume_says_what_it_does_not_take(invoke: Invoke, arguments: list[str], message: str) -> None:
-    ended = invoke("train", *arguments)
-    assert ended.code == 2
-    assert message in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-
-
-def test_ctrl_c_ends_after_the_evaluation_and_says_how_to_go_on(invoke: Invoke, tmp_path: Path) -> None:
-    options = ["--dataset", "graph.npz", "--hidden-channels", "8", "--evaluator", "post-training"]
-    arguments = ["train", *options, "--episodes", "40"]
-    assert invoke(*arguments, "--run-dir", "whole", "--quiet").code == 0
-    program = "from mixq_rl.agents.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments, "--run-dir", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"},
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list(Path("run").glob("checkpoints/0*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors == ("mixq-rl: interrupted; everything so far is kept: go on with mixq-rl train --resume run\n")
-    assert not Path("run/result.json").exists()
-    ended = invoke("train", "--resume", "run")
-    assert ended.code == 0
-    assert Path("run/allocations.csv").read_bytes() == Path("whole/allocations.csv").read_bytes()
-
-
-def test_a_policy_run_goes_on_too(invoke: Invoke) -> None:
-    arguments = ["train", *SMALL, "--model", "gcn", "--model", "gin"]
-    assert invoke(*arguments, "--run-dir", "run", "--quiet").code == 0
-    before = Path("run/policy/policy.safetensors").read_bytes()
-    Path("run/result.json").unlink()
-    ended = invoke("train", "--resume", "run", "--json")
-    assert ended.code == 0
-    assert [task["evaluations"] for task in json.loads(ended.stdout)["tasks"]] == [4, 4]
-    assert Path("run/policy/policy.safetensors").read_bytes() == before
-
-
 def test_help_has_examples_and_completion_is_offered(invoke: Invoke) -> None:
     shown = invoke("train", "--help")
     assert shown.code == 0
     assert shown.stdout.count("Example: mixq-rl train") == 3
     assert "--install-completion" in invoke("--help").stdout
-
-
-def unfinished(invoke: Invoke, *options: str) -> Path:
-    """Return the folder of a run that looks as if it had been killed just before its end."""
-    folder = Path("run")
-    assert invoke("train", *SMALL, *options, "--run-dir", str(folder), "--quiet").code == 0
-    (folder / "result.json").unlink()
-    return folder.resolve()
-
-
-def test_a_run_goes_on_from_another_folder(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = unfinished(invoke)
-    before = (folder / "allocations.csv").read_bytes()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    ended = invoke("train", "--resume", str(folder), "--quiet")
-    assert (ended.code, ended.stderr) == (0, "")
-    assert (folder / "allocations.csv").read_bytes() == before
-
-
-def test_a_run_that_was_moved_with_its_graph_goes_on(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = unfinished(invoke)
-    (tmp_path / "moved").mkdir()
-    for path in (folder, tmp_path / "graph.npz"):
-        path.rename(tmp_path / "moved" / path.name)
-    monkeypatch.chdir(tmp_path / "moved")
-    assert invoke("train", "--resume", "run", "--quiet").code == 0
-
-
-def test_the_environment_does_not_move_the_data_of_a_run(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = unfinished(invoke, "--data-root", str(tmp_path))
-    restored: list[str] = []
-    load = RunConfig.load
-
-    def noted(config: RunConfig) -> tuple[GraphTask, QuantizableModel]:
-        restored.append(config.data_root)
-        return load(config)
-
-    monkeypatch.setattr(RunConfig, "load", noted)
-    monkeypatch.setenv("MIXQ_RL_DATA", str(tmp_path / "another"))
-    assert invoke("train", "--resume", str(folder), "--quiet").code == 0
-    (folder / "result.json").unlink()
-    assert invoke("train", "--resume", str(folder), "--data-root", "given", "--quiet").code == 0
-    assert restored == [str(tmp_path), "given"]
 
 
 def test_a_run_does_without_a_cache_that_it_cannot_fill(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,19 +106,8 @@ def test_a_run_does_without_a_cache_that_it_cannot_fill(invoke: Invoke, monkeypa
     assert line.startswith("mixq-rl: the cache folder small cannot be written: No space left on device; ")
 
 
-def test_what_an_encoding_lacks_is_no_reason_to_fail(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
-    command = [sys.executable, "-c", "from mixq_rl.agents.cli import main; main()", "train", "--resume", "run"]
-    for encoding in ("ascii", "latin-1"):
-        ended = subprocess.run(
-            command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False
-        )
-        assert (ended.returncode, ended.stderr) == (0, b"")
-        assert b"uniform 4 ?" in ended.stdout or b"agent 1 ?" in ended.stdout or b"uniform 2 ?" in ended.stdout
-
-
-def test_a_folder_that_holds_a_run_says_how_to_go_on_with_it(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "one run", "--quiet").code == 0
+def test_a_folder_that_holds_a_run_says_how_to_go_on_with_it(invoke: Invoke, small_run: Path) -> None:
+    small_run.rename("one run")
     ended = invoke("train", *SMALL, "--run-dir", "one run")
     assert ended.code == 2
     assert ended.stderr.rstrip().endswith("or go on with it: mixq-rl train --resume 'one run'")
@@ -285,20 +168,6 @@ def test_a_device_that_cannot_be_used_is_one_line(invoke: Invoke, command: str, 
 
 
 @without_gpu
-def test_the_device_is_part_of_the_run(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
-    assert RunFolder.read(Path("run")).config["device"] == "cpu"
-    assert re.search(r"<dt>device</dt>\s*<dd>cpu</dd>", Path("run/report.html").read_text())
-
-
-@without_gpu
-def test_a_run_goes_on_only_where_its_device_is(invoke: Invoke) -> None:
-    assert invoke("train", *SMALL, "--run-dir", "run", "--quiet").code == 0
-    Path("run/result.json").unlink()
-    config = Path("run/config.json")
-    config.write_text(config.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
-    ended = invoke("train", "--resume", "run")
-    assert ended.code == 2
-    assert "device 'cuda:0' cannot be used here: " in ended.stderr
-    assert "resume a run that began on a GPU where there is one" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+def test_the_device_is_part_of_the_run(small_run: Path) -> None:
+    assert RunFolder.read(small_run).config["device"] == "cpu"
+    assert re.search(r"<dt>device</dt>\s*<dd>cpu</dd>", (small_run / "report.html").read_text())

@@ -24,8 +24,9 @@ from mixq_rl.agents import (
 from mixq_rl.agents.monitoring.hyperparameters import HYPERPARAMETERS, METRICS
 from mixq_rl.training import Progress
 from mixq_rl.training.cache import PreparationCache
+from tests.agents.cli.invoking import save_graph
 from tests.agents.monitoring.server import Ask, tensorboard, wait_for
-from tests.agents.test_cli import save_graph
+from tests.conftest import MakeOnce
 
 ROOT = Path(__file__).parents[3]
 SETTINGS: dict[str, Any] = {"evaluator": "post-training", "bits": (4, 8), "num_layers": 1}
@@ -35,19 +36,22 @@ TASKS = tuple(
 )
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where runs of all kinds have finished: together they write all that is ever written."""
-    folder = tmp_path_factory.mktemp("watched") / "runs"
+def make_runs(place: Path) -> None:
+    folder = place / "runs"
     folder.mkdir()
-    graph, cache = str(save_graph(folder.parent / "graph.npz")), PreparationCache(folder.parent / "prepared")
+    graph, cache = str(save_graph(place / "graph.npz")), PreparationCache(place / "prepared")
     timed = RunConfig(dataset=graph, episodes=16, objective="latency", **SETTINGS)
     train(timed, folder / "timed", cache=cache)
     train(RunConfig(dataset=graph, episodes=14, **SETTINGS), folder / "plain", cache=cache)
     tasks = [EvaluatorConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
     train_policy(PolicyPlan(tuple(tasks), episodes=16), folder / "policy", cache=cache)
     run_searches(tasks[0], SearchPlan(algorithms=("random", "ppo"), evaluations=16), folder / "searches", cache=cache)
-    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(make_once: MakeOnce) -> Path:
+    """Where runs of all kinds have finished: together they write all that is ever written."""
+    return make_once("watched", make_runs) / "runs"
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["python", "rust"])
@@ -158,8 +162,8 @@ def test_what_belongs_together_is_drawn_together(ask: Ask) -> None:
     assert "kernel_time/conv1.message" in drawn["kernel time by layer (ms)", "conv1"]
 
 
-def test_a_search_that_is_run_again_starts_its_events_anew(runs: Path) -> None:
-    folder = runs.parent / "again"
+def test_a_search_that_is_run_again_starts_its_events_anew(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "again"
     config = EvaluatorConfig(dataset=str(runs.parent / "graph.npz"), **SETTINGS)
     cache = PreparationCache(runs.parent / "prepared")
     for evaluations in (32, 16):

@@ -1,7 +1,6 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,11 +12,8 @@ from safetensors.torch import load_file
 import mixq_rl
 from mixq_rl import Ledger
 from mixq_rl.agents import PPOAgent, PPOSettings
-from mixq_rl.agents.ppo import surrogate
-from mixq_rl.agents.ppo.surrogate import Surrogate
-from mixq_rl.agents.records.checkpoints import Checkpoints
-from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop, Reward, TradeOff
-from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
+from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluation
 from tests.lookup_table import LookupTable
 
@@ -210,55 +206,6 @@ def test_any_bit_widths_may_be_on_offer(agent: PPOAgent, any_bit_evaluator: mixq
     assert set(agent.allocate(table)) <= {3, 5}
 
 
-class OtherTable(LookupTable):
-    """Three components, other bit-widths, and here 3 bits of the last one cost accuracy."""
-
-    bit_widths = (3, 6)
-    reference = replace(LookupTable.reference, allocation=(32,) * 3)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.components = self.components[1:]
-
-    def _evaluate(self, allocation: tuple[int, ...]) -> Evaluation:
-        bitops = float(2 * sum(allocation))
-        accuracy = 0.8 - (0.06 if allocation[2] == 3 else 0.0)
-        return replace(self.reference, allocation=allocation, accuracy=accuracy, bitops=bitops, reduction=288 / bitops)
-
-
-def test_one_policy_learns_on_tasks_of_other_lengths_and_bit_widths() -> None:
-    envs = [BitAllocationEnv(LookupTable()), BitAllocationEnv(OtherTable())]
-    agent = PPOAgent(envs, seed=0, reference_accuracy=[0.1, 0.2]).learn(24).clone_best()
-    assert [len(env.evaluator.evaluations) for env in envs] == [24, 8]
-    assert agent.allocate(LookupTable(), preference=0.5) == (2, 4, 2, 2)
-    assert agent.allocate(OtherTable(), preference=0.4) == (3, 3, 6)
-
-
-def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> None:
-    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).clone_best()
-    table = LookupTable()
-    env = BitAllocationEnv(table)
-    PPOAgent(env, seed=1, start=taught).learn(20)
-    found, proposed = list(env.evaluator.evaluations), taught.sweep(table)
-    assert 1 < len(proposed) <= 16
-    assert found[: len(proposed)] == proposed
-    assert found[0] == taught.allocate(table, preference=0.5)
-    assert len(set(found)) == 20
-    with pytest.raises(InputError, match="of another shape"):
-        PPOAgent(BitAllocationEnv(table), settings=PPOSettings(widths=(8,)), start=taught)
-
-
-def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
-    reward = MaxBitOps(30.5)
-    agent = PPOAgent(BitAllocationEnv(LookupTable(), reward=reward), seed=0).learn(20).clone_best()
-    swept = agent.sweep(LookupTable())
-    assert swept
-    assert all(evaluation.bitops <= 30.5 for evaluation in LookupTable().evaluate(swept))
-    env = BitAllocationEnv(LookupTable(), reward=reward)
-    PPOAgent(env, start=agent).learn(10)
-    assert swept[0] in env.evaluator.evaluations
-
-
 def test_nothing_is_cloned_that_was_not_evaluated(agent: PPOAgent, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to clone"):
         PPOAgent(BitAllocationEnv(LookupTable())).clone_best()
@@ -289,77 +236,3 @@ def test_an_observation_of_ones_own_needs_no_names() -> None:
         PPOAgent(BitAllocationEnv(LookupTable()), reference_accuracy=[0.1, 0.2, 0.3])
     with pytest.raises(InputError, match="observe differently"):
         PPOAgent([BitAllocationEnv(LookupTable()), BitAllocationEnv(LookupTable(), observation=Place)])
-
-
-class Stopped(Exception):  # noqa: N818  not an error of the agent's
-    """Stands for a process that ends."""
-
-
-def learn_with_breaks(envs: list[BitAllocationEnv], folder: Path, *, breaks: bool, **options: Any) -> PPOAgent:
-    """Learn 40 episodes of each environment; with breaks, each step of the search in an agent of its own."""
-    checkpoints = Checkpoints(folder)
-    agent = PPOAgent(envs, **options)
-
-    def keep() -> None:
-        checkpoints.save(sum(len(env.evaluator.evaluations) for env in envs), agent.state_dict())
-        if breaks:
-            raise Stopped
-
-    episodes: int | None = 40
-    while True:
-        try:
-            return agent.learn(episodes, checkpoint=keep)
-        except Stopped:
-            kept = checkpoints.latest()
-            assert kept is not None
-            envs[:] = [BitAllocationEnv(env.evaluator.evaluator, reward=env.reward) for env in envs]
-            agent = PPOAgent(envs, **options).load_state_dict(kept[1])
-            episodes = None
-
-
-@pytest.mark.parametrize("reward", [TradeOff(), MaxBitOps(60.0)])
-def test_goes_on_from_a_checkpoint_as_if_it_had_not_been_interrupted(tmp_path: Path, reward: Reward) -> None:
-    found, policies = [], []
-    for breaks in (False, True):
-        envs = [BitAllocationEnv(LookupTable(), reward=reward)]
-        agent = learn_with_breaks(envs, tmp_path / str(breaks), breaks=breaks, seed=3)
-        found.append(list(envs[0].evaluator.evaluations))
-        agent.save(tmp_path / f"policy-{breaks}")
-        policies.append(load_file(tmp_path / f"policy-{breaks}" / "policy.safetensors"))
-    assert found[0] == found[1]
-    assert all(torch.equal(tensor, policies[1][name]) for name, tensor in policies[0].items())
-
-
-def test_goes_on_with_several_tasks_in_the_middle_of_episodes(tmp_path: Path) -> None:
-    found, policies = [], []
-    for breaks in (False, True):
-        envs = [BitAllocationEnv(table) for table in (LookupTable(), OtherTable())]
-        agent = learn_with_breaks(envs, tmp_path / str(breaks), breaks=breaks, seed=3)
-        agent.clone_best()
-        found.append([list(env.evaluator.evaluations) for env in envs])
-        policies.append([agent.allocate(env.evaluator, preference=w) for env in envs for w in (0.1, 0.5, 0.9)])
-    assert found[0] == found[1]
-    assert [len(known) for known in found[0]] == [40, 8]
-    assert policies[0] == policies[1]
-
-
-def test_a_surrogate_that_leaves_observations_out_goes_on_with_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surrogate, "_MOST_POINTS", 10)
-    table = LookupTable()
-    evaluations = table.evaluate(list(itertools.product((2, 4, 8), repeat=4)))
-    one, other = Surrogate(table), Surrogate(table)
-    one.fit(evaluations[:30])
-    other.load_state_dict(one.state_dict(), evaluations[:30])
-    for known in (evaluations[:30], evaluations[:60]):
-        allocations = [evaluation.allocation for evaluation in evaluations]
-        assert one.evaluate(allocations) == other.evaluate(allocations)
-        one.fit(known)
-        other.fit(known)
-
-
-def test_the_state_of_another_agent_is_refused() -> None:
-    state = PPOAgent(BitAllocationEnv(LookupTable())).state_dict()
-    with pytest.raises(ArtifactError, match="the state is not one of this agent"):
-        PPOAgent(BitAllocationEnv(OtherTable())).load_state_dict({**state, "explorers": []})
-    with pytest.raises(ArtifactError, match="the state is not one of this agent"):
-        PPOAgent(BitAllocationEnv(LookupTable()), settings=PPOSettings(widths=(8,))).load_state_dict(state)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import pickletools
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mixq_rl.agents import PPOAgent
 from mixq_rl.agents.records.policy_record import PolicyRecord
 from mixq_rl.envs import FEATURES, BitAllocationEnv
 from mixq_rl.errors import ArtifactError
+from tests.conftest import MakeOnce
 from tests.lookup_table import LookupTable
 
 
@@ -31,12 +33,15 @@ class Trap:
         return eval, (f"open({str(self._sprung)!r}, 'w').close()",)
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
+def make_policy(folder: Path) -> None:
     agent = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(8)
     agent.record = PolicyRecord(({"task": "a table", "swept": 1.0},))
-    agent.save(tmp_path / "policy")
-    return tmp_path / "policy"
+    agent.save(folder)
+
+
+@pytest.fixture
+def policy(make_once: MakeOnce, tmp_path: Path) -> Path:
+    return shutil.copytree(make_once("policy-of-a-table", make_policy), tmp_path / "policy")
 
 
 def test_the_file_says_what_it_is(policy: Path) -> None:

@@ -11,7 +11,7 @@ from mixq_rl import PreparationCache
 from mixq_rl.agents import EvaluatorConfig, RunConfig, resume_training, train
 from mixq_rl.agents.records.folder import FolderInUseError, RunFolder
 from mixq_rl.errors import ArtifactError, InputError
-from tests.agents.test_cli import run, save_graph
+from tests.agents.cli.invoking import run, save_graph
 
 CONFIG = RunConfig(dataset="graph.npz", episodes=4, hidden_channels=8, num_layers=1, bits=(2, 4))
 
@@ -64,7 +64,7 @@ def test_a_process_that_is_killed_lets_go_of_it(tmp_path: Path) -> None:
 def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path / "run", "run", CONFIG):
         result = run("train", "--resume", "run", cwd=tmp_path)
-    assert result.returncode == 2
+    assert result.code == 2
     assert result.stderr.startswith("mixq-rl: run folder 'run' is being used by another process")
     assert len(result.stderr.splitlines()) == 1
 
@@ -185,7 +185,7 @@ def test_the_command_says_of_a_full_disk_how_to_go_on(disk: tuple[Path, Resize],
     change("size=100k")
     options = ["--episodes", "4", "--layers", "1", "--hidden-channels", "8", "--evaluator", "post-training"]
     result = run("train", "--dataset", "graph.npz", *options, "--run-dir", str(path / "run"), cwd=tmp_path)
-    assert result.returncode == 1
+    assert result.code == 1
     assert result.stderr.startswith("mixq-rl: ")
     assert result.stderr.endswith(f"nothing so far is lost: go on with mixq-rl train --resume {path / 'run'}\n")
     assert len(result.stderr.splitlines()) == 1

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,12 @@ from mixq_rl.agents import EvaluatorConfig, PolicyPlan, PPOAgent, train_policy
 from mixq_rl.agents.allocation import pretrained
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps
 from mixq_rl.errors import InputError
-from tests.agents.test_cli import run, save_graph
-from tests.conftest import make_task
+from tests.agents.cli.invoking import run, save_graph
+from tests.conftest import MakeOnce, make_task
 from tests.lookup_table import LookupTable
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the command line trained one policy on two networks at two sets of bit-widths."""
-    folder = tmp_path_factory.mktemp("policies")
+def make_policy(folder: Path) -> None:
     save_graph(folder / "graph.npz")
     arguments = ["--model", "gcn", "--model", "gin", "--bits", "2,4,8", "--bits", "1,3", "--hidden-channels", "8"]
     done = run(
@@ -29,7 +27,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     )
     (folder / "printed").write_text(done.stdout)
-    return folder
+
+
+@pytest.fixture
+def folder(make_once: MakeOnce, tmp_path: Path) -> Path:
+    """Where the command line trained one policy on two networks at two sets of bit-widths."""
+    return shutil.copytree(make_once("policy-of-four-tasks", make_policy), tmp_path, dirs_exist_ok=True)
 
 
 def test_one_policy_is_trained_on_all_combinations(folder: Path) -> None:
@@ -111,7 +114,7 @@ def test_bit_widths_are_named_at_once(folder: Path) -> None:
 )
 def test_mistakes_are_said_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
+    assert done.code == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())

@@ -10,9 +10,7 @@ import pytest
 
 from mixq_rl.agents import EvaluatorConfig, SearchPlan, run_searches
 from mixq_rl.errors import InputError, UnknownNameError
-from tests.agents.test_cli import run, save_graph
-
-PROGRAM = "from mixq_rl.agents.cli import main; main()"
+from tests.agents.cli.invoking import PROGRAM, run, save_graph
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +109,7 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
 )
 def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
     result = run(*arguments, cwd=tmp_path)
-    assert result.returncode == 2
+    assert result.code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -17,9 +17,9 @@ from mixq_rl.agents import RunConfig, RunResult, resume_training, train
 from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.training import Progress
-from tests.agents.test_cli import save_graph
+from tests.agents.cli.invoking import save_graph
+from tests.conftest import MakeOnce
 
-KILLS = 20
 SEED = 20261124
 
 
@@ -27,36 +27,40 @@ def configure(folder: Path) -> RunConfig:
     return RunConfig(dataset=str(folder / "graph.npz"), episodes=16, hidden_channels=8, num_layers=1, bits=(2, 4))
 
 
-def work(folder: Path, name: str) -> None:
+def work(folder: Path, run_dir: Path) -> None:
     """Begin a run, or go on with it; in a process of its own."""
-    run_dir, cache = folder / name, PreparationCache(folder / f"{name}-prepared")
+    cache = PreparationCache(f"{run_dir}-prepared")
     if (run_dir / "config.json").exists():
         resume_training(run_dir, cache=cache)
     else:
         train(configure(folder), run_dir, cache=cache)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
+def make_whole(folder: Path) -> None:
     save_graph(folder / "graph.npz")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(folder: Path) -> tuple[Path, float]:
-    """A run that is not interrupted, and how long it took."""
+    process = begin(folder, folder / "whole")
     started = time.monotonic()
-    process = begin(folder, "whole")
     process.join()
     assert process.exitcode == 0
-    return folder / "whole", time.monotonic() - started
+    (folder / "seconds").write_text(f"{time.monotonic() - started}")
 
 
-def begin(folder: Path, name: str) -> ForkServerProcess:
+@pytest.fixture
+def folder(make_once: MakeOnce) -> Path:
+    """Where there is a graph, and ``whole``."""
+    return make_once("whole-run", make_whole)
+
+
+@pytest.fixture
+def whole(folder: Path) -> Path:
+    """A run that is not interrupted."""
+    return folder / "whole"
+
+
+def begin(folder: Path, run_dir: Path) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=work, args=(folder, name))
+    process = context.Process(target=work, args=(folder, run_dir))
     process.start()
     return process
 
@@ -87,48 +91,62 @@ def same_as(run_dir: Path, other: Path) -> None:
     assert not [path for path in run_dir.rglob(".*") if path.name != ".lock"]
 
 
-def moments(seconds: float) -> Iterator[Callable[[Path], bool]]:
-    """Yield twenty signs that it is time to kill: a file that appears, or a random time that has passed."""
-    files = ("config.json", "evaluations.sqlite", "checkpoints/*", "policy", "finalists/*", "model", "allocations.csv")
-    for pattern in files:
-        yield lambda run_dir, pattern=pattern: next(run_dir.glob(pattern), None) is not None  # type: ignore[misc]
-    for delay in np.random.default_rng(SEED).uniform(0, 0.7 * seconds, KILLS - len(files)).tolist():
-        ends = None
-
-        def passed(run_dir: Path, delay: float = delay) -> bool:
-            nonlocal ends
-            ends = ends or time.monotonic() + delay
-            return time.monotonic() > ends
-
-        yield passed
+def appeared(pattern: str) -> Callable[[Path], bool]:
+    """A sign that it is time to kill: there is such a file."""
+    return lambda run_dir: next(run_dir.glob(pattern), None) is not None
 
 
-def test_twenty_kills_lose_nothing(folder: Path, whole: tuple[Path, float]) -> None:
-    reference, seconds = whole
-    killed, runs, name = 0, 0, "run-0"
+def passed(delay: float) -> Callable[[Path], bool]:
+    """The same: so many seconds have passed since it was looked first."""
+    ends = None
+
+    def due(run_dir: Path) -> bool:
+        nonlocal ends
+        ends = ends or time.monotonic() + delay
+        return time.monotonic() > ends
+
+    return due
+
+
+def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Path], bool]]) -> None:
+    """Kill a run at each of these moments and go on with it; begin another where it ended before."""
+    reference = folder / "whole"
+    killed, runs, run_dir = 0, 0, tmp_path / "run-0"
     seen: set[tuple[object, ...]] = set()
-    for due in moments(seconds):
-        process = begin(folder, name)
-        while process.is_alive() and not due(folder / name):
+    for due in moments:
+        process = begin(folder, run_dir)
+        while process.is_alive() and not due(run_dir):
             time.sleep(0.001)
         if process.is_alive():
             process.kill()
             killed += 1
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
-        now = kept(folder / name)
+        now = kept(run_dir)
         assert seen <= now
         seen = now
         if process.exitcode == 0:
-            same_as(folder / name, reference)
+            same_as(run_dir, reference)
             runs, seen = runs + 1, set()
-            name = f"run-{runs}"
-    process = begin(folder, name)
+            run_dir = tmp_path / f"run-{runs}"
+    process = begin(folder, run_dir)
     process.join()
     assert process.exitcode == 0
-    same_as(folder / name, reference)
-    assert seen <= kept(folder / name)
-    assert killed >= KILLS // 2, "most of the moments fall into a run"
+    same_as(run_dir, reference)
+    assert seen <= kept(run_dir)
+    assert killed >= -(-len(moments) // 2), "most of the moments fall into a run"
+
+
+def test_a_kill_where_something_is_written_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    files = ("config.json", "evaluations.sqlite", "checkpoints/*", "policy", "finalists/*", "model", "allocations.csv")
+    kill_and_go_on(folder, tmp_path, [appeared(pattern) for pattern in files])
+
+
+@pytest.mark.parametrize("which", [slice(10, 13), pytest.param(slice(10), marks=pytest.mark.slow)], ids=str)
+def test_kills_at_any_time_lose_nothing(folder: Path, tmp_path: Path, which: slice) -> None:
+    shares = np.random.default_rng(SEED).uniform(0, 0.7, 13)[which]
+    seconds = float((folder / "seconds").read_text())
+    kill_and_go_on(folder, tmp_path, [passed(seconds * share) for share in shares.tolist()])
 
 
 class Stopped(Exception):  # noqa: N818  not an error of the run's
@@ -154,9 +172,7 @@ def stopping(at: str) -> Stage:
 @pytest.mark.parametrize(
     "at", ["training in float32", "training the supernet", "searching", "fine-tuning", "measuring"]
 )
-def test_stops_where_it_is_told_to_and_goes_on(
-    folder: Path, whole: tuple[Path, float], tmp_path: Path, at: str
-) -> None:
+def test_stops_where_it_is_told_to_and_goes_on(folder: Path, whole: Path, tmp_path: Path, at: str) -> None:
     cache = PreparationCache(tmp_path / "prepared" if at.startswith("training") else folder / "whole-prepared")
     with pytest.raises(Stopped):
         train(configure(folder), tmp_path / "run", stopping(at), cache)
@@ -164,20 +180,20 @@ def test_stops_where_it_is_told_to_and_goes_on(
         assert 0 < len(kept(tmp_path / "run")) < 16
     # The data have moved meanwhile: another root makes no other run of it.
     resume_training(tmp_path / "run", cache=cache, data_root="elsewhere")
-    same_as(tmp_path / "run", whole[0])
+    same_as(tmp_path / "run", whole)
 
 
-def test_a_run_that_has_ended_only_says_its_result(whole: tuple[Path, float]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")}
-    result = resume_training(whole[0])
+def test_a_run_that_has_ended_only_says_its_result(whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    result = resume_training(whole)
     assert result.best.label in {finalist.label for finalist in result.finalists}
-    assert {path: path.stat().st_mtime_ns for path in whole[0].rglob("*") if path.name != ".lock"} == {
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.name != ".lock"} == {
         path: when for path, when in before.items() if path.name != ".lock"
     }
 
 
 def test_the_newest_damaged_checkpoint_falls_back_to_the_one_before(
-    folder: Path, whole: tuple[Path, float], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    folder: Path, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = PreparationCache(folder / "whole-prepared")
     with pytest.raises(Stopped):
@@ -187,10 +203,10 @@ def test_the_newest_damaged_checkpoint_falls_back_to_the_one_before(
     resume_training(tmp_path / "run", cache=cache)
     assert "is skipped" in caplog.text
     assert "is skipped" in (tmp_path / "run" / "log.txt").read_text()
-    same_as(tmp_path / "run", whole[0])
+    same_as(tmp_path / "run", whole)
 
 
-def test_checkpoints_of_another_network_are_refused(folder: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
+def test_checkpoints_of_another_network_are_refused(folder: Path, whole: Path, tmp_path: Path) -> None:
     save_graph(tmp_path / "graph.npz")
     with pytest.raises(Stopped):
         train(configure(tmp_path), tmp_path / "run", stopping("fine-tuning"))
@@ -202,6 +218,6 @@ def test_checkpoints_of_another_network_are_refused(folder: Path, whole: tuple[P
         resume_training(tmp_path / "run")
 
 
-def test_only_a_run_of_this_kind_is_gone_on_with(whole: tuple[Path, float], tmp_path: Path) -> None:
+def test_only_a_run_of_this_kind_is_gone_on_with(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder"):
         resume_training(tmp_path)

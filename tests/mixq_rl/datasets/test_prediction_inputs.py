@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from mixq_rl.datasets import load_prediction_inputs, load_task
 from mixq_rl.errors import InvalidGraphError
-from tests.agents.test_cli import save_graph
+from tests.agents.cli.invoking import save_graph
 from tests.conftest import make_classified_graphs
 
 

@@ -3,11 +3,11 @@
 import ctypes
 import shutil
 import subprocess
-import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from mixq_rl.kernels.cuda_backend import launch
+from tests.conftest import MakeOnce
 
 __all__ = ["COMPILER", "EmulatedKernel", "emulated_kernel"]
 
@@ -38,15 +38,16 @@ class EmulatedKernel:
 
 
 @cache
-def emulated_kernel(how: launch.Specialization, device: int) -> EmulatedKernel:
-    """Compile one specialisation for this machine."""
+def emulated_kernel(how: launch.Specialization, make_once: MakeOnce) -> EmulatedKernel:
+    """Compile one specialisation for this machine, once for all processes of tests."""
+    name = "-".join(["emulated", *(str(int(value)) for value in how)])
+    return EmulatedKernel(ctypes.CDLL(str(make_once(name, partial(_compile, how)) / "kernel.so")))
+
+
+def _compile(how: launch.Specialization, folder: Path) -> None:
     assert COMPILER is not None
-    folder = Path(tempfile.mkdtemp())
-    program, library = folder / "kernel.cpp", folder / "kernel.so"
+    program = folder / "kernel.cpp"
     program.write_text(f'#include "{_HEADER}"\n{launch.source()}{_ENTRY}')
     flags = [f"-D{name}={value}" for name, value in launch.defines(how).items()]
-    command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-fwrapv", "-w", *flags, "-o", library, program]
-    subprocess.run(command, check=True)
-    loaded = ctypes.CDLL(str(library))
-    shutil.rmtree(folder)
-    return EmulatedKernel(loaded)
+    command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-fwrapv", "-w", *flags]
+    subprocess.run([*command, "-o", folder / "kernel.so", program], check=True)

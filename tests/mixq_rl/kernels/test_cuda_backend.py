@@ -13,6 +13,7 @@ from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import CudaError, UnavailableError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from tests.conftest import MakeOnce
 from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
 from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
 
@@ -21,12 +22,12 @@ SEVERAL = (3, 9, 0, 17, 40, 1, 4, 8, 5, 33, 2, 100)
 
 
 @pytest.fixture(autouse=True)
-def somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def somewhere(monkeypatch: pytest.MonkeyPatch, make_once: MakeOnce) -> None:
     if DEVICE == "cuda":
         return
     if COMPILER is None:
         pytest.skip("no GPU, and no g++ to emulate one")
-    monkeypatch.setattr(launch, "kernel", emulated_kernel)
+    monkeypatch.setattr(launch, "kernel", lambda how, device: emulated_kernel(how, make_once))
     monkeypatch.setattr(launch, "multiprocessors", lambda device: 1)
 
 

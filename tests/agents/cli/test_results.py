@@ -1,8 +1,7 @@
+"""``mixq-rl train``: what it finds, prints and writes."""
+
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,151 +10,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import mixq_rl
 from mixq_rl.agents import PPOAgent
-from tests.conftest import make_classified_graphs, make_task
+from tests.agents.cli.invoking import run, run_alone, save_graph
+from tests.conftest import MakeOnce, make_classified_graphs
 from tests.lookup_table import LookupTable
 
 
-def run(*arguments: str, cwd: Path, check: bool = False) -> subprocess.CompletedProcess[str]:
-    program = "from mixq_rl.agents.cli import main; main()"
-    environment = {name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"}
-    result = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    if check:
-        assert result.returncode == 0, result.stderr
-    return result
-
-
-def save_graph(path: Path, **changes: np.ndarray) -> Path:
-    task = make_task()
-    graph = {
-        "x": task.x.numpy(),
-        "edge_index": task.edge_index.numpy(),
-        "y": task.y.numpy(),
-        "train_mask": task.masks["train"].numpy(),
-        "val_mask": task.masks["validation"].numpy(),
-        "test_mask": task.masks["test"].numpy(),
-    }
-    np.savez(path, **{**graph, **changes})
-    return path
-
-
-NOT_FINITE = make_task().x.numpy().copy()
-NOT_FINITE[7, 3] = np.nan
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["--dataset", "Coraa"],
-            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, or give the path of a file",
-        ),
-        (
-            ["--dataset", "Cora"],
-            "data folder 'data' does not exist: looked for the files of Cora in 'data/planetoid/Cora/raw'",
-        ),
-        (["--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
-        (["--dataset", "CSL", "--fold", "5"], "CSL has no fold 5: it has folds 0...4"),
-        (["--dataset", "citation", "--fold", "0x"], "Invalid value for '--fold'"),
-        (["--dataset", "citation", "--fold", "1"], "citation has no fold 1: it has one split: leave the fold out"),
-        (["--model", "gcm"], "unknown model 'gcm': known are gcn, sage, gin, gat, tag; did you mean 'gcn'?"),
-        (["--model", "gat", "--hidden-channels", "12"], "12 hidden channels of a gat: they are split among 8 heads"),
-        (["--layers", "0"], "a gcn of 0 layers of width 128: both must be at least 1"),
-        (["--hidden-channels", "-3"], "a gcn of 2 layers of width -3: both must be at least 1"),
-        (
-            ["--evaluator", "supernett"],
-            "unknown evaluator 'supernett': known are supernet, fine-tune, post-training; did you mean 'supernet'?",
-        ),
-        (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency; did you mean 'latency'?"),
-        (["--scheme", "lsqq"], "unknown quantization scheme 'lsqq': known are lsq,"),
-        (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
-        (["--bits", ""], "--bits '' is not a list of whole numbers"),
-        (["--bits", "2,9"], "bit-width 9 is outside 1...8"),
-        (["--bits", "0"], "bit-width 0 is outside 1...8"),
-        (["--episodes", "0"], "0 episodes: at least 1 is needed"),
-        (["--episodes", "many"], "Invalid value for '--episodes'"),
-        (["--seed", "-1"], "seed -1 is outside"),
-        (["--bogus"], "--bogus"),
-    ],
-)
-def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = run("train", *arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert result.stderr.startswith("mixq-rl: ")
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stdout == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"x": NOT_FINITE}, "features of node 7 are not finite"),
-        ({"edge_index": np.array([[0], [150]])}, "names node 150, but the graph has nodes 0...149"),
-        ({"y": np.zeros(7, dtype=int)}, "y has shape [7], but there are 150 nodes"),
-        ({"train_mask": np.zeros(150, dtype=bool)}, "the train mask is empty"),
-    ],
-)
-def test_bad_graphs_are_answered_with_one_line(changes: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
-    save_graph(tmp_path / "graph.npz", **changes)
-    result = run("train", "--dataset", "graph.npz", cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["graph.npz"]
-
-
-def test_run_folder_in_use_is_left_alone(tmp_path: Path) -> None:
-    save_graph(tmp_path / "graph.npz")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("keep")
-    result = run("train", "--dataset", "graph.npz", "--run-dir", "run", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "run folder 'run' holds 'mine.txt'" in result.stderr
-    result = run("train", "--dataset", "graph.npz", "--run-dir", "graph.npz", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "run folder 'graph.npz' is a file" in result.stderr
-
-
-def test_help_and_version(tmp_path: Path) -> None:
-    assert run("--version", cwd=tmp_path, check=True).stdout == f"mixq-rl {mixq_rl.__version__}\n"
-    assert "train" in run(cwd=tmp_path, check=True).stdout
-    text = run("train", "--help", cwd=tmp_path, check=True).stdout
-    names = (
-        "dataset",
-        "fold",
-        "model",
-        "layers",
-        "hidden-channels",
-        "episodes",
-        "bits",
-        "objective",
-        "evaluator",
-        "scheme",
-    )
-    names += ("seed", "data-root", "run-dir")
-    for option in (f"--{name}" for name in names):
-        assert option in text
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """Two runs of one configuration on a user's own graph, and what they printed."""
-    folder = tmp_path_factory.mktemp("runs")
+def make_runs(folder: Path) -> None:
     save_graph(folder / "graph.npz")
-    printed = []
-    for name in ("one", "two"):
+    for name, command in (("one", run), ("two", run_alone)):
         # Each with a cache of its own: that training is repeated exactly is part of what is compared.
         arguments = ["--dataset", "graph.npz", "--episodes", "72", "--run-dir", name, "--cache", f"{name}-prepared"]
-        printed.append(run("train", *arguments, cwd=folder, check=True).stdout)
-    return folder, printed
+        (folder / f"{name}.txt").write_text(command("train", *arguments, cwd=folder, check=True).stdout)
+
+
+@pytest.fixture
+def runs(make_once: MakeOnce) -> tuple[Path, list[str]]:
+    """Two runs of one configuration on a user's own graph, in two processes, and what they printed."""
+    folder = make_once("two-runs", make_runs)
+    return folder, [(folder / f"{name}.txt").read_text() for name in ("one", "two")]
+
+
+def of_runs(folder: Path) -> list[str]:
+    """Options of a run on the graph of the others, which takes from their cache what it can."""
+    return ["--dataset", str(folder / "graph.npz"), "--cache", str(folder / "one-prepared")]
 
 
 def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> None:
@@ -213,12 +90,12 @@ def test_same_seed_same_run(runs: tuple[Path, list[str]]) -> None:
     assert len(one) > 1
 
 
-def test_another_seed_another_run(runs: tuple[Path, list[str]]) -> None:
+def test_another_seed_another_run(runs: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = runs
-    arguments = ["--dataset", "graph.npz", "--episodes", "8", "--seed", "1", "--run-dir", "odd $name$ [/x]"]
-    text = run("train", *arguments, cwd=folder, check=True).stdout
+    arguments = [*of_runs(folder), "--episodes", "8", "--seed", "1", "--run-dir", "odd $name$ [/x]"]
+    text = run("train", *arguments, cwd=tmp_path, check=True).stdout
     assert "run folder: odd $name$ [/x]" in text
-    assert (folder / "odd $name$ [/x]" / "allocations.csv").read_text() != (
+    assert (tmp_path / "odd $name$ [/x]" / "allocations.csv").read_text() != (
         folder / "one" / "allocations.csv"
     ).read_text()
 
@@ -256,7 +133,7 @@ def test_limits_are_searched_for_and_kept(
     limit: list[str], words: str, runs: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     folder, _ = runs
-    arguments = ["--dataset", str(folder / "graph.npz"), "--episodes", "24", *limit, "--run-dir", "run"]
+    arguments = [*of_runs(folder), "--episodes", "24", *limit, "--run-dir", "run"]
     text = run("train", *arguments, cwd=tmp_path, check=True).stdout
     assert words in " ".join(text.split())
     with (tmp_path / "run" / "allocations.csv").open() as file:
@@ -270,59 +147,47 @@ def test_limits_are_searched_for_and_kept(
         assert drop <= 0.015 or max(others) == float(best["validation_accuracy"])
 
 
-@pytest.mark.parametrize(
-    ("limit", "message"),
-    [
-        (["--max-drop", "1", "--max-bitops", "1e9"], "max_drop and max_bitops: a search has one limit"),
-        (["--max-drop", "-1"], "a drop of at most -1 points: it must be within 0...100"),
-        (["--max-reduction", "0"], "0 times fewer bit operations: it must be positive and finite"),
-        (["--max-reduction", "inf"], "inf times fewer bit operations: it must be positive and finite"),
-        (["--max-bitops", "1e9", "--objective", "latency"], "choose one of the two"),
-    ],
-)
-def test_limits_that_make_no_sense_are_answered_with_one_line(limit: list[str], message: str, tmp_path: Path) -> None:
-    result = run("train", *limit, cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
 def test_limits_out_of_reach_are_answered_with_what_is_in_reach(runs: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = runs
-    result = run("train", "--dataset", str(folder / "graph.npz"), "--max-reduction", "40", cwd=tmp_path)
-    assert result.returncode == 2
+    result = run("train", *of_runs(folder), "--max-reduction", "40", cwd=tmp_path)
+    assert result.code == 2
     assert "bit operations cannot be kept: allocations take" in result.stderr
     assert "(4×)" in result.stderr
 
 
-def test_latency_is_searched_for_and_shown(runs: tuple[Path, list[str]]) -> None:
+def test_latency_is_searched_for_and_shown(runs: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = runs
-    arguments = ["--dataset", "graph.npz", "--episodes", "8", "--bits", "4,8", "--objective", "latency"]
-    text = run("train", *arguments, "--run-dir", "timed", cwd=folder, check=True).stdout
+    arguments = [*of_runs(folder), "--episodes", "8", "--bits", "4,8", "--objective", "latency"]
+    text = run("train", *arguments, "--run-dir", "timed", cwd=tmp_path, check=True).stdout
     assert "time in ms (and speed-up)" in text
     assert "on this machine under its present load" in text
     assert "(1.00×)" in text
-    assert json.loads((folder / "timed" / "config.json").read_text())["config"]["objective"] == "latency"
-    with (folder / "timed" / "allocations.csv").open() as file:
+    assert json.loads((tmp_path / "timed" / "config.json").read_text())["config"]["objective"] == "latency"
+    with (tmp_path / "timed" / "allocations.csv").open() as file:
         reference, *rows = csv.DictReader(file)
     for row in rows:
         assert float(row["speed_up"]) == pytest.approx(float(reference["seconds"]) / float(row["seconds"]))
-    tags = EventAccumulator(str(folder / "timed")).Reload().Tags()
+    tags = EventAccumulator(str(tmp_path / "timed")).Reload().Tags()
     assert {"search/speed_up", "final/best_speed_up"} <= set(tags["scalars"])
     untimed = EventAccumulator(str(folder / "one")).Reload().Tags()
     assert not [tag for tag in untimed["scalars"] if "speed_up" in tag]
 
 
-@pytest.fixture(scope="module")
-def graph_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run on a user's own graphs, and what it printed."""
-    folder, task = tmp_path_factory.mktemp("graphs"), make_classified_graphs()
+def make_graph_run(folder: Path) -> None:
+    task = make_classified_graphs()
     assert task.batch is not None
     arrays = {"x": task.x, "edge_index": task.edge_index, "y": task.y, "batch": task.batch}
     np.savez(folder / "graphs.npz", **{name: entry.numpy() for name, entry in arrays.items()})
     options = ["--model", "gin", "--layers", "1", "--hidden-channels", "8", "--fold", "3", "--bits", "4,8"]
     arguments = ["--dataset", "graphs.npz", *options, "--evaluator", "post-training", "--episodes", "2"]
-    return folder, run("train", *arguments, "--run-dir", "run", cwd=folder, check=True).stdout
+    (folder / "printed.txt").write_text(run("train", *arguments, "--run-dir", "run", cwd=folder, check=True).stdout)
+
+
+@pytest.fixture
+def graph_run(make_once: MakeOnce) -> tuple[Path, str]:
+    """A run on a user's own graphs, and what it printed."""
+    folder = make_once("run-on-graphs", make_graph_run)
+    return folder, (folder / "printed.txt").read_text()
 
 
 def test_graphs_are_classified(graph_run: tuple[Path, str]) -> None:

@@ -1,0 +1,81 @@
+import pytest
+import torch_geometric.nn as pyg
+from torch import Tensor, nn
+
+from mixq_rl.nn import prepare
+from tests.mixq_rl.nn.float_models import (
+    CLASSES,
+    FEATURES,
+    assert_integers_agree,
+    assert_same,
+    node_task,
+    random_graph,
+    settled,
+)
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"add_self_loops": False},
+        {"normalize": False},
+        {"bias": False, "cached": True},
+        {"improved": True},
+    ],
+)
+def test_gcn_with_and_without_edge_weights(options: dict[str, bool], weighted: bool, x: Tensor) -> None:
+    graph = random_graph(weighted=weighted)
+    model = settled(pyg.GCN(FEATURES, 8, 2, CLASSES, **options))
+    weight = {"edge_weight": graph.edge_weight} if weighted else {}
+    task = node_task(x, graph)
+    prepared = prepare(model, task)
+    assert_same(model, prepared, x, graph, **weight)
+    assert_integers_agree(prepared, x, graph)
+    if not options.get("improved"):
+        assert_same(model, prepare(model), x, graph, **weight)
+
+
+def test_edge_weights_that_the_model_ignores_stay_ignored(x: Tensor) -> None:
+    class Unweighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = pyg.GCNConv(FEATURES, CLASSES)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.conv(x, edge_index)
+
+    model = Unweighted().eval()
+    assert_same(model, prepare(model), x, random_graph(weighted=True))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        pyg.SAGEConv(FEATURES, 5, aggr="sum"),
+        pyg.SAGEConv(FEATURES, 5, root_weight=False),
+        pyg.SAGEConv((FEATURES, FEATURES), 5, bias=False),
+        pyg.GATConv(FEATURES, 5, heads=3),
+        pyg.GATConv(FEATURES, 5, heads=3, concat=False, bias=False, negative_slope=0.4),
+        pyg.TAGConv(FEATURES, 5, K=2),
+        pyg.TAGConv(FEATURES, 5, K=1, normalize=False, bias=False),
+        pyg.GINConv(nn.Sequential(nn.Linear(FEATURES, 5), nn.BatchNorm1d(5), nn.ReLU(inplace=True)), eps=0.5),
+        pyg.GINConv(nn.Sequential(nn.Linear(FEATURES, 5, bias=False), nn.Tanh()), train_eps=True, eps=-0.25),
+    ],
+    ids=str,
+)
+def test_options_of_convolutions(conv: nn.Module, x: Tensor) -> None:
+    model = settled(conv)
+    prepared = prepare(model)
+    assert_same(model, prepared, x, random_graph())
+    assert_integers_agree(prepared, x, random_graph())
+
+
+def test_epsilon_is_learned_where_the_model_learns_it() -> None:
+    for train_eps in (False, True):
+        prepared = prepare(pyg.GINConv(nn.Linear(FEATURES, 5), eps=0.5, train_eps=train_eps))
+        learned = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
+        assert ("layers.0.propagate.epsilon" in learned) is train_eps

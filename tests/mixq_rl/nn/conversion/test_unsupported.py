@@ -1,0 +1,127 @@
+"""What cannot be converted is named, and with it what can."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixq_rl.errors import UnsupportedLayerError
+from mixq_rl.nn import prepare
+from tests.mixq_rl.nn.float_models import CLASSES, FEATURES
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+def hooked(path: str) -> nn.Module:
+    model = pyg.GIN(FEATURES, 8, 2, CLASSES, norm="batch_norm")
+    model.get_submodule(path).register_forward_hook(lambda *_: None)
+    return model
+
+
+class OwnConv(pyg.MessagePassing):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.propagate(edge_index, x=x)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (pyg.GCN(6, 8, 2, 3, norm="LayerNorm"), r"layer 'norms.0' \(LayerNorm\) is not supported: use BatchNorm"),
+        (pyg.GCN(6, 8, 2, 3, norm="GraphNorm"), r"layer 'norms.0' \(GraphNorm\) is not supported: use BatchNorm"),
+        (pyg.GCN(6, 8, 2, 3, jk="lstm"), r"layer 'jk' \(JumpingKnowledge\) has mode='lstm'.*: use 'cat' or 'max'"),
+        (pyg.GCN(6, 8, 2, 3, act="PReLU"), r"layer 'act' \(PReLU\) .* 2 times|layer 'act' .*: use LeakyReLU"),
+        (pyg.GCN(6, 8, 2, 3, act="swish"), r"function 'mul' in the model's forward .*SiLU"),
+        (pyg.GAT(6, 8, 2, 3, v2=True), r"'convs.0' \(GATv2Conv\) .*: use GATConv\n.*'convs.1'"),
+        (pyg.GAT(6, 8, 2, 3, residual=True), r"'convs.0' \(GATConv\) has residual=True.*Linear"),
+        (pyg.GAT(6, 8, 2, 3, edge_dim=2), r"has edge_dim=2"),
+        (pyg.GAT(6, 8, 2, 3, add_self_loops=False), r"has add_self_loops=False"),
+        (pyg.GAT((6, 6), 8, 2, 3), r"has in_channels=\(6, 6\)"),
+        (pyg.GraphSAGE(6, 8, 2, 3, aggr="max"), r"'convs.0' \(SAGEConv\) has aggr='max'.*: use aggr='mean'"),
+        (pyg.GraphSAGE(6, 8, 2, 3, project=True), r"has project=True"),
+        (pyg.GraphSAGE(6, 8, 2, 3, normalize=True), r"has normalize=True"),
+        (pyg.GCN(6, 8, 2, 3, flow="target_to_source"), r"has flow='target_to_source'"),
+        (pyg.GCN(6, 8, 2, 3, norm="BatchNorm", norm_kwargs={"track_running_stats": False}), r"track_running_stats"),
+        (pyg.GCN(6, 8, 2, 3, norm="BatchNorm", norm_kwargs={"allow_single_element": True}), r"allow_single_element"),
+        (pyg.EdgeCNN(6, 8, 2, 3), r"'convs.0' \(EdgeConv\) is not supported: use GINConv"),
+        (pyg.GraphSAGE(-1, 8, 2, 3), r"'convs.0' \(SAGEConv\) has no weights yet: call the model once"),
+        (pyg.TAGConv(6, 8, K=0), r"the model \(TAGConv\) has K=0.*Linear"),
+        (hooked("convs.1"), r"'convs.1' \(GINConv\) has forward hooks"),
+        (hooked("norms.0.module"), r"'norms.0' \(BatchNorm\) has forward hooks"),
+        (nn.Sequential(nn.Linear(6, 8), nn.Softmax(dim=1)), r"'1' \(Softmax\) is not supported: return the logits"),
+        (
+            pyg.Sequential("x, edge_index", [(OwnConv(), "x, edge_index -> x")]),
+            r"\(OwnConv\).*supported are GATConv",
+        ),
+        (nn.Identity(), r"the model"),
+    ],
+)
+def test_unsupported_layers_are_named(model: nn.Module, message: str) -> None:
+    with pytest.raises(UnsupportedLayerError, match=message):
+        prepare(model)
+
+
+class Forward(nn.Module):
+    """One layer of each kind, and a forward given by the test."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.conv, self.conv2 = pyg.GCNConv(6, 6), pyg.GCNConv(6, 6)
+        self.attention, self.scale = pyg.GATConv(6, 6), nn.Parameter(torch.ones(6))
+        self.norm, self.layer_norm = nn.BatchNorm1d(6), nn.LayerNorm(6)
+        self.function = function
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, batch: Tensor) -> Any:
+        return self.function(self, x, edge_index, edge_weight, batch)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda m, x, e, w, b: m.conv(m.conv(x, e), e), r"layer 'conv' \(GCNConv\) is called 2 times.*of its own"),
+        (lambda m, x, e, w, b: m.norm(m.conv2(m.norm(m.conv(x, e)), e)), r"layer 'norm' .* is called 2 times"),
+        (lambda m, x, e, w, b: functional.log_softmax(m.conv(x, e), dim=1), r"'log_softmax' .*: return the logits"),
+        (lambda m, x, e, w, b: m.conv(x, e) * m.scale, r"tensor 'scale' is used outside of a layer"),
+        (lambda m, x, e, w, b: m.conv(x, e) * 2, r"function 'mul' in the model's forward is not supported"),
+        (lambda m, x, e, w, b: m.conv(x, e) + 1, r"function 'add' .* takes a constant"),
+        (lambda m, x, e, w, b: m.conv(x, e) + w, r"function 'add' .* takes edge_weight"),
+        (lambda m, x, e, w, b: m.conv(x, e, w * 2), r"'conv' \(GCNConv\) takes another edge_weight"),
+        (lambda m, x, e, w, b: m.conv(x, e.flip(0)), r"'conv' \(GCNConv\) takes another edge_index"),
+        (lambda m, x, e, w, b: m.attention(x, e, w), r"'attention' \(GATConv\) has edge_attr"),
+        (lambda m, x, e, w, b: m.attention(x, e, size=(4, 4)), r"'attention' \(GATConv\) has arguments"),
+        (
+            lambda m, x, e, w, b: pyg.global_mean_pool(m.conv(x, e), None),
+            r"'mean' .*hand them the model's batch",
+        ),
+        (lambda m, x, e, w, b: pyg.global_add_pool(m.conv(x, e), e), r"'global_add_pool' .* takes another batch"),
+        (lambda m, x, e, w, b: torch.cat([x, m.conv(x, e)]), r"function 'cat' .* has dim=0.*dim=-1"),
+        (lambda m, x, e, w, b: functional.dropout(m.conv(x, e)), r"'dropout' .*training=self.training"),
+        (lambda m, x, e, w, b: (m.conv(x, e), x), r"returns a tuple: let it return the logits alone"),
+        (lambda m, x, e, w, b: x if x.sum() > 0 else m.conv(x, e), r"forward cannot be followed"),
+        (
+            lambda m, x, e, w, b: m.conv(m.layer_norm(x), e).exp(),
+            r"'layer_norm' .*BatchNorm.*\n.*'exp' .*supported",
+        ),
+    ],
+)
+def test_unsupported_calls_are_named(function: Callable[..., Any], message: str) -> None:
+    with pytest.raises(UnsupportedLayerError, match=message):
+        prepare(Forward(function))
+
+
+def test_unknown_arguments_are_named() -> None:
+    class Adjacent(nn.Module):
+        def forward(self, x: Tensor, adj_t: Tensor) -> Tensor:
+            return x
+
+    class Nothing(nn.Module):
+        def forward(self) -> Tensor:
+            return torch.zeros(1)
+
+    with pytest.raises(UnsupportedLayerError, match="takes 'adj_t': of a graph it can be given x, edge_index"):
+        prepare(Adjacent())
+    with pytest.raises(UnsupportedLayerError, match="takes no features"):
+        prepare(Nothing())
