@@ -31,7 +31,7 @@ def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> No
         PPOAgent(BitAllocationEnv(table), settings=PPOSettings(widths=(8,)), start=taught)
 
 
-def test_a_sweep_follows_the_limit_and_rehearsal_too() -> None:
+def test_a_sweep_follows_the_limit_and_cloning_too() -> None:
     reward = MaxBitOps(30.5)
     agent = PPOAgent(BitAllocationEnv(LookupTable(), reward=reward), seed=0).learn(20).clone_best()
     swept = agent.sweep(LookupTable())
