@@ -66,7 +66,7 @@ class Explorer:
         return evaluations
 
     def promising(self) -> list[Allocation]:
-        """Return the evaluated allocations and small changes to them, mostly to the best; disallowed ones are left out.
+        """Return the evaluated allocations and small changes to them, mostly to the best.
 
         An allocation is left out if a mask forbids one of its steps.
         """

@@ -98,7 +98,10 @@ def test_a_configuration_that_makes_no_sense_is_answered_with_one_line(
     ("arguments", "message"),
     [
         (["--resume", "none"], "'none' is no run folder: 'none/config.json' is missing"),
-        (["--resume", "run", "--episodes", "9"], "--resume goes on with a run as it was begun: leave --episodes out"),
+        (
+            ["--resume", "run", "--episodes", "9"],
+            "--resume takes the options of the run from its folder: leave --episodes out",
+        ),
         (["--resume", "run", "--run-dir", "other"], "leave --run-dir out"),
     ],
 )
@@ -128,7 +131,7 @@ def test_ctrl_c_ends_after_the_evaluation_and_says_how_to_go_on(invoke: Invoke, 
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors == ("mixq-rl: interrupted; everything so far is kept: go on with mixq-rl train --resume run\n")
+    assert errors == ("mixq-rl: interrupted; everything so far is kept: resume with mixq-rl train --resume run\n")
     assert not Path("run/result.json").exists()
     ended = invoke("train", "--resume", "run")
     assert ended.code == 0
@@ -227,7 +230,7 @@ def test_a_folder_that_holds_a_run_says_how_to_go_on_with_it(invoke: Invoke) -> 
     assert invoke("train", *SMALL, "--run-dir", "one run", "--quiet").code == 0
     ended = invoke("train", *SMALL, "--run-dir", "one run")
     assert ended.code == 2
-    assert ended.stderr.rstrip().endswith("or go on with it: mixq-rl train --resume 'one run'")
+    assert ended.stderr.rstrip().endswith("or resume it: mixq-rl train --resume 'one run'")
     search = ("search", *SMALL[:2], *SMALL[4:], "--evaluations", "4", "--run-dir", "searched", "--quiet")
     assert invoke(*search).code == 0
     ended = invoke("train", *SMALL, "--run-dir", "searched")
