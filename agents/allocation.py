@@ -71,7 +71,7 @@ def allocate(
         seed: seed of the short trainings.
 
     Raises:
-        InputError: for a preference outside [0, 1], a negative drop, or both.
+        InputError: for a preference outside [0, 1], a negative drop, or if both are given.
         BitWidthError: for a bit-width outside 1...8.
         ArtifactError: if the policy cannot be used.
 
@@ -98,7 +98,7 @@ def check_wish(preference: float | None, max_drop: float | None) -> None:
     """Check the preference and the tolerated drop given to :func:`allocate`.
 
     Raises:
-        InputError: for a preference outside [0, 1], a negative drop, or both.
+        InputError: for a preference outside [0, 1], a negative drop, or if both are given.
     """
     if preference is not None and max_drop is not None:
         raise InputError("a preference and a tolerated drop: choose one of the two")

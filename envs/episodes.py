@@ -62,7 +62,7 @@ class EpisodeRules:
         return len(self.evaluator.components)
 
     def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
-        """Return which bit-widths are allowed for the next component: all, if bit operations have no limit.
+        """Return which bit-widths are allowed for the next component: all, without a limit on bit operations.
 
         Args:
             allocations: bit-widths of the first t components in several episodes, ``[episodes, t]``.

@@ -30,6 +30,10 @@ class Reward(ABC):
     max_bitops: float | None = None
     objective: Objective = BITOPS
 
+    def allows(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation keeps the limit on bit operations, if there is one."""
+        return self.max_bitops is None or evaluation.bitops <= self.max_bitops
+
     @abstractmethod
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         """Return the reward of an episode that ended with ``evaluation``."""

@@ -49,4 +49,4 @@ def reason(error: OSError) -> str:
 def _hint(folder: Path, command: str, kept: str) -> str:
     if not (folder / "config.json").is_file():
         return ""
-    return f"; {kept}: go on with mixq-rl {command} {shlex.quote(str(folder))}"
+    return f"; {kept}: resume with mixq-rl {command} {shlex.quote(str(folder))}"

@@ -46,7 +46,7 @@ def ended_run(path: Path) -> RunFolder:
     if folder.kind in _OTHERS:
         raise InputError(f"run folder {str(path)!r} {_OTHERS[folder.kind].format(run=quoted)}")
     if not folder.result.exists():
-        how = "wait for it" if folder.in_use else f"go on with it: mixq-rl train --resume {quoted}"
+        how = "wait for it" if folder.in_use else f"resume it: mixq-rl train --resume {quoted}"
         raise InputError(f"the run in {str(path)!r} has not ended: {how}")
     return folder
 
@@ -60,7 +60,7 @@ def refuse_beside_resume(context: typer.Context) -> None:
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
         if parameter.name not in _BESIDE_RESUME and source is not None and source.name == "COMMANDLINE":
-            raise InputError(f"--resume goes on with a run as it was begun: leave {parameter.opts[0]} out")
+            raise InputError(f"--resume takes the options of the run from its folder: leave {parameter.opts[0]} out")
 
 
 def _tensorboard() -> str:

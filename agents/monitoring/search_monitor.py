@@ -1,6 +1,5 @@
 """Monitor of one search: writes to TensorBoard after each batch of evaluations."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -224,8 +223,7 @@ class SearchMonitor:
         self.writer.figure("search/bits", bits_figure(evaluations, names, evaluator.bit_widths, title=title), step)
         self.writer.figure("search/accuracy_bitops", accuracy_figure(evaluations, reference, title=title), step)
         _, best = self._best
-        limit = math.inf if reward.max_bitops is None else reward.max_bitops
-        front = [point for point in self.archive.front if point.bitops <= limit]
+        front = list(filter(reward.allows, self.archive.front))
         front = spread(front, _SHOWN_POINTS, self.archive.reference_accuracy, self.archive.saving)
         self.writer.text(
             "search/best_allocations", allocations_text(front, best, reference, names, reward=reward), step

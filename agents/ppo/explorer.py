@@ -1,7 +1,6 @@
 """Exploration of one task: the choice of its next allocations, and its surrogate."""
 
 import heapq
-import math
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -66,7 +65,7 @@ class Explorer:
         return evaluations
 
     def promising(self) -> list[Allocation]:
-        """Return the evaluated allocations and small changes to them, mostly to the best; disallowed ones are left out.
+        """Return the evaluated allocations and small changes to them, mostly to the best.
 
         An allocation is left out if a mask forbids one of its steps.
         """
@@ -139,8 +138,7 @@ class Explorer:
     def _best(self) -> list[Allocation]:
         """Return the allocations known to be best: the front, or those of highest reward."""
         reward, evaluator = self.env.reward, self.env.evaluator
-        limit = math.inf if reward.max_bitops is None else reward.max_bitops
-        known = [evaluation for evaluation in evaluator.evaluations.values() if evaluation.bitops <= limit]
+        known = list(filter(reward.allows, evaluator.evaluations.values()))
         if reward.preference is None:
             best = pareto_front(known, partial(reward.objective.saving, reference=evaluator.reference))
         else:

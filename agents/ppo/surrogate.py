@@ -1,4 +1,4 @@
-"""The surrogate: predicts evaluations from those that were made."""
+"""Surrogate of an evaluator, which predicts evaluations from earlier ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ class Surrogate:
 
     Args:
         evaluator: evaluator whose evaluations are predicted.
-        seed: seed of the choice of observations, of which there is a greatest number.
+        seed: seed of the choice of observations, if there are more than the Gaussian process takes (768; 256 to tune).
 
     Attributes:
         fitted: whether the surrogate has been fitted to any evaluations.

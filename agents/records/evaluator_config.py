@@ -32,8 +32,8 @@ _DATASET = (
     "graph or graphs (.npz, or .pt with a dictionary of tensors)."
 )
 _FOLD = (
-    "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and your own graphs "
-    "have 10, CSL has 5."
+    "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and files with "
+    "several graphs have 10, CSL has 5."
 )
 _OBJECTIVE = (
     "The cost to save: bit operations or time. Time is measured on this machine under its present load, so that two "

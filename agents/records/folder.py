@@ -269,7 +269,7 @@ def _way_on(path: Path) -> str:
         known = RunFolder.read(path).kind != "search"
     except InputError:
         known = False
-    return f", or go on with it: mixq-rl train --resume {shlex.quote(str(path))}" if known else ""
+    return f", or resume it: mixq-rl train --resume {shlex.quote(str(path))}" if known else ""
 
 
 def _check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any]) -> None:

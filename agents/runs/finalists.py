@@ -1,6 +1,5 @@
 """Finalists of a run: points of the front, fine-tuned, measured, and the best of them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +110,7 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
     Networks above the limit on bit operations are excluded. The test split is not used. Choosing the cheapest network
     that still has the accuracy of float32 would select for luck on a small validation split.
     """
-    limit = math.inf if reward.max_bitops is None else reward.max_bitops
-    allowed = [finalist for finalist in finalists if finalist.evaluation.bitops <= limit]
+    allowed = [finalist for finalist in finalists if reward.allows(finalist.evaluation)]
     preference = _PREFERENCE if reward.preference is None else reward.preference
     return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
 

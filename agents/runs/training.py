@@ -1,7 +1,6 @@
 """Run of ``mixq-rl train``: training, search, fine-tuning and measurement of an integer network."""
 
 import io
-import math
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -134,9 +133,7 @@ class _Searched:
     @property
     def front(self) -> list[Evaluation]:
         """The Pareto front of the evaluations that keep the limit on bit operations, if there is one."""
-        limit = math.inf if self.reward.max_bitops is None else self.reward.max_bitops
-        allowed = [evaluation for evaluation in self.evaluations if evaluation.bitops <= limit]
-        return pareto_front(allowed, self.monitor.archive.saving)
+        return pareto_front(filter(self.reward.allows, self.evaluations), self.monitor.archive.saving)
 
 
 def _search(

@@ -173,7 +173,7 @@ class FrozenSteps:
 
     @contextmanager
     def _in_force(self, allocation: tuple[int, ...], components: tuple[int, ...]) -> Iterator[None]:
-        """Put the bits of some components in force inside a ``with`` block."""
+        """Set the bits of some components inside a ``with`` block."""
         before = [self._quantizers[component].bits for component in components]
         try:
             for component in components:

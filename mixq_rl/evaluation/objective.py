@@ -15,8 +15,8 @@ class CostColumn:
     """The column of a cost in tables and files. Bit operations have columns of their own in every table.
 
     Attributes:
-        heading: of the cost: ``"time"``.
-        unit: in which the cost is shown: ``"ms"``.
+        heading: heading of the cost: ``"time"``.
+        unit: unit in which the cost is shown: ``"ms"``.
         scale: number of these units in one unit of the cost.
         saving: heading of the saving: ``"speed-up"``.
         cost_field: name of the cost in files: ``"seconds"``.

@@ -106,7 +106,7 @@ class Fingerprinted(Protocol):
 
 @runtime_checkable
 class Seeded(Protocol):
-    """Evaluator whose evaluations depend on a seed, which the store lists beside them."""
+    """Evaluator whose evaluations depend on a seed, which the store keeps with them."""
 
     @property
     def seed(self) -> int: ...

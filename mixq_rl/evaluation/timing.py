@@ -18,7 +18,7 @@ def check_repeats(repeats: int) -> None:
     """Check a number of timing repeats.
 
     Raises:
-        InputError: for less than one.
+        InputError: for less than one repeat.
     """
     if repeats < 1:
         raise InputError(f"{repeats} timing repeats: at least 1 is needed")

@@ -15,7 +15,7 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 def draft_beside(path: Path) -> Path:
-    """Return a new hidden name beside ``path``, on the same file system.
+    """Return a new hidden path in the folder of ``path``, and thus on the same file system.
 
     Raises:
         IsADirectoryError: for the root of a file system.

@@ -49,7 +49,7 @@ def test_a_run_that_has_not_ended_is_answered_with_how_to_go_on(invoke: Invoke) 
     with RunFolder.create(Path("my run"), "run", CONFIG):
         assert invoke("report", "my run") == Ended(2, "", "mixq-rl: the run in 'my run' has not ended: wait for it\n")
     assert invoke("report", "my run") == Ended(
-        2, "", "mixq-rl: the run in 'my run' has not ended: go on with it: mixq-rl train --resume 'my run'\n"
+        2, "", "mixq-rl: the run in 'my run' has not ended: resume it: mixq-rl train --resume 'my run'\n"
     )
 
 

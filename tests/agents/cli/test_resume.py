@@ -28,7 +28,10 @@ def unfinished(small_run: Path) -> Path:
     ("arguments", "message"),
     [
         (["--resume", "none"], "'none' is no run folder: 'none/config.json' is missing"),
-        (["--resume", "run", "--episodes", "9"], "--resume goes on with a run as it was begun: leave --episodes out"),
+        (
+            ["--resume", "run", "--episodes", "9"],
+            "--resume takes the options of the run from its folder: leave --episodes out",
+        ),
         (["--resume", "run", "--run-dir", "other"], "leave --run-dir out"),
     ],
 )
@@ -57,7 +60,7 @@ def test_ctrl_c_ends_after_the_evaluation_and_says_how_to_go_on(invoke: Invoke, 
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors == ("mixq-rl: interrupted; everything so far is kept: go on with mixq-rl train --resume run\n")
+    assert errors == ("mixq-rl: interrupted; everything so far is kept: resume with mixq-rl train --resume run\n")
     assert not Path("run/result.json").exists()
     ended = invoke("train", "--resume", "run")
     assert ended.code == 0

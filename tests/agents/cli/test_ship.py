@@ -102,7 +102,7 @@ def test_an_unfinished_run_has_nothing_to_ship_yet(invoke: Invoke, run: RunResul
     Path("run/result.json").unlink()
     ended = invoke("export", "run", "--output", "model")
     assert ended.code == 2
-    assert "the run in 'run' has not ended: go on with it: mixq-rl train --resume run" in ended.stderr
+    assert "the run in 'run' has not ended: resume it: mixq-rl train --resume run" in ended.stderr
 
 
 def test_without_what_searches_networks_are_shipped_and_answer_the_same(
@@ -134,7 +134,7 @@ def test_a_network_is_asked_for_by_its_folder(invoke: Invoke, run: RunResult) ->
     Path("run/result.json").rename("result.json")
     ended = invoke("predict", "run", "--dataset", "graph.npz")
     assert ended.code == 2
-    assert "has not ended: go on with it: mixq-rl train --resume run" in ended.stderr
+    assert "has not ended: resume it: mixq-rl train --resume run" in ended.stderr
 
 
 def test_a_damaged_result_leads_nowhere_else(invoke: Invoke, run: RunResult) -> None:

@@ -110,7 +110,7 @@ def test_a_folder_that_holds_a_run_says_how_to_go_on_with_it(invoke: Invoke, sma
     small_run.rename("one run")
     ended = invoke("train", *SMALL, "--run-dir", "one run")
     assert ended.code == 2
-    assert ended.stderr.rstrip().endswith("or go on with it: mixq-rl train --resume 'one run'")
+    assert ended.stderr.rstrip().endswith("or resume it: mixq-rl train --resume 'one run'")
     search = ("search", *SMALL[:2], *SMALL[4:], "--evaluations", "4", "--run-dir", "searched", "--quiet")
     assert invoke(*search).code == 0
     ended = invoke("train", *SMALL, "--run-dir", "searched")

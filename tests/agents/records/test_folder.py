@@ -114,7 +114,7 @@ def test_only_an_empty_folder_becomes_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         RunFolder.create(tmp_path / "mine.txt", "run", CONFIG)
     RunFolder.create(tmp_path / "run", "run", CONFIG).close()
-    with pytest.raises(InputError, match=r"or go on with it: mixq-rl train --resume .*run"):
+    with pytest.raises(InputError, match=r"or resume it: mixq-rl train --resume .*run"):
         RunFolder.create(tmp_path / "run", "run", CONFIG)
 
 
@@ -187,7 +187,7 @@ def test_the_command_says_of_a_full_disk_how_to_go_on(disk: tuple[Path, Resize],
     result = run("train", "--dataset", "graph.npz", *options, "--run-dir", str(path / "run"), cwd=tmp_path)
     assert result.code == 1
     assert result.stderr.startswith("mixq-rl: ")
-    assert result.stderr.endswith(f"nothing so far is lost: go on with mixq-rl train --resume {path / 'run'}\n")
+    assert result.stderr.endswith(f"nothing so far is lost: resume with mixq-rl train --resume {path / 'run'}\n")
     assert len(result.stderr.splitlines()) == 1
 
 
