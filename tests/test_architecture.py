@@ -29,7 +29,13 @@ from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGES = {"mixq_rl": "mixq_rl", "envs": "mixq_rl.envs", "agents": "mixq_rl.agents"}
-RECIPES = {"A dataset": "communities", "A layer": "sgc", "A search": "evolve", "An objective": "traffic"}
+RECIPES = {
+    "A dataset": "communities",
+    "A layer": "sgc",
+    "A search": "evolve",
+    "An objective": "traffic",
+    "A reward": "steep",
+}
 UNMAPPED = ("__init__.py", "__pycache__", "py.typed")
 BUILT = (".so", ".pyd")
 
@@ -227,6 +233,7 @@ def test_recipe_of_a_search(run: Callable[[str], str], folder: Path) -> None:
     assert "random" in printed
     for name in ("evolve", "random"):
         assert (folder / "runs" / "evolve" / f"{name}-seed0").is_dir()
+    assert re.search(r"^16 evaluations, hypervolume \d\.\d\d$", printed, flags=re.MULTILINE)
 
 
 def test_search_of_the_recipe_finds_the_optimum_of_a_lookup_table(folder: Path) -> None:
@@ -251,3 +258,9 @@ def test_recipe_of_an_objective(run: Callable[[str], str], folder: Path) -> None
     page = (folder / "runs" / "traffic" / "report.html").read_text()
     assert "reduction in bytes moved against float32" in page
     assert "fewer bytes moved than float32" in page
+
+
+def test_recipe_of_a_reward(run: Callable[[str], str]) -> None:
+    allocation = ast.literal_eval(run("A reward").splitlines()[-1])
+    assert len(allocation) == 9
+    assert set(allocation) <= {2, 4, 8}
