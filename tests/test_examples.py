@@ -47,6 +47,8 @@ SHOWN = list(dict.fromkeys([*from_pages(), *from_help()]))
 COMMANDS = list(
     {re.sub(r" --run-dir \S+", "", shown): shown for shown in SHOWN if shown.startswith("mixq-rl ")}.values()
 )
+REAL = ("--data-root", "CSL")
+"""Of commands on graphs that take their time."""
 OTHERS = [shown for shown in SHOWN if not shown.startswith("mixq-rl ")]
 
 
@@ -125,7 +127,10 @@ def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureReque
             (path / "result.json").unlink()
 
 
-@pytest.mark.parametrize("shown", COMMANDS)
+@pytest.mark.parametrize(
+    "shown",
+    [pytest.param(shown, marks=pytest.mark.slow if any(part in shown for part in REAL) else ()) for shown in COMMANDS],
+)
 def test_shown_commands_work(
     shown: str,
     kitchen: Kitchen,
