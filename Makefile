@@ -11,7 +11,7 @@ ARGS   ?=
 train: $(READY)
 	$(BIN)/mixq-rl train $(ARGS)
 
-# One process of tests for each core, with one thread each. Slow tests too: make test ARGS='-m ""'.
+# One process of tests for each core, with one thread each. All tests, with the slow ones: make test ARGS='-m ""'.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import mixq_rl
+from tests.hurry import hurry
 
 ROOT = Path(__file__).parent.parent
 MODULES = [module.name for module in pkgutil.walk_packages(mixq_rl.__path__, "mixq_rl.")]
@@ -32,11 +33,14 @@ def examples(path: Path) -> list[str]:
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if examples(path)]
 
 
+@pytest.mark.parametrize("hurried", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples_of_a_page_run_one_after_another(
-    page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, hurried: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if hurried:
+        hurry(monkeypatch)
     names: dict[str, Any] = {"__name__": page.stem}
     for example in examples(page):
         if page.name != "README.md" or "PPOAgent" not in example:  # that one is looked at below
@@ -44,6 +48,7 @@ def test_python_examples_of_a_page_run_one_after_another(
     assert capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_python_example_of_a_search(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,25 +7,19 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.main import get_command
 
 import mixq_rl.agents.cli
-from mixq_rl.agents import PPOAgent, RunConfig, train
-from mixq_rl.datasets import GraphTask
-from mixq_rl.evaluation.ledger import Ledger
-from mixq_rl.training import schedules
-from mixq_rl.training.loop import Schedule
+from mixq_rl.agents import RunConfig, train
 from tests.agents.cli.invoking import save_graph
 from tests.conftest import MakeOnce
+from tests.hurry import hurry
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-EPOCHS, EVALUATIONS = 2, 4
 READ_FROM = ("--resume", "--policy", "--config", "report", "export", "compare", "predict", "runs")
 
 
@@ -47,6 +41,8 @@ SHOWN = list(dict.fromkeys([*from_pages(), *from_help()]))
 COMMANDS = list(
     {re.sub(r" --run-dir \S+", "", shown): shown for shown in SHOWN if shown.startswith("mixq-rl ")}.values()
 )
+REAL = ("--data-root", "CSL")
+"""Of commands on graphs that take their time."""
 OTHERS = [shown for shown in SHOWN if not shown.startswith("mixq-rl ")]
 
 
@@ -88,28 +84,6 @@ def kitchen(make_once: MakeOnce) -> Kitchen:
     return Kitchen(folder / "run", folder / "graph.npz")
 
 
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Train for two epochs, search four allocations, fine-tune two of them, whatever an example asks for."""
-    schedule, learn, start = schedules.default_schedule, PPOAgent.learn, Ledger.__init__
-
-    def short(purpose: schedules.Purpose, task: GraphTask) -> Schedule:
-        return schedule(purpose, task).lasting(EPOCHS)
-
-    def learn_little(self: PPOAgent, episodes: int | None, **options: Any) -> PPOAgent:
-        return learn(self, episodes and min(episodes, EVALUATIONS), **options)
-
-    def start_small(self: Ledger, evaluator: Any, *, budget: int | None = None, **options: Any) -> None:
-        start(self, evaluator, budget=budget and min(budget, EVALUATIONS), **options)
-
-    patch.setattr(schedules, "default_schedule", short)
-    patch.setattr(import_module("mixq_rl.evaluation.evaluators"), "_SHORT_EPOCHS", 1)
-    patch.setattr("mixq_rl.agents.runs.training._MAX_FINALISTS", 2)
-    patch.setattr("mixq_rl.agents.ppo.imitation._LEAST_STEPS", 2)
-    patch.setattr("mixq_rl.agents.ppo.imitation._STEPS_OF_TASK", 2)
-    patch.setattr(PPOAgent, "learn", learn_little)
-    patch.setattr(Ledger, "__init__", start_small)
-
-
 def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureRequest) -> None:
     """Put in place what an example takes for granted: datasets, a graph, the run or network that it reads."""
     if "--data-root" in arguments:
@@ -125,7 +99,10 @@ def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureReque
             (path / "result.json").unlink()
 
 
-@pytest.mark.parametrize("shown", COMMANDS)
+@pytest.mark.parametrize(
+    "shown",
+    [pytest.param(shown, marks=pytest.mark.slow if any(part in shown for part in REAL) else ()) for shown in COMMANDS],
+)
 def test_shown_commands_work(
     shown: str,
     kitchen: Kitchen,

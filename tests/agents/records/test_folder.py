@@ -12,6 +12,7 @@ from mixq_rl.agents import EvaluatorConfig, RunConfig, resume_training, train
 from mixq_rl.agents.records.folder import FolderInUseError, RunFolder
 from mixq_rl.errors import ArtifactError, InputError
 from tests.agents.cli.invoking import run, save_graph
+from tests.conftest import MakeOnce
 
 CONFIG = RunConfig(dataset="graph.npz", episodes=4, hidden_channels=8, num_layers=1, bits=(2, 4))
 
@@ -160,14 +161,21 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Resize]]:
     subprocess.run(["umount", "--lazy", str(path)], check=True)  # noqa: S607
 
 
-@pytest.mark.parametrize("kilobytes", [4, 100, 180, 240, 400])
+def make_whole(folder: Path) -> None:
+    config = RunConfig(**{**vars(CONFIG), "dataset": str(save_graph(folder / "graph.npz"))})
+    train(config, folder / "whole", cache=PreparationCache(folder / "prepared"))
+
+
+@pytest.mark.parametrize(
+    "kilobytes", [4, pytest.param(100, marks=pytest.mark.slow), 180, pytest.param(240, marks=pytest.mark.slow), 400]
+)
 def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
-    disk: tuple[Path, Resize], tmp_path: Path, kilobytes: int
+    disk: tuple[Path, Resize], make_once: MakeOnce, kilobytes: int
 ) -> None:
     path, change = disk
-    config = RunConfig(**{**vars(CONFIG), "dataset": str(save_graph(tmp_path / "graph.npz"))})
-    cache = PreparationCache(tmp_path / "prepared")
-    train(config, tmp_path / "whole", cache=cache)
+    made = make_once("run-to-repeat", make_whole)
+    config = RunConfig(**{**vars(CONFIG), "dataset": str(made / "graph.npz")})
+    cache = PreparationCache(made / "prepared")
     change(f"size={kilobytes}k")
     with pytest.raises(OSError, match=r"(?i)no space left on device|disk is full|disk I/O error"):
         train(config, path / "run", cache=cache)
@@ -176,7 +184,7 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
     change("size=20m")
     resume_training(path / "run", cache=cache)
     for file in ("allocations.csv", "model/integer_model.safetensors", "policy/policy.safetensors"):
-        assert (path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+        assert (path / "run" / file).read_bytes() == (made / "whole" / file).read_bytes()
 
 
 def test_the_command_says_of_a_full_disk_how_to_go_on(disk: tuple[Path, Resize], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.mixq_rl.nn.networks import (
     make_graph,
     random_allocations,
 )
+from tests.pairwise import pairwise
 
 WIDTH = 5
 
@@ -71,17 +72,15 @@ def test_float_concatenation_and_maximum() -> None:
     assert torch.equal(Maximum("join.update")(first, second).dense, torch.maximum(first.dense, second.dense))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("normed", [True, False])  # some of the norm's factors are negative
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("relu", [True, False])
+# Some of the norm's factors are negative.
+@pytest.mark.parametrize(
+    ("kind", "normed", "bias", "relu"), pairwise(KINDS, (True, False), (True, False), (True, False))
+)
 def test_integer_sums_equal_fake_quantization(kind: str, normed: bool, bias: bool, relu: bool) -> None:
     check(make_add(normed, bias, relu), kind, count=50 if normed and bias else 10)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("join", [Add, Concatenate, Maximum])
-@pytest.mark.parametrize("sources", [1, 2, 4])
+@pytest.mark.parametrize(("join", "sources", "kind"), pairwise((Add, Concatenate, Maximum), (1, 2, 4), KINDS))
 def test_integers_equal_fake_quantization_of_any_number_of_sources(
     kind: str, join: type[Add | Concatenate | Maximum], sources: int
 ) -> None:

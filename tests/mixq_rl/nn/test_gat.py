@@ -6,6 +6,7 @@ from mixq_rl import IntegerModel
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import GATConv
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, calibrated, check_layer, features, make_graph, network, real
+from tests.pairwise import pairwise
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -27,11 +28,9 @@ def test_float_forward_equals_pytorch_geometric(heads: int, concat: bool, bias: 
     torch.testing.assert_close(got, expected.relu() if relu else expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("heads", "channels"), [(1, 5), (2, 4), (3, 3)])
-@pytest.mark.parametrize("concat", [True, False])
-@pytest.mark.parametrize("relu", [True, False])
-def test_integers_equal_fake_quantization(kind: str, heads: int, channels: int, concat: bool, relu: bool) -> None:
+@pytest.mark.parametrize(("heads", "kind", "concat", "relu"), pairwise((1, 2, 3), KINDS, (True, False), (True, False)))
+def test_integers_equal_fake_quantization(heads: int, kind: str, concat: bool, relu: bool) -> None:
+    channels = {1: 5, 2: 4, 3: 3}[heads]
     layer = GATConv(FEATURES, channels, name="conv1", heads=heads, concat=concat, relu=relu)
     check_layer(layer, kind, count=50 if relu and heads == 3 else 10)
 

@@ -5,6 +5,7 @@ from torch import nn
 
 from mixq_rl.nn import Chain, GINConv, Linear
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, calibrated, check_layer, features, make_graph, network, real
+from tests.pairwise import pairwise
 
 HIDDEN, OUT = 7, 5
 
@@ -41,10 +42,12 @@ def test_float_forward_equals_pytorch_geometric(epsilon: float, training: bool) 
     torch.testing.assert_close(real(layer, features(graph), graph), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("normed", [True, False])
-@pytest.mark.parametrize(("epsilon", "train_epsilon"), [(0.0, False), (0.0, True), (0.37, False), (-1.6, True)])
-def test_integers_equal_fake_quantization(kind: str, epsilon: float, train_epsilon: bool, normed: bool) -> None:
+EPSILONS = [(0.0, False), (0.0, True), (0.37, False), (-1.6, True)]
+
+
+@pytest.mark.parametrize(("epsilons", "kind", "normed"), pairwise(EPSILONS, KINDS, (True, False)))
+def test_integers_equal_fake_quantization(epsilons: tuple[float, bool], kind: str, normed: bool) -> None:
+    epsilon, train_epsilon = epsilons
     check_layer(make_layer(epsilon, train_epsilon, normed), kind, count=50 if normed and train_epsilon else 10)
 
 

@@ -17,6 +17,7 @@ from tests.mixq_rl.nn.networks import (
     random_allocations,
     real,
 )
+from tests.pairwise import pairwise
 
 
 def make_layer(*, bias: bool = True, normed: bool = False, relu: bool = False, outputs: int = 5) -> Linear:
@@ -63,10 +64,9 @@ def test_sparse_features_give_the_same() -> None:
     torch.testing.assert_close(real(layer, SparseMatrix.from_dense(x)), real(layer, x))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("normed", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "normed", "bias", "relu"), pairwise(KINDS, (True, False), (True, False), (True, False))
+)
 def test_integers_equal_fake_quantization(kind: str, bias: bool, normed: bool, relu: bool) -> None:
     check_layer(make_layer(bias=bias, normed=normed, relu=relu), kind, count=50 if bias and normed else 10)
 

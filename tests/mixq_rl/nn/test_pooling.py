@@ -16,6 +16,7 @@ from tests.mixq_rl.nn.networks import (
     random_allocations,
     real,
 )
+from tests.pairwise import pairwise
 
 POOLS = {
     "sum": lambda: sum_pool("pool.aggregate"),
@@ -53,9 +54,7 @@ def test_graphs_without_nodes_become_zero(name: str) -> None:
     assert bool(got[1].all())
 
 
-@pytest.mark.parametrize("name", POOLS)
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("name", "before", "relu"), pairwise(POOLS, (True, False), (True, False)))
 def test_integers_equal_fake_quantization(name: str, before: bool, relu: bool) -> None:
     graph = make_graph(graphs=5)
     model = calibrated(pooled(POOLS[name](), before=before, relu=relu), features(graph), graph)

@@ -27,12 +27,12 @@ from tests.mixq_rl.nn.float_models import (
     random_graph,
     settled,
 )
+from tests.pairwise import pairwise
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
 
-@pytest.mark.parametrize(("norm", "jk"), list(itertools.product(NORMS, JUMPS)))
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("norm", "jk", "name"), pairwise(NORMS, JUMPS, MODELS))
 def test_float_output_of_pyg_models_stays(name: str, norm: str | None, jk: str | None, x: Tensor) -> None:
     for act, act_first in itertools.product(("relu", "elu"), (False, True)):
         model = make(name, norm=norm, jk=jk, act=act, act_first=act_first)

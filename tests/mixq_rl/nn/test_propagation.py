@@ -20,6 +20,7 @@ from tests.mixq_rl.nn.networks import (
     real,
     star,
 )
+from tests.pairwise import pairwise
 
 PROPAGATIONS = [
     Propagation(),
@@ -57,9 +58,7 @@ def test_float_forward_is_the_product_with_the_matrix(propagation: Propagation, 
     torch.testing.assert_close(got, expected.relu() if relu else expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("propagation", PROPAGATIONS)
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("propagation", "kind", "bias"), pairwise(PROPAGATIONS, KINDS, (True, False)))
 def test_integers_equal_fake_quantization(kind: str, propagation: Propagation, bias: bool) -> None:
     check_layer(make_layer(propagation, bias=bias, relu=bias), kind, weighted=True, count=50 if bias else 10)
 

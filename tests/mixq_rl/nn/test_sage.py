@@ -6,6 +6,7 @@ import torch_geometric.nn
 
 from mixq_rl.nn import SAGEConv
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, make_graph, network, real
+from tests.pairwise import pairwise
 
 Aggregation = Literal["mean", "sum"]
 
@@ -31,10 +32,9 @@ def test_float_forward_equals_pytorch_geometric(
     torch.testing.assert_close(got, expected.relu() if relu else expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("aggregation", ["mean", "sum"])
-@pytest.mark.parametrize("root_weight", [True, False])
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "aggregation", "root_weight", "relu"), pairwise(KINDS, ("mean", "sum"), (True, False), (True, False))
+)
 def test_integers_equal_fake_quantization(kind: str, aggregation: Aggregation, root_weight: bool, relu: bool) -> None:
     layer = SAGEConv(FEATURES, 5, name="conv1", aggregation=aggregation, root_weight=root_weight, relu=relu)
     check_layer(layer, kind, count=50 if root_weight and relu else 10)

@@ -12,6 +12,7 @@ from mixq_rl.nn import QuantizableModel, models
 from mixq_rl.quantization import FakeQuantized, Protection, Scheme, schemes
 from tests.conftest import ALL_BITS
 from tests.mixq_rl.nn.networks import KINDS, check_equal, features, make_graph
+from tests.pairwise import pairwise
 
 SCHEMES = {
     **{name: schemes[name] for name in schemes},
@@ -46,9 +47,7 @@ def train(model: QuantizableModel, kind: str, steps: int, draw: random.Random) -
     model.eval()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("network", list(models))
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize(("name", "network", "kind"), pairwise(SCHEMES, models, KINDS))
 def test_integers_equal_fake_quantization_after_training(name: str, network: str, kind: str) -> None:
     torch.manual_seed(0)
     model, draw = calibrated(network, kind, SCHEMES[name]), random.Random(0)

@@ -1,0 +1,14 @@
+import itertools
+
+from tests.pairwise import pairwise
+
+
+def test_few_of_a_product_show_every_pair_of_values_and_the_others_are_slow() -> None:
+    axes = [(1, 2, 3), "ab", (True, False), "xyz"]
+    parameters = pairwise(*axes)
+    assert [parameter.values for parameter in parameters] == list(itertools.product(*axes))
+    chosen = [parameter.values for parameter in parameters if not parameter.marks]
+    assert 9 <= len(chosen) < 18 < len(parameters)
+    for first, second in itertools.combinations(range(4), 2):
+        shown = {(values[first], values[second]) for values in chosen}
+        assert shown == set(itertools.product(axes[first], axes[second]))
