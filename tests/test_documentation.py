@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 import mixq_rl
+from mixq_rl.agents.searches import searches
+from mixq_rl.datasets import datasets
+from mixq_rl.evaluation.objective import objectives
+from mixq_rl.nn import models
 from tests.hurry import hurry
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +43,8 @@ def test_python_examples_of_a_page_run_one_after_another(
     page: Path, hurried: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for registry in (datasets, models, objectives, searches):  # an example may register a name
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     if hurried:
         hurry(monkeypatch)
     names: dict[str, Any] = {"__name__": page.stem}
