@@ -1,6 +1,7 @@
 """A real TensorBoard, asked over HTTP."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def tensorboard(folder: Path, *, load_fast: bool) -> Iterator[Ask]:
     """Start a server on a folder, and give what asks one of its plugins, such as ``ask("text/tags")``, for JSON."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", "127.0.0.1", "--port", "0"]
     command += ["--load_fast", str(load_fast).lower(), "--reload_interval", "1"]
-    log = folder.parent / f"{folder.name}-tensorboard-{load_fast}.log"
+    log = folder.parent / f"{folder.name}-tensorboard-{load_fast}-{os.getpid()}.log"
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
         try:
             address = wait_for(lambda: re.search(r"http://127.0.0.1:\d+/", log.read_text()))[0]
