@@ -19,7 +19,7 @@ from measuring import circumstances
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.evaluation.evaluators import measure_reference
+from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.quantization import schemes
 from mixq_rl.training import calibrate, class_probabilities, fine_tune, fit
 

@@ -22,7 +22,7 @@ from measuring import circumstances
 import mixq_rl
 from mixq_rl.agents import EvaluatorConfig
 from mixq_rl.agents.allocation import PREFERENCE
-from mixq_rl.evaluation.evaluators import measure_reference
+from mixq_rl.evaluation.measurement import measure_reference
 
 RESULTS = Path(__file__).parent / "results" / "allocate.jsonl"
 

@@ -21,7 +21,7 @@ from measuring import circumstances
 import mixq_rl
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.datasets.splits import fraction_split
-from mixq_rl.evaluation.evaluators import measure_reference
+from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.training import default_schedule, fine_tune
 
 RESULTS = Path(__file__).parent / "results" / "label_weight.jsonl"

@@ -8,16 +8,15 @@ from rich.console import Console
 from mixq_rl import Ledger
 from mixq_rl.agents import SearchProblem, hypervolume, run_search
 from mixq_rl.agents.comparison import (
-    Trace,
     compare_runs,
     comparison_figure,
     comparison_table,
     estimate,
     measures,
-    traces,
 )
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription, fingerprint
 from tests.lookup_table import LookupTable

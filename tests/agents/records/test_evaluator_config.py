@@ -10,7 +10,7 @@ import mixq_rl
 from mixq_rl import PreparationCache
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.datasets import GraphTask
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.training import Progress
 
 CONFIG = EvaluatorConfig(bits=(2, 8), evaluator="post-training")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import BitWidthError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.shared_execution import SharedExecution
 from mixq_rl.nn import QuantizableModel, models

@@ -13,7 +13,7 @@ import torch
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError, InputError
-from mixq_rl.evaluation.evaluators import IntegerEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.nn import Node
 from mixq_rl.quantization import schemes
