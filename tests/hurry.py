@@ -30,6 +30,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
         start(self, evaluator, budget=budget and min(budget, EVALUATIONS), **options)
 
     patch.setattr(schedules, "default_schedule", short)
+    patch.setattr("mixq_rl.quantization.quantizer._SEARCH_STEPS", 3)
     patch.setattr(import_module("mixq_rl.evaluation.evaluators"), "_SHORT_EPOCHS", 1)
     patch.setattr("mixq_rl.agents.runs.training._MAX_FINALISTS", 2)
     patch.setattr("mixq_rl.agents.ppo.imitation._LEAST_STEPS", 2)

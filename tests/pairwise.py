@@ -1,4 +1,4 @@
-"""Products of parameters of which `make test` runs as few as show every pair of values."""
+"""Products of parameters of which `make test` runs a part."""
 
 import itertools
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-__all__ = ["pairwise"]
+__all__ = ["alternating", "pairwise"]
 
 
 def pairwise(*parameters: Iterable[Any]) -> list[ParameterSet]:
@@ -27,6 +27,12 @@ def pairwise(*parameters: Iterable[Any]) -> list[ParameterSet]:
         )
         for places in every
     ]
+
+
+def alternating(first: Iterable[Any], second: Iterable[Any]) -> list[ParameterSet]:
+    """Return the product of two parameters' values; every other one is marked slow, as on a chessboard."""
+    places = itertools.product(enumerate(first), enumerate(second))
+    return [pytest.param(one, other, marks=pytest.mark.slow if (i + j) % 2 else ()) for (i, one), (j, other) in places]
 
 
 def _pairs(places: tuple[int, ...]) -> set[tuple[tuple[int, int], ...]]:

@@ -18,6 +18,8 @@ from tests.engine_only import Environment, required, requirements
 from tests.mixq_rl.frozen import arguments, frozen
 from tests.mixq_rl.nn.networks import make_graph
 
+pytestmark = pytest.mark.slow  # the environment takes a minute
+
 ALLOCATION = (2, 4, 8, 2, 4, 8, 2, 4, 8)
 Inputs = Mapping[str, Tensor]
 """What a network is called with, by name."""
@@ -67,9 +69,9 @@ def test_the_environment_has_nothing_of_the_extra(engine_only: Environment, tmp_
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        pytest.param("import mixq_rl; mixq_rl.envs", "envs", marks=pytest.mark.slow),
+        ("import mixq_rl; mixq_rl.envs", "envs"),
         ("import mixq_rl.envs", "envs"),
-        pytest.param("from mixq_rl.agents import PPOAgent", "agents.PPOAgent", marks=pytest.mark.slow),
+        ("from mixq_rl.agents import PPOAgent", "agents.PPOAgent"),
         ("import mixq_rl; mixq_rl.allocate", "agents.allocate"),
     ],
 )
@@ -142,7 +144,6 @@ def test_nodes_of_cora(data_root: Path, engine_only: Environment, tmp_path: Path
     check_same_integers(evaluator.freeze(ALLOCATION), graphs_around(task), engine_only, tmp_path)
 
 
-@pytest.mark.slow
 def test_graphs_of_proteins(data_root: Path, engine_only: Environment, tmp_path: Path) -> None:
     task = mixq_rl.load_task("PROTEINS", data_root)
     model = mixq_rl.fit(mixq_rl.build_model("gin", task, hidden_channels=16, num_layers=3), task, epochs=3)
@@ -166,7 +167,6 @@ print(json.dumps(tasks))
 """
 
 
-@pytest.mark.slow
 def test_datasets_are_read(data_root: Path, engine_only: Environment, tmp_path: Path) -> None:
     names = ("Cora", "PROTEINS", "PT")
     read = json.loads(engine_only.run("-c", LOAD, data_root, *names, cwd=tmp_path).stdout)

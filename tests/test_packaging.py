@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"mixq_rl": "mixq_rl", "mixq_rl/envs": "envs", "mixq_rl/agents": "agents"}
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_module_and_one_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -25,6 +26,7 @@ def test_wheel_holds_every_module_and_one_name(wheel: Path) -> None:
     assert any(name.startswith("mixq_rl/kernels/_cpu.") for name in names)
 
 
+@pytest.mark.slow
 def test_wheel_imports_from_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

@@ -65,7 +65,7 @@ def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, 
     ("arguments", "message"),
     [
         (["--dataset", "Cora"], "data folder 'data' does not exist"),
-        (["--episodes", "many"], "Invalid value for '--episodes'"),
+        pytest.param(["--episodes", "many"], "Invalid value for '--episodes'", marks=pytest.mark.slow),
     ],
 )
 def test_a_process_says_nothing_else(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ def test_table_of_graphs_agrees_with_the_model_that_was_saved(graph_run: tuple[P
     assert [int(best[name]) for name in model.components] == list(model.allocation)
 
 
+@pytest.mark.slow
 def test_real_graphs_are_searched(data_root: Path, tmp_path: Path) -> None:
     options = ["--model", "gin", "--layers", "1", "--episodes", "2", "--evaluator", "post-training", "--bits", "8"]
     arguments = ["--dataset", "MUTAG", "--data-root", str(data_root), *options]

@@ -105,6 +105,7 @@ def test_an_unfinished_run_has_nothing_to_ship_yet(invoke: Invoke, run: RunResul
     assert "the run in 'run' has not ended: resume it: mixq-rl train --resume run" in ended.stderr
 
 
+@pytest.mark.slow
 def test_without_what_searches_networks_are_shipped_and_answer_the_same(
     invoke: Invoke, run: RunResult, engine_only: Environment, tmp_path: Path
 ) -> None:

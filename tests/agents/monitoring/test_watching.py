@@ -62,7 +62,7 @@ def ask(runs: Path, request: pytest.FixtureRequest) -> Iterator[Ask]:
 
 
 def documented() -> set[str]:
-    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "tensorboard.md").read_text(), flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([^` ]+)` \|", (ROOT / "docs" / "tensorboard.md").read_text(), flags=re.MULTILINE)
     assert len(rows) == len(set(rows))
     return set(rows)
 

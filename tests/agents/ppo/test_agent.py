@@ -82,6 +82,7 @@ def test_the_policy_learns_from_model_rollouts(evaluator: mixq_rl.SupernetEvalua
     assert change(0) == 0
 
 
+@pytest.mark.slow
 def test_preferences_give_bit_operations_that_fall(evaluator: mixq_rl.SupernetEvaluator) -> None:
     agent = PPOAgent(BitAllocationEnv(evaluator), seed=0).learn(160)
     allocations = [agent.allocate(evaluator, preference=step / 10) for step in range(11)]

@@ -44,7 +44,7 @@ def learn_with_breaks(envs: list[BitAllocationEnv], folder: Path, *, breaks: boo
             episodes = None
 
 
-@pytest.mark.parametrize("reward", [TradeOff(), MaxBitOps(60.0)])
+@pytest.mark.parametrize("reward", [TradeOff(), pytest.param(MaxBitOps(60.0), marks=pytest.mark.slow)])
 def test_goes_on_from_a_checkpoint_as_if_it_had_not_been_interrupted(tmp_path: Path, reward: Reward) -> None:
     found, policies = [], []
     for breaks in (False, True):
@@ -57,6 +57,7 @@ def test_goes_on_from_a_checkpoint_as_if_it_had_not_been_interrupted(tmp_path: P
     assert all(torch.equal(tensor, policies[1][name]) for name, tensor in policies[0].items())
 
 
+@pytest.mark.slow
 def test_goes_on_with_several_tasks_in_the_middle_of_episodes(tmp_path: Path) -> None:
     found, policies = [], []
     for breaks in (False, True):

@@ -170,7 +170,14 @@ def stopping(at: str) -> Stage:
 
 
 @pytest.mark.parametrize(
-    "at", ["training in float32", "training the supernet", "searching", "fine-tuning", "measuring"]
+    "at",
+    [
+        pytest.param("training in float32", marks=pytest.mark.slow),
+        "training the supernet",
+        "searching",
+        pytest.param("fine-tuning", marks=pytest.mark.slow),
+        pytest.param("measuring", marks=pytest.mark.slow),
+    ],
 )
 def test_stops_where_it_is_told_to_and_goes_on(folder: Path, whole: Path, tmp_path: Path, at: str) -> None:
     cache = PreparationCache(tmp_path / "prepared" if at.startswith("training") else folder / "whole-prepared")

@@ -88,15 +88,18 @@ def test_equals_the_fake_quantized_model(
     agrees_with_fake_quantization(any_bit_evaluator, task.x, task.edge_index, allocation)
 
 
-@pytest.mark.parametrize("name", ["citation", "Cora"])
-def test_equals_the_fake_quantized_model_on_100_allocations_of_a_whole_graph(
-    name: str, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("citation", 10), *(pytest.param(name, 100, marks=pytest.mark.slow) for name in ("citation", "Cora"))],
+)
+def test_equals_the_fake_quantized_model_on_random_allocations_of_a_whole_graph(
+    name: str, count: int, request: pytest.FixtureRequest
 ) -> None:
     root = request.getfixturevalue("data_root") if name == "Cora" else "data"
     task = mixq_rl.load_task(name, root)
     model = mixq_rl.fit(mixq_rl.build_model("gcn", task), task, epochs=20)
     evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=ALL_BITS, epochs=3)
-    for allocation in random_allocations(100, seed=2):
+    for allocation in random_allocations(count, seed=2):
         agrees_with_fake_quantization(evaluator, task.x, task.edge_index, allocation)
 
 

@@ -20,6 +20,7 @@ from mixq_rl.quantization import schemes
 from tests.mixq_rl.frozen import MIXED_BITS, MODELS, arguments, frozen
 from tests.mixq_rl.integer.test_model_files import every_step
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, ODD_GRAPHS, calibrated, features, make_graph, star
+from tests.pairwise import alternating
 
 
 @functools.cache
@@ -47,8 +48,7 @@ def check_same_logits(program: Any, model: mixq_rl.IntegerModel) -> None:
         assert torch.equal(logits, model(**given))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "kind"), alternating(MODELS, KINDS))
 def test_a_program_gives_the_same_logits_on_graphs_of_any_size(name: str, kind: str) -> None:
     check_same_logits(exported(name, kind).module(), frozen(name, kind))
 

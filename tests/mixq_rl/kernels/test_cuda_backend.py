@@ -16,6 +16,7 @@ from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantiz
 from tests.conftest import MakeOnce
 from tests.mixq_rl.kernels.emulated import COMPILER, emulated_kernel
 from tests.mixq_rl.kernels.problems import RANGES, Draw, check_requantized, dense_aggregate, integers, requantization
+from tests.pairwise import alternating
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SEVERAL = (3, 9, 0, 17, 40, 1, 4, 8, 5, 33, 2, 100)
@@ -69,8 +70,7 @@ def draw(width: int, x: IntegerRange, weight: IntegerRange, result: IntegerRange
     return drawn._replace(**changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("offered", RANGES, ids=lambda offered: f"{offered.bits}-{offered.signed}")
-@pytest.mark.parametrize("width", [16, 7])
+@pytest.mark.parametrize(("offered", "width"), alternating(RANGES, (16, 7)))
 def test_every_range(offered: IntegerRange, width: int) -> None:
     for seed in range(4):
         scales = {"row_scales": bool(seed & 1), "column_scales": bool(seed & 2)}
@@ -84,8 +84,7 @@ def test_every_result(result: IntegerRange) -> None:
         check(draw(width, RANGES[6], RANGES[14], result, 1 + width), SEVERAL)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-@pytest.mark.parametrize("width", [40, 64, 100, 128, 200, 256, 511, 512, 1030])
+@pytest.mark.parametrize(("bits", "width"), alternating((1, 2, 4, 8), (40, 64, 100, 128, 200, 256, 511, 512, 1030)))
 def test_every_width(bits: int, width: int) -> None:
     x, weight = IntegerRange(bits, bits % 3 != 0), IntegerRange(8, bits == 2)
     check(draw(width, x, weight, x, width + bits), SEVERAL)
@@ -145,8 +144,7 @@ def test_halves_go_to_the_even_neighbour(shift: int, offered: IntegerRange) -> N
     check_requantized(PackedRows(data.cpu(), 24, offered), expected, how, None)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-@pytest.mark.parametrize("columns", [16, 47, 160])
+@pytest.mark.parametrize(("bits", "columns"), alternating((1, 2, 4, 8), (16, 47, 160)))
 def test_rows_that_begin_at_any_byte(columns: int, bits: int) -> None:
     offered, rows = IntegerRange(bits, False), 30
     generator = torch.Generator().manual_seed(columns)

@@ -13,6 +13,9 @@ import pytest
 PROGRAM = Path(__file__).parent / "for_hopper.py"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def kernels() -> list[dict[str, Any]]:
     if importlib.util.find_spec("triton") is None:

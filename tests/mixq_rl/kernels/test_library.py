@@ -79,7 +79,10 @@ def test_a_compiled_network_gives_the_same_integers(network: Network) -> None:
     assert torch.equal(compiled(data), network(data))
 
 
-@pytest.mark.parametrize("name", list(models))
+@pytest.mark.parametrize(
+    "name",
+    ["gcn", "gat", *(pytest.param(name, marks=pytest.mark.slow) for name in models if name not in ("gcn", "gat"))],
+)
 def test_networks_of_any_layers_are_compiled_and_exported(name: str, graph_task: GraphTask) -> None:
     model = mixq_rl.build_model(name, graph_task, hidden_channels=8, num_layers=1)
     calibrate(model, graph_task, (4,))

@@ -19,10 +19,11 @@ from mixq_rl.quantization import schemes
 from mixq_rl.training import calibrate, class_probabilities, fine_tune, fit_supernet, restore_prepared
 from tests.conftest import make_classified_graphs, make_task
 from tests.mixq_rl.frozen import MODELS
+from tests.pairwise import alternating
 from tests.pretended_device import ELSEWHERE, pretended_gpu
 
 BITS = (1, 8)
-each_model = pytest.mark.parametrize("name", MODELS)
+each_model_and_kind = pytest.mark.parametrize(("name", "kind"), alternating(MODELS, ("node", "graph")))
 each_kind = pytest.mark.parametrize("kind", ["node", "graph"])
 
 
@@ -54,8 +55,7 @@ def places(model: torch.nn.Module) -> set[torch.device]:
     return {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
 
 
-@each_kind
-@each_model
+@each_model_and_kind
 def test_training_and_evaluation_stay_where_the_task_is(name: str, kind: str, gpu: None) -> None:
     task = small_task(kind, weighted=name in ("gcn", "tag")).to(ELSEWHERE)
     model = trained(name, task)
@@ -72,8 +72,9 @@ def test_training_and_evaluation_stay_where_the_task_is(name: str, kind: str, gp
     assert 0 <= evaluator.measure(tuned, "test").accuracy <= 1
 
 
-@each_kind
-@pytest.mark.parametrize("scheme", [name for name in schemes if name != "lsq"])
+@pytest.mark.parametrize(
+    ("scheme", "kind"), alternating([name for name in schemes if name != "lsq"], ("node", "graph"))
+)
 def test_all_schemes_stay_there(scheme: str, kind: str, gpu: None) -> None:
     task = small_task(kind).to(ELSEWHERE)
     model = fit_supernet(trained("gcn", task), task, BITS, scheme=schemes[scheme], epochs=1)
@@ -91,8 +92,7 @@ def test_the_relaxed_search_stays_there(kind: str, gpu: None) -> None:
     assert len(budgeted.evaluations) == 3
 
 
-@each_kind
-@each_model
+@each_model_and_kind
 def test_a_seed_gives_every_device_the_same_data_and_nearly_the_same_network(name: str, kind: str) -> None:
     """The pretended GPU has the CPU's generator for dropout too; sums differ in their order."""
     here = small_task(kind, weighted=name in ("gcn", "tag"))
