@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -165,6 +166,11 @@ class EvaluationStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def __del__(self) -> None:
+        # Python 3.13 warns of connections that are left open.
+        with suppress(AttributeError, sqlite3.Error):
+            self._connection.close()
 
     def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         try:
