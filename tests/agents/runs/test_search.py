@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def options(name: str, *more: str) -> list[str]:
 
 
 def rows(folder: Path, table: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(folder / "evaluations.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "evaluations.sqlite")) as connection:
         return connection.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()  # noqa: S608
 
 

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -70,10 +70,9 @@ def kept(run_dir: Path) -> set[tuple[object, ...]]:
     path = run_dir / "evaluations.sqlite"
     if not path.exists():
         return set()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         rows = connection.execute("SELECT * FROM evaluations").fetchall() if "evaluations" in tables else []
-    connection.close()
     return set(rows)
 
 

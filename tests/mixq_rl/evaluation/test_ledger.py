@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,8 @@ def test_evaluations_come_back_as_they_were(evaluator: mixq_rl.SupernetEvaluator
     (made,) = stored.evaluate([(8, 4, 2) * 3])
     found = EvaluationStore(tmp_path / "store.sqlite").evaluations(stored.fingerprint)
     assert found == {made.allocation: made}
-    rows = sqlite3.connect(tmp_path / "store.sqlite").execute("SELECT seed, allocation FROM evaluations").fetchall()
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+        rows = connection.execute("SELECT seed, allocation FROM evaluations").fetchall()
     assert rows == [(0, "8 4 2 8 4 2 8 4 2")]
 
 

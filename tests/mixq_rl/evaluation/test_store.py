@@ -1,5 +1,6 @@
 import copy
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, but long enough to be looked at" * 20)
     with pytest.raises(ArtifactError, match="is not a store of evaluations"):
         EvaluationStore(tmp_path / "text")
-    with sqlite3.connect(tmp_path / "newer") as connection:
+    with closing(sqlite3.connect(tmp_path / "newer")) as connection:
         connection.execute("PRAGMA user_version = 9")
     with pytest.raises(ArtifactError, match="format version 9"):
         EvaluationStore(tmp_path / "newer")
