@@ -15,7 +15,7 @@ __all__ = ["network_table"]
 
 
 def network_table(result: RunResult) -> Markup:
-    """Return a table of accuracies, bit operations and bit-widths, and of times if latency is the objective."""
+    """Return a table of accuracies, bit operations, bit-widths, and the cost that the objective adds, such as time."""
     unit = power_of_ten([f.evaluation.bitops for f in result.finalists])
     product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
     intervals = [wilson_interval(f.test_accuracy, result.counts["test"]) for f in result.finalists]

@@ -1,4 +1,4 @@
-"""The ledger of evaluations: memory, store on disk, budget and watchers before an evaluator."""
+"""Ledger of evaluations: memory, store on disk, budget and watchers in front of an evaluator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -21,10 +21,10 @@ class BudgetSpent(Exception):  # noqa: N818  the regular end of a search
 class Ledger:
     """Evaluator that evaluates each allocation once, and keeps account of what was requested.
 
-    An allocation that was requested before is answered from memory. A new one is answered from the store, if there is
-    one that has it, and is otherwise evaluated. Of an evaluator that is :class:`~mixq_rl.evaluation.protocol.Streaming`
-    each evaluation is stored as soon as it is made: a killed process loses none. Of any other a batch is stored when it
-    is complete.
+    An allocation that was requested before is answered from memory. A new allocation is answered from the store, and
+    evaluated if the store does not have it. A :class:`~mixq_rl.evaluation.protocol.Streaming` evaluator has each
+    evaluation stored as soon as it is made, so that a killed process loses none. The evaluations of any other evaluator
+    are stored when the whole batch is complete.
 
     Args:
         evaluator: evaluates what is neither in memory nor in the store.
