@@ -142,6 +142,9 @@ class _Event:
 def _does_nothing(*arguments: Any) -> None: ...
 
 
+def _no_accelerator(check_available: bool = False) -> None: ...
+
+
 _PATCHES: Mapping[str, Callable[..., Any]] = {
     "Event": _Event,
     "device": lambda device: nullcontext(),
@@ -164,5 +167,7 @@ def pretended_gpu() -> Iterator[None]:
         patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         for name, stand_in in _PATCHES.items():
             patch.setattr(torch.cuda, name, stand_in)
+        # Optimizers ask a CUDA build's accelerator whether it records a graph, which needs a driver.
+        patch.setattr(torch.accelerator, "current_accelerator", _no_accelerator)
         with _Called(memory), _Dispatched(memory):
             yield
