@@ -142,11 +142,12 @@ class EvaluationStore:
 
     def request(self, evaluator: str, search: str, seed: int, allocations: Sequence[Sequence[int]]) -> None:
         """Store the next requests of a search. Allocations that it requested before are ignored."""
-        rows = [(evaluator, search, seed, _text(allocation)) for allocation in allocations]
+        key = {"evaluator": evaluator, "search": search, "seed": seed}
         self._execute(
-            "INSERT OR IGNORE INTO requests (fingerprint, search, seed, place, allocation) VALUES (?1, ?2, ?3, "
-            "(SELECT COUNT(*) FROM requests WHERE fingerprint = ?1 AND search = ?2 AND seed = ?3), ?4)",
-            rows,
+            "INSERT OR IGNORE INTO requests (fingerprint, search, seed, place, allocation) "
+            "VALUES (:evaluator, :search, :seed, (SELECT COUNT(*) FROM requests "
+            "WHERE fingerprint = :evaluator AND search = :search AND seed = :seed), :allocation)",
+            [{**key, "allocation": _text(allocation)} for allocation in allocations],
         )
 
     def searches(self, evaluator: str) -> dict[tuple[str, int], list[Evaluation]]:
@@ -172,7 +173,7 @@ class EvaluationStore:
         with suppress(AttributeError, sqlite3.Error):
             self._connection.close()
 
-    def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _execute(self, statement: str, rows: Sequence[tuple[Any, ...] | dict[str, Any]]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
