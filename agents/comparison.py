@@ -13,9 +13,10 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from mixq_rl.agents.records.folder import RunFolder
+from mixq_rl.agents.records.prepared_evaluator import opened
 from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
+from mixq_rl.evaluation.store import EvaluatorDescription
 
 __all__ = [
     "compare_runs",
@@ -48,13 +49,12 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, list[Trace]]:
         path = RunFolder.read(folder).evaluations
         if not path.is_file():
             raise InputError(f"{str(folder)!r} holds no {path.name}: nothing was evaluated in this run yet")
-        store = EvaluationStore(path)
-        for fingerprint in store.evaluators():
-            for trace in traces(store, fingerprint):
-                key = (fingerprint, trace.search, trace.seed)
-                if key not in longest or len(trace.evaluations) > len(longest[key].evaluations):
-                    longest[key] = trace
-        store.close()
+        with opened(path, read_only=True) as store:
+            found = [(fingerprint, trace) for fingerprint in store.evaluators() for trace in traces(store, fingerprint)]
+        for fingerprint, trace in found:
+            key = (fingerprint, trace.search, trace.seed)
+            if key not in longest or len(trace.evaluations) > len(longest[key].evaluations):
+                longest[key] = trace
     if not longest:
         raise InputError(f"no search has asked for an evaluation in {', '.join(str(folder) for folder in folders)}")
     grouped: dict[str, list[Trace]] = {}

@@ -1,29 +1,34 @@
 """Option ``--config``, which reads options from a file."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from mixq_rl.errors import InputError
+from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.storage.reading import read_json
 
 __all__ = ["read_config"]
+
+_NOT_IN_FILES = ("config", "resume", "run_dir", "cache")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Set the defaults of the command's options to the values in a file. Callback of the option ``--config``.
 
     The file holds a JSON object with options by name, with ``_`` for ``-``. The object may be the value of ``"config"``
-    in another object, as in ``config.json`` of a run folder.
+    in another object, as in ``config.json`` of a run folder. A file does not name folders that are written.
 
     Raises:
-        InputError: if the file cannot be read, or names an option that the command does not have.
+        InputError: if the file cannot be read, or names an option that the command does not have or that files must not
+            name.
     """
     if path is None:
         return None
     try:
-        document = json.loads(path.read_text())
+        document = read_json(path, follow=True)
+    except ArtifactError as error:
+        raise InputError(f"configuration {error}") from error
     except OSError as error:
         raise InputError(f"configuration {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -44,6 +49,10 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
             continue
         if name == "policy" and name not in known:
             raise InputError(f"configuration {str(path)!r} is of mixq-rl transfer, which begins with a policy")
+        if name in _NOT_IN_FILES:
+            raise InputError(
+                f"configuration {str(path)!r} names {name!r}: give --{name.replace('_', '-')} in the command"
+            )
         if name not in known:
             raise InputError(f"configuration {str(path)!r} names {name!r}, which {context.info_name} does not know")
         defaults[str(known[name].name)] = _as_typed(known[name], value)

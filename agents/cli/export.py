@@ -1,5 +1,6 @@
 """Command ``mixq-rl export``: export of one network of a run."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,7 @@ def export(
         str, typer.Option(help="Network of the final table: best; N for agent N; or the name of a row: 'uniform 4'.")
     ] = "best",
     program: Annotated[
-        bool, typer.Option("--program", help="Write a program of torch.export as well, program.pt2.")
+        bool, typer.Option("--program", help="Write a program of torch.export as well, program.pt2, with its checksum.")
     ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -58,6 +59,8 @@ def export(
             (draft / _ORIGIN).write_text(json.dumps(_origin(source, result, chosen), indent=2) + "\n")
             if program:
                 torch.export.save(export_program(network), draft / _PROGRAM)
+                digest = hashlib.sha256((draft / _PROGRAM).read_bytes()).hexdigest()
+                (draft / f"{_PROGRAM}.sha256").write_text(f"{digest}  {_PROGRAM}\n")
         size = ModelSize.of(network, folder)
         out.say(
             f"{chosen.label} of {result.title}: {size.files:,} bytes, of which weights {size.weights:,}; in float32 "

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.output import output
+from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.quantities import percent, times
 from mixq_rl.agents.records.index import IndexedRun, index_runs
 
@@ -30,12 +31,15 @@ def runs(
     Example: mixq-rl runs runs --json
     """
     with output(quiet, as_json) as out:
-        found = index_runs(folder) if folder.is_dir() or folder != _FOLDER else []
+        skipped: list[str] = []
+        found = index_runs(folder, skipped.append) if folder.is_dir() or folder != _FOLDER else []
         if found:
             out.show(_table(found))
         else:
             out.say(f"no runs in {folder}: begin one with mixq-rl train")
-        out.conclude({"runs": [run.document() for run in found]})
+        for reason in sorted(skipped):
+            logger.warning("skipped: %s", reason)
+        out.conclude({"runs": [run.document() for run in found], "skipped": sorted(skipped)})
 
 
 def _table(found: list[IndexedRun]) -> Table:

@@ -14,6 +14,8 @@ from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
 from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.quantities import area
+from mixq_rl.agents.records.data_root import confirmed, root_option
+from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import RunResult
@@ -63,6 +65,9 @@ def train(
             _go_on(resume, PreparationCache(cache), moved, out)
             return
         configs = given.configs()
+        source = context.get_parameter_source("data_root")
+        if config is not None and source is not None and source.name == "DEFAULT_MAP":
+            configs = [confirmed(one, config.parent, None) for one in configs]
         if len(configs) == 1:
             carry_out(configs[0], run_dir, PreparationCache(cache), out)
         else:
@@ -72,7 +77,7 @@ def train(
 def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
     """Carry out one run and print its result."""
     folder = run_dir or default_run_dir(config)
-    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
+    with going_on(folder, _resuming(cache, [config])), interruptible(out.announcing(whereabouts(folder))) as stage:
         result = train_run(config, folder, stage, cache)
     _show_result(result, out)
 
@@ -86,7 +91,7 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     tasks = tuple(config.evaluator_config() for config in configs)
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
-    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
+    with going_on(folder, _resuming(cache, tasks)), interruptible(out.announcing(whereabouts(folder))) as stage:
         reached = train_policy(plan, folder, stage, cache)
     _show_policy(reached, folder, out)
 
@@ -97,17 +102,19 @@ def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Ou
     if kind == "search":
         again = f"--run-dir {shlex.quote(str(folder))}"
         raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with {again}")
-    with going_on(folder, _resuming(cache)), interruptible(out.announcing(whereabouts(folder))) as stage:
+    named = "" if data_root is None else f"--data-root {shlex.quote(data_root)} "
+    with going_on(folder, _resuming(cache, named=named)), interruptible(out.announcing(whereabouts(folder))) as stage:
         if kind == "policy":
             _show_policy(resume_policy(folder, stage, cache, data_root=data_root), folder, out)
         else:
             _show_result(resume_training(folder, stage, cache, data_root=data_root), out)
 
 
-def _resuming(cache: PreparationCache) -> str:
+def _resuming(cache: PreparationCache, tasks: Sequence[EvaluatorConfig] = (), named: str = "") -> str:
     """Return the command that resumes a run, up to its folder."""
     elsewhere = "" if cache.path == options.CACHE else f"--cache {shlex.quote(str(cache.path))} "
-    return f"train {elsewhere}--resume"
+    roots = named or next(filter(None, map(root_option, tasks)), "")
+    return f"train {elsewhere}{roots}--resume"
 
 
 def _show_result(result: RunResult, out: Output) -> None:

@@ -13,16 +13,17 @@ from mixq_rl.agents.records.policy_record import PolicyRecord
 from mixq_rl.envs import FEATURES, OBSERVATION_VERSION, LayerStatistics
 from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.artifacts import load_artifact, save_artifact
+from mixq_rl.storage.limits import Limit
 from mixq_rl.version import __version__
 
 __all__ = ["load_policy", "save_policy"]
 
 _KIND = "policy"
-_VERSION = 3
+_VERSION = 4
 _MOST_WIDTH, _MOST_LAYERS = 4096, 16
 _MOST_WEIGHT = 1e6
 # Hundreds of times the size of a policy with the default widths.
-_MOST_BYTES = 2**25
+_SIZE = Limit("MIXQ_RL_MAX_POLICY_BYTES", 2**25, "bytes")
 
 
 def save_policy(policy: AllocationPolicy, path: Path, record: PolicyRecord) -> None:
@@ -48,7 +49,7 @@ def load_policy(path: Path) -> tuple[AllocationPolicy, PolicyRecord]:
         ArtifactError: if the policy is missing, damaged, larger than 32 MiB, of another kind or format version, or has
             other features.
     """
-    config, tensors = load_artifact(path, _KIND, _VERSION, most_bytes=_MOST_BYTES)
+    config, tensors = load_artifact(path, _KIND, _VERSION, limit=_SIZE)
     if type(config.get("observation")) is not int or config["observation"] != OBSERVATION_VERSION:
         raise ArtifactError(
             f"the policy in {path} was trained on version {config.get('observation')!r} of the observation; this "

@@ -1,11 +1,14 @@
 """Log of a run."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 from mixq_rl.agents.records.evaluator_config import Stage
 from mixq_rl.storage.files import unwritable
@@ -77,6 +80,10 @@ def announced(stage: Stage, say: Callable[[], None]) -> Stage:
 
 
 class _File(logging.FileHandler):
+    def _open(self) -> TextIOWrapper:
+        # A link that took the place of the file is not followed.
+        return cast(TextIOWrapper, open(self.baseFilename, self.mode, encoding="utf-8", opener=_open_unlinked))
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
         """Raise an error if the log cannot be written, for example because the disk is full."""
         error = sys.exception()
@@ -90,6 +97,10 @@ class _File(logging.FileHandler):
         except OSError:  # handleError has reported it
             self.stream = None
             super().close()
+
+
+def _open_unlinked(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Checkpoints of a run, as data without code."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch import Tensor
 from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.artifacts import load_artifact, save_artifact
 from mixq_rl.storage.files import replacing_folder
-from mixq_rl.storage.hashing import content_hash
 
 __all__ = ["Checkpoints", "State"]
 
@@ -21,7 +19,7 @@ State = dict[str, Any]
 """Nested dictionaries (of strings), lists and tuples of plain values, torch tensors and NumPy arrays."""
 
 _KIND = "checkpoint"
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
 _DIGITS = 9
 
@@ -47,8 +45,7 @@ class Checkpoints:
         tensors: dict[str, Tensor] = {}
         document = {"step": step, "state": _flatten(state, "state", tensors)}
         with replacing_folder(self.path / f"{step:0{_DIGITS}d}") as draft:
-            config = {**document, "sha256": _checksum(document, tensors)}
-            save_artifact(draft, _KIND, _VERSION, config, tensors)
+            save_artifact(draft, _KIND, _VERSION, document, tensors)
         for old in self._folders()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -69,15 +66,15 @@ class Checkpoints:
 
 def _read(folder: Path) -> State:
     config, tensors = load_artifact(folder, _KIND, _VERSION)
-    document = {"step": config.get("step"), "state": config.get("state")}
-    if config.get("sha256") != _checksum(document, tensors) or not isinstance(document["state"], dict):
-        raise ArtifactError(f"{folder} holds a damaged checkpoint: it is not what was written")
-    state: State = _restore(document["state"], tensors)
+    if config.get("step") != int(folder.name):
+        raise ArtifactError(f"{folder} holds the checkpoint of another step, {config.get('step')!r}")
+    try:
+        state = _restore(config["state"], tensors)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder} holds a damaged checkpoint: {error!r}") from error
+    if not isinstance(state, dict):
+        raise ArtifactError(f"{folder} holds a damaged checkpoint: its state is no dictionary")
     return state
-
-
-def _checksum(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    return content_hash([json.dumps(document, sort_keys=True)], dict(sorted(tensors.items())))
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -1,20 +1,20 @@
 """Run folder with its configuration, locked by one process at a time."""
 
-import errno
 import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
+from mixq_rl.agents.records.run_document import CONFIG, OTHER_FOLDER, check_same, new_document, read_document
 from mixq_rl.errors import ArtifactError, InputError
-from mixq_rl.machine import describe_machine, git_commit, package_versions
 from mixq_rl.storage.files import replace_file, sweep_drafts
+from mixq_rl.storage.reading import check_tree
+from mixq_rl.storage.schema import from_plain
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -23,12 +23,9 @@ __all__ = ["FolderInUseError", "RunFolder", "finalist_path"]
 
 T = TypeVar("T")
 
-_VERSION = 5
-_KINDS = ("run", "policy", "search")
-_CONFIG, _LOCK = "config.json", ".lock"
+_LOCK = ".lock"
 _PATIENCE = 0.2  # seconds: in_use locks a folder for a moment only
 _LABEL = re.compile(r"(agent|uniform) [0-9]+")
-_OTHER = "name a new or empty folder with --run-dir"
 
 
 class FolderInUseError(InputError):
@@ -67,31 +64,24 @@ class RunFolder:
         Raises:
             InputError: if the folder is in use, is not empty, or cannot be written.
         """
-        document = {
-            "format": f"mixq_rl/{kind}",
-            "version": _VERSION,
-            "config": json.loads(json.dumps(asdict(config))),
-            "directory": str(Path.cwd()),
-            "packages": package_versions(),
-            "commit": git_commit(),
-            "hardware": describe_machine(),
-        }
+        document = new_document(kind, config)
         if path.exists() and not path.is_dir():
-            raise InputError(f"run folder {str(path)!r} is a file: {_OTHER}")
+            raise InputError(f"run folder {str(path)!r} is a file: {OTHER_FOLDER}")
+        _check_tree(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
         lock = _locked(path)
         try:
-            if shared and (path / _CONFIG).exists():
-                found = _document(path)
-                _check_same(path, found, document)
+            if shared and (path / CONFIG).exists():
+                found = read_document(path)
+                check_same(path, found, document)
                 return cls(path, found, lock)
             taken = next((entry.name for entry in sorted(path.iterdir()) if not entry.name.startswith(".")), None)
             if taken is not None:
-                raise InputError(f"run folder {str(path)!r} holds {taken!r}: {_OTHER}{_way_on(path)}")
-            replace_file(path / _CONFIG, json.dumps(document, indent=2) + "\n")
+                raise InputError(f"run folder {str(path)!r} holds {taken!r}: {OTHER_FOLDER}{_way_on(path)}")
+            replace_file(path / CONFIG, json.dumps(document, indent=2) + "\n")
         except OSError as error:
             lock.release()
             raise _unwritable(path, error) from error
@@ -109,11 +99,10 @@ class RunFolder:
             kind: expected kind of the run.
 
         Raises:
-            InputError: if it is not a folder of such a run, is in use, or cannot be written.
+            InputError: if it is not a folder of such a run, is in use, cannot be written, or holds links.
             ArtifactError: for another format version.
         """
-        document = _document(path)
-        folder = cls(path, document)
+        folder = cls.read(path)
         if folder.kind != kind:
             raise InputError(f"run folder {str(path)!r} is of a {folder.kind!r}, not of a {kind!r}")
         folder._lock = _locked(path)
@@ -127,9 +116,11 @@ class RunFolder:
 
         Raises:
             InputError: if it is not a run folder.
-            ArtifactError: for another format version.
+            ArtifactError: for another format version, or a folder that holds links, named pipes or devices.
         """
-        return cls(path, _document(path))
+        document = read_document(path)
+        _check_tree(path)
+        return cls(path, document)
 
     def restore(self, of: type[T]) -> T:
         """Return the run's configuration as an object.
@@ -141,14 +132,14 @@ class RunFolder:
             ArtifactError: if the fields are not those of the dataclass.
         """
         try:
-            return of(**self.config)
-        except TypeError as error:
-            raise ArtifactError(f"{str(self.path / _CONFIG)!r} is not what this version writes: {error}") from error
+            return from_plain(self.config, of)
+        except ArtifactError as error:
+            raise ArtifactError(f"{str(self.path / CONFIG)!r} is not what this version writes: {error}") from error
 
     @property
     def directory(self) -> Path:
         """Working directory in which the run began, from which its relative paths are resolved."""
-        return Path(self.document.get("directory", "."))
+        return Path(self.document["directory"])
 
     @property
     def evaluations(self) -> Path:
@@ -241,26 +232,13 @@ def _locked(path: Path) -> FileLock:
     return lock
 
 
-def _document(path: Path) -> dict[str, Any]:
-    config_file = path / _CONFIG
+def _check_tree(path: Path) -> None:
     try:
-        document = json.loads(config_file.read_text())
-        kind, number = document["format"], document["version"]
-        dict(document["config"])
+        check_tree(path)
+    except FileNotFoundError:  # a folder that does not exist yet
+        pass
     except OSError as error:
-        reason = "is missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else f"cannot be read: {error.strerror}"
-        raise InputError(f"{str(path)!r} is no run folder: {str(config_file)!r} {reason}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(config_file)!r} is not of a run: name another folder") from error
-    if kind not in [f"mixq_rl/{known}" for known in _KINDS] or type(number) is not int:
-        raise InputError(f"{str(config_file)!r} is of a {kind!r}, not of a run: name another folder")
-    if number != _VERSION:
-        age = "a newer" if number > _VERSION else "an older"
-        raise ArtifactError(
-            f"run folder {str(path)!r} was written by {age} mixq_rl: it has format version {number}, this one reads "
-            f"{_VERSION}"
-        )
-    return dict(document)
+        raise InputError(f"run folder {str(path)!r} cannot be read: {error.strerror or error}") from error
 
 
 def _way_on(path: Path) -> str:
@@ -270,17 +248,6 @@ def _way_on(path: Path) -> str:
     except InputError:
         known = False
     return f", or resume it: mixq-rl train --resume {shlex.quote(str(path))}" if known else ""
-
-
-def _check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any]) -> None:
-    if found["format"] != document["format"]:
-        raise InputError(f"run folder {str(path)!r} is of a {found['format']!r}: {_OTHER}")
-    for name, value in document["config"].items():
-        # Another folder of the datasets' files does not change the run.
-        if name != "data_root" and found["config"].get(name) != value:
-            raise InputError(
-                f"run folder {str(path)!r} has {name} {found['config'].get(name)!r}, not {value!r}: {_OTHER}"
-            )
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -1,6 +1,6 @@
 """Index of the runs in a folder, with their states and results."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,26 +44,30 @@ class IndexedRun:
         return found
 
 
-def index_runs(path: Path) -> list[IndexedRun]:
+def index_runs(path: Path, skip: Callable[[str], object] = lambda reason: None) -> list[IndexedRun]:
     """Return the runs in a folder and its subfolders, sorted by path. The folder may itself be a run folder.
 
-    Damaged runs and runs of another format version are left out.
+    Args:
+        path: path of the folder.
+        skip: called with the reason for each ``config.json`` that is left out: damaged, of another format version, or
+            not of a run.
 
     Raises:
         InputError: if the folder does not exist.
     """
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is no folder of runs: name one, or begin a run with mixq-rl train")
-    return sorted(_found(path), key=lambda run: run.folder.path)
+    return sorted(_found(path, skip), key=lambda run: run.folder.path)
 
 
-def _found(path: Path) -> Iterator[IndexedRun]:
+def _found(path: Path, skip: Callable[[str], object]) -> Iterator[IndexedRun]:
     for config_file in path.rglob("config.json"):
         try:
             folder = RunFolder.read(config_file.parent)
             finished = folder.result.exists()
             result = RunResult.load(folder.result) if finished and folder.kind == "run" else None
-        except InputError:
+        except InputError as error:
+            skip(str(error))
             continue
         running = not finished and folder.in_use
         yield IndexedRun(folder, "finished" if finished else "running" if running else "stopped", result)

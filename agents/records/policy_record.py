@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from mixq_rl.agents.pareto import hypervolume
 from mixq_rl.agents.records.trace import Trace
+from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.store import EvaluatorDescription
+from mixq_rl.storage.reading import read_json
+from mixq_rl.storage.schema import from_plain
 
-__all__ = ["LearnedTask", "PolicyRecord"]
+__all__ = ["LearnedTask", "PolicyRecord", "load_tasks"]
 
 _DROP = 0.01
 
@@ -72,3 +76,15 @@ class PolicyRecord:
     def with_tasks(self, learned: Sequence[LearnedTask]) -> Self:
         """Return the record with more tasks."""
         return replace(self, tasks=(*self.tasks, *(asdict(task) for task in learned)))
+
+
+def load_tasks(path: Path) -> list[LearnedTask]:
+    """Return the tasks in the result of a run that trained a policy.
+
+    Raises:
+        ArtifactError: if the file is missing or damaged.
+    """
+    try:
+        return from_plain(read_json(path), list[LearnedTask])
+    except (ArtifactError, OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error

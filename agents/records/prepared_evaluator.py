@@ -22,14 +22,14 @@ __all__ = ["PreparedEvaluator", "opened"]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[EvaluationStore]:
+def opened(path: Path, *, read_only: bool = False) -> Iterator[EvaluationStore]:
     """Open a store inside the block.
 
     Raises:
         ArtifactError: as in :class:`~mixq_rl.EvaluationStore`.
         OSError: as in :class:`~mixq_rl.EvaluationStore`.
     """
-    store = EvaluationStore(path)
+    store = EvaluationStore(path, read_only=read_only)
     try:
         yield store
     finally:

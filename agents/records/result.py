@@ -1,23 +1,26 @@
 """Result of a run, and its file."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from mixq_rl.errors import ArtifactError
+from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.objective import Objective, objectives
-from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.metering import ComponentCost
+from mixq_rl.evaluation.protocol import Evaluation, check_evaluation
+from mixq_rl.metering import FLOAT_BITS, ComponentCost
 from mixq_rl.nn import Component
 from mixq_rl.quantization import IntegerRange
 from mixq_rl.storage.files import replace_file
+from mixq_rl.storage.schema import from_plain, read_document
 
 __all__ = ["ComponentShare", "Finalist", "RunResult", "shares_of"]
 
 _FORMAT, _VERSION = "mixq_rl/result", 1
+_GREATEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class ComponentShare:
             tuple(component.shape),
             bits,
             cost.bitops,
-            cost.bitops * 32 / bits,
+            cost.bitops * FLOAT_BITS / bits,
             cost.seconds,
             _bytes(component, bits),
         )
@@ -150,47 +153,64 @@ class RunResult:
         """
         replace_file(path, self.text() + "\n")
 
-    @classmethod
-    def load(cls, path: Path) -> Self:
+    @staticmethod
+    def load(path: Path) -> "RunResult":
         """Read the result that :meth:`save` wrote.
 
         Raises:
             ArtifactError: if the file is missing, damaged, or of another format version.
         """
+        content = read_document(path, _FORMAT, _VERSION)
         try:
-            content = json.loads(path.read_text(), parse_constant=_no_number)
-            if content["format"] != _FORMAT:
-                raise ArtifactError(f"{path} is not the result of a run")
-            if content["version"] != _VERSION:
-                raise ArtifactError(
-                    f"{path} has format version {content['version']!r}; this version of mixq_rl reads {_VERSION}"
-                )
-            finalists = tuple(_finalist(row) for row in content["finalists"])
-            return cls(
-                title=content["title"],
-                kind=content["kind"],
-                objective=objectives[content["objective"]],
-                choice=content["choice"],
-                finalists=finalists,
-                best=next(finalist for finalist in finalists if finalist.label == content["best"]),
-                components=tuple(content["components"]),
-                shares=tuple(ComponentShare(**{**row, "shape": tuple(row["shape"])}) for row in content["shares"]),
-                hypervolume=content["hypervolume"],
-                evaluations=content["evaluations"],
-                counts=dict(content["counts"]),
-                majority=content["majority"],
-                run_dir=path.parent,
-            )
-        except FileNotFoundError as error:
-            raise ArtifactError(f"{path} is missing: the run has not ended") from error
-        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-            if isinstance(error, ArtifactError):
-                raise
+            return from_plain(content, _StoredResult).result(path.parent)
+        except InputError as error:
             raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"it holds {text}, which is no number")
+@dataclass(frozen=True)
+class _StoredResult:
+    """The fields of a result's file."""
+
+    title: str
+    kind: Literal["node", "graph"]
+    objective: str
+    choice: str
+    finalists: tuple[Finalist, ...]
+    best: str
+    components: tuple[str, ...]
+    shares: tuple[ComponentShare, ...]
+    hypervolume: float
+    evaluations: int
+    counts: dict[str, int]
+    majority: float
+
+    def result(self, run_dir: Path) -> RunResult:
+        """Return the result.
+
+        Raises:
+            InputError: if the fields contradict each other, or for an unknown objective.
+        """
+        objective = objectives[self.objective]
+        labels = [finalist.label for finalist in self.finalists]
+        if self.best not in labels[1:] or len(set(labels)) < len(labels):
+            raise ArtifactError(f"the best network, {self.best!r}, is not one of {labels[1:]}")
+        for finalist in self.finalists:
+            check_evaluation(finalist.evaluation, len(self.components))
+            if not 0 <= finalist.test_accuracy <= 1:
+                raise ArtifactError(f"{finalist.label!r} has a test accuracy of {finalist.test_accuracy}")
+        names = tuple(share.name for share in self.shares)
+        if names != self.components:
+            raise ArtifactError(f"the shares of {list(names)} are not those of the components")
+        for share in self.shares:
+            numbers = (*share.shape, share.layer, share.bitops, share.float_bitops, share.seconds, share.bytes)
+            if not 1 <= share.bits <= FLOAT_BITS or not all(0 <= number < _GREATEST for number in numbers):
+                raise ArtifactError(f"the costs of {share.name!r} are out of bounds")
+        numbers = (self.hypervolume, self.evaluations, *self.counts.values())
+        if not 0 <= self.majority <= 1 or not all(0 <= number < _GREATEST for number in numbers):
+            raise ArtifactError("the hypervolume, the counts or the share of the majority class are out of bounds")
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        best = self.finalists[labels.index(self.best)]
+        return RunResult(**{**fields, "objective": objective, "best": best, "run_dir": run_dir})
 
 
 def _bytes(component: Component, bits: int) -> int:
@@ -198,11 +218,6 @@ def _bytes(component: Component, bits: int) -> int:
         return math.prod(component.shape)
     *rows, columns = component.shape
     return math.prod(rows) * IntegerRange(bits, signed=True).row_bytes(columns)
-
-
-def _finalist(row: Mapping[str, Any]) -> Finalist:
-    evaluation = {**row["evaluation"], "allocation": tuple(row["evaluation"]["allocation"])}
-    return Finalist(row["label"], Evaluation(**evaluation), row["test_accuracy"])
 
 
 def shares_of(

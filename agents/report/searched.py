@@ -17,7 +17,7 @@ def searched(folder: RunFolder, result: RunResult) -> list[Evaluation]:
     """
     if not folder.evaluations.is_file():
         raise ArtifactError(f"{folder.evaluations} is missing: it holds the evaluations of the search")
-    with opened(folder.evaluations) as store:
+    with opened(folder.evaluations, read_only=True) as store:
         known = [key for key, problem in store.evaluators().items() if problem.components == result.components]
         # A resumed run may have described several problems: it ended with the last one.
         found = [*store.evaluations(known[-1]).values()] if known else []

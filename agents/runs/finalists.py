@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.quantities import bit_operations
 from mixq_rl.agents.records.folder import finalist_path
 from mixq_rl.agents.records.result import Finalist
@@ -38,8 +39,8 @@ def fine_tune_finalists(
         evaluator: its network is where each fine-tuning starts.
         allocations: labels and bit-widths.
         seed: seed of the fine-tuning.
-        folder: folder to which each network is written when it is finished. Networks that it already holds are loaded.
-            None: nothing is written.
+        folder: folder to which each network is written when it is finished. Networks that it already holds are loaded;
+            damaged ones are fine-tuned again, with a warning. None: nothing is written.
         progress: called with (epochs done, epochs in all).
     """
     models = []
@@ -61,11 +62,17 @@ def fine_tune_finalists(
 
 
 def _kept(path: Path, allocation: tuple[int, ...], device: torch.device) -> IntegerModel | None:
+    if not path.exists():
+        return None
     try:
         model = IntegerModel.load(path, device)
-    except ArtifactError:
+    except ArtifactError as error:
+        logger.warning("finalist %s is fine-tuned again: %s", path.name, error)
         return None
-    return model if model.allocation == allocation else None
+    if model.allocation != allocation:
+        logger.warning("finalist %s is fine-tuned again: %s holds another allocation", path.name, path)
+        return None
+    return model
 
 
 def measure_finalists(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mixq_rl.agents.monitoring import TasksMonitor
 from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.records.data_root import confirmed
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.policy_record import LearnedTask
+from mixq_rl.agents.records.policy_record import LearnedTask, load_tasks
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
@@ -88,10 +89,12 @@ def resume_policy(
     Args:
         run_dir: run folder of :func:`train_policy`.
         stage, cache: as in :func:`train_policy`.
-        data_root: new folder of the datasets' files; None: the folder is unchanged.
+        data_root: folder of the datasets' files; None: that of the run.
 
     Raises:
-        InputError: if the folder belongs to a run of another kind, or is in use; and as in :func:`train_policy`.
+        InputError: if the folder belongs to a run of another kind, or is in use, or names a folder of the datasets'
+            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`); and as in
+            :func:`train_policy`.
         ArtifactError: if the folder has another format version, or the networks prepared now differ from those of the
             checkpoints.
         OSError: as in :func:`train_policy`.
@@ -99,11 +102,9 @@ def resume_policy(
     folder = RunFolder.open(run_dir, _KIND)
     with RunContext.of(folder, stage, cache) as run:
         if folder.result.exists():
-            return [LearnedTask(**row) for row in json.loads(folder.result.read_text())]
+            return load_tasks(folder.result)
         plan = folder.restore(PolicyPlan)
-        tasks = [config.seen_from(folder.directory) for config in plan.tasks]
-        if data_root is not None:
-            tasks = [replace(config, data_root=data_root) for config in tasks]
+        tasks = [confirmed(config.seen_from(folder.directory), folder.path, data_root) for config in plan.tasks]
         return _carry_out(run, replace(plan, tasks=tuple(tasks)))
 
 

@@ -70,11 +70,12 @@ class ResumableSearch:
             watched_by: other objects whose states are saved and restored, by name.
             step: returns the step of the search, which becomes the name of a checkpoint.
             watcher, logger: as in :meth:`~mixq_rl.agents.PPOAgent.learn`.
+
+        Raises:
+            ArtifactError: if the checkpoint does not fit the agent or a watcher.
         """
         if self._state is not None:
-            agent.load_state_dict(self._state["agent"])
-            for name, part in watched_by.items():
-                part.load_state_dict(self._state[name])
+            self._restore(self._state, {"agent": agent, **watched_by})
 
         def keep() -> None:
             parts = {name: part.state_dict() for name, part in watched_by.items()}
@@ -82,3 +83,13 @@ class ResumableSearch:
 
         remaining = episodes if self._state is None else None
         agent.learn(remaining, watcher=watcher, logger=logger, checkpoint=keep)
+
+    def _restore(self, state: State, parts: Mapping[str, Stateful]) -> None:
+        for name, part in parts.items():
+            try:
+                part.load_state_dict(state[name])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise ArtifactError(
+                    f"checkpoint {self.step} of {self._checkpoints.path} does not fit this run ({name}: {error!r}): "
+                    "remove it to go on from the one before it, or begin a new run"
+                ) from error

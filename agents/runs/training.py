@@ -2,7 +2,7 @@
 
 import io
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mixq_rl.agents.allocation import load_agent
@@ -12,6 +12,7 @@ from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.records.component_costs import component_costs
+from mixq_rl.agents.records.data_root import confirmed
 from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
@@ -78,10 +79,12 @@ def resume_training(
     Args:
         run_dir: run folder of :func:`train`.
         stage, cache: as in :func:`train`.
-        data_root: new folder of the datasets' files; None: the folder is unchanged.
+        data_root: folder of the datasets' files; None: that of the run.
 
     Raises:
-        InputError: if the folder belongs to a run of another kind, or is in use; and as in :func:`train`.
+        InputError: if the folder belongs to a run of another kind, or is in use, or names a folder of the datasets'
+            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`); and as in
+            :func:`train`.
         ArtifactError: if the folder has another format version, or the network prepared now differs from that of the
             checkpoints.
         OSError: as in :func:`train`.
@@ -90,8 +93,7 @@ def resume_training(
     with RunContext.of(folder, stage, cache) as run:
         if folder.result.exists():
             return RunResult.load(folder.result)
-        config = folder.restore(RunConfig).seen_from(folder.directory)
-        config = config if data_root is None else replace(config, data_root=data_root)
+        config = confirmed(folder.restore(RunConfig).seen_from(folder.directory), folder.path, data_root)
         start = None
         if config.policy is not None:
             kept = folder.path / _START

@@ -18,9 +18,10 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import UnknownNameError
 from mixq_rl.registry import Registry
 
-__all__ = ["datasets", "load_task"]
+__all__ = ["datasets", "load_task", "reads_root"]
 
 _TU_PREFIX = "tu:"
+_BUILT_IN = ("citation", "csl")
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
@@ -102,6 +103,11 @@ def load_task(
     is_file = Path(name).suffix.lower() in SUFFIXES
     task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
     return task.to(place)
+
+
+def reads_root(name: str) -> bool:
+    """Return whether the dataset of a name is read from the data root: it is neither built in nor a file."""
+    return name.lower() not in _BUILT_IN and Path(name).suffix.lower() not in SUFFIXES
 
 
 def _loader(name: str) -> Loader:

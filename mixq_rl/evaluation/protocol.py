@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from mixq_rl.errors import BitWidthError
+from mixq_rl.errors import ArtifactError, BitWidthError
+from mixq_rl.metering import FLOAT_BITS
 from mixq_rl.nn import Component
 
-__all__ = ["Evaluation", "Evaluator", "Fingerprinted", "Seeded", "Streaming", "check_allocation"]
+__all__ = ["Evaluation", "Evaluator", "Fingerprinted", "Seeded", "Streaming", "check_allocation", "check_evaluation"]
+
+_GREATEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -124,3 +127,22 @@ def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[i
         if bits not in evaluator.bit_widths:
             raise BitWidthError(f"bit-width {bits} of component {component.name!r} is not among {evaluator.bit_widths}")
     return tuple(int(bits) for bits in allocation)
+
+
+def check_evaluation(evaluation: Evaluation, count: int) -> None:
+    """Check an evaluation that was read from a file.
+
+    Args:
+        evaluation: the evaluation; its fields are of their types.
+        count: number of components.
+
+    Raises:
+        ArtifactError: for a wrong number of bit-widths, or a value out of bounds.
+    """
+    if len(evaluation.allocation) != count or not all(1 <= bits <= FLOAT_BITS for bits in evaluation.allocation):
+        raise ArtifactError(f"{list(evaluation.allocation)} is no allocation of {count} components")
+    positive = (evaluation.bitops, evaluation.reduction, evaluation.product_bitops, evaluation.product_reduction)
+    if not 0 <= evaluation.accuracy <= 1 or not all(1 / _GREATEST < value < _GREATEST for value in positive):
+        raise ArtifactError(f"the accuracy, bit operations or reductions of {evaluation} are out of bounds")
+    if not 0 <= evaluation.bytes < _GREATEST or not 0 <= evaluation.seconds < _GREATEST:
+        raise ArtifactError(f"the bytes or seconds of {evaluation} are out of bounds")

@@ -2,20 +2,24 @@
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Fingerprinted
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Fingerprinted, check_evaluation
+from mixq_rl.quantization import check_bit_widths
+from mixq_rl.storage.database import Database
+from mixq_rl.storage.reading import parse_json
+from mixq_rl.storage.schema import from_plain
 
 __all__ = ["EvaluationStore", "EvaluatorDescription", "fingerprint"]
 
 _VERSION = 1
+T = TypeVar("T")
 _COLUMNS = (
     "allocation",
     "accuracy",
@@ -84,40 +88,36 @@ def fingerprint(evaluator: Evaluator) -> str:
 class EvaluationStore:
     """SQLite file with evaluations, and with the requests of each search.
 
-    Additions are on disk when the call returns. Several processes may share the file.
+    Additions are on disk when the call returns. Several processes may share the file. All values that are read are
+    checked; the message about a wrong value names the file and the row.
 
     Args:
-        path: path of the file, which is created if it does not exist.
+        path: path of the file, which is created if it does not exist, except for ``read_only``.
+        read_only: whether the store is only read, possibly in a folder that cannot be written.
 
     Raises:
-        ArtifactError: for a file that is not a store, or has another format version.
-        OSError: if the file cannot be written, now or later.
+        ArtifactError: for a file that is not a store, is damaged, or has another format version, now or later.
+        OSError: if the file cannot be read or written, now or later.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
-        try:
-            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _VERSION):
-                raise ArtifactError(f"the store {self.path} has format version {version}: this one reads {_VERSION}")
-            if version != _VERSION:
-                self._connection.executescript(_SCHEMA)
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-        except sqlite3.OperationalError as error:
-            raise self._unwritable(error) from error
-        except sqlite3.Error as error:
-            raise ArtifactError(f"{self.path} is not a store of evaluations: {error}") from error
+        self._database = Database(self.path, _SCHEMA, _VERSION, read_only=read_only)
 
     def describe(self, evaluator: str, description: EvaluatorDescription) -> None:
         """Store the description of an evaluator, given by its fingerprint."""
-        self._execute("INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(description)))])
+        self._database.insert(
+            "INSERT OR REPLACE INTO problems VALUES (?, ?)", [(evaluator, json.dumps(asdict(description)))]
+        )
 
     def evaluators(self) -> dict[str, EvaluatorDescription]:
         """Return the descriptions of all evaluators, by fingerprint."""
-        rows = self._connection.execute("SELECT fingerprint, description FROM problems ORDER BY rowid")
-        return {key: _problem(json.loads(text)) for key, text in rows}
+        rows = self._database.rows("SELECT rowid, fingerprint, description FROM problems ORDER BY rowid")
+        found = {}
+        for row, key, text in rows:
+            with self._reading("problems", row):
+                found[_plain(key, str)] = _description(_plain(text, str))
+        return found
 
     def add(self, evaluator: str, evaluations: Sequence[Evaluation], seed: int | None = None) -> None:
         """Store evaluations. If an allocation is stored already, its first evaluation is kept."""
@@ -126,24 +126,31 @@ class EvaluationStore:
             for e in evaluations
         ]
         places = ", ".join("?" * len(rows[0])) if rows else ""
-        self._execute(
+        self._database.insert(
             f"INSERT OR IGNORE INTO evaluations (fingerprint, seed, {', '.join(_COLUMNS)}) VALUES ({places})",  # noqa: S608
             rows,
         )
 
     def evaluations(self, evaluator: str) -> dict[tuple[int, ...], Evaluation]:
         """Return the evaluations of an evaluator by allocation, in the order in which they were stored."""
-        rows = self._connection.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM evaluations WHERE fingerprint = ? ORDER BY rowid",  # noqa: S608
+        rows = self._database.rows(
+            f"SELECT rowid, {', '.join(_COLUMNS)} FROM evaluations WHERE fingerprint = ? ORDER BY rowid",  # noqa: S608
             (evaluator,),
         )
-        found = (Evaluation(_allocation(text), *values) for text, *values in rows)
-        return {evaluation.allocation: evaluation for evaluation in found}
+        found = {}
+        for row, text, *values in rows:
+            with self._reading("evaluations", row):
+                allocation = _allocation(_plain(text, str))
+                fields = dict(zip(_COLUMNS, (list(allocation), *values), strict=True))
+                evaluation = from_plain(fields, Evaluation)
+                check_evaluation(evaluation, len(allocation))
+                found[allocation] = evaluation
+        return found
 
     def request(self, evaluator: str, search: str, seed: int, allocations: Sequence[Sequence[int]]) -> None:
         """Store the next requests of a search. Allocations that it requested before are ignored."""
         key = {"evaluator": evaluator, "search": search, "seed": seed}
-        self._execute(
+        self._database.insert(
             "INSERT OR IGNORE INTO requests (fingerprint, search, seed, place, allocation) "
             "VALUES (:evaluator, :search, :seed, (SELECT COUNT(*) FROM requests "
             "WHERE fingerprint = :evaluator AND search = :search AND seed = :seed), :allocation)",
@@ -153,41 +160,29 @@ class EvaluationStore:
     def searches(self, evaluator: str) -> dict[tuple[str, int], list[Evaluation]]:
         """Return the distinct evaluations of each search, by name and seed, in the order of the requests."""
         known = self.evaluations(evaluator)
-        rows = self._connection.execute(
-            "SELECT search, seed, allocation FROM requests WHERE fingerprint = ? ORDER BY search, seed, place",
+        rows = self._database.rows(
+            "SELECT rowid, search, seed, allocation FROM requests WHERE fingerprint = ? ORDER BY search, seed, place",
             (evaluator,),
         )
         found: dict[tuple[str, int], list[Evaluation]] = {}
-        for search, seed, text in rows:
-            evaluation = known.get(_allocation(text))
+        for row, search, seed, text in rows:
+            with self._reading("requests", row):
+                key, allocation = (_plain(search, str), _plain(seed, int)), _allocation(_plain(text, str))
+            evaluation = known.get(allocation)
             if evaluation is not None:
-                found.setdefault((search, seed), []).append(evaluation)
+                found.setdefault(key, []).append(evaluation)
         return found
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._database.close()
 
-    def __del__(self) -> None:
-        # Python 3.13 warns of connections that are left open.
-        with suppress(AttributeError, sqlite3.Error):
-            self._connection.close()
-
-    def _execute(self, statement: str, rows: Sequence[tuple[Any, ...] | dict[str, Any]]) -> None:
+    @contextmanager
+    def _reading(self, table: str, row: int) -> Iterator[None]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany(statement, rows)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.OperationalError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: sqlite3.OperationalError) -> OSError:
-        return OSError(f"the store {self.path} cannot be written: {error}")
+            yield
+        except (ArtifactError, ValueError) as error:
+            raise ArtifactError(f"{self.path} is damaged: row {row} of {table}: {error}") from error
 
 
 def _text(allocation: Sequence[int]) -> str:
@@ -198,12 +193,16 @@ def _allocation(text: str) -> tuple[int, ...]:
     return tuple(int(bits) for bits in text.split())
 
 
-def _problem(content: dict[str, Any]) -> "EvaluatorDescription":
-    reference = {**content["reference"], "allocation": tuple(content["reference"]["allocation"])}
-    return EvaluatorDescription(
-        name=content["name"],
-        components=tuple(content["components"]),
-        bit_widths=tuple(content["bit_widths"]),
-        reference=Evaluation(**reference),
-        reference_accuracy=content["reference_accuracy"],
-    )
+def _plain(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise ArtifactError(f"a {type(value).__name__} where a {kind.__name__} belongs")
+    return value
+
+
+def _description(text: str) -> EvaluatorDescription:
+    description = from_plain(parse_json(text), EvaluatorDescription)
+    check_evaluation(description.reference, len(description.components))
+    check_bit_widths(description.bit_widths)
+    if not 0 <= description.reference_accuracy <= 1:
+        raise ArtifactError(f"a reference accuracy of {description.reference_accuracy}")
+    return description

@@ -1,6 +1,6 @@
 """``IntegerModel``, a frozen network that executes on integers: execution, saving, loading."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -18,11 +18,12 @@ from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
 from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
+from mixq_rl.storage.limits import STEPS
 
 __all__ = ["IntegerModel", "input_signature"]
 
 _KIND = "integer_model"
-_VERSION = 3
+_VERSION = 4
 _LARGEST_EXPONENT = 512
 
 
@@ -285,8 +286,15 @@ class IntegerModel:
         target = resolve_device(device)
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
+            _check_number_of_steps(config)
             moved = {name: tensor.to(target) for name, tensor in tensors.items()}
             model: Self = unpack(config.get("model"), cls, "model", moved)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error
         return model
+
+
+def _check_number_of_steps(config: Mapping[str, Any]) -> None:
+    model = config.get("model")
+    if isinstance(model, dict) and isinstance(steps := model.get("steps"), list):
+        STEPS.check(len(steps), "the model")

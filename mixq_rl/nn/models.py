@@ -111,6 +111,7 @@ def _gin(
 
 
 _GAT_HEADS = 8
+_MOST_LAYERS, _MOST_CHANNELS = 256, 2**16
 
 
 def _gat(
@@ -176,6 +177,11 @@ def build_network(
         num_layers = architecture.graph_layers if pooled else 2
     if num_layers < 1 or hidden_channels < 1:
         raise InputError(f"a {name} of {num_layers} layers of width {hidden_channels}: both must be at least 1")
+    if num_layers > _MOST_LAYERS or hidden_channels > _MOST_CHANNELS:
+        raise InputError(
+            f"a {name} of {num_layers} layers of width {hidden_channels}: at most {_MOST_LAYERS} layers and a width of "
+            f"{_MOST_CHANNELS} are built"
+        )
     if dropout is None:
         dropout = architecture.graph_dropout if pooled else architecture.dropout
     widths = [in_channels, *[hidden_channels] * (num_layers - 1), hidden_channels if pooled else out_channels]

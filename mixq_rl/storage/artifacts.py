@@ -1,10 +1,12 @@
 """Storage of frozen dataclasses of tensors and plain values as safetensors and JSON, without code.
 
 Only classes marked :func:`storable` are constructed from a file, and only from fields of the declared types. A field
-whose declared class is not storable itself accepts the storable subclasses of that class.
+whose declared class is not storable itself accepts the storable subclasses of that class. An artifact holds a checksum
+of its tensors and its JSON.
 """
 
 import dataclasses
+import hashlib
 import json
 import types
 import typing
@@ -14,14 +16,17 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from mixq_rl.errors import ArtifactError
+from mixq_rl.storage.limits import FILE, Limit
+from mixq_rl.storage.reading import read_json, read_regular
 
 __all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
 
 _PLAIN = (bool, int, float, str)
+_CHECKSUM = "sha256"
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
 
@@ -126,38 +131,42 @@ def save_artifact(
 
     Raises:
         OSError: if the files cannot be written.
+        ValueError: for NaN or infinity in ``config``.
     """
     path.mkdir(parents=True, exist_ok=True)
+    content = save(dict(tensors))
     # Not by safetensors' save_file, whose files only the owner may read.
-    (path / f"{kind}.safetensors").write_bytes(save(dict(tensors)))
+    (path / f"{kind}.safetensors").write_bytes(content)
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
+    document[_CHECKSUM] = _checksum(document, content)
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def load_artifact(
-    path: Path, kind: str, version: int, *, most_bytes: int | None = None
+    path: Path, kind: str, version: int, *, limit: Limit = FILE
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the config and the tensors that :func:`save_artifact` wrote.
+    """Return the config and the tensors that :func:`save_artifact` wrote, after a check against their checksum.
+
+    The checksum finds damage. It does not prove who wrote the artifact.
 
     Args:
         path: folder of the artifact.
         kind: kind of the artifact, as in :func:`save_artifact`.
         version: expected format version.
-        most_bytes: greatest size of each file in bytes; a larger file is not read. None: no limit.
+        limit: limit on the size of the tensors' file.
 
     Raises:
         ArtifactError: if a file is missing, damaged, too large, of another kind, or of another format version.
     """
     config_file, tensor_file = path / f"{kind}.json", path / f"{kind}.safetensors"
-    for file in (config_file, tensor_file):
-        if most_bytes is not None and file.is_file() and (size := file.stat().st_size) > most_bytes:
-            raise ArtifactError(f"{file} has {size:,} bytes; a {kind} has at most {most_bytes:,}: it is not read")
     try:
-        config = json.loads(config_file.read_text())
-        tensors: dict[str, torch.Tensor] = load_file(tensor_file)
+        config = read_json(config_file, follow=True)
+        content = read_regular(tensor_file, limit, follow=True)
+    except ArtifactError:
+        raise
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} holds no {kind}: {error.filename or tensor_file} is missing") from error
-    except (SafetensorError, ValueError, OSError, RecursionError) as error:
+        raise ArtifactError(f"{path} holds no {kind}: {error.filename} is missing") from error
+    except (ValueError, OSError) as error:
         raise ArtifactError(f"{path} holds a damaged {kind}: {error}") from error
     if not isinstance(config, dict) or config.get("format") != f"mixq_rl/{kind}":
         raise ArtifactError(f"{config_file} is not a mixq_rl {kind}")
@@ -165,4 +174,17 @@ def load_artifact(
         raise ArtifactError(
             f"{config_file} has format version {config.get('version')!r}; this version of mixq_rl reads {version}"
         )
+    if config.pop(_CHECKSUM, None) != _checksum(config, content):
+        raise ArtifactError(f"{path} holds a damaged {kind}: its files are not as they were written")
+    try:
+        tensors: dict[str, torch.Tensor] = load(content)
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{path} holds a damaged {kind}: {error}") from error
     return config, tensors
+
+
+def _checksum(document: Mapping[str, Any], tensors: bytes) -> str:
+    """Return the SHA-256 of a document and of the content of the tensors' file."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, allow_nan=False).encode())
+    digest.update(tensors)
+    return digest.hexdigest()

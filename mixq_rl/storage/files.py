@@ -41,7 +41,7 @@ def replace_file(path: Path, content: str | bytes) -> None:
         raise _is_folder(path)
     draft = draft_beside(path)
     try:
-        with draft.open("wb") as file:
+        with draft.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from mixq_rl.errors import InputError
+from mixq_rl.errors import ArtifactError, InputError
 
 __all__ = ["ARRAYS", "DOCUMENT", "FILE", "NESTING", "STEPS", "Limit"]
 
@@ -40,12 +40,21 @@ class Limit:
             raise InputError(f"{self.variable} is {text!r}: it must be a whole number, such as {self.default}")
         return value
 
-    def excess(self, found: int) -> str | None:
-        """Return what is wrong with a value, as a part of a message that names the variable; None if it is allowed."""
-        if found <= self.value:
-            return None
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{found:,}{unit} where at most {self.value:,} are read: {self.variable} raises this limit"
+    def check(self, found: int, what: str) -> None:
+        """Check a value against the limit.
+
+        Args:
+            found: the value.
+            what: what has the value, for the message: the path of a file.
+
+        Raises:
+            ArtifactError: if the value exceeds the limit; the message names the environment variable.
+        """
+        if found > self.value:
+            unit = f" {self.unit}" if self.unit else ""
+            raise ArtifactError(
+                f"{what} has {found:,}{unit} where at most {self.value:,} are read: {self.variable} raises this limit"
+            )
 
 
 DOCUMENT = Limit("MIXQ_RL_MAX_DOCUMENT_BYTES", 2**25, "bytes")

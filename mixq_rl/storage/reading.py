@@ -5,13 +5,14 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.limits import DOCUMENT, NESTING, Limit
 
-__all__ = ["open_regular", "parse_json", "read_json", "read_regular"]
+__all__ = ["check_tree", "open_regular", "parse_json", "read_json", "read_regular"]
 
+_REMEDY = "a run folder holds plain files only; copy it without links, or remove this one"
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),
@@ -61,9 +62,7 @@ def read_regular(path: Path, limit: Limit, *, follow: bool = False) -> bytes:
         OSError: if the file cannot be read.
     """
     with open_regular(path, follow=follow) as file:
-        excess = limit.excess(os.fstat(file.fileno()).st_size)
-        if excess is not None:
-            raise ArtifactError(f"{path} has {excess}")
+        limit.check(os.fstat(file.fileno()).st_size, str(path))
         return file.read(limit.value)  # files of /proc, which have no size, are read up to the limit
 
 
@@ -80,15 +79,37 @@ def read_json(path: Path, limit: Limit = DOCUMENT, *, follow: bool = False) -> A
         ValueError: if the file is not JSON.
         OSError: if the file cannot be read.
     """
-    content = read_regular(path, limit, follow=follow)
-    try:
-        return parse_json(content)
-    except ArtifactError as error:
-        raise ArtifactError(f"{path} has {error}") from error
+    return parse_json(read_regular(path, limit, follow=follow), str(path))
 
 
-def parse_json(content: str | bytes) -> Any:
+def check_tree(folder: Path) -> None:
+    """Check that a folder and its subfolders hold nothing but folders and regular files, each under one name only.
+
+    Reading, writing and removing below such a folder cannot reach what lies elsewhere. The folder itself may be a link.
+
+    Raises:
+        ArtifactError: naming the first symbolic link, named pipe, socket, device, or file with several names.
+        OSError: if a folder cannot be read.
+    """
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        for name in sorted([*folders, *files]):
+            path = Path(place) / name
+            try:
+                status = path.lstat()
+            except FileNotFoundError:  # the run is being written
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                raise ArtifactError(f"{str(path)!r} is a hard link, a file with several names: {_REMEDY}")
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                raise ArtifactError(f"{str(path)!r} is {_kind(status.st_mode)}: {_REMEDY}")
+
+
+def parse_json(content: str | bytes, what: str = "the text") -> Any:
     """Return the value of a JSON text, without NaN and infinity.
+
+    Args:
+        content: the text.
+        what: name of the text, for messages: the path of a file.
 
     Raises:
         ArtifactError: if the text is nested too deeply.
@@ -97,10 +118,8 @@ def parse_json(content: str | bytes) -> Any:
     try:
         value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
-        raise ArtifactError(f"brackets nested too deeply: at most {NESTING.value} levels are read") from None
-    excess = NESTING.excess(_depth(value))
-    if excess is not None:
-        raise ArtifactError(excess)
+        raise ArtifactError(f"{what} is nested too deeply: at most {NESTING.value} levels are read") from None
+    NESTING.check(_depth(value), what)
     return value
 
 
@@ -122,6 +141,10 @@ def _finite(text: str) -> float:
     if number in (float("inf"), -float("inf")):
         raise ValueError(f"it holds {text}, which is too great for a number")
     return number
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _kind(mode: int) -> str:

@@ -22,7 +22,7 @@ from mixq_rl.version import __version__
 __all__ = ["Preparation", "PreparationCache", "load_state", "task_tensors"]
 
 _KIND = "preparation"
-_VERSION = 1
+_VERSION = 2
 _FLOAT, _EVALUATOR = "float/", "evaluator/"
 
 
@@ -134,7 +134,7 @@ class PreparationCache:
             config, tensors = load_artifact(self.path / key, _KIND, _VERSION)
         except ArtifactError:
             return None
-        if config.get("sha256") != _checksum(key, tensors):
+        if config.get("key") != key:
             return None
         return Preparation(_part(tensors, _FLOAT), _part(tensors, _EVALUATOR))
 
@@ -155,7 +155,7 @@ class PreparationCache:
         draft = draft_beside(self.path / key)
         with self._writing():
             try:
-                save_artifact(draft, _KIND, _VERSION, {"sha256": _checksum(key, tensors)}, tensors)
+                save_artifact(draft, _KIND, _VERSION, {"key": key}, tensors)
                 self._publish(draft, key)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -181,10 +181,6 @@ class PreparationCache:
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"the cache folder {self.path} cannot be written: {reason}") from error
-
-
-def _checksum(key: str, tensors: Mapping[str, Tensor]) -> str:
-    return content_hash([key], dict(sorted(tensors.items())))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

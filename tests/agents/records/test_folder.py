@@ -77,7 +77,7 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
         ({"version": 1}, ArtifactError, r"was written by an older mixq_rl"),
         ({"version": "4"}, InputError, r"not of a run"),
         ({"format": "mixq_rl/policy_file"}, InputError, r"not of a run"),
-        ({"config": 3}, InputError, r"is not of a run"),
+        ({"config": 3}, ArtifactError, r"is damaged: Expected `object`, got `int` - at `\$.config`"),
         ({"config": {"flavour": 1}}, ArtifactError, r"is not what this version writes"),
         ({"format": "mixq_rl/search"}, InputError, r"is of a 'search', not of a 'run'"),
     ],

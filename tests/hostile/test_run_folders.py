@@ -1,0 +1,118 @@
+"""A run folder of a stranger: nothing is written, removed or read outside it, and nothing waits."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agents.cli.invoking import Invoke
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs symbolic links and named pipes")
+
+COMMANDS = {
+    "resume": ("train", "--resume", "run"),
+    "report": ("report", "run"),
+    "compare": ("compare", "run"),
+    "predict": ("predict", "run", "--dataset", "graph.npz"),
+    "export": ("export", "run", "--output", "out"),
+    "transfer": ("transfer", "--policy", "run", "--dataset", "graph.npz", "--run-dir", "new", "--layers", "1"),
+    "search": ("search", "--dataset", "graph.npz", "--run-dir", "run", "--algorithm", "random", "--evaluations", "2"),
+}
+PLACES = (
+    *("checkpoints", "finalists", "model", "policy", "start", "log.txt", "config.json", "result.json", "report.html"),
+    *("evaluations.sqlite", "evaluations.sqlite-wal", "evaluations.sqlite-journal", ".lock", "pareto.png"),
+    *("comparison.png", "allocations.csv", "events.out.tfevents.1", "policy/policy.json", "model/integer_model.json"),
+)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Iterator[Path]:
+    """Files of the user outside the run folder. The end of the test checks that none has changed."""
+    place = tmp_path / "photos"
+    for name in ("2021/sea.jpg", "000000004/hill.jpg", "notes.txt"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(f"the content of {name}")
+    before = _content(place)
+    yield place
+    assert _content(place) == before
+
+
+def _content(place: Path) -> dict[str, str]:
+    return {str(path.relative_to(place)): path.read_text() for path in place.rglob("*") if path.is_file()}
+
+
+def _replaced(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return path
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: str) -> None:
+    target = photos if Path(place).suffix in ("", ".lock") and place != ".lock" else photos / "notes.txt"
+    (finished / "result.json").unlink()  # the run could be resumed
+    _replaced(finished / place).symlink_to(target)
+    for arguments in COMMANDS.values():
+        if arguments[0] == "transfer":  # reads the policy alone, and only reads
+            continue
+        ended = invoke(*arguments)
+        assert ended.code == 2, ended
+        assert len(ended.stderr.splitlines()) == 1
+        assert "symbolic link" in ended.stderr
+    assert invoke("runs", ".").code == 0
+
+
+@pytest.mark.parametrize("place", ["log.txt", "evaluations.sqlite", "config.json"])
+def test_hard_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: str) -> None:
+    (finished / "result.json").unlink()
+    if place != "config.json":
+        _replaced(finished / place)
+        os.link(photos / "notes.txt", finished / place)
+    else:
+        os.link(finished / place, photos.parent / "copy.json")
+    ended = invoke("train", "--resume", "run")
+    assert ended.code == 2
+    assert "is a hard link, a file with several names" in ended.stderr
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_pipes_and_sockets_are_refused_at_once(invoke: Invoke, finished: Path, place: str, kind: str) -> None:
+    path = _replaced(finished / place)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        here = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket is short
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+        os.chdir(here)
+    started = time.monotonic()
+    for name, arguments in COMMANDS.items():
+        if arguments[0] == "transfer" and not place.startswith("policy"):  # reads the policy alone
+            continue
+        ended = invoke(*arguments)
+        assert ended.code == 2, ended
+        assert len(ended.stderr.splitlines()) == 1
+        if name == "resume":
+            assert "is a named pipe" in ended.stderr or "is a socket" in ended.stderr
+    shown = invoke("runs", ".")
+    assert shown.code == 0
+    assert "skipped:" in shown.stderr
+    assert time.monotonic() - started < 60
+
+
+def test_an_endless_device_is_not_read(invoke: Invoke, finished: Path) -> None:
+    for arguments in (("train", "--config", "/dev/zero"), ("report", "/dev"), ("predict", "/dev/zero")):
+        ended = invoke(*arguments)
+        assert ended.code == 2
+        assert len(ended.stderr.splitlines()) <= 1 or arguments[0] == "predict"
+
+
+def test_the_folder_itself_may_be_a_link(invoke: Invoke, finished: Path) -> None:
+    Path("latest").symlink_to(finished)
+    assert invoke("report", "latest").code == 0
