@@ -17,6 +17,7 @@ from mixq_rl.agents.records.prepared_evaluator import opened
 from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.store import EvaluatorDescription
+from mixq_rl.printable import printable
 
 __all__ = [
     "compare_runs",
@@ -107,7 +108,7 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
     problem = found[0].description
     widths = ", ".join(map(str, problem.bit_widths))
     table = Table(
-        title=f"{escape(problem.name)}: {len(problem.components)} components at {widths} bits",
+        title=f"{escape(printable(problem.name))}: {len(problem.components)} components at {widths} bits",
         caption="mean ± half of the 95 % interval over seeds; reduction within N: at most N points below float32;\n"
         "area: mean hypervolume over the evaluations up to here",
         box=box.SIMPLE_HEAD,
@@ -127,7 +128,7 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
             entries = [estimate([row[heading] for row in own]) for heading in headings]
             digits = [2 if heading.startswith("reduction") else 4 for heading in headings]
             texts = [entry.text(places) for entry, places in zip(entries, digits, strict=True)]
-            rows.append((entries[0].mean, [name, str(len(own)), *texts]))
+            rows.append((entries[0].mean, [escape(printable(name)), str(len(own)), *texts]))
         rows.sort(key=lambda row: -row[0])
         for index, (_, row) in enumerate(rows):
             table.add_row(str(budget) if not index else "", *row, end_section=index == len(rows) - 1)
@@ -168,7 +169,7 @@ def comparison_figure(
             means = np.array([value.mean for value in values])
             widths = np.nan_to_num([value.half_width for value in values])
             color, width = f"C{index}", 2 if name == "ppo" else 1.2
-            axes.plot(steps, means, label=f"{name} ({len(own)})", color=color, linewidth=width)
+            axes.plot(steps, means, label=f"{printable(name)} ({len(own)})", color=color, linewidth=width)
             axes.fill_between(steps, means - widths, means + widths, color=color, alpha=0.15, linewidth=0)
             later = means[np.asarray(steps) >= min(16, steps[-1])]
             low = min(low, float(later.min()))
@@ -179,9 +180,10 @@ def comparison_figure(
         axes.set_ylim(bottom=low - 0.01 * abs(low))
         axes.set_xscale("log", base=2)
         axes.set_xlabel("distinct evaluations")
-        axes.set_title(problem.name)
+        axes.set_title(printable(problem.name), parse_math=False)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="lower right")
+        for text in axes.legend(fontsize=8, loc="lower right").get_texts():
+            text.set_parse_math(False)
     panels[0].set_ylabel("hypervolume in (log2 reduction, validation accuracy)")
     return figure
 

@@ -8,6 +8,10 @@ Stable-Baselines3.
 import importlib
 from typing import Any
 
+from mixq_rl import startup
+
+startup.importing()  # before torch is imported
+
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators

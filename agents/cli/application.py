@@ -1,17 +1,20 @@
 """Application ``mixq-rl``: its commands, and the exit codes of their errors."""
 
-import io
+import errno
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from mixq_rl.agents.cli.failures import FAILED, INTERRUPTED, USAGE, Failure, reason
+from mixq_rl.agents.cli.streams import end_by_sigpipe, settled_streams, undelivered
 from mixq_rl.errors import InputError
+from mixq_rl.printable import printable
+from mixq_rl.startup import imported
 from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
@@ -63,31 +66,48 @@ _register()
 
 
 def main() -> None:
-    """Run the command and exit with 0 if it succeeded, 1 if it failed, 2 for a user's mistake, 130 if interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a character that the encoding lacks must not end the command
-            stream.reconfigure(errors="replace")
+    """Run the command and exit with 0 if it succeeded, 1 if it failed, 2 for a user's mistake, 130 if interrupted.
+
+    If the reader of stdout closes the pipe, the command goes on without output, and the process ends by SIGPIPE.
+    """
+    try:
+        imported()
+        with settled_streams():
+            code = _delivered(_ended())
+    except KeyboardInterrupt:  # between two of the lines above
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Run the command and return its exit code."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except SystemExit as end:  # shell completion ends so
+        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except Failure as failure:
-        _fail(str(failure), failure.code)
+        return _fail(str(failure), failure.code)
     except InputError as error:
-        _fail(str(error), USAGE)
+        return _fail(str(error), USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted", INTERRUPTED)
+        return _fail("interrupted", INTERRUPTED)
     except TyperException as error:
-        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), USAGE)
-    except BrokenPipeError:  # the reader of the output has closed the pipe
-        sys.stderr.close()
-        sys.exit(FAILED)
+        return _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), USAGE)
     except OSError as error:
-        _fail(reason(error), FAILED)
-    else:
-        if code == INTERRUPTED:
-            _fail("interrupted", INTERRUPTED)
-        sys.exit(code or 0)
+        return _fail(reason(error), FAILED)
+    return _fail("interrupted", INTERRUPTED) if code == INTERRUPTED else code or 0
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"mixq-rl: {' '.join(message.split())}", err=True)
-    sys.exit(code)
+def _delivered(code: int) -> int:
+    """Return the exit code of the process, given that of the command."""
+    error = undelivered(sys.stdout)
+    if code or error is None or error.errno == errno.EBADF:
+        return code
+    if error.errno == errno.EPIPE:
+        return end_by_sigpipe()
+    return _fail(f"standard output: {reason(error)}", FAILED)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"mixq-rl: {printable(' '.join(message.split()))}", err=True)
+    return code

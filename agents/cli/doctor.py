@@ -18,6 +18,7 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.kernels import backends
 from mixq_rl.machine import describe_machine, package_versions
+from mixq_rl.printable import printable, shell_word
 
 __all__ = ["doctor", "examine"]
 
@@ -71,7 +72,10 @@ def _kernels(machine: dict[str, Any]) -> Finding:
 
 def _data(root: Path) -> Finding:
     if not root.is_dir():
-        remedy = f"mkdir {root} to have datasets downloaded into it, or name another with --data-root or MIXQ_RL_DATA"
+        remedy = (
+            f"mkdir {shell_word(root)} to have datasets downloaded into it, or name another with --data-root or "
+            "MIXQ_RL_DATA"
+        )
         return Finding("data", f"no folder {str(root)!r}; citation and CSL are built in", remedy)
     names = sorted(path.parent.name for path in root.glob("**/raw") if path.is_dir() and any(path.iterdir()))
     if not names:
@@ -94,9 +98,9 @@ def _table(found: list[Finding]) -> Table:
         table.add_row(
             "!" if finding.remedy else "✓",
             finding.subject,
-            escape(finding.found),
+            escape(printable(finding.found)),
             style="yellow" if finding.remedy else None,
         )
         if finding.remedy:
-            table.add_row("", "", escape(f"→ {finding.remedy}"), style="yellow")
+            table.add_row("", "", escape(printable(f"→ {finding.remedy}")), style="yellow")
     return table

@@ -18,6 +18,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.program import export_program
 from mixq_rl.integer.size import ModelSize
+from mixq_rl.printable import printable
 from mixq_rl.storage.files import replacing_folder
 
 __all__ = ["export"]
@@ -64,7 +65,7 @@ def export(
         size = ModelSize.of(network, folder)
         out.say(
             f"{chosen.label} of {result.title}: {size.files:,} bytes, of which weights {size.weights:,}; in float32 "
-            f"{size.float32:,}\nfolder: {folder}"
+            f"{size.float32:,}\nfolder: {printable(str(folder))}"
         )
         out.conclude(
             {

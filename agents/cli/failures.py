@@ -1,11 +1,11 @@
 """Failures of a command, with messages that say how to resume its run."""
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mixq_rl.agents.progress.interruption import Interrupted
+from mixq_rl.printable import printable, shell_word
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "going_on", "reason"]
 
@@ -43,10 +43,10 @@ def reason(error: OSError) -> str:
     """Return the message of an error with the file's name and without the error number."""
     if error.strerror is None:
         return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{printable(str(error.filename))}: {error.strerror}" if error.filename else error.strerror
 
 
 def _hint(folder: Path, command: str, kept: str) -> str:
     if not (folder / "config.json").is_file():
         return ""
-    return f"; {kept}: resume with mixq-rl {command} {shlex.quote(str(folder))}"
+    return f"; {kept}: resume with mixq-rl {command} {shell_word(folder)}"

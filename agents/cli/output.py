@@ -1,5 +1,6 @@
 """Output of a command: tables and text, or one line of JSON."""
 
+import errno
 import json
 import logging
 import sys
@@ -8,11 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.table import Table
 
+from mixq_rl.agents.cli.failures import Failure
+from mixq_rl.agents.cli.narrow import fitting
+from mixq_rl.agents.cli.streams import undelivered
 from mixq_rl.agents.progress.log import announced, handled
 from mixq_rl.agents.progress.stages import Stages
 from mixq_rl.agents.records.evaluator_config import Stage, silent
+from mixq_rl.printable import printable
 
 __all__ = ["Output", "output"]
 
@@ -40,18 +46,25 @@ class Output:
         """Return the stage of this output, which prints ``where`` when its first use has ended."""
         return announced(self.stage, lambda: self.say(where))
 
-    def show(self, renderable: RenderableType) -> None:
-        """Print a table, except with JSON output."""
+    def show(self, table: Table) -> None:
+        """Print a table, except with JSON output. On a narrow terminal its rows become lines."""
         if not self._as_json:
-            self.console.print(renderable)
+            self.console.print(fitting(table, self.console))
 
     def say(self, text: str) -> None:
-        """Print text without wrapping and without markup."""
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        """Print text without wrapping and without markup. Characters that do not print are escaped."""
+        self.console.print(printable(text, keep="\n"), soft_wrap=True, highlight=False, markup=False)
 
     def conclude(self, document: Mapping[str, Any]) -> None:
-        """Print the results as one line of JSON, if JSON output is wanted."""
+        """Print the results as one line of JSON, if JSON output is wanted.
+
+        Raises:
+            Failure: if standard output is closed.
+        """
         if self._as_json:
+            error = undelivered(sys.stdout)
+            if error is not None and error.errno == errno.EBADF:
+                raise Failure("the results cannot be printed as JSON: standard output is closed")
             typer.echo(json.dumps(document, allow_nan=False))
 
     @contextmanager
@@ -69,10 +82,11 @@ class _Handler(logging.Handler):
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
+        message = printable(record.getMessage())
         if record.levelno >= logging.WARNING:
-            typer.echo(f"mixq-rl: {record.getMessage()}", err=True)
+            typer.echo(f"mixq-rl: {message}", err=True)
         else:
-            self._output.say(record.getMessage())
+            self._output.say(message)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import OpMeter
+from mixq_rl.printable import printable
 from mixq_rl.storage.files import replace_file
 
 __all__ = ["load_model", "predict"]
@@ -70,7 +71,7 @@ def predict(
             f"operations (linear) in {milliseconds(meter.seconds, 1)} ms on {place.type}"
         )
         if output_file is not None:
-            out.say(f"classes: {output_file}")
+            out.say(f"classes: {printable(str(output_file))}")
         out.conclude(
             {
                 "accuracies": accuracies,

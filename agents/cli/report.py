@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.failures import Failure, reason
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
+from mixq_rl.printable import printable
 from mixq_rl.storage.files import replace_file
 
 __all__ = ["report"]
@@ -31,6 +33,12 @@ def report(
         folder = ended_run(run)
         result = RunResult.load(folder.result)
         path = to or folder.report
-        replace_file(path, report_page(result, searched(folder, result), folder))
-        out.say(f"report: {path}")
+        page = report_page(result, searched(folder, result), folder)
+        try:
+            replace_file(path, page)
+        except OSError as error:
+            if to is None:
+                raise Failure(f"{reason(error)}: name another file with --output") from error
+            raise
+        out.say(f"report: {printable(str(path))}")
         out.conclude({"report": str(path), "run_dir": str(run)})

@@ -1,6 +1,5 @@
 """Run folders of the commands: default names, and the checks before they are used."""
 
-import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.errors import InputError
+from mixq_rl.printable import printable, shell_word
 
 __all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
 
@@ -22,7 +22,8 @@ _OTHERS = {
 
 def default_run_dir(config: EvaluatorConfig) -> Path:
     """Return ``runs/<dataset>-<model>-seed<seed>-<time>``."""
-    dataset = Path(config.dataset).stem.replace(":", "-")  # some file systems do not allow the colon of tu:NAME
+    # Some file systems do not allow the colon of tu:NAME, and a name that does not print is hard to type.
+    dataset = printable(Path(config.dataset).stem).replace(":", "-").replace("\\", "-")
     return timed_run_dir(f"{dataset}-{config.model}-seed{config.seed}")
 
 
@@ -33,7 +34,7 @@ def timed_run_dir(name: str) -> Path:
 
 def whereabouts(folder: Path) -> str:
     """Return two lines: the run folder, and the command that shows it in TensorBoard."""
-    return f"run folder: {folder}\nto watch the search: {_tensorboard()} --logdir {shlex.quote(str(folder))}"
+    return f"run folder: {printable(str(folder))}\nto watch the search: {_tensorboard()} --logdir {shell_word(folder)}"
 
 
 def ended_run(path: Path) -> RunFolder:
@@ -42,7 +43,7 @@ def ended_run(path: Path) -> RunFolder:
     Raises:
         InputError: for a run of another kind, or a run that has not ended; the message says what to do.
     """
-    folder, quoted = RunFolder.read(path), shlex.quote(str(path))
+    folder, quoted = RunFolder.read(path), shell_word(path)
     if folder.kind in _OTHERS:
         raise InputError(f"run folder {str(path)!r} {_OTHERS[folder.kind].format(run=quoted)}")
     if not folder.result.exists():

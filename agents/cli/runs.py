@@ -13,6 +13,7 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.quantities import percent, times
 from mixq_rl.agents.records.index import IndexedRun, index_runs
+from mixq_rl.printable import printable
 
 __all__ = ["runs"]
 
@@ -52,11 +53,11 @@ def _table(found: list[IndexedRun]) -> Table:
     for heading in ("val", "test", "reduction", "evaluated"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in found:
-        cells = [escape(str(run.folder.path)), run.folder.kind, run.state]
+        cells = [escape(printable(str(run.folder.path))), run.folder.kind, run.state]
         if run.result is not None:
             best = run.result.best
             cells += [
-                best.label,
+                escape(printable(best.label)),
                 percent(best.evaluation.accuracy, sign=False),
                 percent(best.test_accuracy, sign=False),
                 times(best.evaluation.reduction),

@@ -1,6 +1,5 @@
 """Command ``mixq-rl train``: from a dataset to an integer network, or from several datasets to one policy."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from mixq_rl.agents.runs.training import resume_training
 from mixq_rl.agents.runs.training import train as train_run
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import BITOPS
+from mixq_rl.printable import shell_word
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["carry_out", "train"]
@@ -100,9 +100,9 @@ def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Ou
     """Resume a run on one dataset, or the training of a policy."""
     kind = RunFolder.read(folder).kind
     if kind == "search":
-        again = f"--run-dir {shlex.quote(str(folder))}"
+        again = f"--run-dir {shell_word(folder)}"
         raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with {again}")
-    named = "" if data_root is None else f"--data-root {shlex.quote(data_root)} "
+    named = "" if data_root is None else f"--data-root {shell_word(data_root)} "
     with going_on(folder, _resuming(cache, named=named)), interruptible(out.announcing(whereabouts(folder))) as stage:
         if kind == "policy":
             _show_policy(resume_policy(folder, stage, cache, data_root=data_root), folder, out)
@@ -112,7 +112,7 @@ def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Ou
 
 def _resuming(cache: PreparationCache, tasks: Sequence[EvaluatorConfig] = (), named: str = "") -> str:
     """Return the command that resumes a run, up to its folder."""
-    elsewhere = "" if cache.path == options.CACHE else f"--cache {shlex.quote(str(cache.path))} "
+    elsewhere = "" if cache.path == options.CACHE else f"--cache {shell_word(cache.path)} "
     roots = named or next(filter(None, map(root_option, tasks)), "")
     return f"train {elsewhere}{roots}--resume"
 

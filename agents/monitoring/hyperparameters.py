@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.records.run_config import RunConfig
+from mixq_rl.printable import printable
 
 __all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
 
@@ -73,7 +74,7 @@ def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
         if kind == _NUMBER:
             start.hparams[name].number_value = float(str(value))
         else:
-            start.hparams[name].string_value = str(value)
+            start.hparams[name].string_value = printable(str(value))
     _write(writer, metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 

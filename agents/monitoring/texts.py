@@ -7,6 +7,7 @@ from mixq_rl.agents.records.result import RunResult
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.printable import printable
 
 __all__ = ["allocations_text", "configuration_text", "final_text"]
 
@@ -74,7 +75,7 @@ def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: O
 def _shown(value: object) -> str:
     if value is None:
         return "default"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from mixq_rl.agents.records.evaluator_config import Stage
+from mixq_rl.printable import printable
 from mixq_rl.storage.files import unwritable
 from mixq_rl.training.loop import Progress
 
@@ -103,6 +104,12 @@ def _open_unlinked(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
+class _Line(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        """Return a message as one line, whatever the names in it."""
+        return printable(super().formatMessage(record))
+
+
 @contextmanager
 def log_into(path: Path) -> Iterator[None]:
     """Append lines logged inside the block to a file, each with its time.
@@ -111,7 +118,7 @@ def log_into(path: Path) -> Iterator[None]:
         OSError: if the file cannot be written. A call that logs a line raises it, too.
     """
     handler = _File(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(_Line("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     with handled(handler):
         yield
 

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from mixq_rl.errors import InputError
 from mixq_rl.training import loop
 
 __all__ = ["Stages"]
+
+_NARROW = 72  # columns below which the bar, the unit and the times are left out
 
 
 class Stages:
@@ -31,15 +34,7 @@ class Stages:
             what: title of the stage.
             unit: unit of its progress, such as ``"epochs"``; empty if it reports none.
         """
-        columns = (
-            _SpinnerColumn(),
-            TextColumn("{task.description:<24}", markup=False),
-            BarColumn(),
-            _CountColumn(unit),
-            _SpeedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        with _Bars(*columns, console=self._console) as bars:
+        with _Bars(*self._columns(unit), console=self._console) as bars:
             bar = bars.add_task(what, total=None, counted=False, open=True)
             try:
                 yield lambda done, total: bars.update(bar, completed=done, total=total, counted=True)
@@ -49,6 +44,18 @@ class Stages:
             if not bars.tasks[0].fields["counted"]:
                 bars.update(bar, completed=1, total=1)
             bars.update(bar, open=False)
+
+    def _columns(self, unit: str) -> tuple[ProgressColumn, ...]:
+        if self._console.width < _NARROW:
+            return _SpinnerColumn(), _CountColumn(""), TextColumn("{task.description}", markup=False)
+        return (
+            _SpinnerColumn(),
+            TextColumn("{task.description:<24}", markup=False),
+            BarColumn(),
+            _CountColumn(unit),
+            _SpeedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
 
 
 class _Bars(Progress):
@@ -70,11 +77,11 @@ class _SpinnerColumn(SpinnerColumn):
 
 class _CountColumn(ProgressColumn):
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        counted = f"{task.completed:.0f}/{task.total:.0f} {self._unit}" if task.fields["counted"] else ""
+        counted = f"{task.completed:.0f}/{task.total:.0f} {self._unit}".rstrip() if task.fields["counted"] else ""
         return Text(counted, style="progress.download")
 
 

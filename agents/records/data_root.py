@@ -1,7 +1,6 @@
 """Folder of the datasets' files of a run, which a file may name only if the user names it too."""
 
 import os
-import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +8,7 @@ from typing import TypeVar
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.datasets.catalogue import reads_root
 from mixq_rl.errors import InputError
+from mixq_rl.printable import shell_word
 
 __all__ = ["confirmed", "root_option"]
 
@@ -36,7 +36,7 @@ def confirmed(config: _Config, source: Path, named: str | None) -> _Config:
     if reads_root(config.dataset) and root not in _own_roots(source):
         raise InputError(
             f"{str(source)!r} names the data folder {config.data_root!r}, which you did not name: to read "
-            f"{config.dataset} there, add --data-root {shlex.quote(config.data_root)}; or name another folder"
+            f"{config.dataset} there, add --data-root {shell_word(config.data_root)}; or name another folder"
         )
     return config
 
@@ -44,7 +44,7 @@ def confirmed(config: _Config, source: Path, named: str | None) -> _Config:
 def root_option(config: EvaluatorConfig) -> str:
     """Return the option that names the folder in a command, with a space at its end; empty if it is not needed."""
     own = Path(config.data_root).resolve() in _own_roots(None)
-    return "" if own or not reads_root(config.dataset) else f"--data-root {shlex.quote(config.data_root)} "
+    return "" if own or not reads_root(config.dataset) else f"--data-root {shell_word(config.data_root)} "
 
 
 def _own_roots(source: Path | None) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from mixq_rl.agents.records.run_document import CONFIG, OTHER_FOLDER, check_same, new_document, read_document
 from mixq_rl.errors import ArtifactError, InputError
+from mixq_rl.printable import shell_word
 from mixq_rl.storage.files import replace_file, sweep_drafts
 from mixq_rl.storage.reading import check_tree
 from mixq_rl.storage.schema import from_plain
@@ -247,7 +247,7 @@ def _way_on(path: Path) -> str:
         known = RunFolder.read(path).kind != "search"
     except InputError:
         known = False
-    return f", or resume it: mixq-rl train --resume {shlex.quote(str(path))}" if known else ""
+    return f", or resume it: mixq-rl train --resume {shell_word(path)}" if known else ""
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -14,6 +14,7 @@ from mixq_rl.agents.report.pareto_points import ParetoPoints, Point, outline
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.printable import printable
 
 __all__ = ["pareto_chart"]
 
@@ -34,7 +35,7 @@ def pareto_chart(result: RunResult, evaluations: Iterable[Evaluation]) -> Markup
     return render(
         "chart.html.j2",
         points=points,
-        components=json.dumps(result.components, ensure_ascii=False),
+        components=json.dumps([printable(name) for name in result.components], ensure_ascii=False),
         evaluated=[_mark(point, result.objective) for point in points.evaluated],
         edges=list(pairwise(outline(points.front))),
         named=[_mark(point, result.objective) for point in [*points.front, *points.finalists]],

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mixq_rl.agents.report.label_placement import FONT_SIZE, place_labels
 from mixq_rl.agents.report.pareto_points import ParetoPoints, Point, outline
 from mixq_rl.agents.report.series import SERIES
+from mixq_rl.printable import printable
 
 __all__ = ["LINES", "TEXT_POINTS", "pareto_figure", "symbol"]
 
@@ -43,7 +44,7 @@ def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
         _draw_front(axes, front, colour, ":")
         savings, accuracies = _places(points, front)
         axes.plot(savings, accuracies, marker=marker, markersize=4, linestyle="", color=colour)
-        axes.plot([], [], marker=marker, markersize=4, linestyle=":", color=colour, label=name)
+        axes.plot([], [], marker=marker, markersize=4, linestyle=":", color=colour, label=printable(name))
     drawn = [*points.evaluated, *points.front, *points.finalists]
     for kind, name in points.legend:
         places = _places(points, [point for point in drawn if point.kind == kind])
@@ -51,7 +52,7 @@ def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
     for line in points.lines:
         colour, style = LINES[line.kind]
         axes.axhline(100 * line.accuracy, color=colour, linewidth=1, linestyle=style, label=line.legend)
-    axes.set_title(title, parse_math=False)
+    axes.set_title(printable(title), parse_math=False)
     figure.legend(fontsize=TEXT_POINTS, loc="outside lower center", ncols=2)  # inside it would hide points
     _write_labels(figure, axes, points)
     return figure

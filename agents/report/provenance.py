@@ -1,6 +1,5 @@
 """Configuration, data, versions and machine of a run, and commands for the next steps."""
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from mixq_rl.agents.quantities import area
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.rendering import render
+from mixq_rl.printable import printable, shell_word
 
 __all__ = ["next_steps", "provenance"]
 
@@ -40,7 +40,7 @@ def provenance(folder: RunFolder, result: RunResult) -> Markup:
 
 def next_steps(folder: RunFolder, result: RunResult) -> Markup:
     """Return commands that repeat the run, show its search, and export and load its best network."""
-    run = shlex.quote(str(folder.path))
+    run = shell_word(folder.path)
     exact = (
         "On this machine, with these versions, the result is the same table, policy and network."
         if result.objective.repeatable
@@ -80,13 +80,13 @@ class _Step:
 def _repeated(folder: RunFolder) -> str:
     """Return the command that repeats the run. For a run that began with a policy it lists the options."""
     if folder.config.get("policy") is None:
-        return f"mixq-rl train --config {shlex.quote(str(folder.path / 'config.json'))} --run-dir NEW"
+        return f"mixq-rl train --config {shell_word(folder.path / 'config.json')} --run-dir NEW"
     words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]
     for name, value in folder.config.items():
         if value is not None and name not in _NO_OPTIONS:
             given = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
             words += [f"--{name.replace('_', '-')}", given]
-    return f"{shlex.join(words)} --run-dir NEW"
+    return f"{' '.join(map(shell_word, words))} --run-dir NEW"
 
 
 def _listed(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
@@ -95,5 +95,5 @@ def _listed(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
 
 def _written(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(printable(str(item)) for item in value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

@@ -1,4 +1,4 @@
-"""The page's templates, rendered by Jinja, which escapes every value."""
+"""The page's templates, rendered by Jinja, which escapes every value, also characters that do not print."""
 
 from functools import cache
 
@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mixq_rl.agents.quantities import memory, milliseconds, percent, shape, times
+from mixq_rl.printable import printable
 
 __all__ = ["render"]
 
@@ -23,12 +24,18 @@ def render(template: str, **values: object) -> Markup:
     return Markup(environment().get_template(template).render(values))  # noqa: S704 (autoescape is on)
 
 
+def _shown(value: object) -> object:
+    """Return a value of a template without characters that do not print, except line breaks of our own texts."""
+    return printable(value, keep="\n") if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def environment() -> Environment:
     """Return Jinja's environment of all templates: it escapes, and refuses names that are not defined."""
     made = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

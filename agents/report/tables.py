@@ -13,6 +13,7 @@ from mixq_rl.agents.quantities import area, bits, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.evaluation.objective import BITOPS, Objective
+from mixq_rl.printable import printable
 from mixq_rl.storage.files import replace_file
 
 __all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
@@ -70,11 +71,11 @@ def allocation_table(components: Sequence[str], best: Finalist) -> Table:
 
 def bits_table(title: str, components: Sequence[str], allocation: Sequence[int]) -> Table:
     """Return a table of bit-widths by component."""
-    table = Table(title=escape(title))
+    table = Table(title=escape(printable(title)))
     table.add_column("component", no_wrap=True)
     table.add_column("bits", justify="right")
     for name, width in zip(components, allocation, strict=True):
-        table.add_row(name, str(width))
+        table.add_row(escape(printable(name)), str(width))
     return table
 
 
@@ -92,7 +93,7 @@ def policy_table(reached: Sequence[LearnedTask]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for task in reached:
         table.add_row(
-            escape(task.task),
+            escape(printable(task.task)),
             str(task.evaluations),
             area(task.hypervolume),
             times(task.reduction),

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
+from mixq_rl.printable import printable
 
 __all__ = ["SUFFIXES", "class_numbers", "drawn_masks", "given_masks", "integers", "load_file", "read_arrays"]
 
@@ -49,7 +50,7 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
     x, y = entries["x"], class_numbers(path, entries["y"])
     edge_weight, batch = entries.get("edge_weight"), entries.get("batch")
     return GraphTask(
-        path.name,
+        printable(path.name),
         x.float(),
         integers(entries["edge_index"]),
         y,

@@ -13,6 +13,7 @@ from mixq_rl.datasets.catalogue import load_task
 from mixq_rl.datasets.consistency import check_batch, check_edges, check_features, check_labels
 from mixq_rl.datasets.file import SUFFIXES, class_numbers, drawn_masks, given_masks, integers, read_arrays
 from mixq_rl.errors import InvalidGraphError
+from mixq_rl.printable import printable
 
 __all__ = ["PredictionInputs", "load_prediction_inputs"]
 
@@ -92,7 +93,7 @@ def _from_file(path: Path, fold: int | None) -> PredictionInputs:
     entries = read_arrays(path, ("x", "edge_index"))
     weight, batch = entries.get("edge_weight"), entries.get("batch")
     inputs = PredictionInputs(
-        path.name,
+        printable(path.name),
         entries["x"].float(),
         integers(entries["edge_index"]),
         None if weight is None else weight.float(),

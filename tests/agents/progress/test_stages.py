@@ -39,3 +39,12 @@ def test_a_stage_that_fails_leaves_nothing_but_the_error() -> None:
     with pytest.raises(InputError, match="no such graph"), Stages(on)("loading", ""):
         raise InputError("no such graph")
     assert printed(on).strip() == ""
+
+
+@pytest.mark.parametrize("width", [1, 20])
+def test_a_narrow_terminal_shows_the_count_first(width: int) -> None:
+    on = Console(file=io.StringIO(), width=width, force_terminal=True)
+    with Stages(on)("searching", "episodes") as progress:
+        progress(3, 3)
+    assert "3/3" in printed(on) or width < 20
+    assert "searching" in printed(on) or width < 20

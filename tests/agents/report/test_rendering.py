@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
+from markupsafe import Markup
 
 from mixq_rl.agents.report import rendering
 from mixq_rl.agents.report.rendering import environment, place, render
+from mixq_rl.printable import printable
 
 TEMPLATES = {
     file.name: file.read_text(encoding="utf-8") for file in (files(rendering.__package__) / "templates").iterdir()
@@ -35,8 +37,8 @@ def test_whatever_is_written_is_read_again_and_nothing_else(text: str, value: st
     reader = Reader()
     reader.feed(environment().from_string('<p title="{{ value }}">{{ text }}</p>').render(text=text, value=value))
     reader.close()
-    assert reader.tags == [("p", [("title", value)])]
-    assert reader.text == text
+    assert reader.tags == [("p", [("title", printable(value, keep="\n"))])]
+    assert reader.text == printable(text, keep="\n")
 
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
@@ -57,7 +59,8 @@ def test_what_a_template_gives_is_markup_and_what_it_is_given_is_escaped(text: s
     reader.feed(environment().from_string("{{ inner }}").render(inner=rendered))
     reader.close()
     assert [tag for tag, _ in reader.tags] == ["div", "h3", "pre", "code", "p"]
-    assert reader.text.replace("\n", "") == 3 * text.replace("\n", "")
+    shown = printable(text, keep="\n")
+    assert reader.text.replace("\n", "") == 3 * shown.replace("\n", "")
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:
@@ -67,3 +70,9 @@ def test_a_value_that_is_missing_is_an_error() -> None:
 
 def test_places_are_percentages() -> None:
     assert (place(0), place(0.12345), place(1)) == ("0.00%", "12.35%", "100.00%")
+
+
+def test_characters_that_do_not_print_are_escaped_and_line_breaks_kept() -> None:
+    page = environment().from_string("{{ text }}{{ number }}{{ markup }}")
+    shown = page.render(text="a\x1b\u202e\udcff\n<", number=1, markup=Markup("<b>"))
+    assert shown == "a\\x1b\\u202e\\xff\n&lt;1<b>"
