@@ -5,15 +5,21 @@ All operations take and return integers only. They read operands of few bits pac
 cache, and write them packed. C++ executes tensors of the CPU (AVX-512 VNNI, AVX2 or portable, chosen at run time). CUDA
 C++ and Triton execute tensors of a GPU. All backends return the same integers.
 
-Callers must rule out overflow of the int32 sums first (:mod:`mixq_rl.nn.bounds`). The indices of a graph are checked in
-its first call, and again after torch has written to them. Writes by numpy or another process to the same memory are not
-noticed.
+Callers must rule out overflow of the int32 sums first (:mod:`mixq_rl.nn.bounds`).
+
+On a CPU the indices of a graph are checked in every call, as they are at that time. A kernel copies indices and checks
+the copy before it follows them, so writes by numpy, another thread or another process do not lead out of bounds. On a
+GPU the indices are checked in the first call with a graph, and again after torch has written to them. Other writes are
+not noticed there: the former ``rowptr`` is used, and CUDA C++ may follow a wrong index in ``col`` out of bounds. A
+check in every call would have to wait for the GPU.
+
+No tensor may be resized or freed by another thread during a call.
 """
 
 import torch
 from torch import Tensor
 
-from mixq_rl.kernels.arguments import Matrix, Rescale
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
 from mixq_rl.kernels.library import backends, using
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 
@@ -29,19 +35,20 @@ def linear(
         x: int8 or uint8, ``[rows, inputs]``, or packed rows.
         weight: int8, ``[inputs, outputs]``, or packed rows.
         x_zero_point: z_x, subtracted by the correction z_x * sum_k w_kj.
-        out: int32, ``[rows, outputs]``, the tensor that the result is written to; None: a new tensor.
+        out: int32, ``[rows, outputs]``, contiguous, the tensor that the result is written to; None: a new tensor.
 
     Returns:
         int32, ``[rows, outputs]``.
 
     Raises:
-        TypeError: for other dtypes.
-        InputError: for shapes that do not fit.
+        TypeError: for other types and dtypes.
+        InputError: for shapes that do not fit, or an ``out`` that overlaps an operand.
     """
-    arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight))
+    arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight, what="weight"))
     if out is None:
         result: Tensor = torch.ops.mixq_rl.linear(*arguments)
         return result
+    check_tensor("out", out)
     torch.ops.mixq_rl.linear_out(*arguments, out)
     return out
 
@@ -62,10 +69,10 @@ def linear_requantize(
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
 
     Raises:
-        TypeError: for other dtypes.
+        TypeError: for other types and dtypes.
         InputError: for shapes that do not fit.
     """
-    factor = Matrix.of(weight)
+    factor = Matrix.of(weight, what="weight")
     arguments = (*Matrix.of(x, x_zero_point), *factor, *Rescale.of(requantization, row))
     return PackedRows(torch.ops.mixq_rl.linear_requantize(*arguments), factor.columns, requantization.range)
 
@@ -93,20 +100,21 @@ def aggregate(
         x: int8 or uint8, ``[nodes, features]``, or packed rows: the integers xi.
         weight_zero_point: z_a.
         x_zero_point: z_x.
-        out: int32, ``[rows, features]``, the tensor that the result is written to; None: a new tensor.
+        out: int32, ``[rows, features]``, contiguous, the tensor that the result is written to; None: a new tensor.
 
     Returns:
         int32, ``[rows, features]``.
 
     Raises:
-        TypeError: for other dtypes.
-        InputError: for shapes that do not fit.
-        InvalidGraphError: for an index out of bounds.
+        TypeError: for other types and dtypes.
+        InputError: for shapes that do not fit, or an ``out`` that overlaps an operand.
+        InvalidGraphError: for an index out of bounds; the entries of ``out`` are then undefined.
     """
-    arguments = (rowptr, col, weight, weight_zero_point, *Matrix.of(x, x_zero_point))
+    arguments = (*CSRMatrix.of(rowptr, col, weight, weight_zero_point), *Matrix.of(x, x_zero_point))
     if out is None:
         result: Tensor = torch.ops.mixq_rl.aggregate(*arguments)
         return result
+    check_tensor("out", out)
     torch.ops.mixq_rl.aggregate_out(*arguments, out)
     return out
 
@@ -130,10 +138,10 @@ def aggregate_requantize(
         row: fixed-point scales of the rows, ``[rows, 1]``, or None.
 
     Raises:
-        TypeError: for other dtypes.
+        TypeError: for other types and dtypes.
         InputError: for shapes that do not fit.
         InvalidGraphError: for an index out of bounds.
     """
-    matrix = Matrix.of(x, x_zero_point)
-    arguments = (rowptr, col, weight, weight_zero_point, *matrix, *Rescale.of(requantization, row))
+    graph, matrix = CSRMatrix.of(rowptr, col, weight, weight_zero_point), Matrix.of(x, x_zero_point)
+    arguments = (*graph, *matrix, *Rescale.of(requantization, row))
     return PackedRows(torch.ops.mixq_rl.aggregate_requantize(*arguments), matrix.columns, requantization.range)

@@ -1,7 +1,8 @@
 """Grouped arguments of the integer operators: each group is a run of consecutive arguments."""
 
 from functools import cache
-from typing import NamedTuple, Self
+from operator import index
+from typing import NamedTuple, Self, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -10,11 +11,25 @@ from mixq_rl.errors import InputError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from mixq_rl.quantization.integer_range import check_zero_point
 
-__all__ = ["CSRMatrix", "Matrix", "Rescale"]
+__all__ = ["CSRMatrix", "Matrix", "Rescale", "check_tensor"]
 
 _BYTES = (torch.int8, torch.uint8)
 _FARTHEST = 2**10
 _integer_range = cache(IntegerRange)
+_strided = torch.strided
+
+
+def check_tensor(what: str, value: object) -> None:
+    """Check that a value is a tensor, with its entries in memory.
+
+    Raises:
+        TypeError: for another type, or a sparse or quantized tensor.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{what} must be a torch.Tensor, not {type(value).__name__}")
+    if value.layout is not _strided or value.is_quantized:
+        kind = value.dtype if value.is_quantized else value.layout
+        raise TypeError(f"{what} must be a dense tensor of integers, not a {kind} tensor")
 
 
 class Matrix(NamedTuple):
@@ -35,10 +50,18 @@ class Matrix(NamedTuple):
     offset: int
 
     @classmethod
-    def of(cls, x: Tensor | PackedRows, zero_point: int = 0) -> Self:
-        """Return the arguments for bytes or packed rows with a zero point."""
+    def of(cls, x: Tensor | PackedRows, zero_point: int = 0, *, what: str = "x") -> Self:
+        """Return the arguments for bytes or packed rows with a zero point.
+
+        Raises:
+            TypeError: for other types.
+        """
+        zero_point = _integer(f"zero point of {what}", zero_point)
         if isinstance(x, Tensor):
+            check_tensor(what, x)
             return cls(x, 8, x.shape[-1] if x.dim() else 0, 1, -zero_point)
+        if not isinstance(x, PackedRows):
+            raise TypeError(f"{what} must be a torch.Tensor or PackedRows, not {type(x).__name__}")
         return cls(x.data, x.range.storage_bits, x.columns, x.range.step, x.range.offset - zero_point)
 
     def check(self, what: str) -> None:
@@ -56,7 +79,7 @@ class Matrix(NamedTuple):
             raise InputError(f"{what} has integers {self.step} apart; only single bits can be, by 2")
         if abs(self.offset) > _FARTHEST:
             raise InputError(f"{what} has offset {self.offset}, outside {-_FARTHEST}...{_FARTHEST}")
-        if self.data.dim() != 2 or self.data.shape[1] != -(-self.columns * self.bits // 8):
+        if self.columns < 0 or self.data.dim() != 2 or self.data.shape[1] != -(-self.columns * self.bits // 8):
             raise InputError(
                 f"{what} of shape {tuple(self.data.shape)} does not hold {self.columns} columns of {self.bits} bits"
             )
@@ -80,6 +103,19 @@ class CSRMatrix(NamedTuple):
     col: Tensor
     weight: Tensor | None
     weight_zero_point: int
+
+    @classmethod
+    def of(cls, rowptr: Tensor, col: Tensor, weight: Tensor | None, weight_zero_point: int) -> Self:
+        """Return the arguments for a graph.
+
+        Raises:
+            TypeError: for other types.
+        """
+        check_tensor("rowptr", rowptr)
+        check_tensor("col", col)
+        if weight is not None:
+            check_tensor("weight", weight)
+        return cls(rowptr, col, weight, _integer("zero point of weight", weight_zero_point))
 
     def check(self) -> None:
         """Check dtypes and shapes.
@@ -133,7 +169,17 @@ class Rescale(NamedTuple):
 
     @classmethod
     def of(cls, requantization: Requantization, row: FixedPoint | None) -> Self:
-        """Return the arguments for a requantization with row scales, or without row scales if ``row`` is None."""
+        """Return the arguments for a requantization with row scales, or without row scales if ``row`` is None.
+
+        Raises:
+            TypeError: for other types.
+        """
+        if not isinstance(requantization, Requantization):
+            raise TypeError(f"requantization must be a Requantization, not {type(requantization).__name__}")
+        if row is not None:
+            if not isinstance(row, FixedPoint):
+                raise TypeError(f"row must be a FixedPoint or None, not {type(row).__name__}")
+            check_tensor("row.mantissa", row.mantissa)
         return cls(
             requantization.multiplier,
             requantization.shift,
@@ -173,6 +219,15 @@ class Rescale(NamedTuple):
             row=None if self.row is None else self.row.contiguous(),
             bias=None if self.bias is None else self.bias.contiguous(),
         )
+
+
+def _integer(what: str, value: SupportsIndex) -> int:
+    if isinstance(value, int):
+        return value
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
 
 
 def _check_entries(name: str, tensor: Tensor | None, dtype: torch.dtype, count: int, or_one: bool = False) -> None:

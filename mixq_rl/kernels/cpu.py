@@ -8,7 +8,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
+from mixq_rl.kernels.indices import check_indices
 
 __all__ = ["Engine", "instruction_sets"]
 
@@ -58,7 +60,7 @@ class Engine:
 
     def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         rowptr, col, weight, weight_zero_point = adjacency
-        self._extension.aggregate(
+        valid = self._extension.aggregate(
             self._engine,
             rowptr.data_ptr(),
             rowptr.shape[0] - 1,
@@ -72,6 +74,10 @@ class Engine:
             out.data_ptr(),
             torch.get_num_threads(),
         )
+        if not valid or not x.columns:  # neighbours are not read if they have no columns
+            check_indices(rowptr, col, x.data.shape[0])
+        if not valid:
+            raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
 
     def _matrix(self, x: Matrix) -> object:
         data, bits, columns, step, offset = x

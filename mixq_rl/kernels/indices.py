@@ -1,4 +1,4 @@
-"""Bounds checks of a graph's indices before execution, made once for each graph."""
+"""Bounds checks of a graph's indices: of what they are now, or once for tensors that torch does not write to."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.memory import Memory
 
-__all__ = ["check_indices"]
+__all__ = ["check_indices", "check_indices_once"]
 
 _row_ends: Memory[tuple[int, int, int, int]] = Memory()
 _neighbours: Memory[tuple[int, int]] = Memory()
@@ -15,27 +15,47 @@ _neighbours: Memory[tuple[int, int]] = Memory()
 def check_indices(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
     """Check that ``rowptr`` ascends from 0 to the number of edges and that ``col`` names nodes that exist.
 
-    The result of the check is remembered while the tensors exist and torch does not write to them. Inference tensors do
-    not record writes and are checked in every call.
+    Raises:
+        InvalidGraphError: naming the wrong entry.
+    """
+    _check_row_ends(_look_through(rowptr), col.numel())
+    _check_neighbours(_bounds(col), num_nodes)
+
+
+def check_indices_once(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
+    """Check indices like :func:`check_indices`, without waiting for a GPU in every call.
+
+    The least and the greatest index are remembered while the tensors exist and torch does not write to them. Inference
+    tensors do not record writes and are looked through in every call. Other writes are not noticed: those through
+    ``.data``, by numpy or by another process.
 
     Raises:
         InvalidGraphError: naming the wrong entry.
     """
-    first, last, lowest, step = _row_ends.recall(rowptr, None, lambda: _look_through(rowptr))
+    _check_row_ends(_row_ends.recall(rowptr, None, lambda: _look_through(rowptr)), col.numel())
+    _check_neighbours(_neighbours.recall(col, None, lambda: _bounds(col)), num_nodes)
+
+
+def _check_row_ends(ends: tuple[int, int, int, int], num_edges: int) -> None:
+    first, last, lowest, step = ends
     # Without negative entries no difference can wrap around.
     descends = lowest < 0 or step < 0
-    if first != 0 or last != col.numel() or descends:
+    if first != 0 or last != num_edges or descends:
         raise InvalidGraphError(
-            f"rowptr must ascend from 0 to the number of edges, {col.numel()}: it goes from {first} to {last}"
+            f"rowptr must ascend from 0 to the number of edges, {num_edges}: it goes from {first} to {last}"
             + (" and descends on the way" if descends else "")
         )
-    low, high = _neighbours.recall(col, None, lambda: _bounds(col))
+
+
+def _check_neighbours(bounds: tuple[int, int], num_nodes: int) -> None:
+    low, high = bounds
     if low < 0 or high >= num_nodes:
         offender = low if low < 0 else high
         raise InvalidGraphError(f"col names node {offender}, but there are rows for nodes 0...{num_nodes - 1}")
 
 
 def _look_through(rowptr: Tensor) -> tuple[int, int, int, int]:
+    """Return the first, the last and the least entry, and the least difference between an entry and the next."""
     step = rowptr.diff().amin() if rowptr.numel() > 1 else rowptr.new_zeros(())
     first, last, lowest, least = torch.stack([rowptr[0], rowptr[-1], rowptr.amin(), step]).tolist()
     return first, last, lowest, least

@@ -18,19 +18,26 @@ from torch import Tensor
 from mixq_rl.errors import InputError
 from mixq_rl.kernels import cpu, reference
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
-from mixq_rl.kernels.indices import check_indices
+from mixq_rl.kernels.extents import check_apart, check_held
 
 __all__ = ["Backend", "backends", "using"]
 
 
 class Backend(Protocol):
-    """Protocol of backends, which execute the operators. Arguments are checked and contiguous; sums fit int32."""
+    """Protocol of backends, which execute the operators.
+
+    Arguments are checked and contiguous, except for the indices of a graph, which the backend checks; sums fit int32.
+    """
 
     def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         """Write the product to ``out``: int32 sums, or the requantized and packed sums if ``rescale`` is given."""
 
     def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        """Write the sums over neighbours to ``out``: int32, or requantized and packed if ``rescale`` is given."""
+        """Write the sums over neighbours to ``out``: int32, or requantized and packed if ``rescale`` is given.
+
+        Raises:
+            InvalidGraphError: for an index out of bounds.
+        """
 
 
 _OF_A_GPU = ("cuda", "triton")
@@ -128,10 +135,10 @@ def _result(rows: int, columns: int, rest: tuple[Any, ...], like: Tensor) -> tup
     """Return the requantization, if any, and the tensor for the result, which is allocated if none was given."""
     if len(rest) == 1:
         out: Tensor = rest[0]
-        if out.dtype != torch.int32 or tuple(out.shape) != (rows, columns) or not out.is_contiguous():
-            raise InputError(
-                f"out must be contiguous int32 of shape {(rows, columns)}, not {out.dtype} of shape {tuple(out.shape)}"
-            )
+        if out.dtype != torch.int32:
+            raise TypeError(f"out must be contiguous int32, not {out.dtype}")
+        if tuple(out.shape) != (rows, columns) or not out.is_contiguous():
+            raise InputError(f"out must be contiguous int32 of shape {(rows, columns)}, not {tuple(out.shape)}")
         return None, out
     if not rest:
         return None, like.new_empty((rows, columns), dtype=torch.int32)
@@ -141,50 +148,73 @@ def _result(rows: int, columns: int, rest: tuple[Any, ...], like: Tensor) -> tup
     return rescale, like.new_empty((rows, offered.row_bytes(columns)), dtype=offered.storage_dtype)
 
 
-def _check_device(like: Tensor, *others: Tensor | None) -> None:
-    device = like.device
-    for other in others:
-        if other is not None and other.device != device:
-            raise InputError(f"all tensors must be on one device, not on {device} and {other.device}")
+_Named = tuple[tuple[str, Tensor | None], ...]
+
+
+def _named(rescale: Rescale | None) -> _Named:
+    if rescale is None:
+        return ()
+    return ("multiplier", rescale.multiplier), ("row", rescale.row), ("bias", rescale.bias)
+
+
+def _check_device(out: Tensor, operands: _Named) -> None:
+    for _, operand in operands:
+        if operand is not None and operand.device != out.device:
+            raise InputError(f"all tensors must be on one device, not on {out.device} and {operand.device}")
+
+
+def _linear_problem(arguments: tuple[Any, ...]) -> tuple[Matrix, Matrix, Rescale | None, Tensor, _Named]:
+    """Return the checked groups of arguments, the tensor for the result, and the operands by name."""
+    x, weight, rest = _linear_groups(arguments)
+    rescale, out = _result(x.data.shape[0], weight.columns, rest, x.data)
+    operands = ("x", x.data), ("weight", weight.data), *_named(rescale)
+    _check_device(out, operands)
+    return x, weight, rescale, out, operands
+
+
+def _aggregate_problem(arguments: tuple[Any, ...]) -> tuple[CSRMatrix, Matrix, Rescale | None, Tensor, _Named]:
+    """Return the checked groups of arguments, the tensor for the result, and the operands by name."""
+    adjacency, x, rest = _aggregate_groups(arguments)
+    rescale, out = _result(adjacency.rowptr.shape[0] - 1, x.columns, rest, x.data)
+    rowptr, col, weight, _ = adjacency
+    operands = ("rowptr", rowptr), ("col", col), ("weight", weight), ("x", x.data), *_named(rescale)
+    _check_device(out, operands)
+    return adjacency, x, rescale, out, operands
 
 
 def _linear(*arguments: Any) -> Tensor:
-    x, weight, rest = _linear_groups(arguments)
-    rescale, out = _result(x.data.shape[0], weight.columns, rest, x.data)
-    _check_device(x.data, weight.data, out, *_tensors(rescale))
+    x, weight, rescale, out, operands = _linear_problem(arguments)
+    _prepare(out, operands, given=out is arguments[-1])
     rescale = None if rescale is None else rescale.contiguous()
     _backend_for(x.data).linear(x.contiguous(), weight.contiguous(), rescale, out)
-    return _written(out, rest)
-
-
-def _aggregate(*arguments: Any) -> Tensor:
-    adjacency, x, rest = _aggregate_groups(arguments)
-    rescale, out = _result(adjacency.rowptr.shape[0] - 1, x.columns, rest, x.data)
-    _check_device(x.data, adjacency.rowptr, adjacency.col, adjacency.weight, out, *_tensors(rescale))
-    check_indices(adjacency.rowptr, adjacency.col, x.data.shape[0])
-    rescale = None if rescale is None else rescale.contiguous()
-    _backend_for(x.data).aggregate(adjacency.contiguous(), x.contiguous(), rescale, out)
-    return _written(out, rest)
-
-
-def _written(out: Tensor, rest: tuple[Any, ...]) -> Tensor:
-    if len(rest) == 1 and not out.is_inference():
-        torch.autograd.graph.increment_version(out)  # torch does not know of the kernel's write
     return out
 
 
-def _tensors(rescale: Rescale | None) -> tuple[Tensor | None, ...]:
-    return () if rescale is None else (rescale.multiplier, rescale.row, rescale.bias)
+def _aggregate(*arguments: Any) -> Tensor:
+    adjacency, x, rescale, out, operands = _aggregate_problem(arguments)
+    _prepare(out, operands, given=out is arguments[-1])
+    rescale = None if rescale is None else rescale.contiguous()
+    _backend_for(x.data).aggregate(adjacency.contiguous(), x.contiguous(), rescale, out)
+    return out
+
+
+def _prepare(out: Tensor, operands: _Named, given: bool) -> None:
+    """Check the memory of operands and result; ``given``: whether the caller gave the tensor for the result."""
+    check_held(operands)
+    if not given:
+        return
+    check_held((("out", out),))
+    check_apart(out, operands)
+    if not out.is_inference():
+        torch.autograd.graph.increment_version(out)  # torch does not know of the kernel's write
 
 
 def _linear_shape(*arguments: Any) -> Tensor:
-    x, weight, rest = _linear_groups(arguments)
-    return _result(x.data.shape[0], weight.columns, rest, x.data)[1]
+    return _linear_problem(arguments)[3]
 
 
 def _aggregate_shape(*arguments: Any) -> Tensor:
-    adjacency, x, rest = _aggregate_groups(arguments)
-    return _result(adjacency.rowptr.shape[0] - 1, x.columns, rest, x.data)[1]
+    return _aggregate_problem(arguments)[3]
 
 
 def _register() -> torch.library.Library:

@@ -69,15 +69,23 @@ class Partition(NamedTuple):
 _partitions: Memory[Partition] = Memory()
 
 
-def partition(rowptr: Tensor, narrow: int = NARROW, chunk: int = CHUNK) -> Partition:
+def partition(rowptr: Tensor, num_edges: int, narrow: int = NARROW, chunk: int = CHUNK) -> Partition:
     """Return the partition of a graph. The first call for a graph waits for the device.
+
+    The partition is a copy, whose edges exist whatever is in ``rowptr``: entries out of order are replaced.
 
     Args:
         rowptr: int32, ``[rows + 1]``, the first edge of each row.
+        num_edges: number of edges.
         narrow: maximum number of edges of a narrow row.
         chunk: maximum number of edges of a wide row, and of a chunk of a hub.
     """
-    return _partitions.recall(rowptr, (narrow, chunk), lambda: _partition(rowptr, narrow, chunk))
+    key = (num_edges, narrow, chunk)
+    return _partitions.recall(rowptr, key, lambda: _partition(_ascending(rowptr, num_edges), narrow, chunk))
+
+
+def _ascending(rowptr: Tensor, num_edges: int) -> Tensor:
+    return rowptr.clamp(0, num_edges).cummax(0).values
 
 
 def _partition(rowptr: Tensor, narrow: int, chunk: int) -> Partition:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
+from mixq_rl.kernels.indices import check_indices
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 from mixq_rl.quantization.packing import unpack_codes
 
@@ -26,9 +27,11 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
 
 def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
-    num_rows = adjacency.rowptr.numel() - 1
-    row = torch.repeat_interleave(torch.arange(num_rows, device=out.device), adjacency.rowptr.diff())
-    messages = decode(x).index_select(0, adjacency.col)
+    rowptr, col = adjacency.rowptr.clone(), adjacency.col.clone()  # nobody else writes to these
+    check_indices(rowptr, col, x.data.shape[0])
+    num_rows = rowptr.numel() - 1
+    row = torch.repeat_interleave(torch.arange(num_rows, device=out.device), rowptr.diff())
+    messages = decode(x).index_select(0, col)
     if adjacency.weight is not None:
         messages *= (adjacency.weight.long() - adjacency.weight_zero_point).unsqueeze(1)
     _write(messages.new_zeros(num_rows, x.columns).index_add_(0, row, messages), rescale, out)

@@ -11,7 +11,7 @@
 //   Rescaling, requantize(sums, n, rescaling, row, codes)      a requantization made ready, and applied to a row
 #pragma once
 
-#include "rows.hpp"
+#include "indices.hpp"
 
 namespace mixq {
 namespace {
@@ -47,50 +47,78 @@ void sum_row(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin,
     Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums); });
 }
 
+// What a thread writes to while it makes a row.
+struct Workspace {
+    int32_t *sums, *plain, *col;
+};
+
+// Sums rows first...last - 1, unless a neighbour of theirs does not exist: then it returns false.
 template <class Isa>
-void aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
-                    int64_t first, int64_t last, int32_t* scratch, int32_t* plain) {
+bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
+                    int64_t first, int64_t last, const Workspace& own) {
+    const int64_t start = graph.rowptr[first];
+    const int64_t count = std::min(graph.rowptr[last] + kPrefetched, graph.edges) - start;
+    if (!copy_neighbours(graph.col + start, count, x.rows, own.col)) return false;
     // Where weights are all 1 they may pass for either kind: take the one that suits x.
-    const Edges all_one{graph.col, nullptr, !x.is_signed, graph.edges};
-    const Edges weighted{graph.col, graph.weight, graph.weight_signed, graph.edges};
+    const Edges all_one{own.col, nullptr, !x.is_signed, count};
+    const Edges weighted{own.col, graph.weight == nullptr ? nullptr : graph.weight + start, graph.weight_signed, count};
     const Edges& edges = graph.weight == nullptr ? all_one : weighted;
     const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
     const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
     const bool is_centred = graph.weight != nullptr && graph.weight_zero_point != 0;
     Isa::with_summation(x, offset, edges, [&](const auto& sum) {
         for (int64_t row = first; row < last; ++row) {
-            const int64_t begin = graph.rowptr[row], end = graph.rowptr[row + 1];
-            int32_t* sums = sums_of<Isa>(out, graph.rows, row, scratch);
+            const int64_t begin = graph.rowptr[row] - start, end = graph.rowptr[row + 1] - start;
+            int32_t* sums = sums_of<Isa>(out, graph.rows, row, own.sums);
             sum(begin, end, sums);
             if (is_centred) {
-                sum_row<Isa>(x, plain_offset, all_one, begin, end, plain);
-                for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * plain[f];
+                sum_row<Isa>(x, plain_offset, all_one, begin, end, own.plain);
+                for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * own.plain[f];
             }
             finish_row<Isa>(sums, x.columns, out, rescaling, row);
         }
     });
+    return true;
+}
+
+// The row behind a block of rows from `first` on: as many as have kBlockEdges edges, at least one, at most up to `last`.
+inline int64_t block_end(const Graph& graph, int64_t first, int64_t last) {
+    const int64_t limit = graph.rowptr[first] + kBlockEdges;
+    return std::upper_bound(graph.rowptr + first + 2, graph.rowptr + last + 1, limit) - graph.rowptr - 1;
 }
 
 template <class Isa>
-void aggregate(const Graph& graph, const Matrix& x, const Output& out, int threads) {
-    if (x.columns == 0) return;
+bool aggregate(const Graph& given, const Matrix& x, const Output& out, int threads) {
+    const RowBegins begins(given);
+    if (!begins.valid) return false;
+    Graph graph = given;
+    graph.rowptr = begins.copy.get();
+    if (x.columns == 0) return true;
     const int64_t work = (graph.edges + graph.rows) * std::max<int64_t>(x.columns, 16);
     if (work < kSerialWork) threads = 1;
     const typename Isa::Rescaling rescaling(out.rescale, x.columns);
     const int64_t chunks = threads * std::clamp<int64_t>(work / kChunkWork / threads, 1, kChunksPerThread);
     const Scratch<int32_t> sums(x.columns, threads);
     const Scratch<int32_t> plain(graph.weight_zero_point != 0 ? x.columns : 0, threads);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const int64_t copied = std::min(std::max(kBlockEdges, begins.largest_degree) + kPrefetched, graph.edges);
+    const Scratch<int32_t> neighbours(copied, threads);
+    bool valid = true;
+#pragma omp parallel num_threads(threads) if (threads > 1) reduction(&& : valid)
     {
         const int thread = this_thread();
+        const Workspace own{sums.get(thread), plain.get(thread), neighbours.get(thread)};
 #pragma omp for schedule(dynamic, 1) nowait
         for (int64_t chunk = 0; chunk < chunks; ++chunk) {
             const int64_t first = chunk_begin(graph, chunk, chunks);
             const int64_t last = chunk + 1 == chunks ? graph.rows : chunk_begin(graph, chunk + 1, chunks);
-            aggregate_rows<Isa>(graph, x, out, rescaling, first, last, sums.get(thread), plain.get(thread));
+            for (int64_t row = first, end; row < last; row = end) {
+                end = block_end(graph, row, last);
+                valid = aggregate_rows<Isa>(graph, x, out, rescaling, row, end, own) && valid;
+            }
         }
         if constexpr (Isa::kStreams) Isa::fence();
     }
+    return valid;
 }
 
 }  // namespace

@@ -52,7 +52,8 @@ struct Output {
 
 struct Engine {
     void (*linear)(const Matrix& x, const Matrix& weight, const Output& out, int threads);
-    void (*aggregate)(const Graph& graph, const Matrix& x, const Output& out, int threads);
+    // Returns whether all indices of the graph were within bounds; if not, the output's values mean nothing.
+    bool (*aggregate)(const Graph& graph, const Matrix& x, const Output& out, int threads);
 };
 
 extern const Engine portable;

@@ -1,7 +1,8 @@
 // The Python module mixq_rl.kernels._cpu: the operations on memory of torch's, on a chosen instruction set.
 //
 // Memory comes as addresses, because asking a tensor for one costs a tenth of making an array of it. Shapes, dtypes,
-// strides and indices have been checked by then (mixq_rl/kernels/library.py): nothing else may call this module.
+// strides and extents of storage have been checked by then (mixq_rl/kernels/library.py): nothing else may call this
+// module. The indices of a graph are checked here.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -78,12 +79,12 @@ void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const s
     engine.linear(x, weight, output(out, weight.columns, rescale), threads);
 }
 
-void aggregate(const Engine& engine, Address rowptr, int64_t rows, Address col, int64_t edges, Address weight,
+bool aggregate(const Engine& engine, Address rowptr, int64_t rows, Address col, int64_t edges, Address weight,
                bool weight_signed, int32_t weight_zero_point, const Matrix& x, const std::optional<Rescale>& rescale,
                Address out, int threads) {
     const Graph graph{at<const int32_t>(rowptr), at<const int32_t>(col), at<const uint8_t>(weight), weight_signed,
                       weight_zero_point, rows, edges};
-    engine.aggregate(graph, x, output(out, x.columns, rescale), threads);
+    return engine.aggregate(graph, x, output(out, x.columns, rescale), threads);
 }
 
 const Engine& engine(const std::string& name) {

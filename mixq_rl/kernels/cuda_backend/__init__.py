@@ -12,6 +12,7 @@ from torch import Tensor
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import UnavailableError
+from mixq_rl.kernels.indices import check_indices_once
 
 __all__ = ["aggregate", "linear", "why_unavailable"]
 
@@ -33,6 +34,7 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
 
 def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
+    check_indices_once(adjacency.rowptr, adjacency.col, x.data.shape[0])
     if adjacency.weight_zero_point or _unavailable or not _launched(adjacency, x, rescale, out):
         from mixq_rl.kernels import triton_backend
 

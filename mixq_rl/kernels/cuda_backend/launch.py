@@ -108,7 +108,7 @@ def launch(
     if not out.numel():
         return
     device = out.get_device()
-    parts = partition(adjacency.rowptr, narrow, chunk)
+    parts = partition(adjacency.rowptr, adjacency.col.shape[0], narrow, chunk)
     grid = how.grid(parts, x.columns, multiprocessors(device))
     arguments = _arguments(adjacency, x, rescale, out, parts)
     hubs = parts.hubs.numel()

@@ -1,17 +1,24 @@
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.kernels.indices import check_indices
+from mixq_rl.kernels.indices import check_indices, check_indices_once
+
+Check = Callable[[torch.Tensor, torch.Tensor, int], None]
 
 
 def csr(rowptr: list[int], col: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(rowptr, dtype=torch.int32), torch.tensor(col, dtype=torch.int32)
 
 
+each_check = pytest.mark.parametrize("check", [check_indices, check_indices_once])
+
+
+@each_check
 @pytest.mark.parametrize(
     ("rowptr", "col", "message"),
     [
@@ -24,60 +31,73 @@ def csr(rowptr: list[int], col: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         ([0], [0], "it goes from 0 to 0"),
     ],
 )
-def test_what_leads_out_of_bounds_is_refused(rowptr: list[int], col: list[int], message: str) -> None:
+def test_what_leads_out_of_bounds_is_refused(check: Check, rowptr: list[int], col: list[int], message: str) -> None:
     with pytest.raises(InvalidGraphError, match=message):
-        check_indices(*csr(rowptr, col), 2)
+        check(*csr(rowptr, col), 2)
 
 
-def test_empty_graphs_pass() -> None:
-    check_indices(*csr([0], []), 0)
-    check_indices(*csr([0, 0, 0], []), 2)
+@each_check
+def test_empty_graphs_pass(check: Check) -> None:
+    check(*csr([0], []), 0)
+    check(*csr([0, 0, 0], []), 2)
 
 
 def test_a_graph_that_was_written_to_is_checked_again() -> None:
     rowptr, col = csr([0, 1, 2], [0, 1])
-    check_indices(rowptr, col, 2)
+    check_indices_once(rowptr, col, 2)
     with pytest.raises(InvalidGraphError, match="node 1"):
-        check_indices(rowptr, col, 1)
+        check_indices_once(rowptr, col, 1)
     col[0] = 5
     with pytest.raises(InvalidGraphError, match="node 5"):
-        check_indices(rowptr, col, 2)
+        check_indices_once(rowptr, col, 2)
     col[0] = 0
-    check_indices(rowptr, col, 2)
+    check_indices_once(rowptr, col, 2)
     rowptr[1] = 7
     with pytest.raises(InvalidGraphError, match="descends"):
-        check_indices(rowptr, col, 2)
+        check_indices_once(rowptr, col, 2)
 
 
 def test_a_proof_holds_for_one_pair_of_tensors_only() -> None:
     rowptr, col = csr([0, 1, 2], [0, 1])
-    check_indices(rowptr, col, 2)
+    check_indices_once(rowptr, col, 2)
     with pytest.raises(InvalidGraphError, match="from 0 to 9"):
-        check_indices(csr([0, 1, 9], [])[0], col, 2)
+        check_indices_once(csr([0, 1, 9], [])[0], col, 2)
 
 
 def test_inference_tensors_are_checked_each_time() -> None:
     with torch.inference_mode():
         rowptr, col = csr([0, 1, 2], [0, 1])
-        check_indices(rowptr, col, 2)
+        check_indices_once(rowptr, col, 2)
         col[1] = 2
         with pytest.raises(InvalidGraphError, match="node 2"):
-            check_indices(rowptr, col, 2)
+            check_indices_once(rowptr, col, 2)
 
 
 def test_graphs_that_were_checked_can_be_copied_and_stored(tmp_path: Path) -> None:
     rowptr, col = csr([0, 1, 2], [0, 1])
-    check_indices(rowptr, col, 2)
+    check_indices_once(rowptr, col, 2)
     torch.save((rowptr, col), tmp_path / "graph.pt")
     copied = copy.deepcopy(col)
     copied[0] = 7
     with pytest.raises(InvalidGraphError, match="node 7"):
-        check_indices(rowptr, copied, 2)
+        check_indices_once(rowptr, copied, 2)
 
 
 def test_other_memory_is_looked_through() -> None:
     rowptr, col = csr([0, 1, 2], [0, 1])
-    check_indices(rowptr, col, 2)
+    check_indices_once(rowptr, col, 2)
     col.data = torch.tensor([0, 9], dtype=torch.int32)
     with pytest.raises(InvalidGraphError, match="node 9"):
+        check_indices_once(rowptr, col, 2)
+
+
+def test_writes_that_torch_does_not_record_are_seen_by_the_check_of_every_call() -> None:
+    rowptr, col = csr([0, 1, 2], [0, 1])
+    check_indices(rowptr, col, 2)
+    col.numpy()[1] = 4
+    with pytest.raises(InvalidGraphError, match="node 4"):
+        check_indices(rowptr, col, 2)
+    check_indices(rowptr, col.data.clamp_(max=1), 2)
+    rowptr.data[1] = 3
+    with pytest.raises(InvalidGraphError, match="descends"):
         check_indices(rowptr, col, 2)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -110,7 +111,7 @@ def test_an_exported_network_gives_the_same_integers(network: Network, strict: b
         (InputError, "inner dimensions must agree", lambda: kernels.linear(X, torch.ones(3, 2, dtype=torch.int8))),
         (InputError, "x of shape", lambda: kernels.linear(torch.ones(3, dtype=torch.int8), WEIGHT)),
         (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(4, 6, dtype=torch.int32))),
-        (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(4, 5))),
+        (TypeError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(4, 5))),
         (InputError, "out must be", lambda: kernels.linear(X, WEIGHT, out=torch.empty(5, 4, dtype=torch.int32).t())),
         (TypeError, "int32 rowptr and col", lambda: kernels.aggregate(ROWPTR.long(), COL, None, X)),
         (TypeError, "edge weights", lambda: kernels.aggregate(ROWPTR, COL, ALPHA.float(), X)),
@@ -189,3 +190,80 @@ def test_unknown_backends_are_refused() -> None:
     message = r"backend 'cray' cannot run here; these can: .*reference"
     with pytest.raises(InputError, match=message), kernels.using("cray"):
         pass
+
+
+OPERANDS = {"rowptr": ROWPTR, "col": COL, "weight": ALPHA, "x": X}
+HOW = Requantization(torch.tensor(2**20), 30, 0, None, IntegerRange(4, True), 0)
+FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "aggregate": (kernels.aggregate, OPERANDS | {"out": torch.empty(3, 9, dtype=torch.int32)}),
+    "aggregate_requantize": (kernels.aggregate_requantize, OPERANDS | {"requantization": HOW, "row": ROW}),
+    "linear": (kernels.linear, {"x": X, "weight": WEIGHT, "out": torch.empty(4, 5, dtype=torch.int32)}),
+    "linear_requantize": (kernels.linear_requantize, {"x": X, "weight": WEIGHT, "requantization": HOW, "row": None}),
+}
+
+
+@pytest.mark.parametrize(("form", "name"), [(form, name) for form, (_, given) in FORMS.items() for name in given])
+def test_wrong_types_are_type_errors(form: str, name: str) -> None:
+    call, given = FORMS[form]
+    call(**given)
+    optional = name in ("out", "row") or (name == "weight" and form.startswith("aggregate"))
+    wrong = [[[1, 2]], torch.ones(2, 2).numpy(), 3, "x", object(), torch.ones(2, 2).to_sparse(), torch.ones(2, 2)]
+    for value in wrong if optional else [*wrong, None]:
+        with pytest.raises(TypeError, match=r"must be|holds int8|takes int"):
+            call(**given | {name: value})
+
+
+@pytest.mark.parametrize("value", [None, 0.5, "1", [1], torch.tensor(0.5), torch.tensor([1, 2])], ids=str)
+def test_zero_points_are_integers(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"zero point of x must be an integer, not"):
+        kernels.linear(X, WEIGHT, x_zero_point=value)
+    with pytest.raises(TypeError, match=r"zero point of weight must be an integer, not"):
+        kernels.aggregate(ROWPTR, COL, ALPHA, X, weight_zero_point=value)
+
+
+@pytest.mark.parametrize("value", [np.int64(3), torch.tensor(3)], ids=str)
+def test_any_kind_of_integer_is_a_zero_point(value: Any) -> None:
+    got = kernels.linear(X, WEIGHT, x_zero_point=value)
+    assert torch.equal(got, kernels.linear(X, WEIGHT, x_zero_point=3))
+
+
+def test_operands_on_several_devices_are_refused_whether_or_not_they_hold_data() -> None:
+    with pytest.raises(InputError, match="all tensors must be on one device, not on cpu and meta"):
+        kernels.aggregate(ROWPTR, COL.to("meta"), None, X)
+    with pytest.raises(InputError, match="all tensors must be on one device"):
+        kernels.linear(X, WEIGHT, out=torch.empty(4, 5, dtype=torch.int32, device="meta"))
+
+
+@pytest.mark.parametrize("backend", kernels.backends())
+def test_results_that_overlap_operands_are_refused(backend: str) -> None:
+    memory = torch.zeros(100, dtype=torch.int32)
+    out, begin, end = memory[10:37].view(3, 9), 40, 148
+    operands = {"rowptr": ROWPTR, "col": COL, "weight": ALPHA, "x": torch.ones(4, 9).byte()}
+    with kernels.using(backend):
+        expected = kernels.aggregate(**operands)
+        for name, operand in operands.items():
+            item = operand.element_size()
+            size = operand.numel() * item
+            for start in (begin - size, begin - size + item, end - item, end):
+                within = memory.view(torch.uint8)[start : start + size].view(operand.dtype).view(operand.shape)
+                within.copy_(operand)
+                moved = operands | {name: within}
+                if start in (begin - size, end):
+                    assert torch.equal(kernels.aggregate(**moved, out=out), expected)
+                    continue
+                with pytest.raises(InputError, match=f"out overlaps {name}"):
+                    kernels.aggregate(**moved, out=out)
+
+
+@pytest.mark.parametrize("backend", kernels.backends())
+def test_graphs_that_are_written_to_are_the_new_graphs(backend: str) -> None:
+    rowptr, col = ROWPTR.clone(), COL.clone()
+    x = torch.arange(4, dtype=torch.int8).unsqueeze(1)
+    with kernels.using(backend):
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[1], [0], [7]]
+        col[0] = 3
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[4], [0], [7]]
+        col.numpy()[0] = 2
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[3], [0], [7]]
+        rowptr.data[2] = 4
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[3], [4], [3]]

@@ -169,17 +169,36 @@ def test_the_partition_holds_every_edge_once_and_follows_what_is_written() -> No
     degree = torch.tensor([0, 2 * CHUNK, 3, CHUNK, 70, 5000, 0])
     rowptr = torch.zeros(8, dtype=torch.int32)
     rowptr[1:] = degree.cumsum(0)
-    parts = partition(rowptr)
-    assert partition(rowptr) is parts
+    edges = int(rowptr[-1])
+    parts = partition(rowptr, edges)
+    assert partition(rowptr, edges) is parts
     assert parts.hubs.tolist() == [5, 1]
     assert parts.wide.target.tolist() == [3, 4]
     assert parts.narrow.target.tolist() == [2, 0, 6]
     pieces = [parts.narrow, parts.wide, parts.chunks]
     runs = sorted(run for piece in pieces for run in zip(piece.start.tolist(), piece.stop.tolist(), strict=True))
-    edges = [edge for start, stop in runs for edge in range(start, stop)]
-    assert edges == list(range(int(rowptr[-1])))
+    assert [edge for start, stop in runs for edge in range(start, stop)] == list(range(edges))
     rowptr.clamp_(max=3)
-    assert partition(rowptr).hubs.numel() == 0
+    assert partition(rowptr, 3).hubs.numel() == 0
+
+
+def test_indices_that_were_changed_unnoticed_do_not_lead_out_of_bounds() -> None:
+    rowptr = torch.tensor([0, 2, 3], dtype=torch.int32, device=DEVICE)
+    col = torch.tensor([0, 1, 1], dtype=torch.int32, device=DEVICE)
+    x = torch.tensor([[1], [2]], dtype=torch.int8, device=DEVICE)
+    with kernels.using("triton"):
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[3], [2]]
+        col.data[1], rowptr.data[1] = 2**31 - 1, -7
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[3], [2]]
+        col.data[1] = -(2**31)
+        assert kernels.aggregate(rowptr, col, None, x).tolist() == [[2], [2]]
+
+
+def test_partitions_of_anything_hold_edges_that_exist() -> None:
+    rowptr = torch.tensor([-5, 4, 2, 2**31 - 1, -(2**31)], dtype=torch.int32, device=DEVICE)
+    parts = partition(rowptr, 6)
+    runs = zip(parts.pieces.target.tolist(), parts.pieces.start.tolist(), parts.pieces.stop.tolist(), strict=True)
+    assert sorted(runs) == [(0, 0, 4), (1, 4, 4), (2, 4, 6), (3, 6, 6)]
 
 
 def test_tensors_of_the_cpu_need_the_interpreter() -> None:
