@@ -9,9 +9,8 @@ Callers must rule out overflow of the int32 sums first (:mod:`mixq_rl.nn.bounds`
 
 On a CPU the indices of a graph are checked in every call, as they are at that time. A kernel copies indices and checks
 the copy before it follows them, so writes by numpy, another thread or another process do not lead out of bounds. On a
-GPU the indices are checked in the first call with a graph, and again after torch has written to them. Other writes are
-not noticed there: the former ``rowptr`` is used, and CUDA C++ may follow a wrong index in ``col`` out of bounds. A
-check in every call would have to wait for the GPU.
+GPU a check would have to wait for the device. There the first call with a graph copies and checks its indices, and so
+does the next call after torch has written to them. Other writes are not noticed: the copy goes on being used.
 
 No tensor may be resized or freed by another thread during a call.
 """

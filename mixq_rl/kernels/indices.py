@@ -1,4 +1,4 @@
-"""Bounds checks of a graph's indices: of what they are now, or once for tensors that torch does not write to."""
+"""Bounds checks of a graph's indices: of what they are now, or of a copy that is made once."""
 
 import torch
 from torch import Tensor
@@ -6,10 +6,10 @@ from torch import Tensor
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.memory import Memory
 
-__all__ = ["check_indices", "check_indices_once"]
+__all__ = ["check_indices", "checked_copy"]
 
 _row_ends: Memory[tuple[int, int, int, int]] = Memory()
-_neighbours: Memory[tuple[int, int]] = Memory()
+_neighbours: Memory[tuple[Tensor, tuple[int, int]]] = Memory()
 
 
 def check_indices(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
@@ -22,18 +22,25 @@ def check_indices(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
     _check_neighbours(_bounds(col), num_nodes)
 
 
-def check_indices_once(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
-    """Check indices like :func:`check_indices`, without waiting for a GPU in every call.
+def checked_copy(rowptr: Tensor, col: Tensor, num_nodes: int) -> Tensor:
+    """Return a private copy of ``col``, after both are checked like in :func:`check_indices`.
 
-    The least and the greatest index are remembered while the tensors exist and torch does not write to them. Inference
-    tensors do not record writes and are looked through in every call. Other writes are not noticed: those through
-    ``.data``, by numpy or by another process.
+    The copy is remembered while ``col`` exists and torch does not write to it, so that a GPU is waited for only once.
+    Inference tensors do not record writes and are copied in every call. Other writes are not noticed, those through
+    ``.data``, by numpy or by another process: the copy, whose neighbours exist, goes on being used.
 
     Raises:
         InvalidGraphError: naming the wrong entry.
     """
     _check_row_ends(_row_ends.recall(rowptr, None, lambda: _look_through(rowptr)), col.numel())
-    _check_neighbours(_neighbours.recall(col, None, lambda: _bounds(col)), num_nodes)
+    neighbours, bounds = _neighbours.recall(col, None, lambda: _copied(col))
+    _check_neighbours(bounds, num_nodes)
+    return neighbours
+
+
+def _copied(col: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    copy = col.clone(memory_format=torch.contiguous_format)
+    return copy, _bounds(copy)
 
 
 def _check_row_ends(ends: tuple[int, int, int, int], num_edges: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.cuda_backend import launch
 from mixq_rl.kernels.cuda_backend.driver import UnavailableError
-from mixq_rl.kernels.indices import check_indices_once
+from mixq_rl.kernels.indices import checked_copy
 
 __all__ = ["aggregate", "linear", "why_unavailable"]
 
@@ -34,7 +34,6 @@ def linear(x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> N
 
 def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
-    check_indices_once(adjacency.rowptr, adjacency.col, x.data.shape[0])
     if adjacency.weight_zero_point or _unavailable or not _launched(adjacency, x, rescale, out):
         from mixq_rl.kernels import triton_backend
 
@@ -45,7 +44,8 @@ def _launched(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Ten
     """Launch the CUDA C++ and return whether it could be compiled and loaded; warn once if it could not."""
     try:
         with torch.cuda.device_of(out):
-            launch.aggregate(adjacency, x, rescale, out)
+            col = checked_copy(adjacency.rowptr, adjacency.col, x.data.shape[0])
+            launch.aggregate(adjacency._replace(col=col), x, rescale, out)
     except UnavailableError as error:
         _unavailable.append(str(error))
         warnings.warn(

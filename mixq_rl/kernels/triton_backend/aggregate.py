@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
-from mixq_rl.kernels.indices import check_indices_once
+from mixq_rl.kernels.indices import checked_copy
 from mixq_rl.kernels.partition import Pieces, partition
 from mixq_rl.kernels.triton_backend.hubs import finish
 from mixq_rl.kernels.triton_backend.launch import on_device
@@ -26,7 +26,8 @@ __all__ = ["aggregate"]
 def aggregate(adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
     """See :class:`mixq_rl.kernels.library.Backend`."""
     with on_device(out):
-        check_indices_once(adjacency.rowptr, adjacency.col, x.data.shape[0])
+        col = checked_copy(adjacency.rowptr, adjacency.col, x.data.shape[0])
+        adjacency = adjacency._replace(col=col)
         if not out.numel():
             return
         parts = partition(adjacency.rowptr, adjacency.col.shape[0])
@@ -57,7 +58,6 @@ def _sum(
     programs = pieces.number if wide else -(-pieces.number // tiling.slots)
     arguments: dict[str, Any] = {
         "num_pieces": pieces.number,
-        "last_node": min(x.data.shape[0], 2**31) - 1,
         "row_vectors": tiling.row_words // tiling.vector,
         "step": x.step,
         "offset": x.offset - 128 if flip else x.offset,
@@ -88,7 +88,7 @@ def _sum(
     )
 
 
-@triton.jit(do_not_specialize=(*UNSPECIALIZED, "weight_zero_point", "num_pieces", "last_node", "row_vectors"))
+@triton.jit(do_not_specialize=(*UNSPECIALIZED, "weight_zero_point", "num_pieces", "row_vectors"))
 def _sum_pieces(
     target,
     start,
@@ -99,7 +99,6 @@ def _sum_pieces(
     out,
     num_columns,
     num_pieces,
-    last_node,
     row_vectors,
     step,
     offset,
@@ -169,8 +168,6 @@ def _sum_pieces(
             place = at + lead
             present = place < length[:, None]
             neighbour = tl.load(col + (first[:, None] + place), mask=present, other=0)
-            # Nodes that do not exist are replaced: what was written to col since it was checked is not known.
-            neighbour = tl.minimum(tl.maximum(neighbour, 0), last_node)
             # int64: nodes times columns may pass 2^31.
             source = x + neighbour.to(tl.int64)[:, :, None] * row_words + words[None, None, :]
             word = tl.load(source, mask=present[:, :, None] & inside, other=0).to(tl.int32)
