@@ -90,8 +90,8 @@ def load_task(
 
     Raises:
         UnknownNameError: for an unknown name; the message lists the known names and the nearest.
-        DataNotFoundError: if files are missing; the message says where they belong and how to get them.
-        InvalidGraphError: if the data of a graph are inconsistent.
+        DataNotFoundError: if files are missing or damaged; the message says where they belong and how to get them.
+        InvalidGraphError: if the data of a graph are inconsistent, or would take too much memory.
         InputError: for a fold that the dataset does not have, or a device that does not exist.
 
     Example:

@@ -1,6 +1,7 @@
 """Consistency checks of the tensors of a task."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,12 @@ def check_features(x: Tensor) -> None:
         raise InvalidGraphError(f"x must be of shape [nodes, features], not {list(x.shape)}")
     if x.dtype != torch.float32:
         raise InvalidGraphError(f"x must be float32, not {x.dtype}")
-    check_finite(x)
-    if float(x.abs().max()) > _GREATEST_FEATURE:
-        raise InvalidGraphError(f"features reach {float(x.abs().max()):.3g}: normalise them")
+    least, greatest = (float(end) for end in torch.aminmax(x))  # NaN if one feature is; without a copy of x
+    reach = max(-least, greatest)
+    if not math.isfinite(reach):
+        check_finite(x)
+    if reach > _GREATEST_FEATURE:
+        raise InvalidGraphError(f"features reach {reach:.3g}: normalise them")
 
 
 def check_arbitrary_sign(arbitrary_sign: Tensor, num_features: int) -> None:

@@ -1,19 +1,23 @@
 """Tasks from files of the user: one graph or several, as arrays."""
 
-import warnings
-import zipfile
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mixq_rl.datasets.array_files import ArrayArchive
+from mixq_rl.datasets.inert import Saved
+from mixq_rl.datasets.memory_limit import ExcessError
+from mixq_rl.datasets.messages import in_one_line, listed
 from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
-from mixq_rl.errors import DataNotFoundError, InvalidGraphError
+from mixq_rl.datasets.tensor_files import TensorFile, is_torch_object
+from mixq_rl.errors import ArtifactError, DataNotFoundError, InvalidGraphError
 from mixq_rl.printable import printable
+from mixq_rl.storage.reading import open_regular
 
 __all__ = ["SUFFIXES", "class_numbers", "drawn_masks", "given_masks", "integers", "load_file", "read_arrays"]
 
@@ -23,7 +27,11 @@ _MASKS: dict[str, Split] = {"train_mask": "train", "val_mask": "validation", "te
 _SPLIT_SEED = 0
 _FEWEST_NODES = 5
 _FOLDS = 10
+_OTHER_OBJECTS = (
+    "it holds other objects than a dictionary of tensors, which is what torch.save(data.to_dict(), ...) writes"
+)
 _READ = ("x", "edge_index", "edge_weight", "y", "batch", *_MASKS)
+_ITEMSIZES = {"x": 4, "edge_weight": 4, "edge_index": 8, "y": 8, "batch": 8}  # after conversion
 
 
 def load_file(path: Path, fold: int | None = None) -> GraphTask:
@@ -63,20 +71,22 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
 def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
     """Return the known entries of a file by name, as tensors.
 
+    Nothing is unpickled: no file can make this function call anything.
+
     Args:
-        path: path of the file.
+        path: path of the file, which may be a symbolic link.
         required: names of entries that the file must have.
 
     Raises:
-        DataNotFoundError: if the file does not exist.
-        InvalidGraphError: if the file cannot be read, or lacks an entry.
+        DataNotFoundError: if the file does not exist, or is no regular file.
+        InvalidGraphError: if the file cannot be read, would take too much memory, or lacks an entry.
     """
     if not path.is_file():
         raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
     entries, names = _read(path)
     missing = [name for name in required if name not in entries]
     if missing:
-        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {', '.join(names) or 'nothing'}")
+        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {listed(names)}")
     return entries
 
 
@@ -139,42 +149,51 @@ def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Return the known entries of a file, and the names of all its entries."""
-    npz = path.suffix.lower() == ".npz"
-    if npz and not zipfile.is_zipfile(path):
-        raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: it is not an .npz archive")
+    read = _read_npz if path.suffix.lower() == ".npz" else _read_pt
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the errors below say what is wrong with the file
-            if npz:
-                archive = np.load(file, allow_pickle=False)
-                names = list(archive.files)
-                loaded = {name: torch.from_numpy(archive[name]) for name in _READ if name in names}
-            else:
-                loaded = torch.load(file, map_location="cpu", weights_only=True)
-                names = [str(name) for name in loaded] if isinstance(loaded, dict) else []
-    except UnpicklingError as error:
-        raise InvalidGraphError(
-            f"{path.name} cannot be read as a graph of plain arrays: it holds other objects than a dictionary of "
-            f"tensors, which is what torch.save(data.to_dict(), ...) writes"
-        ) from error
+        with open_regular(path, follow=True) as file:
+            return read(path.name, file)
+    except InvalidGraphError:
+        raise
+    except ArtifactError as error:
+        raise DataNotFoundError(f"graph file {error}") from error
+    except ExcessError as error:
+        raise InvalidGraphError(f"{path.name} holds {error}") from error
     except Exception as error:  # parsers raise exceptions of any kind for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
-    if not isinstance(loaded, dict):
-        raise InvalidGraphError(f"{path.name} must hold a dictionary of tensors, not a {type(loaded).__name__}")
+
+
+def _read_npz(name: str, file: BinaryIO) -> tuple[dict[str, Tensor], list[str]]:
+    size = os.fstat(file.fileno()).st_size
+    archive = ArrayArchive(file, size, _READ)
+    archive.check_memory(_ITEMSIZES, size)
+    for entry, header in archive.headers.items():
+        if header.dtype.kind not in "biuf":
+            raise _not_plain(name, entry)
+    arrays = {entry: archive.read(entry) for entry in archive.headers}
+    return {entry: torch.from_numpy(array) for entry, array in arrays.items()}, archive.names
+
+
+def _read_pt(name: str, file: BinaryIO) -> tuple[dict[str, Tensor], list[str]]:
+    saved = TensorFile(file)
+    if isinstance(saved.value, Saved):
+        raise ValueError(_OTHER_OBJECTS)
+    if not isinstance(saved.value, dict):
+        raise InvalidGraphError(f"{name} must hold a dictionary of tensors, not a {type(saved.value).__name__}")
     # The dictionary of a PyG object has other entries as well, such as a name, and None for missing ones.
-    entries = {name: loaded[name] for name in _READ if loaded.get(name) is not None}
-    for name, entry in entries.items():
-        if not _is_plain(entry):
-            raise InvalidGraphError(f"{path.name}: {name} must be a dense, real tensor")
-    return {name: entry.detach() for name, entry in entries.items()}, names
+    known = {entry: saved.value[entry] for entry in _READ if saved.value.get(entry) is not None}
+    saved.check_memory((inert, _ITEMSIZES.get(entry, 0)) for entry, inert in known.items())
+    entries: dict[str, Tensor] = {}
+    for entry, inert in known.items():
+        tensor = saved.tensor(inert)
+        if tensor is None:
+            if isinstance(inert, Saved) and not is_torch_object(inert):
+                raise ValueError(_OTHER_OBJECTS)
+            raise _not_plain(name, entry)
+        entries[entry] = tensor
+    return entries, [str(key) for key in saved.value]
 
 
-def _is_plain(entry: object) -> bool:
-    return (
-        isinstance(entry, Tensor)
-        and entry.layout is torch.strided
-        and entry.device.type == "cpu"
-        and not entry.is_complex()
-        and not entry.is_quantized
-    )
+def _not_plain(name: str, entry: str) -> InvalidGraphError:
+    return InvalidGraphError(f"{name}: {entry} must be a dense, real tensor")

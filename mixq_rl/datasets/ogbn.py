@@ -12,7 +12,8 @@ from torch_geometric.utils import to_undirected
 from mixq_rl.datasets.pyg import untouched
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask, Split
-from mixq_rl.errors import DataNotFoundError
+from mixq_rl.errors import ArtifactError, DataNotFoundError
+from mixq_rl.storage.reading import open_regular
 
 __all__ = ["load_ogbn"]
 
@@ -28,7 +29,9 @@ def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
         fold: 0 or None.
 
     Raises:
-        DataNotFoundError: if ``ogb`` cannot be imported, or the files do not exist and cannot be downloaded.
+        DataNotFoundError: if ``ogb`` cannot be imported, or the files are damaged, or do not exist and cannot be
+            downloaded.
+        InvalidGraphError: if the files would take too much memory, or contradict each other.
         InputError: for any other fold.
     """
     check_fold(name, fold)
@@ -40,12 +43,24 @@ def load_ogbn(name: str, root: Path, fold: int | None = None) -> GraphTask:
         ) from error
     # ogb saves and loads whole Data objects, which torch.load refuses unless their classes are named as safe.
     parts = safe_globals([DataEdgeAttr, DataTensorAttr, GlobalStorage])
-    with parts, untouched(name, root, f"ogb/{name.replace('-', '_')}/raw") as open_dataset:
+    folder = f"ogb/{name.replace('-', '_')}"
+    with parts, untouched(name, root, f"{folder}/raw", optional=("*.csv.gz",)) as open_dataset:
         dataset = open_dataset(dataset_class, root=str(root / "ogb"), name=name)
+        _refuse_pickles(root / folder / "split")
         data, index = dataset[0], dataset.get_idx_split()
-    masks: dict[Split, torch.Tensor] = {}
-    for theirs, split in _SPLITS.items():
-        masks[split] = torch.zeros(data.num_nodes, dtype=torch.bool)
-        masks[split][index[theirs]] = True
-    edge_index = to_undirected(data.edge_index.long(), num_nodes=data.num_nodes)
-    return GraphTask(name, data.x.float(), edge_index, data.y.reshape(-1).long(), masks)
+        masks: dict[Split, torch.Tensor] = {}
+        for theirs, split in _SPLITS.items():
+            masks[split] = torch.zeros(data.num_nodes, dtype=torch.bool)
+            masks[split][index[theirs]] = True
+        edge_index = to_undirected(data.edge_index.long(), num_nodes=data.num_nodes)
+        return GraphTask(name, data.x.float(), edge_index, data.y.reshape(-1).long(), masks)
+
+
+def _refuse_pickles(folder: Path) -> None:
+    for path in sorted(folder.rglob("*.pt")):
+        raise DataNotFoundError(f"{path} is a pickle, which is not read: the split is in the files .csv.gz beside it")
+    for path in sorted(folder.rglob("*.csv.gz")):
+        try:
+            open_regular(path, follow=True).close()
+        except ArtifactError as error:
+            raise DataNotFoundError(str(error)) from error

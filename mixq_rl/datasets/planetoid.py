@@ -21,12 +21,13 @@ def load_planetoid(name: str, root: Path, fold: int | None = None) -> GraphTask:
         fold: 0 or None.
 
     Raises:
-        DataNotFoundError: if the raw files do not exist and cannot be downloaded.
+        DataNotFoundError: if the raw files are damaged, or do not exist and cannot be downloaded.
+        InvalidGraphError: if the raw files would take too much memory, or contradict each other.
         InputError: for any other fold.
     """
     check_fold(name, fold)
     with untouched(name, root, f"planetoid/{name}/raw") as open_dataset:
         data = open_dataset(Planetoid, root=str(root / "planetoid"), name=name)[0]
-    data = NormalizeFeatures()(data)
-    masks = {"train": data.train_mask, "validation": data.val_mask, "test": data.test_mask}
-    return GraphTask(name, data.x.float(), data.edge_index.long(), data.y, masks)  # type: ignore[arg-type]
+        data = NormalizeFeatures()(data)
+        masks = {"train": data.train_mask, "validation": data.val_mask, "test": data.test_mask}
+        return GraphTask(name, data.x.float(), data.edge_index.long(), data.y, masks)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Access to PyTorch Geometric's datasets that writes nothing but their raw files."""
 
 import io
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -13,7 +14,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from mixq_rl.errors import DataNotFoundError, InputError
+from mixq_rl.datasets.memory_limit import ExcessError
+from mixq_rl.datasets.messages import in_one_line
+from mixq_rl.datasets.raw_files import copy_checked
+from mixq_rl.errors import DataNotFoundError, InputError, InvalidGraphError
 
 __all__ = ["Graphs", "side_by_side", "untouched"]
 
@@ -22,20 +26,27 @@ _LISTED_FILES = 8
 
 
 @contextmanager
-def untouched(name: str, root: Path, raw: str, *, hint: str = "") -> Iterator[Callable[..., Any]]:
+def untouched(
+    name: str, root: Path, raw: str, *, optional: Sequence[str] = (), expected: int = 0, hint: str = ""
+) -> Iterator[Callable[..., Any]]:
     """Give a function that opens a dataset class, ``open_dataset(Planetoid, root=..., name=...)``.
 
-    The function downloads the raw files if they do not exist. Processed files go to a temporary folder that is removed
-    when the context ends. The remains of a failed download are removed.
+    The function downloads the raw files if they do not exist. The remains of a failed download are removed. PyTorch
+    Geometric reads checked copies of the raw files (:func:`~mixq_rl.datasets.raw_files.copy_checked`), never the raw
+    files. Copies and processed files go to a temporary folder that is removed when the context ends. Any exception in
+    the context is answered as damage to the files.
 
     Args:
         name: name of the dataset, for messages.
         root: the data root; must exist.
         raw: folder of the raw files below ``root``.
+        optional: patterns of the names of raw files that the dataset reads if they exist.
+        expected: bytes of memory that the dataset takes, if they exceed the limit on unknown files.
         hint: end of the message about a failed download.
 
     Raises:
         DataNotFoundError: if the raw files are damaged, or do not exist and cannot be downloaded.
+        InvalidGraphError: if the raw files would take too much memory.
     """
     folder = root / raw
     if not root.is_dir():
@@ -46,9 +57,12 @@ def untouched(name: str, root: Path, raw: str, *, hint: str = "") -> Iterator[Ca
     # PyTorch Geometric prints its progress to standard error.
     with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
         try:
-            yield partial(_open, name, hint, scratch)
+            settings = {"asked_for": name, "hint": hint, "optional": tuple(optional), "expected": expected}
+            yield partial(_open, {**settings, "processed_dir": scratch})
         except InputError:
             raise
+        except ExcessError as error:
+            raise InvalidGraphError(f"the files of {name} in {str(folder)!r} are too great: {error}") from error
         except Exception as error:  # parsers raise exceptions of any kind for damaged files
             raise DataNotFoundError(
                 f"the files of {name} in {str(folder)!r} are damaged ({_reason(error)}): "
@@ -56,16 +70,23 @@ def untouched(name: str, root: Path, raw: str, *, hint: str = "") -> Iterator[Ca
             ) from error
 
 
-def _open(name: str, hint: str, scratch: str, dataset_class: type, /, **arguments: Any) -> Any:
-    attributes = {"asked_for": name, "hint": hint, "processed_dir": scratch}
-    return type(dataset_class.__name__, (_Untouched, dataset_class), attributes)(**arguments)
+def _open(settings: dict[str, Any], dataset_class: type, /, **arguments: Any) -> Any:
+    return type(dataset_class.__name__, (_Untouched, dataset_class), settings)(**arguments)
 
 
 class _Untouched(Dataset):
-    """Dataset that adds nothing to its root but complete raw files."""
+    """Dataset that adds nothing to its root but complete raw files, and that reads checked copies of them."""
 
     asked_for: str
     hint: str
+    optional: Sequence[str]
+    expected: int
+    processed_dir: str
+    _copies: str | None = None
+
+    @property
+    def raw_dir(self) -> str:
+        return self._copies or str(super().raw_dir)
 
     def _download(self) -> None:
         if all(Path(path).exists() for path in self.raw_paths):
@@ -85,6 +106,22 @@ class _Untouched(Dataset):
                 f"copy the files {listed} there, or {_ANOTHER_FOLDER}{self.hint}"
             ) from error
 
+    def _process(self) -> None:
+        found = [path for pattern in self.optional for path in sorted(Path(self.raw_dir).glob(pattern))]
+        paths = dict.fromkeys([*map(Path, self.raw_paths), *found])
+        copies = Path(self.processed_dir, "raw")
+        copies.mkdir()
+        copy_checked(list(paths), copies, self.expected)
+        self._copies = str(copies)
+        super()._process()
+        shutil.rmtree(copies)
+
+    @classmethod
+    def save(cls, data_list: Sequence[Data], path: str) -> None:
+        # PyTorch Geometric's own method holds two more copies of the data in memory.
+        data, slices = cls.collate(data_list)
+        torch.save((data.to_dict(), slices, data.__class__), path)
+
 
 def _remove_all_but(kept: set[Path], raw: Path) -> None:
     for path in sorted(raw.rglob("*"), reverse=True):
@@ -98,7 +135,7 @@ def _remove_all_but(kept: set[Path], raw: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    return in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,12 @@ class Limit:
             ArtifactError: if the value exceeds the limit; the message names the environment variable.
         """
         if found > self.value:
-            unit = f" {self.unit}" if self.unit else ""
-            raise ArtifactError(
-                f"{what} has {found:,}{unit} where at most {self.value:,} are read: {self.variable} raises this limit"
-            )
+            raise ArtifactError(f"{what} has {self.excess(found)}")
+
+    def excess(self, found: int) -> str:
+        """Return the part of a message about a value above the limit that names the environment variable."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{found:,}{unit} where at most {self.value:,} are read: {self.variable} raises this limit"
 
 
 DOCUMENT = Limit("MIXQ_RL_MAX_DOCUMENT_BYTES", 2**25, "bytes")

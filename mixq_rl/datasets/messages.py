@@ -1,0 +1,22 @@
+"""Content of files in messages: short, in one line, and without control characters."""
+
+from collections.abc import Sequence
+
+__all__ = ["in_one_line", "listed"]
+
+_LONGEST = 200
+_LISTED = 8
+_LONGEST_NAME = 40
+
+
+def in_one_line(text: str, longest: int = _LONGEST) -> str:
+    """Return a text that may come from a file, with control characters escaped and cut to ``longest`` characters."""
+    start = text[: longest + 1]
+    safe = "".join(character if character.isprintable() else repr(character)[1:-1] for character in start)
+    return safe if len(safe) <= longest else f"{safe[: longest - 3]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names of a sequence, or ``"nothing"``."""
+    first = [in_one_line(name, _LONGEST_NAME) for name in names[:_LISTED]]
+    return ", ".join(first + ["..."] * (len(names) > _LISTED)) or "nothing"
