@@ -20,6 +20,7 @@ from mixq_rl.agents.records.policy_record import PolicyRecord
 from mixq_rl.envs import FEATURES, BitAllocationEnv
 from mixq_rl.errors import ArtifactError
 from tests.conftest import MakeOnce
+from tests.hostile.mutations import signed
 from tests.lookup_table import LookupTable
 
 
@@ -75,6 +76,7 @@ def test_the_file_says_what_it_is(policy: Path) -> None:
 def test_wrong_descriptions_are_refused(policy: Path, change: dict[str, object], message: str) -> None:
     config = json.loads((policy / "policy.json").read_text())
     (policy / "policy.json").write_text(json.dumps({**config, **change}))
+    signed(policy, "policy")
     with pytest.raises(ArtifactError, match=message):
         PPOAgent.load(policy)
 
@@ -84,19 +86,24 @@ def test_wrong_tensors_are_refused(policy: Path) -> None:
     tensors = load_file(file)
     for name in tensors:
         save_file({**tensors, name: tensors[name] * float("nan")}, file)
+        signed(policy, "policy")
         with pytest.raises(ArtifactError, match="not finite"):
             PPOAgent.load(policy)
         save_file({**tensors, name: tensors[name] + 1e30}, file)
+        signed(policy, "policy")
         with pytest.raises(ArtifactError, match="absurdly large"):
             PPOAgent.load(policy)
         for dtype in (torch.float64, torch.int8, torch.complex64, torch.float8_e4m3fn):
             save_file({**tensors, name: tensors[name].to(dtype)}, file)
+            signed(policy, "policy")
             with pytest.raises(ArtifactError, match=r"not as torch\.float32"):
                 PPOAgent.load(policy)
         save_file({key: tensor for key, tensor in tensors.items() if key != name}, file)
+        signed(policy, "policy")
         with pytest.raises(ArtifactError, match="does not fit its description"):
             PPOAgent.load(policy)
         save_file({**tensors, name: torch.zeros(3, 5, 7)}, file)
+        signed(policy, "policy")
         with pytest.raises(ArtifactError, match="does not fit its description"):
             PPOAgent.load(policy)
 
@@ -157,7 +164,7 @@ def test_a_gigabyte_that_a_header_claims_is_not_believed(policy: Path) -> None:
 def test_a_file_far_larger_than_any_policy_is_not_read(policy: Path, name: str) -> None:
     with (policy / name).open("r+b") as file:
         file.truncate(2**30)  # takes no space on the disk
-    with pytest.raises(ArtifactError, match=r"has 1,073,741,824 bytes; a policy has at most 33,554,432"):
+    with pytest.raises(ArtifactError, match="has 1,073,741,824 bytes where at most 33,554,432 are read"):
         PPOAgent.load(policy)
 
 

@@ -97,7 +97,8 @@ def test_the_place_is_said_once_after_the_first_stage_that_succeeds() -> None:
     assert said == ["here"]
 
 
-def test_a_line_stays_a_line_whatever_the_names_in_it(tmp_path: Path) -> None:
+def test_a_line_stays_a_line_whatever_the_names_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logger, "propagate", False)  # pytest-xdist cannot send such names
     with log_into(tmp_path / "log.txt"):
         logger.info("%s is read", "g\x1b[31m\n\u202e\udcff.npz")
     (line,) = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()

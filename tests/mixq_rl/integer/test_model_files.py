@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mixq_rl import IntegerModel
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.nn import INPUT, Activation, Add, Concatenate, GATConv, GINConv, Linear, MaxPool, Node, QuantizableModel
+from tests.hostile.mutations import signed
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, features, make_graph
 
 GRAPH = make_graph(graphs=4)
@@ -59,6 +60,7 @@ def change_json(path: Path, where: str, change: Change) -> None:
         target = target[parent]
     target[last] = change(target[last])
     file.write_text(json.dumps(config))
+    signed(path, "integer_model")
 
 
 def change_tensor(path: Path, name: str, change: Change) -> None:
@@ -66,6 +68,7 @@ def change_tensor(path: Path, name: str, change: Change) -> None:
     tensors = load_file(file)
     assert f"model.{name}" in tensors
     save_file({**tensors, f"model.{name}": change(tensors[f"model.{name}"])}, file)
+    signed(path, "integer_model")
 
 
 def to(value: Any) -> Change:
@@ -85,8 +88,8 @@ def test_a_network_of_every_kind_of_step_is_read_again(frozen: IntegerModel, sav
 @pytest.mark.parametrize(
     ("where", "change", "message"),
     [
-        ("version", to(99), "has format version 99; this version of mixq_rl reads 3"),
-        ("version", to(2), "has format version 2; this version of mixq_rl reads 3"),
+        ("version", to(99), "has format version 99; this version of mixq_rl reads 4"),
+        ("version", to(2), "has format version 2; this version of mixq_rl reads 4"),
         ("format", to("mixq_rl/policy"), "is not a mixq_rl integer_model"),
         ("model", to(None), "None is not IntegerModel"),
         ("model.steps", to([]), r"the allocation \(3, .*\) is not what its steps have, \{'net\.input': 3\}"),
@@ -141,7 +144,7 @@ def test_a_network_of_every_kind_of_step_is_read_again(frozen: IntegerModel, sav
         # Propagate
         ("model.steps.2.names", to(["a", "b"]), "2 entries where 3 belong"),
         ("model.steps.2.propagation.normalization", to("max"), "known are"),
-        ("model.steps.2.propagation.loop_weight", to(float("nan")), "is not a number"),
+        ("model.steps.2.propagation.loop_weight", to(float("nan")), "it holds NaN, which is no number"),
         ("model.steps.2.adjacency.zero_point", to(999), "zero point 999 is outside"),
         ("model.steps.2.adjacency", to(None), "is not what its steps have"),
         # Score
@@ -276,13 +279,8 @@ def test_whatever_one_tensor_holds_nothing_else_than_input_errors_is_raised(
     tensors = load_file(file)
     for name, tensor in tensors.items():
         save_file({**tensors, name: change(tensor)}, file)
+        signed(saved, "integer_model")
         is_refused_or_executes(saved)
-
-
-def test_deeply_nested_json_is_refused(saved: Path) -> None:
-    (saved / "integer_model.json").write_text("[" * 100_000)
-    with pytest.raises(ArtifactError, match="damaged"):
-        IntegerModel.load(saved)
 
 
 def test_missing_and_truncated_files_are_refused(frozen: IntegerModel, tmp_path: Path) -> None:
