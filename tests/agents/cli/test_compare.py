@@ -18,14 +18,14 @@ def test_draws_into_the_first_folder(invoke: Invoke, small_run: Path) -> None:
     assert (small_run / "comparison.png").read_bytes().startswith(PNG)
 
 
-def test_a_link_in_the_folder_is_replaced_and_not_followed(invoke: Invoke, small_run: Path) -> None:
-    mine = Path("mine.txt")
+def test_a_link_in_place_of_the_figure_is_replaced_and_not_followed(invoke: Invoke, small_run: Path) -> None:
+    mine, figure = Path("mine.txt"), Path("figure.png")
     mine.write_text("mine")
-    (small_run / "comparison.png").symlink_to(mine.absolute())
-    assert invoke("compare", str(small_run), "--quiet").code == 0
+    figure.symlink_to(mine.absolute())
+    assert invoke("compare", str(small_run), "--figure", str(figure), "--quiet").code == 0
     assert mine.read_text() == "mine"
-    assert not (small_run / "comparison.png").is_symlink()
-    assert (small_run / "comparison.png").read_bytes().startswith(PNG)
+    assert not figure.is_symlink()
+    assert figure.read_bytes().startswith(PNG)
 
 
 def test_a_folder_that_cannot_be_written_is_compared(

@@ -1,6 +1,7 @@
 """``mixq-rl export`` and ``predict``: from a run to a network at work, with and without what searches."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ def test_any_network_of_the_table_can_be_shipped(invoke: Invoke, run: RunResult,
 
 def test_a_program_gives_the_same_logits(invoke: Invoke, run: RunResult) -> None:
     assert invoke("export", "run", "--output", "model", "--program", "--quiet").code == 0
+    digest, name = Path("model/program.pt2.sha256").read_text().split()
+    assert hashlib.sha256(Path("model", name).read_bytes()).hexdigest() == digest
     program = torch.export.load(Path("model/program.pt2")).module()
     task = mixq_rl.load_task("graph.npz")
     assert torch.equal(program(task.x, task.edge_index), mixq_rl.IntegerModel.load("model")(task.x, task.edge_index))

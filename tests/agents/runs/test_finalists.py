@@ -1,4 +1,7 @@
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 import mixq_rl
 from mixq_rl.agents.pareto import pareto_front
@@ -85,3 +88,19 @@ def test_finalists_of_a_graph_task_are_measured_on_the_graphs_of_each_split(grap
         assert accuracy == graph_task.accuracy(logits, split)
     assert float32.test_accuracy == measure_reference(model, graph_task, split="test").accuracy
     assert row.evaluation.reduction == float32.evaluation.bitops / row.evaluation.bitops
+
+
+def test_one_flipped_bit_has_a_network_fine_tuned_again(
+    evaluator: mixq_rl.SupernetEvaluator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labelled = [("uniform 2", (2,) * 9)]
+    ((_, first),) = fine_tune_finalists(evaluator, labelled, seed=0, folder=tmp_path)
+    file = tmp_path / "uniform-2" / "integer_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with caplog.at_level("WARNING", logger="mixq_rl"):
+        ((_, again),) = fine_tune_finalists(evaluator, labelled, seed=0, folder=tmp_path)
+    assert "finalist uniform-2 is fine-tuned again: " in caplog.text
+    assert "its files are not as they were written" in caplog.text
+    assert file.read_bytes() == whole
+    assert again.allocation == first.allocation
