@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
+from mixq_rl.datasets.task import Split
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.objective import Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation, check_evaluation
@@ -205,9 +206,11 @@ class _StoredResult:
             numbers = (*share.shape, share.layer, share.bitops, share.float_bitops, share.seconds, share.bytes)
             if not 1 <= share.bits <= FLOAT_BITS or not all(0 <= number < _GREATEST for number in numbers):
                 raise ArtifactError(f"the costs of {share.name!r} are out of bounds")
-        numbers = (self.hypervolume, self.evaluations, *self.counts.values())
+        if set(self.counts) != set(get_args(Split)) or not all(0 < count < _GREATEST for count in self.counts.values()):
+            raise ArtifactError(f"{self.counts} are not the numbers of {self.kind}s of each split")
+        numbers = (self.hypervolume, self.evaluations)
         if not 0 <= self.majority <= 1 or not all(0 <= number < _GREATEST for number in numbers):
-            raise ArtifactError("the hypervolume, the counts or the share of the majority class are out of bounds")
+            raise ArtifactError("the hypervolume, the evaluations or the share of the majority class are out of bounds")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         best = self.finalists[labels.index(self.best)]
         return RunResult(**{**fields, "objective": objective, "best": best, "run_dir": run_dir})
