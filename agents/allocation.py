@@ -13,6 +13,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator
 from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.storage.reading import check_tree
 
 __all__ = ["PREFERENCE", "allocate", "allocate_for", "check_wish", "load_agent", "pretrained"]
 
@@ -41,6 +42,8 @@ def load_agent(path: str | PathLike[str] | None) -> PPOAgent:
         return pretrained()
     folder = Path(path)
     inside = folder / _POLICY
+    if (folder / "config.json").is_file():  # a run folder
+        check_tree(folder)
     return PPOAgent.load(inside if (inside / f"{_POLICY}.json").is_file() else folder)
 
 

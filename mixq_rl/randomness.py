@@ -50,8 +50,8 @@ class RandomStream:
     def active(self) -> Iterator[None]:
         """Give the global generators the state of the stream inside the block."""
         outer = _get()
-        _set(self._state)
         try:
+            _set(self._state)
             yield
         finally:
             self._state = _get()
@@ -63,10 +63,16 @@ class RandomStream:
         return {"python": python, "numpy": (name, keys.tolist(), *rest), "torch": of_torch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the state that :meth:`state_dict` returned."""
+        """Restore the state that :meth:`state_dict` returned.
+
+        Raises:
+            LookupError, OverflowError, RuntimeError, TypeError, ValueError: for any other state.
+        """
         version, numbers, gauss = state["python"]
         name, keys, *rest = state["numpy"]
         self._state = (version, tuple(numbers), gauss), (name, np.array(keys, dtype=np.uint32), *rest), state["torch"]
+        with self.active():  # a state that a generator refuses is refused now
+            pass
 
 
 def _get() -> tuple[Any, ...]:

@@ -61,7 +61,9 @@ class Checkpoints:
     def _folders(self) -> list[Path]:
         if not self.path.is_dir():
             return []
-        return sorted(folder for folder in self.path.iterdir() if folder.name.isdecimal())
+        return sorted(
+            folder for folder in self.path.iterdir() if len(folder.name) == _DIGITS and folder.name.isdecimal()
+        )
 
 
 def _read(folder: Path) -> State:

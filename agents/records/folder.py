@@ -19,13 +19,14 @@ from mixq_rl.storage.schema import from_plain
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["FolderInUseError", "RunFolder", "finalist_path"]
+__all__ = ["LABEL", "FolderInUseError", "RunFolder", "finalist_path"]
 
 T = TypeVar("T")
 
 _LOCK = ".lock"
 _PATIENCE = 0.2  # seconds: in_use locks a folder for a moment only
-_LABEL = re.compile(r"(agent|uniform) [0-9]+")
+LABEL = re.compile(r"(agent|uniform) [0-9]+")
+"""Label of an integer network in the final table."""
 
 
 class FolderInUseError(InputError):
@@ -214,7 +215,7 @@ def finalist_path(folder: Path, label: str) -> Path:
     Raises:
         ArtifactError: for an invalid label, so that a damaged result cannot name a path outside the folder.
     """
-    if not _LABEL.fullmatch(label):
+    if not LABEL.fullmatch(label):
         raise ArtifactError(f"{label!r} is no row of a final table")
     return folder / label.replace(" ", "-")
 

@@ -8,6 +8,7 @@ from typing import Any
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.errors import InputError
+from mixq_rl.storage.reading import entries_below
 
 __all__ = ["IndexedRun", "index_runs"]
 
@@ -61,7 +62,8 @@ def index_runs(path: Path, skip: Callable[[str], object] = lambda reason: None) 
 
 
 def _found(path: Path, skip: Callable[[str], object]) -> Iterator[IndexedRun]:
-    for config_file in path.rglob("config.json"):
+    files = entries_below(path, lambda error: skip(f"{error.filename}: {error.strerror}"))
+    for config_file in (file for file in files if file.name == "config.json"):
         try:
             folder = RunFolder.read(config_file.parent)
             finished = folder.result.exists()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from mixq_rl.agents.records.folder import LABEL
 from mixq_rl.datasets.task import Split
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.objective import Objective, objectives
@@ -193,6 +194,8 @@ class _StoredResult:
         """
         objective = objectives[self.objective]
         labels = [finalist.label for finalist in self.finalists]
+        if labels[:1] != ["float32"] or not all(map(LABEL.fullmatch, labels[1:])):
+            raise ArtifactError("its networks are not float32, uniform and agent")
         if self.best not in labels[1:] or len(set(labels)) < len(labels):
             raise ArtifactError(f"the best network, {self.best!r}, is not one of {labels[1:]}")
         for finalist in self.finalists:

@@ -36,7 +36,7 @@ def final_table(finalists: Sequence[Finalist], best: Finalist, chosen_by: str, o
     table = Table(
         title=f"validation and test accuracy in %, {bitops} (and reduction)"
         + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
-        caption=_CAPTION + chosen_by + (f"\n{column.note}" if column and column.note else ""),
+        caption=_CAPTION + escape(printable(chosen_by)) + (f"\n{column.note}" if column and column.note else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -88,8 +88,8 @@ class ResumableSearch:
         for name, part in parts.items():
             try:
                 part.load_state_dict(state[name])
-            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 raise ArtifactError(
-                    f"checkpoint {self.step} of {self._checkpoints.path} does not fit this run ({name}: {error!r}): "
+                    f"checkpoint {self.step} of {self._checkpoints.path} does not fit this run ({name}: {str(error) or error!r}): "
                     "remove it to go on from the one before it, or begin a new run"
                 ) from error

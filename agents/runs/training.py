@@ -27,6 +27,7 @@ from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv, Reward, TradeOff
+from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
@@ -96,11 +97,22 @@ def resume_training(
         config = confirmed(folder.restore(RunConfig).seen_from(folder.directory), folder.path, data_root)
         start = None
         if config.policy is not None:
-            kept = folder.path / _START
-            start = PPOAgent.load(kept) if kept.is_dir() else load_agent(config.policy or None)
+            start = _start(folder, config.policy)
         with stage("loading the dataset", ""):
             task, model = config.load()
         return _carry_out(run, config, run.prepare(config, task, model), model, start)
+
+
+def _start(folder: RunFolder, policy: str) -> PPOAgent:
+    """Return the policy that a resumed run began with. A path in its configuration is not followed."""
+    kept = folder.path / _START
+    if kept.is_dir():
+        return PPOAgent.load(kept)
+    if policy:
+        raise InputError(
+            f"run folder {str(folder.path)!r} does not hold the policy that it began with: begin a new run"
+        )
+    return load_agent(None)
 
 
 def _carry_out(

@@ -48,10 +48,10 @@ class Stored:
 
 
 class Objects:
-    """Counter of the values that are read.
+    """Counter of the instructions of a pickle that are read.
 
     Args:
-        most: greatest number of values.
+        most: greatest number of instructions.
 
     Attributes:
         stored: the references to data that were read.
@@ -62,11 +62,11 @@ class Objects:
         self.stored: list[Stored] = []
 
     def take(self) -> None:
-        """Count one value.
+        """Count one instruction.
 
         Raises:
             ValueError: if it is one too many.
         """
         self.left -= 1
         if self.left < 0:
-            raise ValueError("a pickle of more values than are read from a file of this size")
+            raise ValueError("a pickle of more instructions than are read from a file of this size")

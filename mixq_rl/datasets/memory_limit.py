@@ -4,8 +4,8 @@ from mixq_rl.storage.limits import ARRAYS
 
 __all__ = ["VALUE_BYTES", "ExcessError", "check_memory", "memory_limit"]
 
-VALUE_BYTES = 64
-"""Memory of a small object of Python."""
+VALUE_BYTES = 256
+"""Memory that an instruction of a pickle takes at most, with the value that it makes, while it is read."""
 
 
 class ExcessError(ValueError):

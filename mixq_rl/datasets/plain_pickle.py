@@ -65,10 +65,10 @@ class _Reader:
     def read(self) -> tuple[Any, int]:
         content, stack, memory, take = self._content, self._stack, self._memory, self._objects.take
         while True:
+            take()
             code = content[self._place]
             self._place += 1
             if code in _LITTLE:
-                take()
                 number = _LITTLE[code]
                 stack.append(number.unpack_from(content, self._place)[0])
                 self._place += number.size
@@ -79,7 +79,6 @@ class _Reader:
                 stack.append(memory[content[self._place]])
                 self._place += 1
             elif code in _LENGTHS:
-                take()
                 stack.append(self._text(*_LENGTHS[code]))
             elif code in _CONSTANTS:
                 stack.append(_CONSTANTS[code])
@@ -87,7 +86,6 @@ class _Reader:
                 value = self._pop()
                 return value, self._place
             elif code in self._INSTRUCTIONS:
-                take()
                 self._INSTRUCTIONS[code](self)
             else:
                 raise ValueError(f"a pickle with the instruction {code:#04x}, which graphs do not need")

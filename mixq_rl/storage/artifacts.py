@@ -57,7 +57,7 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous()
+        tensors[name] = value.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
         return {"tensor": name}
     if isinstance(value, tuple):
         return [pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]

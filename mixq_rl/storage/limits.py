@@ -59,7 +59,7 @@ class Limit:
         return f"{found:,}{unit} where at most {self.value:,} are read: {self.variable} raises this limit"
 
 
-DOCUMENT = Limit("MIXQ_RL_MAX_DOCUMENT_BYTES", 2**25, "bytes")
+DOCUMENT = Limit("MIXQ_RL_MAX_DOCUMENT_BYTES", 2**24, "bytes")
 """Size of a JSON document."""
 
 NESTING = Limit("MIXQ_RL_MAX_NESTING", 64, "levels of nesting")

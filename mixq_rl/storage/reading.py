@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.limits import DOCUMENT, NESTING, Limit
 
-__all__ = ["check_tree", "open_regular", "parse_json", "read_json", "read_regular"]
+__all__ = ["check_tree", "entries_below", "open_regular", "parse_json", "read_json", "read_regular"]
 
 _REMEDY = "a run folder holds plain files only; copy it without links, or remove this one"
 _KINDS = (
@@ -21,6 +22,10 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
@@ -91,17 +96,34 @@ def check_tree(folder: Path) -> None:
         ArtifactError: naming the first symbolic link, named pipe, socket, device, or file with several names.
         OSError: if a folder cannot be read.
     """
-    for place, folders, files in os.walk(folder, onerror=_raise):
-        for name in sorted([*folders, *files]):
-            path = Path(place) / name
-            try:
-                status = path.lstat()
-            except FileNotFoundError:  # the run is being written
-                continue
-            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-                raise ArtifactError(f"{str(path)!r} is a hard link, a file with several names: {_REMEDY}")
-            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-                raise ArtifactError(f"{str(path)!r} is {_kind(status.st_mode)}: {_REMEDY}")
+    for path in entries_below(folder):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # the run is being written
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            raise ArtifactError(f"{str(path)!r} is a hard link, a file with several names: {_REMEDY}")
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ArtifactError(f"{str(path)!r} is {_kind(status.st_mode)}: {_REMEDY}")
+
+
+def entries_below(folder: Path, skip: Callable[[OSError], object] = _raise) -> Iterator[Path]:
+    """Yield the paths of all entries in a folder and its subfolders, at any depth, without following links.
+
+    Args:
+        folder: path of the folder.
+        skip: called with the error about each subfolder that cannot be read.
+    """
+    folders = [folder]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            skip(error)
+            continue
+        folders += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield from (Path(entry) for entry in entries)
 
 
 def parse_json(content: str | bytes, what: str = "the text") -> Any:
@@ -141,10 +163,6 @@ def _finite(text: str) -> float:
     if number in (float("inf"), -float("inf")):
         raise ValueError(f"it holds {text}, which is too great for a number")
     return number
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
 
 
 def _kind(mode: int) -> str:

@@ -1,8 +1,10 @@
 """A run folder of a stranger: nothing is written, removed or read outside it, and nothing waits."""
 
+import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +59,6 @@ def test_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: 
     (finished / "result.json").unlink()  # the run could be resumed
     _replaced(finished / place).symlink_to(target)
     for arguments in COMMANDS.values():
-        if arguments[0] == "transfer":  # reads the policy alone, and only reads
-            continue
         ended = invoke(*arguments)
         assert ended.code == 2, ended
         assert len(ended.stderr.splitlines()) == 1
@@ -116,3 +116,53 @@ def test_an_endless_device_is_not_read(invoke: Invoke, finished: Path) -> None:
 def test_the_folder_itself_may_be_a_link(invoke: Invoke, finished: Path) -> None:
     Path("latest").symlink_to(finished)
     assert invoke("report", "latest").code == 0
+
+
+def test_a_link_elsewhere_in_the_run_has_its_policy_refused(invoke: Invoke, finished: Path, photos: Path) -> None:
+    (finished / "pareto.png").unlink()
+    (finished / "pareto.png").symlink_to(photos / "notes.txt")
+    ended = invoke("allocate", "--policy", "run", "--dataset", "graph.npz", "--layers", "1")
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+    assert "is a symbolic link" in ended.stderr
+
+
+@pytest.mark.parametrize("place", ["run", "."])
+def test_deep_folders_are_walked(invoke: Invoke, finished: Path, place: str) -> None:
+    here = Path.cwd()
+    os.chdir(place)
+    for _ in range(1200):
+        os.mkdir("a")  # noqa: PTH102  a path of this depth is too long for a name
+        os.chdir("a")
+    os.chdir(here)
+    for arguments in (("runs", "."), ("report", "run")):
+        ended = invoke(*arguments)
+        assert ended.code == 0 or len(ended.stderr.splitlines()) == 1
+    subprocess.run(["rm", "-rf", str(here / place / "a")], check=True)  # noqa: S607  shutil would recurse
+
+
+def test_a_policy_that_only_the_run_names_is_not_read(invoke: Invoke, finished: Path) -> None:
+    shutil.copytree(finished / "policy", "elsewhere")
+    (finished / "result.json").unlink()
+    config = json.loads((finished / "config.json").read_text())
+    config["config"]["policy"] = str(Path("elsewhere").absolute())
+    (finished / "config.json").write_text(json.dumps(config))
+    ended = invoke("train", "--resume", "run")
+    assert ended.code == 2
+    assert "does not hold the policy that it began with" in ended.stderr
+
+
+def test_escapes_in_a_result_do_not_reach_the_terminal(invoke: Invoke, finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    result |= {"choice": "x\x1b[2J\u202e[red]", "title": "\x1b[31m"}
+    (finished / "result.json").write_text(json.dumps(result))
+    for arguments in (
+        ("train", "--resume", "run"),
+        ("runs", "."),
+        ("report", "run"),
+        ("export", "run", "--output", "o"),
+    ):
+        ended = invoke(*arguments)
+        assert ended.code == 0, ended
+        assert not {"\x1b", "\u202e"} & set(ended.stdout + ended.stderr)
+    page = (finished / "report.html").read_text()
+    assert not {"\x1b", "\u202e"} & set(page)

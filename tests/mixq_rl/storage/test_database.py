@@ -132,3 +132,53 @@ def test_damaged_pages_are_found(path: Path, read_only: bool) -> None:
         path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
         path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     assert refused > 5
+
+
+def test_pages_that_refer_to_each_other_end_at_once(path: Path) -> None:
+    """The rows of the schema are a page with 8,000 children, all the same leaf: read one by one, it takes minutes."""
+    path.unlink()
+    page_size = 65536
+    altered(path, f"PRAGMA page_size = {page_size}", SCHEMA, "PRAGMA user_version = 3")
+    content = bytearray(path.read_bytes())
+    pages = len(content) // page_size
+    first, leaf, interior = content[:page_size], pages + 2, pages + 3
+    entries = [bytes(first[slice(*_cell(first, index))]) for index in range(int.from_bytes(first[103:105], "big"))]
+    repeated = next(entry for entry in entries if b"sqlite_autoindex" in entry)
+    root = _page(page_size, 5, [_child(pages + 1), *[_child(interior)] * 7000], 100, last=interior)
+    root[:100] = first[:100]
+    root[28:32] = (pages + 3).to_bytes(4, "big")
+    leaves = _page(page_size, 13, entries), _page(page_size, 13, [repeated] * 600)
+    below = _page(page_size, 5, [_child(leaf)] * 8000, last=leaf)
+    path.write_bytes(bytes(root) + bytes(content[page_size:]) + b"".join(map(bytes, (*leaves, below))))
+    for read_only in (False, True):
+        with pytest.raises(ArtifactError, match="its pages refer to each other without end"):
+            Database(path, SCHEMA, 3, read_only=read_only)
+
+
+def _child(page: int) -> bytes:
+    return page.to_bytes(4, "big") + b"\x01"
+
+
+def _cell(first: bytearray, index: int) -> tuple[int, int]:
+    """Return where a cell of the first page begins and ends; its header is that of a leaf."""
+    begin = int.from_bytes(first[108 + 2 * index : 110 + 2 * index], "big")
+    size, rest = first[begin], begin + 1
+    if size > 127:
+        size, rest = ((size & 127) << 7) | first[begin + 1], begin + 2
+    return begin, rest + 1 + size
+
+
+def _page(size: int, kind: int, cells: list[bytes], header: int = 0, last: int | None = None) -> bytearray:
+    """Return a page of a b-tree: a leaf (13), or an interior page (5) with its last child."""
+    page, place = bytearray(size), size
+    pointers = header + (8 if last is None else 12)
+    for index, cell in enumerate(cells):
+        place -= len(cell)
+        page[place : place + len(cell)] = cell
+        page[pointers + 2 * index : pointers + 2 * index + 2] = place.to_bytes(2, "big")
+    page[header] = kind
+    page[header + 3 : header + 5] = len(cells).to_bytes(2, "big")
+    page[header + 5 : header + 7] = (place % 65536).to_bytes(2, "big")
+    if last is not None:
+        page[header + 8 : header + 12] = last.to_bytes(4, "big")
+    return page
