@@ -193,7 +193,7 @@ class PPOAgent:
             self._left = {int(index): int(left) for index, left in state["left"]}
             self._random.bit_generator.state = state["random"]
             self._global.load_state_dict(state["global"])
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ArtifactError(f"the state is not one of this agent: {error}") from error
         return self
 

@@ -89,7 +89,8 @@ class ResumableSearch:
             try:
                 part.load_state_dict(state[name])
             except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                place = f"checkpoint {self.step} of {self._checkpoints.path}"
                 raise ArtifactError(
-                    f"checkpoint {self.step} of {self._checkpoints.path} does not fit this run ({name}: {str(error) or error!r}): "
-                    "remove it to go on from the one before it, or begin a new run"
+                    f"{place} does not fit this run ({name}: {str(error) or error!r}): remove it to go on from the one "
+                    "before it, or begin a new run"
                 ) from error
