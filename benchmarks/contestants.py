@@ -52,8 +52,13 @@ def integer_aggregates(
     return contestants
 
 
-def integer_linears(rows: int, inputs: int, outputs: int, device: torch.device | str) -> dict[str, Contestant]:
-    """Return calls of the kernels, as of :func:`integer_aggregates`; both operands have the bits named."""
+def integer_linears(
+    rows: int, inputs: int, outputs: int, device: torch.device | str, mixed: tuple[tuple[int, int], ...] = ()
+) -> dict[str, Contestant]:
+    """Return calls of the kernels, as of :func:`integer_aggregates`; both operands have the bits named.
+
+    ``mixed`` adds sums of operands whose bits differ, such as ``sums 4x1``: bits of x and of the weight.
+    """
     out = torch.empty(rows, outputs, dtype=torch.int32, device=device)
     row = FixedPoint.nearest(torch.rand(rows, 1, device=device), 26)
     contestants: dict[str, Contestant] = {}
@@ -68,6 +73,11 @@ def integer_linears(rows: int, inputs: int, outputs: int, device: torch.device |
                 x, weight, result, row=row
             ),
         }
+    for pair in mixed:
+        left = random_rows(rows, inputs, IntegerRange(pair[0], False), device)
+        right = random_rows(inputs, outputs, IntegerRange(pair[1], True), device)
+        name = f"sums {pair[0]}x{pair[1]}"
+        contestants[name] = lambda x=left, weight=right: kernels.linear(x, weight, out=out)
     return contestants
 
 

@@ -31,7 +31,8 @@ from mixq_rl.sparse import CSR
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parent.parent / "docs" / "kernels.png"
 WIDTHS = {"cora": (128,), "pubmed": (128,), "arxiv": (100, 128, 256), "products": (100, 128, 256)}
-PRODUCTS = ((2708, 1433, 128), (19717, 500, 128))
+PRODUCTS = ((2708, 1433, 128), (19717, 500, 128), (4096, 4096, 256))
+MIXED = ((1, 2), (2, 1), (1, 4), (4, 1), (2, 4), (4, 2))
 
 
 def main(
@@ -92,7 +93,7 @@ def _linear(rows: int, inputs: int, outputs: int, seconds: float, device: str) -
     float_out = torch.empty(rows, outputs, device=device)
     out = torch.empty(rows, outputs, dtype=torch.int32, device=device)
     contestants: dict[str, Contestant] = {"torch.mm": lambda: torch.mm(x, weight, out=float_out)}
-    contestants |= integer_linears(rows, inputs, outputs, device)
+    contestants |= integer_linears(rows, inputs, outputs, device, MIXED)
     signed, right = (torch.randint(-128, 128, tensor.shape, device=device).to(torch.int8) for tensor in (x, weight))
     contestants["torch._int_mm"] = lambda: torch._int_mm(signed, right, out=out)
     times = interleaved(contestants, seconds, device)
@@ -122,7 +123,8 @@ def _print_linear(entry: dict[str, Any]) -> None:
     times, ratio = entry["milliseconds"], entry["ratio"]
     print(f"linear, {'x'.join(map(str, entry['size']))}: torch.mm {times['torch.mm']:.3f} ms")
     for name in [name for name in times if name != "torch.mm"]:
-        print(f"  {name}: {times[name]:.3f} ms, {ratio[name]:.2f}x", flush=True)
+        over_eight = times["sums 8"] / times[name]
+        print(f"  {name}: {times[name]:.3f} ms, {ratio[name]:.2f}x; {over_eight:.2f}x over 8 bits", flush=True)
 
 
 def _print_inference(entry: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@
 #endif
 
 #include "aggregate.hpp"
+#include "avx2_bit_serial.hpp"
 #include "linear.hpp"
 #include "scalar.hpp"
 
@@ -177,9 +178,17 @@ struct Avx2 : RowByRow<Avx2> {
     }
 };
 
+// By measurement (docs/kernels.md): narrow results leave most of a vector of 32 columns empty.
+bool is_faster(const Matrix& x, const Matrix& weight) {
+    if (x.bits <= 2 && x.bits * weight.bits <= 4) return weight.rows >= 64 && weight.columns > 32;
+    return weight.rows >= 128 && weight.columns >= 64;
+}
+
 }  // namespace
 
 const Engine avx2{&linear<Avx2>, &aggregate<Avx2>};
+const BitSerial avx2_bit_serial{&is_faster, &Layout<Avx2Digits>::bytes, &Layout<Avx2Digits>::fill,
+                                &linear_by_bits<Avx2Digits>};
 
 }  // namespace mixq
 

@@ -1,6 +1,8 @@
 // What the AVX-512 kernels make of vectors. Included where the compiler has been told to use these instructions.
 #pragma once
 
+#include "rows.hpp"
+
 namespace mixq {
 namespace {
 

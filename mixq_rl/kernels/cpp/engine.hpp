@@ -50,6 +50,17 @@ struct Output {
     const Rescale* rescale;
 };
 
+// Products of operands of few bits: bits of x times bits of the weight are kMostBits at most.
+constexpr int kMostBits = 8;
+
+struct BitSerial {
+    bool (*is_faster)(const Matrix& x, const Matrix& weight);  // than Engine::linear, which takes all bits
+    // A weight's bits as products with x read them: how many bytes that takes, and how they are written.
+    int64_t (*layout_bytes)(const Matrix& weight, int x_bits);
+    void (*lay_out)(const Matrix& weight, int x_bits, uint8_t* layout, int threads);
+    void (*linear)(const Matrix& x, const Matrix& weight, const uint8_t* layout, const Output& out, int threads);
+};
+
 struct Engine {
     void (*linear)(const Matrix& x, const Matrix& weight, const Output& out, int threads);
     // Returns whether all indices of the graph were within bounds; if not, the output's values mean nothing.
@@ -57,10 +68,13 @@ struct Engine {
 };
 
 extern const Engine portable;
+extern const BitSerial portable_bit_serial;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define MIXQ_X86 1
 extern const Engine avx2;
+extern const BitSerial avx2_bit_serial;
 extern const Engine avx512;
+extern const BitSerial avx512_bit_serial;
 #endif
 
 }  // namespace mixq

@@ -135,10 +135,8 @@ void linear(const Matrix& x, const Matrix& weight, const Output& out, int thread
                           static_cast<int>(columns / Isa::kVector), panel.words, tile + n);
             }
             for (int64_t r = 0; r < count; ++r) {
-                const int32_t* product = tile + r * panel.width;
-                int32_t* target = sums_of<Isa>(out, x.rows, first + r, scratch);
-                for (int64_t n = 0; n < panel.columns; ++n) target[n] = x.step * product[n] + base[n];
-                finish_row<Isa>(target, panel.columns, out, rescaling, first + r);
+                write_product<Isa>(tile + r * panel.width, {x.step, 0, base}, panel.columns, out, rescaling, x.rows,
+                                   first + r, scratch);
             }
         }
         if constexpr (Isa::kStreams) Isa::fence();

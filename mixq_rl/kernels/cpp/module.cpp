@@ -24,6 +24,7 @@ using Address = uintptr_t;
 struct Named {
     const char* name;
     const Engine* engine;
+    const BitSerial* bit_serial;  // null: the processor lacks the instructions
 };
 
 // Fastest first.
@@ -31,13 +32,14 @@ std::vector<Named> supported() {
     std::vector<Named> engines;
 #if defined(MIXQ_X86)
     __builtin_cpu_init();
+    const bool counts = __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vbmi");
     if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-        engines.push_back({"avx512", &avx512});
+        engines.push_back({"avx512", &avx512, counts ? &avx512_bit_serial : nullptr});
     }
-    if (__builtin_cpu_supports("avx2")) engines.push_back({"avx2", &avx2});
+    if (__builtin_cpu_supports("avx2")) engines.push_back({"avx2", &avx2, &avx2_bit_serial});
 #endif
-    engines.push_back({"portable", &portable});
+    engines.push_back({"portable", &portable, &portable_bit_serial});
     return engines;
 }
 
@@ -79,6 +81,28 @@ void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const s
     engine.linear(x, weight, output(out, weight.columns, rescale), threads);
 }
 
+bool has_few_bits(const Matrix& x, const Matrix& weight) {
+    return std::max(x.bits, weight.bits) < 8 && x.bits * weight.bits <= kMostBits;
+}
+
+bool is_faster(const BitSerial& bits, const Matrix& x, const Matrix& weight) {
+    return has_few_bits(x, weight) && bits.is_faster(x, weight);
+}
+
+int64_t layout_bytes(const BitSerial& bits, const Matrix& weight, int x_bits) {
+    return bits.layout_bytes(weight, x_bits);
+}
+
+void lay_out(const BitSerial& bits, const Matrix& weight, int x_bits, Address layout, int threads) {
+    bits.lay_out(weight, x_bits, at<uint8_t>(layout), threads);
+}
+
+void linear_by_bits(const BitSerial& bits, const Matrix& x, const Matrix& weight, Address layout,
+                    const std::optional<Rescale>& rescale, Address out, int threads) {
+    if (!has_few_bits(x, weight)) throw std::invalid_argument("operands have too many bits");
+    bits.linear(x, weight, at<const uint8_t>(layout), output(out, weight.columns, rescale), threads);
+}
+
 bool aggregate(const Engine& engine, Address rowptr, int64_t rows, Address col, int64_t edges, Address weight,
                bool weight_signed, int32_t weight_zero_point, const Matrix& x, const std::optional<Rescale>& rescale,
                Address out, int threads) {
@@ -87,12 +111,16 @@ bool aggregate(const Engine& engine, Address rowptr, int64_t rows, Address col, 
     return engine.aggregate(graph, x, output(out, x.columns, rescale), threads);
 }
 
-const Engine& engine(const std::string& name) {
+Named named(const std::string& name) {
     for (const Named& entry : supported()) {
-        if (name == entry.name) return *entry.engine;
+        if (name == entry.name) return entry;
     }
     throw std::invalid_argument("instruction set " + name + " is not supported by this processor");
 }
+
+const Engine* engine(const std::string& name) { return named(name).engine; }
+
+const BitSerial* bit_serial(const std::string& name) { return named(name).bit_serial; }
 
 }  // namespace
 }  // namespace mixq
@@ -101,10 +129,16 @@ PYBIND11_MODULE(_cpu, module) {
     using namespace mixq;
     const py::call_guard<py::gil_scoped_release> release;
     py::class_<Engine>(module, "Engine");
+    py::class_<BitSerial>(module, "BitSerial");
     py::class_<Matrix>(module, "Matrix").def(py::init(&matrix));
     py::class_<Rescale>(module, "Rescale").def(py::init(&rescale));
     module.def("instruction_sets", &instruction_sets);
     module.def("engine", &engine, py::return_value_policy::reference);
+    module.def("is_faster", &is_faster);
+    module.def("bit_serial", &bit_serial, py::return_value_policy::reference);
     module.def("linear", &linear, release);
+    module.def("layout_bytes", &layout_bytes);
+    module.def("lay_out", &lay_out, release);
+    module.def("linear_by_bits", &linear_by_bits, release);
     module.def("aggregate", &aggregate, release);
 }

@@ -1,6 +1,7 @@
 // The operations in plain C++, for every machine.
 #include "aggregate.hpp"
 #include "linear.hpp"
+#include "portable_bit_serial.hpp"
 #include "scalar.hpp"
 
 namespace mixq {
@@ -72,8 +73,12 @@ struct Portable : RowByRow<Portable> {
     }
 };
 
+bool is_faster(const Matrix&, const Matrix&) { return true; }
+
 }  // namespace
 
 const Engine portable{&linear<Portable>, &aggregate<Portable>};
+const BitSerial portable_bit_serial{&is_faster, &Layout<PortableDigits>::bytes, &Layout<PortableDigits>::fill,
+                                    &linear_by_bits<PortableDigits>};
 
 }  // namespace mixq

@@ -98,5 +98,19 @@ int32_t* sums_of(const Output& out, int64_t rows, int64_t row, int32_t* scratch)
     return reinterpret_cast<int32_t*>(static_cast<char*>(out.data) + row * out.row_bytes);
 }
 
+// A row of a product from its sum over codes: scale * sum + constant + base[column].
+struct Affine {
+    int32_t scale, constant;
+    const int32_t* base;
+};
+
+template <class Isa>
+void write_product(const int32_t* product, const Affine& affine, int64_t columns, const Output& out,
+                   const typename Isa::Rescaling& rescaling, int64_t rows, int64_t row, int32_t* scratch) {
+    int32_t* target = sums_of<Isa>(out, rows, row, scratch);
+    for (int64_t n = 0; n < columns; ++n) target[n] = affine.scale * product[n] + affine.constant + affine.base[n];
+    finish_row<Isa>(target, columns, out, rescaling, row);
+}
+
 }  // namespace
 }  // namespace mixq

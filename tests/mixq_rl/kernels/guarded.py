@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from mixq_rl import kernels
+from mixq_rl.kernels.arguments import Matrix
+from mixq_rl.kernels.cpu import Engine
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -40,15 +42,16 @@ def operands(rows: int, width: int, offered: IntegerRange) -> PackedRows:
 def main() -> None:
     torch.manual_seed(0)
     for backend in kernels.backends():
+        engine = None if backend == "reference" else Engine(backend)
         with kernels.using(backend):
             for bits in (1, 2, 4, 8):
                 for width in (1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100, 129, 257, 300):
                     for rows in (1, 2, 3, 7, 50):
-                        run(rows, width, bits)
+                        run(engine, rows, width, bits)
             KEPT.clear()
 
 
-def run(rows: int, width: int, bits: int) -> None:
+def run(engine: Engine | None, rows: int, width: int, bits: int) -> None:
     x, offered = operands(rows, width, IntegerRange(bits, True)), IntegerRange(bits, False)
     edges = 3 * rows
     rowptr = guarded(torch.arange(0, edges + 1, 3, dtype=torch.int32))
@@ -67,6 +70,12 @@ def run(rows: int, width: int, bits: int) -> None:
     weight = operands(width, outputs, IntegerRange(bits, True))
     kernels.linear(x, weight, out=guarded(torch.empty(rows, outputs, dtype=torch.int32)))
     kernels.linear_requantize(x, weight, requantization(outputs), row=row)
+    if engine is not None and engine.is_bit_serial:
+        for few in (1, 2, 4):
+            if bits < 8 and bits * few <= 8:
+                weight = operands(width, outputs, IntegerRange(few, True))
+                out = guarded(torch.empty(rows, outputs, dtype=torch.int32))
+                engine.linear_by_bits(Matrix.of(x), Matrix.of(weight), None, out)
 
 
 if __name__ == "__main__":
