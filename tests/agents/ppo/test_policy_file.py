@@ -164,7 +164,7 @@ def test_a_gigabyte_that_a_header_claims_is_not_believed(policy: Path) -> None:
 def test_a_file_far_larger_than_any_policy_is_not_read(policy: Path, name: str) -> None:
     with (policy / name).open("r+b") as file:
         file.truncate(2**30)  # takes no space on the disk
-    with pytest.raises(ArtifactError, match="has 1,073,741,824 bytes where at most 33,554,432 are read"):
+    with pytest.raises(ArtifactError, match=r"has 1,073,741,824 bytes where at most [0-9,]+ are read"):
         PPOAgent.load(policy)
 
 
