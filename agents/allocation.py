@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.records.run_document import CONFIG
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import TradeOff
 from mixq_rl.envs.episodes import check_preference
@@ -42,7 +43,7 @@ def load_agent(path: str | PathLike[str] | None) -> PPOAgent:
         return pretrained()
     folder = Path(path)
     inside = folder / _POLICY
-    if (folder / "config.json").is_file():  # a run folder
+    if (folder / CONFIG).is_file():  # a run folder
         check_tree(folder)
     return PPOAgent.load(inside if (inside / f"{_POLICY}.json").is_file() else folder)
 

@@ -15,7 +15,8 @@ _FOLDED = 12  # least width of a column whose text continues on further lines
 def fitting(table: Table, console: Console) -> RenderableType:
     """Return the table; for a terminal that is too narrow for its columns, its rows as lines ``heading: value``.
 
-    A row of two columns becomes one line."""
+    A row of two columns becomes one line.
+    """
     borders = 3 * len(table.columns) + 1  # at most
     if not console.is_terminal or sum(_needed(column, console) for column in table.columns) + borders <= console.width:
         return table

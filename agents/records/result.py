@@ -12,7 +12,7 @@ from mixq_rl.agents.records.folder import LABEL
 from mixq_rl.datasets.task import Split
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.objective import Objective, objectives
-from mixq_rl.evaluation.protocol import Evaluation, check_evaluation
+from mixq_rl.evaluation.protocol import GREATEST, Evaluation, check_evaluation
 from mixq_rl.metering import FLOAT_BITS, ComponentCost
 from mixq_rl.nn import Component
 from mixq_rl.quantization import IntegerRange
@@ -22,7 +22,6 @@ from mixq_rl.storage.schema import from_plain, read_document
 __all__ = ["ComponentShare", "Finalist", "RunResult", "shares_of"]
 
 _FORMAT, _VERSION = "mixq_rl/result", 1
-_GREATEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -207,12 +206,12 @@ class _StoredResult:
             raise ArtifactError(f"the shares of {list(names)} are not those of the components")
         for share in self.shares:
             numbers = (*share.shape, share.layer, share.bitops, share.float_bitops, share.seconds, share.bytes)
-            if not 1 <= share.bits <= FLOAT_BITS or not all(0 <= number < _GREATEST for number in numbers):
+            if not 1 <= share.bits <= FLOAT_BITS or not all(0 <= number < GREATEST for number in numbers):
                 raise ArtifactError(f"the costs of {share.name!r} are out of bounds")
-        if set(self.counts) != set(get_args(Split)) or not all(0 < count < _GREATEST for count in self.counts.values()):
+        if set(self.counts) != set(get_args(Split)) or not all(0 < count < GREATEST for count in self.counts.values()):
             raise ArtifactError(f"{self.counts} are not the numbers of {self.kind}s of each split")
         numbers = (self.hypervolume, self.evaluations)
-        if not 0 <= self.majority <= 1 or not all(0 <= number < _GREATEST for number in numbers):
+        if not 0 <= self.majority <= 1 or not all(0 <= number < GREATEST for number in numbers):
             raise ArtifactError("the hypervolume, the evaluations or the share of the majority class are out of bounds")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         best = self.finalists[labels.index(self.best)]

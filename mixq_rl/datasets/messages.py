@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mixq_rl.printable import printable
+
 __all__ = ["in_one_line", "listed"]
 
 _LONGEST = 200
@@ -12,7 +14,7 @@ _LONGEST_NAME = 40
 def in_one_line(text: str, longest: int = _LONGEST) -> str:
     """Return a text that may come from a file, with control characters escaped and cut to ``longest`` characters."""
     start = text[: longest + 1]
-    safe = "".join(character if character.isprintable() else repr(character)[1:-1] for character in start)
+    safe = printable(start)
     return safe if len(safe) <= longest else f"{safe[: longest - 3]}..."
 
 

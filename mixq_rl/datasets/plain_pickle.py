@@ -42,11 +42,11 @@ def read_pickle(content: bytes | bytearray, objects: Objects, start: int = 0) ->
 
     Args:
         content: bytes with the pickle.
-        objects: counter of the values.
+        objects: counter of the instructions.
         start: place of the first byte.
 
     Raises:
-        ValueError: if the bytes are no such pickle, or it has too many values.
+        ValueError: if the bytes are no such pickle, or it has too many instructions.
     """
     try:
         return _Reader(content, objects, start).read()

@@ -104,10 +104,7 @@ def _copy_json(path: Path, target: Path, expected: int) -> None:
     content = read_regular(path, DOCUMENT, follow=True)
     if content.count(b"[") + content.count(b"{") > _MOST_LISTS:  # many empty ones take twenty times their size
         raise ValueError(f"more than {_MOST_LISTS} lists and dictionaries")
-    try:
-        parse_json(content)
-    except ArtifactError as error:
-        raise ArtifactError(f"{path} has {error}") from error
+    parse_json(content, str(path))
     target.write_bytes(content)
 
 

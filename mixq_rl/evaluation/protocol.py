@@ -8,9 +8,19 @@ from mixq_rl.errors import ArtifactError, BitWidthError
 from mixq_rl.metering import FLOAT_BITS
 from mixq_rl.nn import Component
 
-__all__ = ["Evaluation", "Evaluator", "Fingerprinted", "Seeded", "Streaming", "check_allocation", "check_evaluation"]
+__all__ = [
+    "GREATEST",
+    "Evaluation",
+    "Evaluator",
+    "Fingerprinted",
+    "Seeded",
+    "Streaming",
+    "check_allocation",
+    "check_evaluation",
+]
 
-_GREATEST = 1e30
+GREATEST = 1e30
+"""Numbers of an evaluation are below it, and costs above its reciprocal."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ def check_evaluation(evaluation: Evaluation, count: int) -> None:
     if len(evaluation.allocation) != count or not all(1 <= bits <= FLOAT_BITS for bits in evaluation.allocation):
         raise ArtifactError(f"{list(evaluation.allocation)} is no allocation of {count} components")
     positive = (evaluation.bitops, evaluation.reduction, evaluation.product_bitops, evaluation.product_reduction)
-    if not 0 <= evaluation.accuracy <= 1 or not all(1 / _GREATEST < value < _GREATEST for value in positive):
+    if not 0 <= evaluation.accuracy <= 1 or not all(1 / GREATEST < value < GREATEST for value in positive):
         raise ArtifactError(f"the accuracy, bit operations or reductions of {evaluation} are out of bounds")
-    if not 0 <= evaluation.bytes < _GREATEST or not 0 <= evaluation.seconds < _GREATEST:
+    if not 0 <= evaluation.bytes < GREATEST or not 0 <= evaluation.seconds < GREATEST:
         raise ArtifactError(f"the bytes or seconds of {evaluation} are out of bounds")

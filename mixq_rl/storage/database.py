@@ -15,9 +15,9 @@ __all__ = ["Database"]
 
 _PATIENCE = 60  # seconds: another process holds the file for milliseconds
 _LONGEST_VALUE = 2**24  # bytes
-# A query of an honest file takes less than one instruction of SQLite for each of its bytes. Pages that refer to each
-# other many times would take more than can be waited for.
-_INSTRUCTIONS, _FREE_INSTRUCTIONS, _CHECKED_EACH = 20, 5_000_000, 10_000
+# Reading the schema of an honest file takes some hundred instructions of SQLite. Pages that refer to each other many
+# times would take more than can be waited for.
+_MOST_INSTRUCTIONS = 1_000_000
 _EMPTY = 4096  # bytes: the size of a file without tables
 _SMALLEST_ROW = 8  # bytes: less than any row takes
 _DAMAGE = (sqlite3.Error, UnicodeDecodeError)  # the message about a damaged schema may hold damaged text
@@ -45,13 +45,11 @@ class Database:
 
     def __init__(self, path: Path, schema: str, version: int, *, read_only: bool = False) -> None:
         self.path = path
-        self._left = _FREE_INSTRUCTIONS
         _check_files(path, read_only)
         try:
             self._connection = _connected(path, read_only)
             self._connection.text_factory = lambda text: text.decode(errors="replace")  # damaged text is compared, too
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-            self._connection.set_progress_handler(self._is_endless, _CHECKED_EACH)
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._check(schema, version, read_only)
             if not read_only:
@@ -70,14 +68,12 @@ class Database:
         Raises:
             ArtifactError: if the file is damaged.
         """
-        most = self._allow()
+        most = _size(self.path) + _size(_beside(self.path, "-wal"))
         try:
             for count, row in enumerate(self._connection.execute(statement, values)):
                 if count * _SMALLEST_ROW > most:
                     raise self._damaged("it has more rows than bytes")
                 yield row
-        except sqlite3.OperationalError as error:
-            raise self._failed(error) from error
         except _DAMAGE as error:
             raise self._damaged(error) from error
 
@@ -87,7 +83,6 @@ class Database:
         Raises:
             OSError: if the file cannot be written.
         """
-        self._allow()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -111,16 +106,6 @@ class Database:
         with suppress(AttributeError, sqlite3.Error):
             self._connection.close()
 
-    def _allow(self) -> int:
-        """Allow the next statement as many instructions as an honest file needs, and return the size of the file."""
-        size = _size(self.path) + _size(_beside(self.path, "-wal"))
-        self._left = _FREE_INSTRUCTIONS + _INSTRUCTIONS * size
-        return size
-
-    def _is_endless(self) -> bool:
-        self._left -= _CHECKED_EACH
-        return self._left < 0
-
     def _version(self) -> int:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         return int(version)
@@ -129,8 +114,15 @@ class Database:
         with closing(sqlite3.connect(":memory:")) as pattern:
             pattern.executescript(schema)
             expected = _tables(pattern)
-        self._allow()
-        found, own_version = _tables(self._connection), self._version()
+        try:
+            self._connection.set_progress_handler(lambda: True, _MOST_INSTRUCTIONS)  # ends the query
+            found, own_version = _tables(self._connection), self._version()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise self._damaged("its pages refer to each other without end") from error
+        finally:
+            self._connection.set_progress_handler(None, 0)
         begun = not own_version and not read_only and found <= expected  # a new file, or its process was killed
         if own_version != version and not begun:
             raise ArtifactError(f"the store {self.path} has format version {own_version}: this one reads {version}")
@@ -140,9 +132,7 @@ class Database:
         if reason != "ok":
             raise self._damaged(str(reason).splitlines()[-1])
 
-    def _failed(self, error: sqlite3.OperationalError) -> OSError | ArtifactError:
-        if self._left < 0:
-            return self._damaged("its pages refer to each other without end")
+    def _failed(self, error: sqlite3.OperationalError) -> OSError:
         return OSError(f"the store {self.path} cannot be used: {error}")
 
     def _damaged(self, reason: object) -> ArtifactError:

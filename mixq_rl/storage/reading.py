@@ -67,8 +67,9 @@ def read_regular(path: Path, limit: Limit, *, follow: bool = False) -> bytes:
         OSError: if the file cannot be read.
     """
     with open_regular(path, follow=follow) as file:
-        limit.check(os.fstat(file.fileno()).st_size, str(path))
-        return file.read(limit.value)  # files of /proc, which have no size, are read up to the limit
+        size = os.fstat(file.fileno()).st_size
+        limit.check(size, str(path))
+        return file.read(size or limit.value)  # files of /proc have no size
 
 
 def read_json(path: Path, limit: Limit = DOCUMENT, *, follow: bool = False) -> Any:

@@ -93,15 +93,15 @@ READERS: dict[str, tuple[str, str, Read]] = {
 
 
 @pytest.fixture
-def run(finished: Path) -> Path:
+def run(small_run: Path) -> Path:
     """A finished run, with a checkpoint, a prepared network and the result of a policy as well."""
     state = {"agent": {"weights": torch.arange(6.0), "step": 3}, "list": [1, 2.5, "a", None]}
-    Checkpoints(finished / "checkpoints").save(4, state)
+    Checkpoints(small_run / "checkpoints").save(4, state)
     tensors = {"weight": torch.ones(2, 3), "bias": torch.zeros(3)}
-    PreparationCache(finished / "cache").put(KEY, Preparation(tensors, tensors))
+    PreparationCache(small_run / "cache").put(KEY, Preparation(tensors, tensors))
     task = {"task": "a", "bit_widths": [2, 4], "evaluations": 3, "hypervolume": 0.5, "reduction": 4.0, "swept": None}
-    (finished / "tasks.json").write_text(json.dumps([task]))
-    return finished
+    (small_run / "tasks.json").write_text(json.dumps([task]))
+    return small_run
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -147,8 +147,8 @@ def _refusal(read: Read, run: Path, attack: str) -> str | None:
 
 
 @pytest.mark.parametrize("file", ["config.json", "result.json", "evaluations.sqlite"])
-def test_commands_refuse_mutations_in_one_line(invoke: Invoke, finished: Path, attacks: int, file: str) -> None:
-    path = finished / file
+def test_commands_refuse_mutations_in_one_line(invoke: Invoke, small_run: Path, attacks: int, file: str) -> None:
+    path = small_run / file
     honest = path.read_bytes()
     for seed in range(attacks // 2):
         chance = random.Random(f"{file} {seed}")

@@ -1,12 +1,8 @@
 """Commands that are killed at any moment, also while they resume, and whose checkpoints are damaged in between."""
 
-import multiprocessing
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +12,7 @@ from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 from tests.agents.cli.invoking import run, save_graph
 from tests.conftest import MakeOnce, make_task
+from tests.killing import begin, kept
 
 SEED = 20261127
 KILLS = 5
@@ -47,25 +44,6 @@ def work(folder: Path, run_dir: str, command: tuple[str, ...]) -> None:
     run("train" if begun else command[0], *where, "--cache", f"{run_dir}-prepared", "--quiet", cwd=folder, check=True)
 
 
-def begin(folder: Path, run_dir: str, command: tuple[str, ...]) -> ForkServerProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=work, args=(folder, run_dir, command))
-    process.start()
-    return process
-
-
-def rows(run_dir: Path) -> set[tuple[object, ...]]:
-    """The evaluations in the store, without their times."""
-    path = run_dir / "evaluations.sqlite"
-    if not path.exists():
-        return set()
-    with closing(sqlite3.connect(path)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        found = connection.execute("SELECT * FROM evaluations").fetchall() if "evaluations" in tables else []
-    return {row[:-1] for row in found}
-
-
 def whole(make_once: MakeOnce, name: str) -> Path:
     """The folder of a run of a command that is not killed, and the seconds that it took."""
 
@@ -73,9 +51,9 @@ def whole(make_once: MakeOnce, name: str) -> Path:
         save_graph(folder / "graph.npz")
         other = make_task(seed=1)
         save_graph(folder / "other.npz", x=other.x.numpy(), edge_index=other.edge_index.numpy(), y=other.y.numpy())
-        begin(folder, "warm", COMMANDS[name]).join()  # starts the server that imports torch
+        begin(work, folder, "warm", COMMANDS[name]).join()  # starts the server that imports torch
         started = time.monotonic()
-        process = begin(folder, "whole", COMMANDS[name])
+        process = begin(work, folder, "whole", COMMANDS[name])
         process.join()
         assert process.exitcode == 0
         (folder / "seconds").write_text(f"{time.monotonic() - started}")
@@ -114,7 +92,7 @@ def test_the_result_is_that_of_a_run_without_kills(make_once: MakeOnce, name: st
     run_dir = f"run-{damage.__name__}"
     killed = 0
     for kill, share in enumerate(np.random.default_rng(SEED).uniform(0.1, 0.6, KILLS).tolist()):
-        process = begin(folder, run_dir, COMMANDS[name])
+        process = begin(work, folder, run_dir, COMMANDS[name])
         process.join(seconds * share)
         if process.is_alive():
             process.kill()
@@ -122,14 +100,15 @@ def test_the_result_is_that_of_a_run_without_kills(make_once: MakeOnce, name: st
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
         damage(folder / run_dir, kill)
-    process = begin(folder, run_dir, COMMANDS[name])
+    process = begin(work, folder, run_dir, COMMANDS[name])
     process.join()
     assert process.exitcode == 0
     for file in ("result.json", "allocations.csv", "policy/policy.safetensors", "model/integer_model.safetensors"):
         reference = folder / "whole" / file
         if reference.exists():
             assert _timeless(folder / run_dir / file) == _timeless(reference), file
-    assert rows(folder / run_dir) == rows(folder / "whole")
+    one, two = ({row[:-1] for row in kept(path)} for path in (folder / run_dir, folder / "whole"))
+    assert one == two  # without their seconds
     made = (folder / f"{run_dir}.made").read_text().splitlines()
     assert len(set(made)) == len(made), "an allocation was evaluated twice"
     assert killed >= 2, "the kills fall into the run"

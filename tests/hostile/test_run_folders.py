@@ -54,10 +54,10 @@ def _replaced(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: str) -> None:
+def test_links_are_refused(invoke: Invoke, small_run: Path, photos: Path, place: str) -> None:
     target = photos if Path(place).suffix in ("", ".lock") and place != ".lock" else photos / "notes.txt"
-    (finished / "result.json").unlink()  # the run could be resumed
-    _replaced(finished / place).symlink_to(target)
+    (small_run / "result.json").unlink()  # the run could be resumed
+    _replaced(small_run / place).symlink_to(target)
     for arguments in COMMANDS.values():
         ended = invoke(*arguments)
         assert ended.code == 2, ended
@@ -67,13 +67,13 @@ def test_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: 
 
 
 @pytest.mark.parametrize("place", ["log.txt", "evaluations.sqlite", "config.json"])
-def test_hard_links_are_refused(invoke: Invoke, finished: Path, photos: Path, place: str) -> None:
-    (finished / "result.json").unlink()
+def test_hard_links_are_refused(invoke: Invoke, small_run: Path, photos: Path, place: str) -> None:
+    (small_run / "result.json").unlink()
     if place != "config.json":
-        _replaced(finished / place)
-        os.link(photos / "notes.txt", finished / place)
+        _replaced(small_run / place)
+        os.link(photos / "notes.txt", small_run / place)
     else:
-        os.link(finished / place, photos.parent / "copy.json")
+        os.link(small_run / place, photos.parent / "copy.json")
     ended = invoke("train", "--resume", "run")
     assert ended.code == 2
     assert "is a hard link, a file with several names" in ended.stderr
@@ -81,8 +81,8 @@ def test_hard_links_are_refused(invoke: Invoke, finished: Path, photos: Path, pl
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_pipes_and_sockets_are_refused_at_once(invoke: Invoke, finished: Path, place: str, kind: str) -> None:
-    path = _replaced(finished / place)
+def test_pipes_and_sockets_are_refused_at_once(invoke: Invoke, small_run: Path, place: str, kind: str) -> None:
+    path = _replaced(small_run / place)
     if kind == "pipe":
         os.mkfifo(path)
     else:
@@ -106,28 +106,28 @@ def test_pipes_and_sockets_are_refused_at_once(invoke: Invoke, finished: Path, p
     assert time.monotonic() - started < 60
 
 
-def test_an_endless_device_is_not_read(invoke: Invoke, finished: Path) -> None:
+def test_an_endless_device_is_not_read(invoke: Invoke, small_run: Path) -> None:
     for arguments in (("train", "--config", "/dev/zero"), ("report", "/dev"), ("predict", "/dev/zero")):
         ended = invoke(*arguments)
         assert ended.code == 2
         assert len(ended.stderr.splitlines()) <= 1 or arguments[0] == "predict"
 
 
-def test_the_folder_itself_may_be_a_link(invoke: Invoke, finished: Path) -> None:
-    Path("latest").symlink_to(finished)
+def test_the_folder_itself_may_be_a_link(invoke: Invoke, small_run: Path) -> None:
+    Path("latest").symlink_to(small_run)
     assert invoke("report", "latest").code == 0
 
 
-def test_a_link_elsewhere_in_the_run_has_its_policy_refused(invoke: Invoke, finished: Path, photos: Path) -> None:
-    (finished / "pareto.png").unlink()
-    (finished / "pareto.png").symlink_to(photos / "notes.txt")
+def test_a_link_elsewhere_in_the_run_has_its_policy_refused(invoke: Invoke, small_run: Path, photos: Path) -> None:
+    (small_run / "pareto.png").unlink()
+    (small_run / "pareto.png").symlink_to(photos / "notes.txt")
     ended = invoke("allocate", "--policy", "run", "--dataset", "graph.npz", "--layers", "1")
     assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
     assert "is a symbolic link" in ended.stderr
 
 
 @pytest.mark.parametrize("place", ["run", "."])
-def test_deep_folders_are_walked(invoke: Invoke, finished: Path, place: str) -> None:
+def test_deep_folders_are_walked(invoke: Invoke, small_run: Path, place: str) -> None:
     here = Path.cwd()
     os.chdir(place)
     for _ in range(1200):
@@ -140,21 +140,21 @@ def test_deep_folders_are_walked(invoke: Invoke, finished: Path, place: str) -> 
     subprocess.run(["rm", "-rf", str(here / place / "a")], check=True)  # noqa: S607  shutil would recurse
 
 
-def test_a_policy_that_only_the_run_names_is_not_read(invoke: Invoke, finished: Path) -> None:
-    shutil.copytree(finished / "policy", "elsewhere")
-    (finished / "result.json").unlink()
-    config = json.loads((finished / "config.json").read_text())
+def test_a_policy_that_only_the_run_names_is_not_read(invoke: Invoke, small_run: Path) -> None:
+    shutil.copytree(small_run / "policy", "elsewhere")
+    (small_run / "result.json").unlink()
+    config = json.loads((small_run / "config.json").read_text())
     config["config"]["policy"] = str(Path("elsewhere").absolute())
-    (finished / "config.json").write_text(json.dumps(config))
+    (small_run / "config.json").write_text(json.dumps(config))
     ended = invoke("train", "--resume", "run")
     assert ended.code == 2
     assert "does not hold the policy that it began with" in ended.stderr
 
 
-def test_escapes_in_a_result_do_not_reach_the_terminal(invoke: Invoke, finished: Path) -> None:
-    result = json.loads((finished / "result.json").read_text())
+def test_escapes_in_a_result_do_not_reach_the_terminal(invoke: Invoke, small_run: Path) -> None:
+    result = json.loads((small_run / "result.json").read_text())
     result |= {"choice": "x\x1b[2J\u202e[red]", "title": "\x1b[31m"}
-    (finished / "result.json").write_text(json.dumps(result))
+    (small_run / "result.json").write_text(json.dumps(result))
     for arguments in (
         ("train", "--resume", "run"),
         ("runs", "."),
@@ -164,5 +164,5 @@ def test_escapes_in_a_result_do_not_reach_the_terminal(invoke: Invoke, finished:
         ended = invoke(*arguments)
         assert ended.code == 0, ended
         assert not {"\x1b", "\u202e"} & set(ended.stdout + ended.stderr)
-    page = (finished / "report.html").read_text()
+    page = (small_run / "report.html").read_text()
     assert not {"\x1b", "\u202e"} & set(page)

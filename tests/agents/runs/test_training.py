@@ -1,12 +1,9 @@
 """A run that is stopped, at whatever moment, and goes on ends as one that was not."""
 
-import multiprocessing
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from multiprocessing.context import ForkServerProcess
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.training import Progress
 from tests.agents.cli.invoking import save_graph
 from tests.conftest import MakeOnce
+from tests.killing import begin, kept
 
 SEED = 20261124
 
@@ -38,7 +36,7 @@ def work(folder: Path, run_dir: Path) -> None:
 
 def make_whole(folder: Path) -> None:
     save_graph(folder / "graph.npz")
-    process = begin(folder, folder / "whole")
+    process = begin(work, folder, folder / "whole")
     started = time.monotonic()
     process.join()
     assert process.exitcode == 0
@@ -55,25 +53,6 @@ def folder(make_once: MakeOnce) -> Path:
 def whole(folder: Path) -> Path:
     """A run that is not interrupted."""
     return folder / "whole"
-
-
-def begin(folder: Path, run_dir: Path) -> ForkServerProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=work, args=(folder, run_dir))
-    process.start()
-    return process
-
-
-def kept(run_dir: Path) -> set[tuple[object, ...]]:
-    """What the store holds, as whoever opens it after a kill sees it."""
-    path = run_dir / "evaluations.sqlite"
-    if not path.exists():
-        return set()
-    with closing(sqlite3.connect(path)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        rows = connection.execute("SELECT * FROM evaluations").fetchall() if "evaluations" in tables else []
-    return set(rows)
 
 
 def same_as(run_dir: Path, other: Path) -> None:
@@ -113,7 +92,7 @@ def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Pat
     killed, runs, run_dir = 0, 0, tmp_path / "run-0"
     seen: set[tuple[object, ...]] = set()
     for due in moments:
-        process = begin(folder, run_dir)
+        process = begin(work, folder, run_dir)
         while process.is_alive() and not due(run_dir):
             time.sleep(0.001)
         if process.is_alive():
@@ -128,7 +107,7 @@ def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Pat
             same_as(run_dir, reference)
             runs, seen = runs + 1, set()
             run_dir = tmp_path / f"run-{runs}"
-    process = begin(folder, run_dir)
+    process = begin(work, folder, run_dir)
     process.join()
     assert process.exitcode == 0
     same_as(run_dir, reference)

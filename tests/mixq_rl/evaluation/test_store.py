@@ -9,6 +9,7 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.ledger import Ledger
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription, fingerprint
 from tests.lookup_table import LookupTable
 
@@ -51,3 +52,12 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 9")
     with pytest.raises(ArtifactError, match="format version 9"):
         EvaluationStore(tmp_path / "newer")
+
+
+def test_many_requests_are_stored_at_once(tmp_path: Path) -> None:
+    requested = [tuple(1 + int(bit) for bit in f"{number:012b}") for number in range(3000)]
+    with closing(EvaluationStore(tmp_path / "store.sqlite")) as store:
+        store.add("f", [Evaluation(allocation, 0.5, 8.0, 2.0, 8.0, 2.0) for allocation in requested])
+        store.request("f", "random", 0, requested)
+        (found,) = store.searches("f").values()
+    assert [evaluation.allocation for evaluation in found] == requested
