@@ -3,13 +3,17 @@
 import copy
 import json
 import math
+import os
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from mixq_rl.storage import artifacts
 
-__all__ = ["mutated_bytes", "mutated_json", "signed"]
+__all__ = ["ATTACKS", "mutated_bytes", "mutated_json", "signed"]
+
+ATTACKS = int(os.environ.get("MIXQ_RL_ATTACKS", "40"))
+"""Number of attacks on each kind of file."""
 
 _STRANGE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 10**30, -(10**30), 0.5, 1e308, math.inf, -math.inf, math.nan, "", "x", "8", [], {}),

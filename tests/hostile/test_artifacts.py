@@ -23,7 +23,7 @@ from mixq_rl.agents.runs.policy import PolicyPlan
 from mixq_rl.errors import InputError
 from mixq_rl.training.cache import Preparation, PreparationCache
 from tests.agents.cli.invoking import Invoke
-from tests.hostile.mutations import mutated_bytes, mutated_json, signed
+from tests.hostile.mutations import ATTACKS, mutated_bytes, mutated_json, signed
 
 KEY = "k" * 64
 Read = Callable[[Path], object]
@@ -105,7 +105,7 @@ def run(small_run: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_mutations_are_read_or_refused_in_one_line(run: Path, attacks: int, name: str) -> None:
+def test_mutations_are_read_or_refused_in_one_line(run: Path, name: str) -> None:
     file, kind, read = READERS[name]
     path = run / file
     honest = path.read_bytes()
@@ -114,7 +114,7 @@ def test_mutations_are_read_or_refused_in_one_line(run: Path, attacks: int, name
     shutil.copytree(whole, kept) if kind else shutil.copy(path, kept)
     read(run)
     refused = 0
-    for seed in range(attacks):
+    for seed in range(ATTACKS):
         chance = random.Random(f"{name} {seed}")
         as_json = path.suffix == ".json" and seed % 4
         content = (
@@ -147,10 +147,10 @@ def _refusal(read: Read, run: Path, attack: str) -> str | None:
 
 
 @pytest.mark.parametrize("file", ["config.json", "result.json", "evaluations.sqlite"])
-def test_commands_refuse_mutations_in_one_line(invoke: Invoke, small_run: Path, attacks: int, file: str) -> None:
+def test_commands_refuse_mutations_in_one_line(invoke: Invoke, small_run: Path, file: str) -> None:
     path = small_run / file
     honest = path.read_bytes()
-    for seed in range(attacks // 2):
+    for seed in range(ATTACKS // 2):
         chance = random.Random(f"{file} {seed}")
         content = honest
         if path.suffix == ".json" and seed % 4:

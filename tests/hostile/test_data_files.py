@@ -12,6 +12,7 @@ import mixq_rl
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
 from tests.hostile import raw_mutations
 from tests.hostile.honest_files import KINDS
+from tests.hostile.mutations import ATTACKS
 
 _LONGEST_MESSAGE = 700
 _LONGEST_SECONDS = 10
@@ -58,7 +59,7 @@ def test_damage_ends_in_a_task_or_in_one_line(kind: str, data: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(300, ATTACKS), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_much_damage_ends_in_a_task_or_in_one_line(kind: str, data: Any) -> None:
     attack(kind, data)

@@ -126,7 +126,7 @@ def test_tensorboard_holds_the_search(runs: tuple[Path, list[str]]) -> None:
     ("limit", "words"),
     [
         (["--max-drop", "1.5"], "greatest saving at most 1.5 points below float32"),
-        (["--max-reduction", "9"], "highest accuracy with at most"),
+        pytest.param(["--max-reduction", "9"], "highest accuracy with at most", marks=pytest.mark.slow),
     ],
 )
 def test_limits_are_searched_for_and_kept(

@@ -8,8 +8,10 @@ import pytest
 
 from mixq_rl import kernels
 
+FASTEST, *OTHERS = kernels.backends()
 
-@pytest.mark.parametrize("backend", kernels.backends())
+
+@pytest.mark.parametrize("backend", [FASTEST, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
 def test_no_graph_and_no_result_ends_the_process(backend: str) -> None:
     program = Path(__file__).with_name("hostile.py")
     ended = subprocess.run([sys.executable, program, backend], capture_output=True, text=True, check=False)
