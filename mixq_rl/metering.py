@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import torch
 
-__all__ = ["FLOAT_BITS", "ComponentCost", "Convention", "OpMeter", "OpRecord", "operation", "unmetered"]
+__all__ = ["FLOAT_BITS", "ComponentCost", "Convention", "OpMeter", "OpRecord", "is_metered", "operation", "unmetered"]
 
 FLOAT_BITS = 32
 """Bit-width of float32."""
@@ -198,6 +198,11 @@ def operation(record: Callable[[], OpRecord], device: torch.device) -> Iterator[
         finished = replace(executed, seconds=seconds)
         for meter in meters:
             meter.records.append(finished if meter.timed else executed)
+
+
+def is_metered() -> bool:
+    """Return whether a meter is active."""
+    return bool(_active.get())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from mixq_rl.conditions import check_finite
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
+from mixq_rl.integer.execution import PreparedGraph, execute
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
@@ -76,7 +77,7 @@ class IntegerModel:
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
         self.signatures  # noqa: B018  computed now, to find steps that do not fit
-        self._finished  # noqa: B018  computed now: torch does not compile the computation
+        self.finished  # noqa: B018  computed now: torch does not compile the computation
 
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:
@@ -89,7 +90,7 @@ class IntegerModel:
         return tuple(values)
 
     @cached_property
-    def _finished(self) -> tuple[tuple[int, ...], ...]:
+    def finished(self) -> tuple[tuple[int, ...], ...]:
         """For each step, the values that no later step takes."""
         last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
         return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
@@ -130,7 +131,7 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        known = {"signatures": signatures, "_finished": like._finished}
+        known = {"signatures": signatures, "finished": like.finished}
         fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
         model.__dict__.update(fields | known)
         return model
@@ -194,14 +195,14 @@ class IntegerModel:
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
-    def quantize_graph(self, graph: Graph) -> tuple[Any, ...]:
+    def quantize_graph(self, graph: Graph) -> PreparedGraph:
         """Return what each step needs of a graph, quantized.
 
         Raises:
             SumOverflowError: if a node has so many neighbours that an int32 sum might overflow.
         """
         values = self.signatures
-        return tuple(step.prepare(graph, [values[source] for source in step.sources]) for step in self.steps)
+        return PreparedGraph(step.prepare(graph, [values[source] for source in step.sources]) for step in self.steps)
 
     def execute(self, x: QTensor, prepared: Sequence[Any]) -> QTensor:
         """Return the integers of the last step, computed with integer tensors only.
@@ -213,13 +214,7 @@ class IntegerModel:
         Returns:
             ``[nodes, classes]``, or ``[graphs, classes]`` of a network that pools.
         """
-        values: dict[int, QTensor] = {0: x}
-        steps = zip(self.steps, prepared, self._finished, strict=True)
-        for index, (step, of_graph, finished) in enumerate(steps, start=1):
-            values[index] = step([values[source] for source in step.sources], of_graph)
-            for source in finished:
-                del values[source]
-        return values[len(self.steps)]
+        return execute(self, x, prepared)
 
     def __call__(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, batch: Tensor | None = None
@@ -256,7 +251,7 @@ class IntegerModel:
     @torch.compiler.disable(reason="the number of edges of an adjacency depends on which edges are self-loops")
     def _prepare(
         self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
-    ) -> tuple[Any, ...]:
+    ) -> PreparedGraph:
         """Return what each step needs of a graph; ``torch.compile`` compiles the code before and after the call."""
         return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
 

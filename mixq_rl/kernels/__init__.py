@@ -19,10 +19,24 @@ import torch
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
-from mixq_rl.kernels.library import backends, using
+from mixq_rl.kernels.library import backends, cpu_engine, is_plain, using
+from mixq_rl.kernels.pipeline import AggregateCall, Call, LinearCall, Pipeline
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 
-__all__ = ["aggregate", "aggregate_requantize", "backends", "linear", "linear_requantize", "using"]
+__all__ = [
+    "AggregateCall",
+    "Call",
+    "LinearCall",
+    "Pipeline",
+    "aggregate",
+    "aggregate_requantize",
+    "backends",
+    "cpu_engine",
+    "is_plain",
+    "linear",
+    "linear_requantize",
+    "using",
+]
 
 
 def linear(

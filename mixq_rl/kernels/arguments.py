@@ -11,7 +11,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from mixq_rl.quantization.integer_range import check_zero_point
 
-__all__ = ["CSRMatrix", "Matrix", "Rescale", "check_tensor"]
+__all__ = ["CSRMatrix", "Matrix", "Rescale", "check_offset", "check_tensor"]
 
 _BYTES = (torch.int8, torch.uint8)
 _FARTHEST = 2**10
@@ -30,6 +30,16 @@ def check_tensor(what: str, value: object) -> None:
     if value.layout is not _strided or value.is_quantized:
         kind = value.dtype if value.is_quantized else value.layout
         raise TypeError(f"{what} must be a dense tensor of integers, not a {kind} tensor")
+
+
+def check_offset(what: str, offset: int) -> None:
+    """Check that an offset of integers, the range's minus the zero point, is one that sums are known to fit with.
+
+    Raises:
+        InputError: for an offset out of bounds.
+    """
+    if abs(offset) > _FARTHEST:
+        raise InputError(f"{what} has offset {offset}, outside {-_FARTHEST}...{_FARTHEST}")
 
 
 class Matrix(NamedTuple):
@@ -77,12 +87,25 @@ class Matrix(NamedTuple):
             raise InputError(f"{what} has {self.bits} bits of storage; kernels read 1, 2, 4 and 8")
         if self.step != 1 and (self.step, self.bits) != (2, 1):
             raise InputError(f"{what} has integers {self.step} apart; only single bits can be, by 2")
-        if abs(self.offset) > _FARTHEST:
-            raise InputError(f"{what} has offset {self.offset}, outside {-_FARTHEST}...{_FARTHEST}")
+        check_offset(what, self.offset)
         if self.columns < 0 or self.data.dim() != 2 or self.data.shape[1] != -(-self.columns * self.bits // 8):
             raise InputError(
                 f"{what} of shape {tuple(self.data.shape)} does not hold {self.columns} columns of {self.bits} bits"
             )
+
+    def check_weight(self) -> None:
+        """Check dtype, shape and range of the right factor of a product.
+
+        Raises:
+            TypeError: for data that are not int8 or packed.
+            InputError: for a shape that does not fit, or integers outside those of int8.
+        """
+        self.check("weight")
+        if self.data.dtype != torch.int8 and self.bits == 8:
+            raise TypeError(f"weight holds int8 or packed integers, not {self.data.dtype}")
+        low, high = (-128, 127) if self.bits == 8 else (0, 2**self.bits - 1)
+        if low * self.step + self.offset < -128 or high * self.step + self.offset > 127:
+            raise InputError("the integers of weight must lie within those of int8: it takes no zero point")
 
     def contiguous(self) -> Self:
         """Return the group with contiguous tensors."""

@@ -4,6 +4,7 @@ import warnings
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +13,9 @@ from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.indices import check_indices
 from mixq_rl.kernels.memory import Memory
+from mixq_rl.quantization import IntegerRange
 
-__all__ = ["Engine", "instruction_sets"]
+__all__ = ["Engine", "engine", "instruction_sets"]
 
 
 @cache
@@ -40,6 +42,12 @@ def instruction_sets() -> tuple[str, ...]:
     return () if extension is None else tuple(extension.instruction_sets())
 
 
+@cache
+def engine(instruction_set: str) -> "Engine":
+    """Return the backend for an instruction set, one of :func:`instruction_sets`."""
+    return Engine(instruction_set)
+
+
 class Engine:
     """Backend for one instruction set; see :class:`mixq_rl.kernels.library.Backend`."""
 
@@ -57,12 +65,12 @@ class Engine:
         return self._bit_serial is not None
 
     def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        left, right = self._matrix(x), self._matrix(weight)
+        left, right = self.matrix(x), self.matrix(weight)
         if self.is_bit_serial and self._extension.is_faster(self._bit_serial, left, right):
             self.linear_by_bits(x, weight, rescale, out)
             return
         threads = torch.get_num_threads()
-        self._extension.linear(self._engine, left, right, self._rescale(rescale), out.data_ptr(), threads)
+        self._extension.linear(self._engine, left, right, self.rescale(rescale), out.data_ptr(), threads)
 
     def linear_by_bits(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         """Do the same as :meth:`linear` with operands whose numbers of bits multiply to at most 8.
@@ -71,32 +79,31 @@ class Engine:
         while the weight exists and torch does not write to it. It takes about as many bytes as the weight in AVX-512,
         twice as many in AVX2, and a byte for each integer in portable code.
         """
-        left, right, threads = self._matrix(x), self._matrix(weight), torch.get_num_threads()
+        left, right, threads = self.matrix(x), self.matrix(weight), torch.get_num_threads()
+        layout = self.layout(weight, x.bits)
+        self._extension.linear_by_bits(
+            self._bit_serial, left, right, layout.data_ptr(), self.rescale(rescale), out.data_ptr(), threads
+        )
+
+    def layout(self, weight: Matrix, x_bits: int) -> Tensor:
+        """Return the bits of a weight as :meth:`linear_by_bits` reads them for operands of ``x_bits`` bits, uint8."""
+        right = self.matrix(weight)
 
         def lay_out() -> Tensor:
-            layout = torch.empty(self._extension.layout_bytes(self._bit_serial, right, x.bits), dtype=torch.uint8)
-            self._extension.lay_out(self._bit_serial, right, x.bits, layout.data_ptr(), threads)
+            layout = torch.empty(self._extension.layout_bytes(self._bit_serial, right, x_bits), dtype=torch.uint8)
+            self._extension.lay_out(self._bit_serial, right, x_bits, layout.data_ptr(), torch.get_num_threads())
             return layout
 
         # With the shape: torch changes it in place, and does not call that a write.
-        layout = self._layouts.recall(weight.data, (x.bits, *weight[1:], weight.data.shape[0]), lay_out)
-        self._extension.linear_by_bits(
-            self._bit_serial, left, right, layout.data_ptr(), self._rescale(rescale), out.data_ptr(), threads
-        )
+        return self._layouts.recall(weight.data, (x_bits, *weight[1:], weight.data.shape[0]), lay_out)
 
     def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
-        rowptr, col, weight, weight_zero_point = adjacency
+        rowptr, col, _, _ = adjacency
         valid = self._extension.aggregate(
             self._engine,
-            rowptr.data_ptr(),
-            rowptr.shape[0] - 1,
-            col.data_ptr(),
-            col.shape[0],
-            _address(weight),
-            weight is not None and weight.dtype == torch.int8,
-            weight_zero_point,
-            self._matrix(x),
-            self._rescale(rescale),
+            *self.graph(adjacency),
+            self.matrix(x),
+            self.rescale(rescale),
             out.data_ptr(),
             torch.get_num_threads(),
         )
@@ -105,13 +112,31 @@ class Engine:
         if not valid:
             raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
 
-    def _matrix(self, x: Matrix) -> object:
+    def is_faster_by_bits(self, x_bits: int, weight: Matrix) -> bool:
+        """Return whether :meth:`linear` uses :meth:`linear_by_bits` for a weight and operands of ``x_bits`` bits."""
+        x = self._extension.Matrix(0, 0, weight.data.shape[0], x_bits, False, 1, 0)
+        return self.is_bit_serial and self._extension.is_faster(self._bit_serial, x, self.matrix(weight))
+
+    def pipeline(self, columns: int, offered: IntegerRange) -> Any:
+        """Return an empty pipeline of the extension, for an input of a range."""
+        is_signed = offered.storage_dtype == torch.int8
+        return self._extension.Pipeline(self._engine, self._bit_serial, columns, offered.storage_bits, is_signed)
+
+    def graph(self, adjacency: CSRMatrix) -> tuple[int | bool, ...]:
+        """Return the arguments of the extension for a graph."""
+        rowptr, col, weight, zero_point = adjacency
+        rows, is_signed = rowptr.shape[0] - 1, weight is not None and weight.dtype == torch.int8
+        return rowptr.data_ptr(), rows, col.data_ptr(), col.shape[0], _address(weight), is_signed, zero_point
+
+    def matrix(self, x: Matrix) -> object:
+        """Return a matrix as the extension takes it."""
         data, bits, columns, step, offset = x
         return self._extension.Matrix(
             data.data_ptr(), data.shape[0], columns, bits, data.dtype == torch.int8, step, offset
         )
 
-    def _rescale(self, rescale: Rescale | None) -> object:
+    def rescale(self, rescale: Rescale | None) -> object:
+        """Return a requantization as the extension takes it."""
         if rescale is None:
             return None
         offered = rescale.range

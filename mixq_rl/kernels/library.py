@@ -20,7 +20,7 @@ from mixq_rl.kernels import cpu, reference
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.extents import check_apart, check_held
 
-__all__ = ["Backend", "backends", "using"]
+__all__ = ["Backend", "backends", "cpu_engine", "is_plain", "using"]
 
 
 class Backend(Protocol):
@@ -68,6 +68,30 @@ def using(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def cpu_engine() -> cpu.Engine | None:
+    """Return the native backend that executes tensors of the CPU at present, or None if it is another one."""
+    name = _chosen.get() or backends()[0]
+    return None if name == "reference" or name in _OF_A_GPU else cpu.engine(name)
+
+
+# Dispatch keys of a thread in which calls of operators go straight to the backend.
+_PLAIN = (torch._C._dispatch_tls_local_include_set().raw_repr(),)
+with torch.inference_mode():
+    _PLAIN += (torch._C._dispatch_tls_local_include_set().raw_repr(),)
+
+
+def is_plain() -> bool:
+    """Return whether nothing but a backend would take part in a call of an operator at present.
+
+    False while torch compiles, exports or traces, in a dispatch mode such as that of fake tensors, inside
+    ``torch.func`` transforms, and while torch's profiler runs.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    keys = torch._C._dispatch_tls_local_include_set().raw_repr()
+    return keys in _PLAIN and not torch.autograd._profiler_enabled()
+
+
 @cache
 def _backend(name: str) -> Backend:
     if name == "cuda":
@@ -78,7 +102,7 @@ def _backend(name: str) -> Backend:
         from mixq_rl.kernels import triton_backend
 
         return triton_backend
-    return reference if name == "reference" else cpu.Engine(name)
+    return reference if name == "reference" else cpu.engine(name)
 
 
 def _backend_for(tensor: Tensor) -> Backend:
@@ -110,12 +134,7 @@ _SCHEMAS = (
 def _linear_groups(arguments: tuple[Any, ...]) -> tuple[Matrix, Matrix, tuple[Any, ...]]:
     x, weight = Matrix(*arguments[:5]), Matrix(*arguments[5:10])
     x.check("x")
-    weight.check("weight")
-    if weight.data.dtype != torch.int8 and weight.bits == 8:
-        raise TypeError(f"weight holds int8 or packed integers, not {weight.data.dtype}")
-    low, high = (-128, 127) if weight.bits == 8 else (0, 2**weight.bits - 1)
-    if low * weight.step + weight.offset < -128 or high * weight.step + weight.offset > 127:
-        raise InputError("the integers of weight must lie within those of int8: it takes no zero point")
+    weight.check_weight()
     if x.columns != weight.data.shape[0]:
         raise InputError(
             f"linear of shapes {(x.data.shape[0], x.columns)} and {(weight.data.shape[0], weight.columns)}: "

@@ -198,6 +198,12 @@ class IntegerLinear(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row, pooled=x.pooled)
 
+    def call(self, inputs: Sequence[Signature], prepared: Any) -> kernels.Call | None:
+        (x,), uniform = inputs, self.requantization.uniform
+        if uniform is None:
+            return None
+        return kernels.LinearCall(self.sources[0], self.weight.payload, uniform, x.zero_point, x.has_row)
+
     def __call__(self, inputs: Sequence[QTensor], prepared: Any) -> QTensor:
         (x,), requantization = inputs, self.requantization
         with operation(

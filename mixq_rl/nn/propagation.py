@@ -262,6 +262,14 @@ class IntegerPropagate(IntegerStep):
             value = value.index_add(0, adjacency.loops, self.epsilon.expand(adjacency.loops.numel()))
         return self.adjacency.integers(value)
 
+    def call(self, inputs: Sequence[Signature], prepared: IntegerAdjacency) -> kernels.Call | None:
+        (x,), uniform, csr = inputs, self.requantization.uniform, prepared.csr
+        if uniform is None:
+            return None
+        zero_point = 0 if self.adjacency is None else self.adjacency.zero_point
+        edges = csr.rowptr, csr.col, prepared.weight, zero_point
+        return kernels.AggregateCall(self.sources[0], *edges, uniform, x.zero_point, prepared.row)
+
     def __call__(self, inputs: Sequence[QTensor], prepared: IntegerAdjacency) -> QTensor:
         (x,), requantization = inputs, self.requantization
         bits: int | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mixq_rl import kernels
 from mixq_rl.graph import Graph
 from mixq_rl.quantization import Granularity, IntegerRange, QTensor
 
@@ -126,6 +127,15 @@ class IntegerStep:
 
         Raises:
             SumOverflowError: if a sum over neighbours might overflow.
+        """
+        return None
+
+    def call(self, inputs: Sequence[Signature], prepared: Any) -> kernels.Call | None:
+        """Return the step as a call of one kernel, for native execution of a network on a CPU; None if it is not one.
+
+        Args:
+            inputs: signatures of the sources.
+            prepared: the result of :meth:`prepare`.
         """
         return None
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings.hpp"
 #include "engine.hpp"
 
 namespace py = pybind11;
@@ -141,4 +142,5 @@ PYBIND11_MODULE(_cpu, module) {
     module.def("lay_out", &lay_out, release);
     module.def("linear_by_bits", &linear_by_bits, release);
     module.def("aggregate", &aggregate, release);
+    bind_pipeline(module);
 }

@@ -98,6 +98,8 @@ def check_equal(model: QuantizableModel, x: Tensor, graph: Graph, allocations: I
             output = frozen.execute(integers, prepared)
         assert watch.operations >= len(frozen.steps)
         assert output.values.dtype in (torch.int8, torch.uint8)
+        at_once = frozen.execute(integers, prepared)  # without a dispatch mode, in one native call where that can be
+        assert torch.equal(at_once.payload.data, output.payload.data)
         with model.evaluating(), model.allocated(allocation):
             expected = model(x.double(), graph)
         got = output.dequantize()

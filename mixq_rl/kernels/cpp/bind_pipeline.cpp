@@ -1,0 +1,50 @@
+// Python's view of a pipeline; mixq_rl/kernels/pipeline.py checks what it is given, and keeps the memory alive.
+#include <pybind11/pybind11.h>
+
+#include "bindings.hpp"
+#include "pipeline.hpp"
+
+namespace mixq {
+namespace {
+
+using Address = uintptr_t;
+
+template <class T>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+void linear(Pipeline& pipeline, int source, int32_t step, int32_t offset, const Matrix& weight, Address layout,
+            const Rescale& rescale, bool row_scaled) {
+    pipeline.linear(source, step, offset, weight, at<const uint8_t>(layout), rescale, row_scaled);
+}
+
+void aggregate(Pipeline& pipeline, int source, int32_t step, int32_t offset, Address rowptr, int64_t rows, Address col,
+               int64_t edges, Address weight, bool weight_signed, int32_t weight_zero_point, const Rescale& rescale) {
+    const Graph graph{at<const int32_t>(rowptr), at<const int32_t>(col), at<const uint8_t>(weight), weight_signed,
+                      weight_zero_point, rows, edges};
+    pipeline.aggregate(source, step, offset, graph, rescale);
+}
+
+int run(Pipeline& pipeline, Address input, int64_t rows, Address row_scales, Address out, int threads) {
+    return pipeline.run(at<const uint8_t>(input), rows, at<const int32_t>(row_scales), at<uint8_t>(out), threads);
+}
+
+}  // namespace
+
+void bind_pipeline(pybind11::module_& module) {
+    namespace py = pybind11;
+    const py::call_guard<py::gil_scoped_release> release;
+    const auto make = [](const Engine& engine, const BitSerial* bit_serial, int64_t columns, int bits, bool is_signed) {
+        return std::make_unique<Pipeline>(engine, bit_serial, Storage{columns, bits, is_signed});
+    };
+    py::class_<Pipeline>(module, "Pipeline")
+        .def(py::init(make))
+        .def("linear", &linear)
+        .def("aggregate", &aggregate)
+        .def("result_rows", &Pipeline::result_rows)
+        .def("memory", &Pipeline::memory)
+        .def("run", &run, release);
+}
+
+}  // namespace mixq

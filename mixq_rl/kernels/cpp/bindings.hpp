@@ -1,0 +1,10 @@
+// Parts of the Python module mixq_rl.kernels._cpu that have a source file of their own.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace mixq {
+
+void bind_pipeline(pybind11::module_& module);
+
+}  // namespace mixq

@@ -1,0 +1,142 @@
+// Execution of a pipeline, and the memory of its intermediate results.
+#include "pipeline.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace mixq {
+namespace {
+
+constexpr int64_t kLine = 64;
+constexpr int64_t kPage = 2 << 20;  // a large page: rows that are gathered then miss fewer translations of addresses
+
+int64_t rounded(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
+
+// Ranges of an arena that are in use; the first gap that is large enough is taken.
+class Ranges {
+   public:
+    int64_t take(int64_t bytes) {
+        int64_t begin = 0;
+        auto place = taken_.begin();
+        for (; place != taken_.end() && place->begin - begin < bytes; ++place) begin = place->end;
+        taken_.insert(place, {begin, begin + bytes});
+        peak = std::max(peak, begin + bytes);
+        return begin;
+    }
+
+    void give_back(int64_t begin) {
+        taken_.erase(std::find_if(taken_.begin(), taken_.end(), [&](const Range& each) { return each.begin == begin; }));
+    }
+
+    int64_t peak = 0;
+
+   private:
+    struct Range {
+        int64_t begin, end;
+    };
+    std::vector<Range> taken_;
+};
+
+}  // namespace
+
+Pipeline::Arena::~Arena() {
+    if (data != nullptr) ::operator delete(data, std::align_val_t(kPage));
+}
+
+void Pipeline::Arena::reserve(int64_t bytes) {
+    if (bytes <= size) return;
+    if (data != nullptr) ::operator delete(data, std::align_val_t(kPage));
+    data = nullptr;
+    size = 0;
+    const int64_t whole = rounded(bytes, bytes < kPage ? kLine : kPage);
+    data = static_cast<uint8_t*>(::operator new(static_cast<size_t>(whole), std::align_val_t(kPage)));
+    size = whole;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (whole >= kPage) madvise(data, static_cast<size_t>(whole), MADV_HUGEPAGE);
+#endif
+}
+
+Pipeline::Pipeline(const Engine& engine, const BitSerial* bit_serial, Storage input)
+    : engine_(engine), bit_serial_(bit_serial), values_{input} {}
+
+void Pipeline::append(Operation operation, int64_t columns) {
+    const Rescale& rescale = operation.rescale;
+    const bool is_signed = rescale.is_sign || rescale.minimum < 0;
+    values_.push_back({columns, rescale.storage_bits, is_signed});
+    operations_.push_back(operation);
+}
+
+void Pipeline::linear(int source, int32_t step, int32_t offset, const Matrix& weight, const uint8_t* layout,
+                     const Rescale& rescale, bool row_scaled) {
+    append({source, step, offset, weight, layout, {}, rescale, false, row_scaled}, weight.columns);
+}
+
+void Pipeline::aggregate(int source, int32_t step, int32_t offset, const Graph& graph, const Rescale& rescale) {
+    append({source, step, offset, {}, nullptr, graph, rescale, true, false}, values_[source].columns);
+}
+
+int64_t Pipeline::result_rows(int64_t rows) const { return places(rows, nullptr).back().rows; }
+
+int64_t Pipeline::memory(int64_t rows) const {
+    int64_t bytes = 0;
+    places(rows, &bytes);
+    return bytes;
+}
+
+std::vector<Pipeline::Place> Pipeline::places(int64_t rows, int64_t* bytes) const {
+    const size_t count = operations_.size();
+    std::vector<size_t> last_use(count + 1, 0);
+    for (size_t k = 1; k <= count; ++k) last_use[operations_[k - 1].source] = k;
+    std::vector<Place> places{{0, rows}};
+    Ranges ranges;
+    for (size_t k = 1; k <= count; ++k) {
+        const Operation& operation = operations_[k - 1];
+        const int64_t own = operation.is_aggregate ? operation.graph.rows : places[operation.source].rows;
+        const bool in_arena = k < count;
+        // A line to spare: rows may be read up to the end of the vector that their last byte is in.
+        const int64_t needed = rounded(own * values_[k].row_bytes() + 1, kLine);
+        places.push_back({in_arena ? ranges.take(needed) : 0, own});
+        for (size_t value = 1; value < k; ++value) {
+            if (last_use[value] == k) ranges.give_back(places[value].begin);
+        }
+        if (in_arena && last_use[k] == 0) ranges.give_back(places[k].begin);  // nothing takes the result
+    }
+    if (bytes != nullptr) *bytes = ranges.peak;
+    return places;
+}
+
+int Pipeline::run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads) {
+    int64_t bytes = 0;
+    const std::vector<Place> at = places(rows, &bytes);
+    Arena temporary;  // for a second thread that calls while the first one's call runs
+    std::unique_lock<std::mutex> lock(in_use_, std::try_to_lock);
+    Arena& arena = lock.owns_lock() ? arena_ : temporary;
+    arena.reserve(bytes);
+    for (size_t k = 1; k <= operations_.size(); ++k) {
+        const Operation& operation = operations_[k - 1];
+        const int source = operation.source;
+        const Storage& taken = values_[source];
+        const uint8_t* data = source == 0 ? input : arena.data + at[source].begin;
+        const Matrix x{data,       at[source].rows, taken.columns,  taken.row_bytes(),
+                       taken.bits, taken.is_signed && taken.bits == 8, operation.step, operation.offset};
+        Rescale rescale = operation.rescale;
+        if (operation.row_scaled) rescale.row = row_scales;
+        uint8_t* target = k == operations_.size() ? out : arena.data + at[k].begin;
+        const Output output{target, values_[k].row_bytes(), &rescale};
+        if (operation.is_aggregate) {
+            if (!engine_.aggregate(operation.graph, x, output, threads)) return static_cast<int>(k);
+        } else if (operation.layout != nullptr) {
+            bit_serial_->linear(x, operation.weight, operation.layout, output, threads);
+        } else {
+            engine_.linear(x, operation.weight, output, threads);
+        }
+    }
+    return 0;
+}
+
+}  // namespace mixq

@@ -1,0 +1,76 @@
+// A sequence of operations that one call executes: values are numbered, 0 is the input, k the result of operation k.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine.hpp"
+
+namespace mixq {
+
+// How a value is stored; rows are known when the input is.
+struct Storage {
+    int64_t columns;
+    int bits;
+    bool is_signed;
+
+    int64_t row_bytes() const { return (columns * bits + 7) / 8; }
+};
+
+class Pipeline {
+   public:
+    Pipeline(const Engine& engine, const BitSerial* bit_serial, Storage input);
+
+    // Appends a product of value `source`, whose integers are step * u + offset. `layout` is null, or the weight's bits
+    // as BitSerial::lay_out wrote them. With `row_scaled` the rescale's row scales are those of the input.
+    void linear(int source, int32_t step, int32_t offset, const Matrix& weight, const uint8_t* layout,
+                const Rescale& rescale, bool row_scaled);
+    void aggregate(int source, int32_t step, int32_t offset, const Graph& graph, const Rescale& rescale);
+
+    // Executes all operations, the last of which writes to `out`. Returns 0, or the number of the operation whose graph
+    // names a row that does not exist; what `out` holds then means nothing.
+    int run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads);
+
+    int64_t result_rows(int64_t rows) const;
+    const Storage& result() const { return values_.back(); }
+
+    // Bytes of memory that intermediate results take for an input of `rows` rows.
+    int64_t memory(int64_t rows) const;
+
+   private:
+    struct Operation {
+        int source;
+        int32_t step, offset;
+        Matrix weight;          // of a product
+        const uint8_t* layout;  // of a product by bits
+        Graph graph;            // of an aggregation
+        Rescale rescale;
+        bool is_aggregate, row_scaled;
+    };
+
+    struct Place {
+        int64_t begin, rows;
+    };
+
+    // Memory that begins at a large page where it has the size of one, and is not given back between calls.
+    struct Arena {
+        ~Arena();
+        void reserve(int64_t bytes);
+        uint8_t* data = nullptr;
+        int64_t size = 0;
+    };
+
+    void append(Operation operation, int64_t columns);
+    std::vector<Place> places(int64_t rows, int64_t* bytes) const;
+
+    const Engine& engine_;
+    const BitSerial* bit_serial_;
+    std::vector<Storage> values_;
+    std::vector<Operation> operations_;
+    Arena arena_;
+    std::mutex in_use_;
+};
+
+}  // namespace mixq
