@@ -1,16 +1,30 @@
 """Execution of integer networks: step by step, or all steps in one native call."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mixq_rl import kernels
 from mixq_rl.metering import is_metered
-from mixq_rl.quantization import QTensor
-
-if TYPE_CHECKING:
-    from mixq_rl.integer.model import IntegerModel
+from mixq_rl.nn.step import IntegerStep, Signature
+from mixq_rl.quantization import QTensor, Quantizer
 
 __all__ = ["PreparedGraph", "execute", "execute_steps"]
+
+
+class Network(Protocol):
+    """What is executed: see the attributes of :class:`mixq_rl.IntegerModel`."""
+
+    @property
+    def input(self) -> Quantizer: ...
+
+    @property
+    def steps(self) -> tuple[IntegerStep, ...]: ...
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]: ...
+
+    @property
+    def finished(self) -> tuple[tuple[int, ...], ...]: ...
 
 
 class PreparedGraph(tuple[Any, ...]):
@@ -19,9 +33,9 @@ class PreparedGraph(tuple[Any, ...]):
     The pipeline is made at the first execution on a CPU and kept with the memory of its intermediate results.
     """
 
-    _pipelines: dict[Any, tuple["IntegerModel", kernels.Pipeline | None]]
+    _pipelines: dict[Any, tuple[Network, kernels.Pipeline | None]]
 
-    def pipeline(self, model: "IntegerModel", x: QTensor) -> kernels.Pipeline | None:
+    def pipeline(self, model: Network, x: QTensor) -> kernels.Pipeline | None:
         """Return the pipeline of a model for an input like ``x``, or None if a step is not a single native call."""
         engine = kernels.cpu_engine()
         if engine is None:
@@ -37,7 +51,7 @@ class PreparedGraph(tuple[Any, ...]):
         return pipeline
 
 
-def _calls(model: "IntegerModel", prepared: Sequence[Any]) -> list[kernels.Call] | None:
+def _calls(model: Network, prepared: Sequence[Any]) -> list[kernels.Call] | None:
     calls = []
     for step, of_graph in zip(model.steps, prepared, strict=True):
         call = step.call([model.signatures[source] for source in step.sources], of_graph)
@@ -47,10 +61,10 @@ def _calls(model: "IntegerModel", prepared: Sequence[Any]) -> list[kernels.Call]
     return calls
 
 
-def execute(model: "IntegerModel", x: QTensor, prepared: Sequence[Any]) -> QTensor:
+def execute(model: Network, x: QTensor, prepared: Sequence[Any]) -> QTensor:
     """Return the integers of the last step; for arguments see :meth:`mixq_rl.IntegerModel.execute`."""
-    is_plain = isinstance(prepared, PreparedGraph) and kernels.is_plain() and not is_metered()
-    if is_plain and x.payload.data.device.type == "cpu" and _fits(model, x):
+    is_plain = kernels.is_plain() and not is_metered() and x.payload.data.device.type == "cpu"
+    if is_plain and isinstance(prepared, PreparedGraph) and _fits(model, x):
         pipeline = prepared.pipeline(model, x)
         if pipeline is not None:
             last, result = model.steps[-1], model.signatures[-1]
@@ -58,14 +72,14 @@ def execute(model: "IntegerModel", x: QTensor, prepared: Sequence[Any]) -> QTens
     return execute_steps(model, x, prepared)
 
 
-def _fits(model: "IntegerModel", x: QTensor) -> bool:
+def _fits(model: Network, x: QTensor) -> bool:
     source = model.input
     return (x.range, x.zero_point) == (source.range, source.zero_point) and (
         (x.row is None) == (source.row_exponent is None)
     )
 
 
-def execute_steps(model: "IntegerModel", x: QTensor, prepared: Sequence[Any]) -> QTensor:
+def execute_steps(model: Network, x: QTensor, prepared: Sequence[Any]) -> QTensor:
     """Do the same as :func:`execute`, one step after another, as a meter and a GPU need it."""
     values: dict[int, QTensor] = {0: x}
     steps = zip(model.steps, prepared, model.finished, strict=True)

@@ -75,9 +75,9 @@ def cpu_engine() -> cpu.Engine | None:
 
 
 # Dispatch keys of a thread in which calls of operators go straight to the backend.
-_PLAIN = (torch._C._dispatch_tls_local_include_set().raw_repr(),)
+_PLAIN = {torch._C._dispatch_tls_local_include_set().raw_repr()}
 with torch.inference_mode():
-    _PLAIN += (torch._C._dispatch_tls_local_include_set().raw_repr(),)
+    _PLAIN.add(torch._C._dispatch_tls_local_include_set().raw_repr())
 
 
 def is_plain() -> bool:
@@ -89,7 +89,7 @@ def is_plain() -> bool:
     if torch.compiler.is_compiling():
         return False
     keys = torch._C._dispatch_tls_local_include_set().raw_repr()
-    return keys in _PLAIN and not torch.autograd._profiler_enabled()
+    return keys in _PLAIN and not torch._C._autograd._profiler_enabled()
 
 
 @cache

@@ -66,6 +66,7 @@ class IntegerStep:
     Attributes:
         result: name of the component that the result belongs to.
         sources: the values that the step takes: 0 is the network's input, k the result of step k.
+        scale: scale of the result, float64 scalar; only of steps that implement :meth:`call`.
     """
 
     if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class IntegerStep:
 
         @property
         def sources(self) -> tuple[int, ...]: ...
+
+        @property
+        def scale(self) -> Tensor: ...
 
     @property
     def bits(self) -> Mapping[str, int]:
