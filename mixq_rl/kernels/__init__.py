@@ -18,6 +18,7 @@ No tensor may be resized or freed by another thread during a call.
 import torch
 from torch import Tensor
 
+from mixq_rl.kernels import direct
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
 from mixq_rl.kernels.library import backends, cpu_engine, is_plain, using
 from mixq_rl.kernels.pipeline import AggregateCall, Call, LinearCall, Pipeline
@@ -57,6 +58,9 @@ def linear(
         TypeError: for other types and dtypes.
         InputError: for shapes that do not fit, or an ``out`` that overlaps an operand.
     """
+    sums = direct.linear(x, weight, x_zero_point, out)
+    if sums is not None:
+        return sums
     arguments = (*Matrix.of(x, x_zero_point), *Matrix.of(weight, what="weight"))
     if out is None:
         result: Tensor = torch.ops.mixq_rl.linear(*arguments)
@@ -85,6 +89,9 @@ def linear_requantize(
         TypeError: for other types and dtypes.
         InputError: for shapes that do not fit.
     """
+    packed = direct.linear_requantize(x, weight, requantization, x_zero_point, row)
+    if packed is not None:
+        return packed
     factor = Matrix.of(weight, what="weight")
     arguments = (*Matrix.of(x, x_zero_point), *factor, *Rescale.of(requantization, row))
     return PackedRows(torch.ops.mixq_rl.linear_requantize(*arguments), factor.columns, requantization.range)
@@ -123,6 +130,9 @@ def aggregate(
         InputError: for shapes that do not fit, or an ``out`` that overlaps an operand.
         InvalidGraphError: for an index out of bounds; the entries of ``out`` are then undefined.
     """
+    sums = direct.aggregate(rowptr, col, weight, x, weight_zero_point, x_zero_point, out)
+    if sums is not None:
+        return sums
     arguments = (*CSRMatrix.of(rowptr, col, weight, weight_zero_point), *Matrix.of(x, x_zero_point))
     if out is None:
         result: Tensor = torch.ops.mixq_rl.aggregate(*arguments)
@@ -155,6 +165,10 @@ def aggregate_requantize(
         InputError: for shapes that do not fit.
         InvalidGraphError: for an index out of bounds.
     """
+    zero_points = weight_zero_point, x_zero_point
+    packed = direct.aggregate_requantize(rowptr, col, weight, x, requantization, *zero_points, row)
+    if packed is not None:
+        return packed
     graph, matrix = CSRMatrix.of(rowptr, col, weight, weight_zero_point), Matrix.of(x, x_zero_point)
     arguments = (*graph, *matrix, *Rescale.of(requantization, row))
     return PackedRows(torch.ops.mixq_rl.aggregate_requantize(*arguments), matrix.columns, requantization.range)

@@ -1,6 +1,7 @@
 """CPU backend: the integer operations in C++, one binary for AVX-512 VNNI, AVX2 and all other processors."""
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -9,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
-from mixq_rl.kernels.indices import check_indices
+from mixq_rl.kernels.indices import check_indices, raise_invalid
 from mixq_rl.kernels.memory import Memory
 from mixq_rl.quantization import IntegerRange
 
@@ -54,7 +54,7 @@ class Engine:
     def __init__(self, instruction_set: str) -> None:
         extension = _extension()
         assert extension is not None
-        self._extension = extension
+        self.extension = extension
         self._engine = extension.engine(instruction_set)
         self._bit_serial = extension.bit_serial(instruction_set)
         self._layouts: Memory[Tensor] = Memory()
@@ -66,11 +66,11 @@ class Engine:
 
     def linear(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         left, right = self.matrix(x), self.matrix(weight)
-        if self.is_bit_serial and self._extension.is_faster(self._bit_serial, left, right):
+        if self.is_bit_serial and self.extension.is_faster(self._bit_serial, left, right):
             self.linear_by_bits(x, weight, rescale, out)
             return
         threads = torch.get_num_threads()
-        self._extension.linear(self._engine, left, right, self.rescale(rescale), out.data_ptr(), threads)
+        self.extension.linear(self._engine, left, right, self.rescale(rescale), out.data_ptr(), threads)
 
     def linear_by_bits(self, x: Matrix, weight: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         """Do the same as :meth:`linear` with operands whose numbers of bits multiply to at most 8.
@@ -81,7 +81,7 @@ class Engine:
         """
         left, right, threads = self.matrix(x), self.matrix(weight), torch.get_num_threads()
         layout = self.layout(weight, x.bits)
-        self._extension.linear_by_bits(
+        self.extension.linear_by_bits(
             self._bit_serial, left, right, layout.data_ptr(), self.rescale(rescale), out.data_ptr(), threads
         )
 
@@ -90,8 +90,8 @@ class Engine:
         right = self.matrix(weight)
 
         def lay_out() -> Tensor:
-            layout = torch.empty(self._extension.layout_bytes(self._bit_serial, right, x_bits), dtype=torch.uint8)
-            self._extension.lay_out(self._bit_serial, right, x_bits, layout.data_ptr(), torch.get_num_threads())
+            layout = torch.empty(self.extension.layout_bytes(self._bit_serial, right, x_bits), dtype=torch.uint8)
+            self.extension.lay_out(self._bit_serial, right, x_bits, layout.data_ptr(), torch.get_num_threads())
             return layout
 
         # With the shape: torch changes it in place, and does not call that a write.
@@ -99,7 +99,7 @@ class Engine:
 
     def aggregate(self, adjacency: CSRMatrix, x: Matrix, rescale: Rescale | None, out: Tensor) -> None:
         rowptr, col, _, _ = adjacency
-        valid = self._extension.aggregate(
+        valid = self.extension.aggregate(
             self._engine,
             *self.graph(adjacency),
             self.matrix(x),
@@ -107,20 +107,24 @@ class Engine:
             out.data_ptr(),
             torch.get_num_threads(),
         )
-        if not valid or not x.columns:  # neighbours are not read if they have no columns
-            check_indices(rowptr, col, x.data.shape[0])
         if not valid:
-            raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
+            raise_invalid(rowptr, col, x.data.shape[0])
+        if not x.columns:  # neighbours are not read if they have no columns
+            check_indices(rowptr, col, x.data.shape[0])
 
     def is_faster_by_bits(self, x_bits: int, weight: Matrix) -> bool:
         """Return whether :meth:`linear` uses :meth:`linear_by_bits` for a weight and operands of ``x_bits`` bits."""
-        x = self._extension.Matrix(0, 0, weight.data.shape[0], x_bits, False, 1, 0)
-        return self.is_bit_serial and self._extension.is_faster(self._bit_serial, x, self.matrix(weight))
+        x = self.extension.Matrix(0, 0, weight.data.shape[0], x_bits, False, 1, 0)
+        return self.is_bit_serial and self.extension.is_faster(self._bit_serial, x, self.matrix(weight))
 
     def pipeline(self, columns: int, offered: IntegerRange) -> Any:
         """Return an empty pipeline of the extension, for an input of a range."""
         is_signed = offered.storage_dtype == torch.int8
-        return self._extension.Pipeline(self._engine, self._bit_serial, columns, offered.storage_bits, is_signed)
+        return self.extension.Pipeline(self._engine, self._bit_serial, columns, offered.storage_bits, is_signed)
+
+    def direct(self, layout: Callable[[Tensor, int, int, int, int, int], Tensor]) -> Any:
+        """Return the extension's direct calls; ``layout`` does what :meth:`layout` does."""
+        return self.extension.Direct(self._engine, self._bit_serial, layout, torch)
 
     def graph(self, adjacency: CSRMatrix) -> tuple[int | bool, ...]:
         """Return the arguments of the extension for a graph."""
@@ -131,7 +135,7 @@ class Engine:
     def matrix(self, x: Matrix) -> object:
         """Return a matrix as the extension takes it."""
         data, bits, columns, step, offset = x
-        return self._extension.Matrix(
+        return self.extension.Matrix(
             data.data_ptr(), data.shape[0], columns, bits, data.dtype == torch.int8, step, offset
         )
 
@@ -140,7 +144,7 @@ class Engine:
         if rescale is None:
             return None
         offered = rescale.range
-        return self._extension.Rescale(
+        return self.extension.Rescale(
             rescale.multiplier.data_ptr(),
             rescale.multiplier.numel(),
             rescale.shift,

@@ -1,12 +1,14 @@
 """Bounds checks of a graph's indices: of what they are now, or of a copy that is made once."""
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.memory import Memory
 
-__all__ = ["check_indices", "checked_copy"]
+__all__ = ["check_indices", "checked_copy", "raise_invalid"]
 
 _row_ends: Memory[tuple[int, int, int, int]] = Memory()
 _neighbours: Memory[tuple[Tensor, tuple[int, int]]] = Memory()
@@ -20,6 +22,16 @@ def check_indices(rowptr: Tensor, col: Tensor, num_nodes: int) -> None:
     """
     _check_row_ends(_look_through(rowptr), col.numel())
     _check_neighbours(_bounds(col), num_nodes)
+
+
+def raise_invalid(rowptr: Tensor, col: Tensor, num_nodes: int) -> NoReturn:
+    """Raise the error for indices that a kernel found to be wrong; they may have been written to since.
+
+    Raises:
+        InvalidGraphError: naming the wrong entry, if it still is wrong.
+    """
+    check_indices(rowptr, col, num_nodes)
+    raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
 
 
 def checked_copy(rowptr: Tensor, col: Tensor, num_nodes: int) -> Tensor:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixq_rl.errors import InputError, InvalidGraphError
+from mixq_rl.errors import InputError
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_offset
 from mixq_rl.kernels.cpu import Engine
 from mixq_rl.kernels.extents import check_held
-from mixq_rl.kernels.indices import check_indices
+from mixq_rl.kernels.indices import raise_invalid
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 
 __all__ = ["AggregateCall", "Call", "LinearCall", "Pipeline"]
@@ -82,7 +82,7 @@ class Pipeline:
         self._engine, self._native = engine, engine.pipeline(columns, offered)
         self._held: list[tuple[str, Tensor | None]] = []
         self._layouts: list[Tensor] = []
-        self._graphs: dict[int, CSRMatrix] = {}
+        self._graphs: dict[int, tuple[int, CSRMatrix]] = {}
         values = [(columns, offered)]
         for number, call in enumerate(calls, start=1):
             width, held = values[call.source]
@@ -93,7 +93,7 @@ class Pipeline:
             else:
                 self._append_aggregate(number, call, width, held, offset)
             values.append((width, call.requantization.range))
-        self._result = values[-1]
+        self._length, self._result = len(calls), values[-1]
         self._state = self._observed()
 
     def _append_linear(self, call: LinearCall, inputs: int, held: IntegerRange, offset: int) -> int:
@@ -121,7 +121,7 @@ class Pipeline:
         graph.check()
         rescale = self._rescale(call.requantization, call.row, graph.rowptr.shape[0] - 1, columns)
         self._hold(rowptr=graph.rowptr, col=graph.col, weight=graph.weight)
-        self._graphs[number] = graph
+        self._graphs[number] = call.source, graph
         self._native.aggregate(
             call.source, held.step, offset, *self._engine.graph(graph), self._engine.rescale(rescale)
         )
@@ -178,7 +178,7 @@ class Pipeline:
             raise InputError(f"{mantissas.numel()} scales of rows for {rows} rows")
         check_held((("x", data), ("row", mantissas)))
         columns, offered = self._result
-        shape = self._native.result_rows(rows), offered.row_bytes(columns)
+        shape = self._native.rows_of(self._length, rows), offered.row_bytes(columns)
         out = torch.empty(shape, dtype=offered.storage_dtype)
         failed = self._native.run(
             data.data_ptr(),
@@ -188,7 +188,6 @@ class Pipeline:
             torch.get_num_threads(),
         )
         if failed:
-            rowptr, col, _, _ = self._graphs[failed]
-            check_indices(rowptr, col, rows)
-            raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
+            source, graph = self._graphs[failed]
+            raise_invalid(graph.rowptr, graph.col, self._native.rows_of(source, rows))
         return PackedRows(out, columns, offered)

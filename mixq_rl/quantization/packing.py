@@ -59,6 +59,13 @@ class PackedRows:
             )
 
     @classmethod
+    def known(cls, data: Tensor, columns: int, offered: IntegerRange) -> Self:
+        """Return packed rows whose dtype and shape are known to fit, without a check."""
+        packed = object.__new__(cls)
+        packed.__dict__.update(data=data, columns=columns, range=offered)
+        return packed
+
+    @classmethod
     def pack(cls, values: Tensor, offered: IntegerRange) -> Self:
         """Pack integers (int8 or uint8, ``[rows, columns]``) that lie within a range."""
         if values.dtype != offered.dtype:

@@ -42,7 +42,7 @@ void bind_pipeline(pybind11::module_& module) {
         .def(py::init(make))
         .def("linear", &linear)
         .def("aggregate", &aggregate)
-        .def("result_rows", &Pipeline::result_rows)
+        .def("rows_of", &Pipeline::rows_of)
         .def("memory", &Pipeline::memory)
         .def("run", &run, release);
 }

@@ -80,8 +80,6 @@ void Pipeline::aggregate(int source, int32_t step, int32_t offset, const Graph& 
     append({source, step, offset, {}, nullptr, graph, rescale, true, false}, values_[source].columns);
 }
 
-int64_t Pipeline::result_rows(int64_t rows) const { return places(rows, nullptr).back().rows; }
-
 int64_t Pipeline::memory(int64_t rows) const {
     int64_t bytes = 0;
     places(rows, &bytes);

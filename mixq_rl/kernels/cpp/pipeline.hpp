@@ -33,7 +33,8 @@ class Pipeline {
     // names a row that does not exist; what `out` holds then means nothing.
     int run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads);
 
-    int64_t result_rows(int64_t rows) const;
+    // Rows of a value, for an input of `rows` rows.
+    int64_t rows_of(int value, int64_t rows) const { return places(rows, nullptr)[value].rows; }
     const Storage& result() const { return values_.back(); }
 
     // Bytes of memory that intermediate results take for an input of `rows` rows.
