@@ -11,7 +11,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 from mixq_rl.quantization.integer_range import check_zero_point
 
-__all__ = ["CSRMatrix", "Matrix", "Rescale", "check_offset", "check_tensor"]
+__all__ = ["CSRMatrix", "Matrix", "Rescale", "check_entries", "check_offset", "check_tensor"]
 
 _BYTES = (torch.int8, torch.uint8)
 _FARTHEST = 2**10
@@ -227,9 +227,9 @@ class Rescale(NamedTuple):
             InputError: for shapes that do not fit.
         """
         check_zero_point(self.zero_point)
-        _check_entries("multiplier", self.multiplier, torch.int64, columns, or_one=True)
-        _check_entries("row", self.row, torch.int32, rows)
-        _check_entries("bias", self.bias, torch.int64, columns)
+        check_entries("multiplier of a requantization", self.multiplier, torch.int64, columns, or_one=True)
+        check_entries("row of a requantization", self.row, torch.int32, rows)
+        check_entries("bias of a requantization", self.bias, torch.int64, columns)
         if not 1 <= self.shift <= 40 or not 0 <= self.row_shift < 64:
             raise InputError(f"shift {self.shift} is outside 1...40, or row shift {self.row_shift} outside 0...63")
 
@@ -253,13 +253,19 @@ def _integer(what: str, value: SupportsIndex) -> int:
         raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
 
 
-def _check_entries(name: str, tensor: Tensor | None, dtype: torch.dtype, count: int, or_one: bool = False) -> None:
+def check_entries(name: str, tensor: Tensor | None, dtype: torch.dtype, count: int, or_one: bool = False) -> None:
+    """Check the dtype and the number of entries of a tensor that belongs to sums of ``count`` rows or columns.
+
+    Raises:
+        TypeError: for another dtype.
+        InputError: for another number of entries.
+    """
     if tensor is None:
         return
     if tensor.dtype != dtype:
-        raise TypeError(f"{name} of a requantization is {dtype}, not {tensor.dtype}")
+        raise TypeError(f"{name} is {dtype}, not {tensor.dtype}")
     if tensor.numel() != count and not (or_one and tensor.numel() == 1):
-        raise InputError(f"{name} of a requantization has {tensor.numel()} entries where the sums have {count}")
+        raise InputError(f"{name} has {tensor.numel()} entries where the sums have {count}")
 
 
 def _is_contiguous(tensor: Tensor | None) -> bool:

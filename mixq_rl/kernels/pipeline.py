@@ -1,63 +1,19 @@
 """Pipelines: sequences of operations on a CPU that one native call executes, with their results in reused memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError
-from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_offset
+from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_entries, check_offset
+from mixq_rl.kernels.calls import AggregateCall, Call, JoinCall, LinearCall
 from mixq_rl.kernels.cpu import Engine
 from mixq_rl.kernels.extents import check_held
 from mixq_rl.kernels.indices import raise_invalid
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 
-__all__ = ["AggregateCall", "Call", "LinearCall", "Pipeline"]
-
-
-@dataclass(frozen=True)
-class LinearCall:
-    """A product with a weight, requantized; see :func:`mixq_rl.kernels.linear_requantize`.
-
-    Attributes:
-        source: the value that is multiplied: 0 is the pipeline's input, k the result of call k.
-        weight: ``[inputs, outputs]``.
-        requantization: map from the sums to the result's integers.
-        x_zero_point: zero point of the source.
-        row_scaled: whether the rows of the source have scales, which only those of the input can have.
-    """
-
-    source: int
-    weight: PackedRows
-    requantization: Requantization
-    x_zero_point: int
-    row_scaled: bool
-
-
-@dataclass(frozen=True)
-class AggregateCall:
-    """Sums over neighbours, requantized; see :func:`mixq_rl.kernels.aggregate_requantize`.
-
-    Attributes:
-        source: the value whose rows are summed: 0 is the pipeline's input, k the result of call k.
-        rowptr, col, weight, weight_zero_point: the graph.
-        requantization: map from the sums to the result's integers.
-        x_zero_point: zero point of the source.
-        row: fixed-point scales of the rows, ``[rows, 1]``, or None.
-    """
-
-    source: int
-    rowptr: Tensor
-    col: Tensor
-    weight: Tensor | None
-    weight_zero_point: int
-    requantization: Requantization
-    x_zero_point: int
-    row: FixedPoint | None
-
-
-Call = LinearCall | AggregateCall
+__all__ = ["Pipeline"]
 
 
 class Pipeline:
@@ -83,48 +39,78 @@ class Pipeline:
         self._held: list[tuple[str, Tensor | None]] = []
         self._layouts: list[Tensor] = []
         self._graphs: dict[int, tuple[int, CSRMatrix]] = {}
-        values = [(columns, offered)]
+        self._takes_row = False
+        self._values = [(columns, offered)]
         for number, call in enumerate(calls, start=1):
-            width, held = values[call.source]
-            offset = held.offset - call.x_zero_point
-            check_offset("x", offset)
             if isinstance(call, LinearCall):
-                width = self._append_linear(call, width, held, offset)
+                self._append_linear(call)
+            elif isinstance(call, AggregateCall):
+                self._append_aggregate(number, call)
             else:
-                self._append_aggregate(number, call, width, held, offset)
-            values.append((width, call.requantization.range))
-        self._length, self._result = len(calls), values[-1]
+                self._append_join(call)
         self._state = self._observed()
 
-    def _append_linear(self, call: LinearCall, inputs: int, held: IntegerRange, offset: int) -> int:
+    def _source(self, value: int, zero_point: int) -> tuple[int, int, int]:
+        """Return the number of a value, and step and offset of the integers that its codes stand for."""
+        held = self._values[value][1]
+        offset = held.offset - zero_point
+        check_offset("x", offset)
+        return value, held.step, offset
+
+    def _append_linear(self, call: LinearCall) -> None:
+        inputs, held = self._values[call.source]
         weight = Matrix.of(call.weight, what="weight").contiguous()
         weight.check_weight()
         if weight.data.shape[0] != inputs:
             raise InputError(f"a weight of {weight.data.shape[0]} rows cannot be multiplied by {inputs} columns")
+        if call.row_scaled and call.source:
+            raise InputError("only rows of a pipeline's input can have scales")
+        self._takes_row |= call.row_scaled
         rescale = self._rescale(call.requantization, None, 0, weight.columns)
         if call.row_scaled:
             rescale = rescale._replace(row_shift=call.requantization.row_shift)
         self._hold(weight=weight.data)
-        by_bits = not weight.data.is_inference() and self._engine.is_faster_by_bits(held.storage_bits, weight)
-        layout = self._engine.layout(weight, held.storage_bits) if by_bits else None
-        if layout is not None:
-            self._layouts.append(layout)
-        address = 0 if layout is None else layout.data_ptr()
-        native = self._engine.matrix(weight), address, self._engine.rescale(rescale), call.row_scaled
-        self._native.linear(call.source, held.step, offset, *native)
-        return weight.columns
+        layout = 0
+        if not weight.data.is_inference() and self._engine.is_faster_by_bits(held.storage_bits, weight):
+            self._layouts.append(self._engine.layout(weight, held.storage_bits))
+            layout = self._layouts[-1].data_ptr()
+        source = self._source(call.source, call.x_zero_point)
+        native = self._engine.matrix(weight), layout, self._engine.rescale(rescale), call.row_scaled
+        self._native.linear(*source, *native)
+        self._values.append((weight.columns, call.requantization.range))
 
-    def _append_aggregate(
-        self, number: int, call: AggregateCall, columns: int, held: IntegerRange, offset: int
-    ) -> None:
+    def _append_aggregate(self, number: int, call: AggregateCall) -> None:
+        columns = self._values[call.source][0]
         graph = CSRMatrix.of(call.rowptr, call.col, call.weight, call.weight_zero_point).contiguous()
         graph.check()
         rescale = self._rescale(call.requantization, call.row, graph.rowptr.shape[0] - 1, columns)
         self._hold(rowptr=graph.rowptr, col=graph.col, weight=graph.weight)
         self._graphs[number] = call.source, graph
-        self._native.aggregate(
-            call.source, held.step, offset, *self._engine.graph(graph), self._engine.rescale(rescale)
-        )
+        source = self._source(call.source, call.x_zero_point)
+        self._native.aggregate(*source, *self._engine.graph(graph), self._engine.rescale(rescale))
+        self._values.append((columns, call.requantization.range))
+
+    def _append_join(self, call: JoinCall) -> None:
+        widths = [self._values[source][0] for source in call.sources]
+        if not call.concatenates and len(set(widths)) != 1:
+            raise InputError(f"values of {widths} columns cannot be added or compared")
+        if len(call.sources) != sum(len(alignment.multipliers) for alignment in call.alignments):
+            raise InputError(f"{len(call.sources)} values do not have a multiplier each")
+        columns, offered = sum(widths) if call.concatenates else widths[0], call.alignments[0].range
+        bounds = call.alignments[0].zero_point, offered.minimum, offered.maximum, offered.is_sign, offered.storage_bits
+        self._native.join(call.concatenates, columns, *bounds)
+        taken = iter(zip(call.sources, call.zero_points, strict=True))
+        for alignment in call.alignments:
+            bias = None if alignment.bias is None else alignment.bias.contiguous()
+            self._hold(bias=bias)
+            self._native.add_part(0 if bias is None else bias.data_ptr(), alignment.shift)
+            for given, (value, zero_point) in zip(alignment.multipliers, taken, strict=False):
+                multiplier, width = given.contiguous(), self._values[value][0]
+                check_entries("bias of an alignment", bias, torch.int64, width)
+                check_entries("multiplier of an alignment", multiplier, torch.int64, width, or_one=True)
+                self._hold(multiplier=multiplier)
+                self._native.add_term(*self._source(value, zero_point), multiplier.data_ptr(), multiplier.numel() > 1)
+        self._values.append((columns, offered))
 
     def _rescale(self, requantization: Requantization, row: FixedPoint | None, rows: int, columns: int) -> Rescale:
         rescale = Rescale.of(requantization, row).contiguous()
@@ -174,11 +160,12 @@ class Pipeline:
             )
         data, mantissas = x.data.contiguous(), None if row is None else row.mantissa.contiguous()
         rows = data.shape[0]
-        if mantissas is not None and (mantissas.dtype != torch.int32 or mantissas.numel() != rows):
-            raise InputError(f"{mantissas.numel()} scales of rows for {rows} rows")
+        if self._takes_row != (mantissas is not None):
+            raise InputError(f"the rows of this pipeline's input have {'' if self._takes_row else 'no '}scales")
+        check_entries("scales of rows", mantissas, torch.int32, rows)
         check_held((("x", data), ("row", mantissas)))
-        columns, offered = self._result
-        shape = self._native.rows_of(self._length, rows), offered.row_bytes(columns)
+        columns, offered = self._values[-1]
+        shape = self._native.rows_of(len(self._values) - 1, rows), offered.row_bytes(columns)
         out = torch.empty(shape, dtype=offered.storage_dtype)
         failed = self._native.run(
             data.data_ptr(),
@@ -187,6 +174,8 @@ class Pipeline:
             out.data_ptr(),
             torch.get_num_threads(),
         )
+        if failed < 0:
+            raise InputError("the graph has another number of nodes than the input has rows")
         if failed:
             source, graph = self._graphs[failed]
             raise_invalid(graph.rowptr, graph.col, self._native.rows_of(source, rows))

@@ -1,7 +1,8 @@
 """Quantizable layers, one file each, and networks of these layers."""
 
 from mixq_rl.nn.activations import Activation
-from mixq_rl.nn.combination import Add, Concatenate, Maximum
+from mixq_rl.nn.addition import Add
+from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.component import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, STATISTICS, Component
 from mixq_rl.nn.gat import GATConv
 from mixq_rl.nn.gcn import GCNConv

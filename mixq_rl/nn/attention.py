@@ -12,8 +12,9 @@ from mixq_rl.graph import Graph, Propagation
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.activations import check_table, lookup_table, table_entries
+from mixq_rl.nn.addition import centred
 from mixq_rl.nn.bounds import check_aggregate, check_softmax
-from mixq_rl.nn.combination import centred, single_alignment
+from mixq_rl.nn.combination import single_alignment
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries

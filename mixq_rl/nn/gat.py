@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mixq_rl.graph import Graph
 from mixq_rl.metering import FLOAT_BITS, OpRecord, operation
+from mixq_rl.nn.addition import centred
 from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
-from mixq_rl.nn.combination import centred
 from mixq_rl.nn.linear import Linear, check_weight
 from mixq_rl.nn.operator import Operator, Real, Symbol, Value
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale

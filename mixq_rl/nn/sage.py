@@ -5,7 +5,7 @@ from typing import Any, Literal
 from torch import nn
 
 from mixq_rl.graph import Graph, Propagation
-from mixq_rl.nn.combination import Add
+from mixq_rl.nn.addition import Add
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Value
 from mixq_rl.nn.propagation import Propagate
@@ -22,7 +22,7 @@ class SAGEConv(nn.Module):
 
     :math:`r_i` is :math:`1 / d_i` (mean) or 1 (sum). The product with W comes before the sum: the result is the same,
     and the sum gathers narrower rows in layers that narrow. On integers the aggregate and the root's part are brought
-    to one scale and added (:class:`~mixq_rl.nn.combination.Add`).
+    to one scale and added (:class:`~mixq_rl.nn.addition.Add`).
 
     Components: ``weight``, ``message`` (XW), ``aggregate`` and, with the root weight, ``root_weight``, ``root``
     (X W_r), ``update`` (the sum). The adjacency has no weights and is no component.

@@ -24,6 +24,7 @@
 
 #include "aggregate.hpp"
 #include "avx2_bit_serial.hpp"
+#include "join.hpp"
 #include "linear.hpp"
 #include "scalar.hpp"
 
@@ -186,7 +187,7 @@ bool is_faster(const Matrix& x, const Matrix& weight) {
 
 }  // namespace
 
-const Engine avx2{&linear<Avx2>, &aggregate<Avx2>};
+const Engine avx2{&linear<Avx2>, &aggregate<Avx2>, &join_rows<Avx2>};
 const BitSerial avx2_bit_serial{&is_faster, &Layout<Avx2Digits>::bytes, &Layout<Avx2Digits>::fill,
                                 &linear_by_bits<Avx2Digits>};
 

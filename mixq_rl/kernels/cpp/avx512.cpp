@@ -29,6 +29,7 @@
 #include "avx512_aggregate.hpp"
 #include "avx512_linear.hpp"
 #include "avx512_requantize.hpp"
+#include "join.hpp"
 
 namespace mixq {
 namespace {
@@ -37,7 +38,7 @@ struct Avx512 : Avx512Aggregate, Avx512Linear, Avx512Requantize {};
 
 }  // namespace
 
-const Engine avx512{&linear<Avx512>, &aggregate<Avx512>};
+const Engine avx512{&linear<Avx512>, &aggregate<Avx512>, &join_rows<Avx512>};
 
 }  // namespace mixq
 

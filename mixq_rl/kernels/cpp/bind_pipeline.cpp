@@ -26,6 +26,17 @@ void aggregate(Pipeline& pipeline, int source, int32_t step, int32_t offset, Add
     pipeline.aggregate(source, step, offset, graph, rescale);
 }
 
+void join(Pipeline& pipeline, bool concatenates, int64_t columns, int64_t zero_point, int64_t minimum, int64_t maximum,
+          bool is_sign, int storage_bits) {
+    pipeline.join({nullptr, 0, concatenates, zero_point, minimum, maximum, is_sign, storage_bits}, columns);
+}
+
+void add_part(Pipeline& pipeline, Address bias, int shift) { pipeline.add_part(at<const int64_t>(bias), shift); }
+
+void add_term(Pipeline& pipeline, int source, int32_t step, int32_t offset, Address multiplier, bool per_column) {
+    pipeline.add_term(source, step, offset, at<const int64_t>(multiplier), per_column);
+}
+
 int run(Pipeline& pipeline, Address input, int64_t rows, Address row_scales, Address out, int threads) {
     return pipeline.run(at<const uint8_t>(input), rows, at<const int32_t>(row_scales), at<uint8_t>(out), threads);
 }
@@ -42,6 +53,9 @@ void bind_pipeline(pybind11::module_& module) {
         .def(py::init(make))
         .def("linear", &linear)
         .def("aggregate", &aggregate)
+        .def("join", &join)
+        .def("add_part", &add_part)
+        .def("add_term", &add_term)
         .def("rows_of", &Pipeline::rows_of)
         .def("memory", &Pipeline::memory)
         .def("run", &run, release);

@@ -50,6 +50,33 @@ struct Output {
     const Rescale* rescale;
 };
 
+// Integers of a value times its fixed-point multiplier, below 2^31 in magnitude; x.offset includes the zero point.
+struct Term {
+    Matrix x;
+    const int64_t* multiplier;
+    bool per_column;
+};
+
+// round((sum of the terms + bias) / 2^shift), half to even.
+struct Part {
+    const Term* terms;
+    int count;
+    const int64_t* bias;  // null: none
+    int shift;
+};
+
+// Parts, brought to the integers of one range, side by side or the greatest of them.
+struct Join {
+    const Part* parts;
+    int count;
+    bool concatenates;
+    int64_t zero_point;
+    int64_t minimum;
+    int64_t maximum;
+    bool is_sign;
+    int storage_bits;
+};
+
 // Products of operands of few bits: bits of x times bits of the weight are kMostBits at most.
 constexpr int kMostBits = 8;
 
@@ -65,6 +92,7 @@ struct Engine {
     void (*linear)(const Matrix& x, const Matrix& weight, const Output& out, int threads);
     // Returns whether all indices of the graph were within bounds; if not, the output's values mean nothing.
     bool (*aggregate)(const Graph& graph, const Matrix& x, const Output& out, int threads);
+    void (*join)(const Join& join, const Output& out, int64_t rows, int threads);
 };
 
 extern const Engine portable;

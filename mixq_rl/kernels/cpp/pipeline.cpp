@@ -64,20 +64,39 @@ void Pipeline::Arena::reserve(int64_t bytes) {
 Pipeline::Pipeline(const Engine& engine, const BitSerial* bit_serial, Storage input)
     : engine_(engine), bit_serial_(bit_serial), values_{input} {}
 
-void Pipeline::append(Operation operation, int64_t columns) {
-    const Rescale& rescale = operation.rescale;
-    const bool is_signed = rescale.is_sign || rescale.minimum < 0;
-    values_.push_back({columns, rescale.storage_bits, is_signed});
-    operations_.push_back(operation);
-}
-
 void Pipeline::linear(int source, int32_t step, int32_t offset, const Matrix& weight, const uint8_t* layout,
-                     const Rescale& rescale, bool row_scaled) {
-    append({source, step, offset, weight, layout, {}, rescale, false, row_scaled}, weight.columns);
+                      const Rescale& rescale, bool row_scaled) {
+    Operation operation{Kind::linear, {{source, step, offset}}};
+    operation.weight = weight;
+    operation.layout = layout;
+    operation.rescale = rescale;
+    operation.row_scaled = row_scaled;
+    operations_.push_back(operation);
+    values_.push_back({weight.columns, rescale.storage_bits, rescale.minimum < 0});
 }
 
 void Pipeline::aggregate(int source, int32_t step, int32_t offset, const Graph& graph, const Rescale& rescale) {
-    append({source, step, offset, {}, nullptr, graph, rescale, true, false}, values_[source].columns);
+    Operation operation{Kind::aggregate, {{source, step, offset}}};
+    operation.graph = graph;
+    operation.rescale = rescale;
+    operations_.push_back(operation);
+    values_.push_back({values_[source].columns, rescale.storage_bits, rescale.minimum < 0});
+}
+
+void Pipeline::join(const Join& join, int64_t columns) {
+    Operation operation{Kind::join, {}};
+    operation.join = join;
+    operations_.push_back(operation);
+    values_.push_back({columns, join.storage_bits, join.minimum < 0});
+}
+
+void Pipeline::add_part(const int64_t* bias, int shift) { operations_.back().parts.push_back({nullptr, 0, bias, shift}); }
+
+void Pipeline::add_term(int source, int32_t step, int32_t offset, const int64_t* multiplier, bool per_column) {
+    Operation& operation = operations_.back();
+    operation.sources.push_back({source, step, offset});
+    operation.terms.push_back({{}, multiplier, per_column});
+    ++operation.parts.back().count;
 }
 
 int64_t Pipeline::memory(int64_t rows) const {
@@ -89,12 +108,14 @@ int64_t Pipeline::memory(int64_t rows) const {
 std::vector<Pipeline::Place> Pipeline::places(int64_t rows, int64_t* bytes) const {
     const size_t count = operations_.size();
     std::vector<size_t> last_use(count + 1, 0);
-    for (size_t k = 1; k <= count; ++k) last_use[operations_[k - 1].source] = k;
+    for (size_t k = 1; k <= count; ++k) {
+        for (const Source& source : operations_[k - 1].sources) last_use[source.value] = k;
+    }
     std::vector<Place> places{{0, rows}};
     Ranges ranges;
     for (size_t k = 1; k <= count; ++k) {
         const Operation& operation = operations_[k - 1];
-        const int64_t own = operation.is_aggregate ? operation.graph.rows : places[operation.source].rows;
+        const int64_t own = operation.kind == Kind::aggregate ? operation.graph.rows : places[operation.sources[0].value].rows;
         const bool in_arena = k < count;
         // A line to spare: rows may be read up to the end of the vector that their last byte is in.
         const int64_t needed = rounded(own * values_[k].row_bytes() + 1, kLine);
@@ -108,6 +129,30 @@ std::vector<Pipeline::Place> Pipeline::places(int64_t rows, int64_t* bytes) cons
     return places;
 }
 
+Matrix Pipeline::matrix(const Source& source, const std::vector<Place>& places, const uint8_t* input,
+                        const uint8_t* arena) const {
+    const Storage& taken = values_[source.value];
+    const Place& place = places[source.value];
+    return {source.value == 0 ? input : arena + place.begin, place.rows,  taken.columns, taken.row_bytes(), taken.bits,
+            taken.is_signed && taken.bits == 8,              source.step, source.offset};
+}
+
+void Pipeline::execute_join(const Operation& operation, const std::vector<Place>& places, const uint8_t* input,
+                            const uint8_t* arena, const Output& out, int threads) const {
+    std::vector<Term> terms = operation.terms;
+    for (size_t t = 0; t < terms.size(); ++t) terms[t].x = matrix(operation.sources[t], places, input, arena);
+    std::vector<Part> parts = operation.parts;
+    const Term* next = terms.data();
+    for (Part& part : parts) {
+        part.terms = next;
+        next += part.count;
+    }
+    Join join = operation.join;
+    join.parts = parts.data();
+    join.count = static_cast<int>(parts.size());
+    engine_.join(join, out, terms[0].x.rows, threads);
+}
+
 int Pipeline::run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads) {
     int64_t bytes = 0;
     const std::vector<Place> at = places(rows, &bytes);
@@ -117,16 +162,19 @@ int Pipeline::run(const uint8_t* input, int64_t rows, const int32_t* row_scales,
     arena.reserve(bytes);
     for (size_t k = 1; k <= operations_.size(); ++k) {
         const Operation& operation = operations_[k - 1];
-        const int source = operation.source;
-        const Storage& taken = values_[source];
-        const uint8_t* data = source == 0 ? input : arena.data + at[source].begin;
-        const Matrix x{data,       at[source].rows, taken.columns,  taken.row_bytes(),
-                       taken.bits, taken.is_signed && taken.bits == 8, operation.step, operation.offset};
+        uint8_t* target = k == operations_.size() ? out : arena.data + at[k].begin;
+        if (operation.kind == Kind::join) {
+            for (const Source& source : operation.sources) {
+                if (at[source.value].rows != at[k].rows) return -static_cast<int>(k);
+            }
+            execute_join(operation, at, input, arena.data, {target, values_[k].row_bytes(), nullptr}, threads);
+            continue;
+        }
+        const Matrix x = matrix(operation.sources[0], at, input, arena.data);
         Rescale rescale = operation.rescale;
         if (operation.row_scaled) rescale.row = row_scales;
-        uint8_t* target = k == operations_.size() ? out : arena.data + at[k].begin;
         const Output output{target, values_[k].row_bytes(), &rescale};
-        if (operation.is_aggregate) {
+        if (operation.kind == Kind::aggregate) {
             if (!engine_.aggregate(operation.graph, x, output, threads)) return static_cast<int>(k);
         } else if (operation.layout != nullptr) {
             bit_serial_->linear(x, operation.weight, operation.layout, output, threads);

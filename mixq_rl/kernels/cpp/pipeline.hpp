@@ -29,8 +29,14 @@ class Pipeline {
                 const Rescale& rescale, bool row_scaled);
     void aggregate(int source, int32_t step, int32_t offset, const Graph& graph, const Rescale& rescale);
 
+    // Begins a join of values; add_part and add_term append to it, in their order.
+    void join(const Join& join, int64_t columns);
+    void add_part(const int64_t* bias, int shift);
+    void add_term(int source, int32_t step, int32_t offset, const int64_t* multiplier, bool per_column);
+
     // Executes all operations, the last of which writes to `out`. Returns 0, or the number of the operation whose graph
-    // names a row that does not exist; what `out` holds then means nothing.
+    // names a row that does not exist, or that number below 0 if the values of a join have different numbers of rows. What
+    // `out` holds then means nothing.
     int run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads);
 
     // Rows of a value, for an input of `rows` rows.
@@ -41,14 +47,25 @@ class Pipeline {
     int64_t memory(int64_t rows) const;
 
    private:
-    struct Operation {
-        int source;
+    enum class Kind { linear, aggregate, join };
+
+    // A value that an operation reads, and the integers that its codes stand for.
+    struct Source {
+        int value;
         int32_t step, offset;
-        Matrix weight;          // of a product
-        const uint8_t* layout;  // of a product by bits
-        Graph graph;            // of an aggregation
-        Rescale rescale;
-        bool is_aggregate, row_scaled;
+    };
+
+    struct Operation {
+        Kind kind;
+        std::vector<Source> sources;
+        Matrix weight{};                  // of a product
+        const uint8_t* layout = nullptr;  // of a product by bits
+        Graph graph{};                    // of an aggregation
+        Rescale rescale{};                // of both
+        bool row_scaled = false;
+        Join join{};
+        std::vector<Part> parts{};  // of a join; its terms have no memory before it is executed
+        std::vector<Term> terms{};
     };
 
     struct Place {
@@ -63,7 +80,10 @@ class Pipeline {
         int64_t size = 0;
     };
 
-    void append(Operation operation, int64_t columns);
+    Matrix matrix(const Source& source, const std::vector<Place>& places, const uint8_t* input,
+                  const uint8_t* arena) const;
+    void execute_join(const Operation& operation, const std::vector<Place>& places, const uint8_t* input,
+                      const uint8_t* arena, const Output& out, int threads) const;
     std::vector<Place> places(int64_t rows, int64_t* bytes) const;
 
     const Engine& engine_;

@@ -1,5 +1,6 @@
 // The operations in plain C++, for every machine.
 #include "aggregate.hpp"
+#include "join.hpp"
 #include "linear.hpp"
 #include "portable_bit_serial.hpp"
 #include "scalar.hpp"
@@ -77,7 +78,7 @@ bool is_faster(const Matrix&, const Matrix&) { return true; }
 
 }  // namespace
 
-const Engine portable{&linear<Portable>, &aggregate<Portable>};
+const Engine portable{&linear<Portable>, &aggregate<Portable>, &join_rows<Portable>};
 const BitSerial portable_bit_serial{&is_faster, &Layout<PortableDigits>::bytes, &Layout<PortableDigits>::fill,
                                     &linear_by_bits<PortableDigits>};
 

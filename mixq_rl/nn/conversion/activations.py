@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from mixq_rl.nn.activations import Activation
-from mixq_rl.nn.combination import Add
+from mixq_rl.nn.addition import Add
 from mixq_rl.nn.conversion.call import RELU, Call, Made
 
 __all__ = ["ACTIVATIONS", "convert_activation", "convert_relu", "functional_activation"]

@@ -6,7 +6,7 @@ from typing import Any
 import torch_geometric.nn as pyg
 from torch import nn
 
-from mixq_rl.nn.combination import Add
+from mixq_rl.nn.addition import Add
 from mixq_rl.nn.conversion import convs
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, convert_activation
 from mixq_rl.nn.conversion.call import Call, Made, batch_norm
