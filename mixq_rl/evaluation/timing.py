@@ -1,13 +1,14 @@
 """Timing of networks: medians of warm executions, in which several networks take turns."""
 
 import statistics
+import time
 import warnings
 from collections.abc import Callable, Sequence
 
 import torch
 
 from mixq_rl.errors import InputError
-from mixq_rl.metering import OpMeter, unmetered
+from mixq_rl.metering import unmetered
 
 __all__ = ["check_repeats", "median_seconds"]
 
@@ -27,10 +28,10 @@ def check_repeats(repeats: int) -> None:
 def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
     """Return the median seconds of each execution. They take turns, so that other load affects all of them equally.
 
-    On a CPU the seconds are those of the metered operations, and the caller has to execute each once as a warm-up. On a
-    GPU each execution is captured as a CUDA graph after a warm-up. The seconds are those of its replays, from the first
-    kernel to the last: they include gaps between operations, but not Python. An execution that cannot be captured is
-    executed directly, after a RuntimeWarning, and its seconds include the time in which Python launches the kernels.
+    On a CPU the seconds are those of the whole call, after a warm-up. On a GPU each execution is captured as a CUDA graph
+    after a warm-up. The seconds are those of its replays, from the first kernel to the last: they include gaps between
+    operations, but not Python. An execution that cannot be captured is executed directly, after a RuntimeWarning, and its
+    seconds include the time in which Python launches the kernels. Meters see none of these executions.
 
     Args:
         executions: functions to time. Each reads the same memory every time, and does not change its inputs.
@@ -42,7 +43,10 @@ def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, dev
     """
     check_repeats(repeats)
     if device.type != "cuda":
-        return _medians([_metered(execute) for execute in executions], repeats)
+        with unmetered(), torch.no_grad():
+            for execute in executions:
+                execute()
+            return _medians([_called(execute) for execute in executions], repeats)
     with torch.cuda.device(device), unmetered(), torch.no_grad():
         return _medians([_between_events(_replay(execute)) for execute in executions], repeats)
 
@@ -52,11 +56,11 @@ def _medians(timers: Sequence[Callable[[], float]], repeats: int) -> list[float]
     return [statistics.median(measured) for measured in zip(*rounds, strict=True)]
 
 
-def _metered(execute: Callable[[], object]) -> Callable[[], float]:
+def _called(execute: Callable[[], object]) -> Callable[[], float]:
     def timer() -> float:
-        with OpMeter() as meter:
-            execute()
-        return meter.seconds
+        started = time.perf_counter()
+        execute()
+        return time.perf_counter() - started
 
     return timer
 

@@ -1,3 +1,4 @@
+import time
 import warnings
 from collections.abc import Callable
 
@@ -24,10 +25,18 @@ def test_executions_take_turns() -> None:
 
         return execute
 
-    seconds = median_seconds([execution("a"), execution("b")], 3, CPU)
-    assert order == ["a", "b"] * 3
+    with OpMeter() as meter:
+        seconds = median_seconds([execution("a"), execution("b")], 3, CPU)
+    assert order == ["a", "b"] * 4  # the first ones warm up
     assert len(seconds) == 2
     assert all(taken > 0 for taken in seconds)
+    assert meter.records == []
+
+
+def test_the_seconds_are_those_of_the_whole_call() -> None:
+    """Also of what no meter records, such as sums of two values."""
+    (seconds,) = median_seconds([lambda: time.sleep(0.01)], 3, CPU)
+    assert 0.01 <= seconds < 1
 
 
 def test_less_than_one_repeat_is_refused() -> None:
