@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
+from mixq_rl.kernels.features import quantize
 from mixq_rl.kernels.library import backends, using
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
 
-__all__ = ["aggregate", "aggregate_requantize", "backends", "linear", "linear_requantize", "using"]
+__all__ = ["aggregate", "aggregate_requantize", "backends", "linear", "linear_requantize", "quantize", "using"]
 
 
 def linear(

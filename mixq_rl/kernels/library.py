@@ -20,7 +20,7 @@ from mixq_rl.kernels import cpu, reference
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.extents import check_apart, check_held
 
-__all__ = ["Backend", "backends", "using"]
+__all__ = ["Backend", "backends", "chosen", "using"]
 
 
 class Backend(Protocol):
@@ -66,6 +66,11 @@ def using(name: str) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def chosen() -> str:
+    """Return the name of the backend for tensors of the CPU: that of :func:`using`, or the fastest."""
+    return _chosen.get() or backends()[0]
 
 
 @cache
