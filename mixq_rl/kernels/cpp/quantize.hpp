@@ -119,6 +119,7 @@ struct Recipe {
 
 // How a row is quantized.
 struct RowScale {
+    RowScale() = default;
     RowScale(const Recipe& recipe, double row_magnitude) : magnitude(row_magnitude > 0 ? row_magnitude : 1.0) {
         const double reciprocal = 1.0 / magnitude, product = reciprocal / recipe.single;
         estimable = recipe.estimable && is_normal_factor(reciprocal) && is_normal_factor(product);
@@ -146,6 +147,16 @@ inline int exact_code(double x, double magnitude, double scale, const Recipe& re
     const double raised = steps > recipe.low ? steps : recipe.low;  // NaN too
     const double clamped = raised < recipe.high ? raised : recipe.high;
     return static_cast<int>(clamped + kWideMagic - kWideMagic) + recipe.how.zero_point - recipe.first_code;
+}
+
+template <class T>
+void prefetch(const T* entries, int64_t count) {
+#if defined(__GNUC__)
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int64_t f = 0; f < count; f += kLine) __builtin_prefetch(entries + f);
+#else
+    (void)entries, (void)count;
+#endif
 }
 
 // Packs the codes of a strip, one a byte and zeros past the last column.
@@ -267,6 +278,7 @@ int quantize_rows(const Features& x, const Quantization& how, uint8_t* out, int3
     const int64_t row_bytes = (x.columns * kBits + 7) / 8;
     const int64_t group = std::clamp<int64_t>(kGroupEntries / std::max<int64_t>(1, x.columns), 1, kGroupRows);
     const int64_t groups = (x.rows + group - 1) / group;
+    const bool in_memory = x.rows * x.columns * static_cast<int64_t>(sizeof(T)) > kStreamBytes;  // not in a cache
     if (x.rows * x.columns < kSerialWork) threads = 1;
     int met = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : met)
@@ -276,19 +288,23 @@ int quantize_rows(const Features& x, const Quantization& how, uint8_t* out, int3
         for (int64_t first = 0; first < groups; ++first) {
             const int64_t begin = first * group, count = std::min(group, x.rows - begin);
             const T* rows = static_cast<const T*>(x.data) + begin * x.stride;
+            if (!how.by_row) {
+                for (int64_t i = 0; i < count; ++i) {
+                    pass.row(rows + i * x.stride, common, x.columns, out + (begin + i) * row_bytes);
+                }
+                continue;
+            }
             // Of several rows at first: the divisions for one need not wait for those for the next.
-            double magnitude[kGroupRows];
-            for (int64_t i = 0; how.by_row && i < count; ++i) {
-                magnitude[i] = Isa::magnitude(rows + i * x.stride, x.columns);
+            RowScale scales[kGroupRows];
+            for (int64_t i = 0; i < count; ++i) {
+                const double magnitude = Isa::magnitude(rows + i * x.stride, x.columns);
+                met |= write_mantissa(magnitude, how.row_factor, mantissa + begin + i);
+                scales[i] = RowScale(recipe, magnitude);
             }
             for (int64_t i = 0; i < count; ++i) {
-                uint8_t* target = out + (begin + i) * row_bytes;
-                if (how.by_row) {
-                    met |= write_mantissa(magnitude[i], how.row_factor, mantissa + begin + i);
-                    pass.row(rows + i * x.stride, RowScale(recipe, magnitude[i]), x.columns, target);
-                } else {
-                    pass.row(rows + i * x.stride, common, x.columns, target);
-                }
+                // Fetched while this row keeps the processor busy.
+                if (in_memory && begin + group + i < x.rows) prefetch(rows + (group + i) * x.stride, x.columns);
+                pass.row(rows + i * x.stride, scales[i], x.columns, out + (begin + i) * row_bytes);
             }
         }
         met |= pass.is_finite() ? 0 : kNotFinite;
