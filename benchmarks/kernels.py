@@ -3,8 +3,8 @@
 All implementations of one problem take turns in one run. The program prints ratios of medians over the fastest float32
 implementation that users have. It also prints float32 with the scheduling of the integer kernels, which shows the gain
 of integers alone, and the bandwidth at which rows are gathered, as a share of the ceiling (a kernel that only reads the
-same rows). "Sums" are written as int32, "fused" ones are requantized to the bits of the input. Writes
-``results/kernels.json`` and ``docs/kernels.png``:
+same rows). "Sums" are written as int32, "fused" ones are requantized to the bits of the input. The quantization of
+features is compared with torch's. Writes ``results/kernels.json`` and ``docs/kernels.png``:
 
     python benchmarks/kernels.py
 """
@@ -21,6 +21,7 @@ from graphs import SHAPES, power_law_graph
 from inference import measure_inference
 from measuring import circumstances, interleaved
 from native import gather
+from quantizing import measure_quantizing, print_quantizing
 from speed_figure import draw
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def main(
 ) -> None:
     torch.manual_seed(0)
     warnings.simplefilter("ignore", UserWarning)  # torch's, that CSR tensors are in beta
-    document = circumstances("kernels.py", device) | {"aggregate": [], "linear": [], "inference": []}
+    document = circumstances("kernels.py", device) | {"aggregate": [], "linear": [], "quantize": [], "inference": []}
     for name in shape:
         rowptr, col = (tensor.to(device) for tensor in power_law_graph(SHAPES[name], seed=0))
         for width in WIDTHS[name]:
@@ -52,6 +53,8 @@ def main(
         document["linear"].append({"size": size, **_linear(*size, seconds, device)})
         _print_linear(document["linear"][-1])
     for name in [name for name in ("cora", "arxiv") if name in shape]:
+        document["quantize"].append({"graph": name, **measure_quantizing(name, seconds, device)})
+        print_quantizing(document["quantize"][-1])
         document["inference"].append({"graph": name, **measure_inference(name, seconds, device)})
         _print_inference(document["inference"][-1])
     RESULTS.mkdir(exist_ok=True)

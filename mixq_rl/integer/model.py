@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from mixq_rl.conditions import check_finite
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.integer.execution import PreparedGraph, execute
+from mixq_rl.kernels import quantize
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
@@ -172,14 +172,14 @@ class IntegerModel:
         return cls(source, steps, names, tuple(int(bits) for bits in allocation))
 
     def quantize_features(self, x: Tensor) -> QTensor:
-        """Quantize node features, ``[nodes, features]``, floating point.
+        """Quantize node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).
 
         Raises:
             InputError: for features that are not floating point or not finite, for a wrong number of features, or for
                 rows far beyond the calibration data.
         """
-        if x.layout is not torch.strided:
-            raise InputError(f"features are {x.layout}: give them as a dense tensor")
+        if x.layout not in (torch.strided, torch.sparse_csr, torch.sparse_coo):
+            raise InputError(f"features are {x.layout}: give them dense, torch.sparse_csr or torch.sparse_coo")
         if not x.is_floating_point():
             raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
         if x.dim() != 2:
@@ -189,9 +189,8 @@ class IntegerModel:
                 f"{x.shape[1]} features a node where the model takes {self.num_features}: "
                 f"give those that it was trained on, in their order"
             )
-        check_finite(x)
         try:
-            return self.input.quantize(x)
+            return quantize(x, self.input)
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
@@ -222,7 +221,7 @@ class IntegerModel:
         """Return the logits for any graph, also for one that was not in training.
 
         Args:
-            x: node features, ``[nodes, features]``, floating point.
+            x: node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).
             edge_index: int64, ``[2, edges]``.
             edge_weight: floating point, ``[edges]``; None: all 1.
             batch: int64 ``[nodes]``, the graph of each node; None: there is one graph.

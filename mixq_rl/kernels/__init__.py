@@ -21,6 +21,7 @@ from torch import Tensor
 from mixq_rl.kernels import direct
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
 from mixq_rl.kernels.calls import AggregateCall, Call, JoinCall, LinearCall
+from mixq_rl.kernels.features import quantize
 from mixq_rl.kernels.library import backends, cpu_engine, is_plain, using
 from mixq_rl.kernels.pipeline import Pipeline
 from mixq_rl.quantization import FixedPoint, PackedRows, Requantization
@@ -38,6 +39,7 @@ __all__ = [
     "is_plain",
     "linear",
     "linear_requantize",
+    "quantize",
     "using",
 ]
 

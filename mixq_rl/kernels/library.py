@@ -20,7 +20,7 @@ from mixq_rl.kernels import cpu, reference
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
 from mixq_rl.kernels.extents import check_apart, check_held
 
-__all__ = ["Backend", "backends", "cpu_engine", "is_plain", "using"]
+__all__ = ["Backend", "backends", "chosen", "cpu_engine", "is_plain", "using"]
 
 
 class Backend(Protocol):
@@ -68,9 +68,14 @@ def using(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def chosen() -> str:
+    """Return the name of the backend for tensors of the CPU: that of :func:`using`, or the fastest."""
+    return _chosen.get() or backends()[0]
+
+
 def cpu_engine() -> cpu.Engine | None:
     """Return the native backend that executes tensors of the CPU at present, or None if it is another one."""
-    name = _chosen.get() or backends()[0]
+    name = chosen()
     return None if name == "reference" or name in _OF_A_GPU else cpu.engine(name)
 
 

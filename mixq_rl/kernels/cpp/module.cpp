@@ -144,4 +144,5 @@ PYBIND11_MODULE(_cpu, module) {
     module.def("aggregate", &aggregate, release);
     bind_direct(module);
     bind_pipeline(module);
+    bind_quantize(module);
 }

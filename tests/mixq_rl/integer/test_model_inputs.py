@@ -60,9 +60,10 @@ def test_neighbours_of_new_nodes_see_them(name: str) -> None:
     assert not torch.equal(model(**joined)[:-1], model(**given))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @each_kind
 @each_model
-def test_graphs_are_taken_in_any_dtype_and_order(name: str, kind: str) -> None:
+def test_graphs_are_taken_in_any_dtype_layout_and_order(name: str, kind: str) -> None:
     model = frozen(name, kind)
     given = arguments(model, make_graph(graphs=4 if kind == "graph" else None))
     logits = model(**given)
@@ -70,6 +71,8 @@ def test_graphs_are_taken_in_any_dtype_and_order(name: str, kind: str) -> None:
     assert torch.equal(model(**{**given, "edge_index": given["edge_index"].int()}), logits)
     half = {**given, "x": given["x"].to(torch.bfloat16)}
     assert torch.equal(model(**half), model(**{**half, "x": half["x"].float()}).to(torch.bfloat16))
+    for sparse in (given["x"].to_sparse_csr(), given["x"].to_sparse_coo()):
+        assert torch.equal(model(**{**given, "x": sparse}), logits)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     shuffled = {**given, "x": given["x"][order], "edge_index": order.argsort()[given["edge_index"]]}
     if kind == "graph":
@@ -112,7 +115,16 @@ WRONG = {
         r"features are torch\.int64: convert them to a floating-point dtype",
     ),
     "one row": (lambda given: {**given, "x": given["x"][0]}, InputError, r"of shape \[6\]: give them as \[nodes, feat"),
-    "sparse": (lambda given: {**given, "x": given["x"].to_sparse()}, InputError, "sparse_coo: give them as a dense"),
+    "sparse by columns": (
+        lambda given: {**given, "x": given["x"].to_sparse_csc()},
+        InputError,
+        r"features are torch\.sparse_csc: give them dense, torch\.sparse_csr or torch\.sparse_coo",
+    ),
+    "NaN in sparse": (
+        lambda given: {**given, "x": given["x"].index_fill(0, torch.tensor([5]), torch.nan).to_sparse()},
+        InvalidGraphError,
+        "the features of node 5 are not finite: replace NaN and infinity",
+    ),
     "NaN": (
         lambda given: {**given, "x": given["x"].index_fill(0, torch.tensor([5]), torch.nan)},
         InvalidGraphError,

@@ -5,6 +5,8 @@ A read past the end of any of them kills the process: ``test_cpu.py`` looks whet
 
 import ctypes
 import mmap
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -12,10 +14,11 @@ from torch import Tensor
 from mixq_rl import kernels
 from mixq_rl.kernels.arguments import Matrix
 from mixq_rl.kernels.cpu import Engine
-from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
+from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Quantizer, Requantization
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 KEPT: list[mmap.mmap] = []
+EMPTY = torch.empty
 
 
 def guarded(tensor: Tensor) -> Tensor:
@@ -48,6 +51,7 @@ def main() -> None:
                 for width in (1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100, 129, 257, 300):
                     for rows in (1, 2, 3, 7, 50):
                         run(engine, rows, width, bits)
+                        quantize(rows, width, bits)
             KEPT.clear()
 
 
@@ -76,6 +80,26 @@ def run(engine: Engine | None, rows: int, width: int, bits: int) -> None:
                 weight = operands(width, outputs, IntegerRange(few, True))
                 out = guarded(torch.empty(rows, outputs, dtype=torch.int32))
                 engine.linear_by_bits(Matrix.of(x), Matrix.of(weight), None, out)
+
+
+def quantize(rows: int, width: int, bits: int) -> None:
+    """Quantize features; the memory of results is guarded too."""
+
+    def empty(*shape: Any, **options: Any) -> Tensor:
+        return guarded(EMPTY(*shape, **options))
+
+    offered = IntegerRange(bits, rows % 2 == 0)
+    for dtype in (torch.float32, torch.float64):
+        x = torch.randn(rows, width, dtype=dtype) * (torch.rand(rows, width) < 0.3)
+        sparse = x.to_sparse_coo()
+        sparse = torch.sparse_coo_tensor(
+            guarded(sparse.indices()), guarded(sparse.values()), x.shape, check_invariants=True
+        )
+        for scale, exponent in ((torch.ones(()), None), (torch.ones(width), None), (torch.ones(()), 20)):
+            quantizer = Quantizer(offered, guarded(scale.double().view(-1)).view(scale.shape), 0, exponent)
+            with patch.object(torch, "empty", empty):
+                kernels.quantize(guarded(x), quantizer)
+                kernels.quantize(sparse, quantizer)
 
 
 if __name__ == "__main__":
