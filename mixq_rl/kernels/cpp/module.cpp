@@ -17,6 +17,9 @@
 namespace py = pybind11;
 
 namespace mixq {
+
+void bind_edges(py::module_& module);  // edges.cpp
+
 namespace {
 
 using Address = uintptr_t;
@@ -141,4 +144,5 @@ PYBIND11_MODULE(_cpu, module) {
     module.def("lay_out", &lay_out, release);
     module.def("linear_by_bits", &linear_by_bits, release);
     module.def("aggregate", &aggregate, release);
+    bind_edges(module);
 }
