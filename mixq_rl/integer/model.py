@@ -14,6 +14,7 @@ from mixq_rl.conditions import check_finite
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
+from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
@@ -130,9 +131,8 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        known = {"signatures": signatures, "_finished": like._finished}
         fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
-        model.__dict__.update(fields | known)
+        model.__dict__.update(fields, signatures=signatures, _finished=like._finished)
         return model
 
     @property
@@ -154,8 +154,7 @@ class IntegerModel:
         """Return the model on another device."""
         tensors: dict[str, Tensor] = {}
         packed = pack(self, "model", tensors)
-        moved: Self = unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
-        return moved
+        return unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
 
     @classmethod
     def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
@@ -226,9 +225,11 @@ class IntegerModel:
     ) -> Tensor:
         """Return the logits for any graph, also for one that was not in training.
 
+        The same tensors are not prepared again; see :func:`~mixq_rl.integer.graph_memory.prepare_once`.
+
         Args:
             x: node features, ``[nodes, features]``, floating point.
-            edge_index: int64, ``[2, edges]``.
+            edge_index: int64 or int32, ``[2, edges]``.
             edge_weight: floating point, ``[edges]``; None: all 1.
             batch: int64 ``[nodes]``, the graph of each node; None: there is one graph.
 
@@ -258,7 +259,7 @@ class IntegerModel:
         self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
     ) -> tuple[Any, ...]:
         """Return what each step needs of a graph; ``torch.compile`` compiles the code before and after the call."""
-        return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
+        return prepare_once(self, self.quantize_graph, Given(edge_index, edge_weight, batch), num_nodes)
 
     @property
     def nbytes(self) -> int:
@@ -268,8 +269,7 @@ class IntegerModel:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
-        config = {"model": pack(self, "model", tensors)}
-        save_artifact(Path(path), _KIND, _VERSION, config, tensors)
+        save_artifact(Path(path), _KIND, _VERSION, {"model": pack(self, "model", tensors)}, tensors)
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
@@ -287,8 +287,8 @@ class IntegerModel:
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
             _check_number_of_steps(config)
-            moved = {name: tensor.to(target) for name, tensor in tensors.items()}
-            model: Self = unpack(config.get("model"), cls, "model", moved)
+            tensors = {name: tensor.to(target) for name, tensor in tensors.items()}
+            model: Self = unpack(config.get("model"), cls, "model", tensors)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error
         return model
