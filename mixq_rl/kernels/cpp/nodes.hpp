@@ -23,21 +23,21 @@ struct Nodes {
 template <class Number>
 bool copy_numbers(const Number* from, int64_t stride, int64_t count, int64_t limit, int32_t* copy) {
     const int32_t last = static_cast<int32_t>(limit - 1);
-    uint64_t bits = 0;
+    Number bits = 0;
     if (stride == 1) {
         for (int64_t i = 0; i < count; ++i) {
-            bits |= static_cast<uint64_t>(from[i]);
+            bits |= from[i];
             copy[i] = static_cast<int32_t>(from[i]);
         }
     } else {
         for (int64_t i = 0; i < count; ++i) {
-            bits |= static_cast<uint64_t>(from[i * stride]);
+            bits |= from[i * stride];
             copy[i] = static_cast<int32_t>(from[i * stride]);
         }
     }
     int32_t beyond = 0;  // its sign is that of any number that is negative or beyond the last
     for (int64_t i = 0; i < count; ++i) beyond |= copy[i] | (last - copy[i]);
-    return bits >> 31 == 0 && beyond >= 0;
+    return bits >= 0 && bits <= INT32_MAX && beyond >= 0;
 }
 
 inline bool copy_block(const Nodes& nodes, int64_t begin, int64_t count, int64_t limit, int32_t* copy) {

@@ -15,8 +15,6 @@ constexpr int64_t kMostBuckets = 256;        // that are written to by turns: ea
 
 struct Pair {
     int32_t source, target;
-
-    int32_t end(bool is_target) const { return is_target ? target : source; }
 };
 
 // Private copies of edges, by the bucket of one of their ends.
@@ -117,12 +115,24 @@ class Buckets {
                 if (first == parts.begin(part)) ends[0] = block.source[0];
                 before = block.source[size - 1];
                 const int32_t* key = by_target ? block.target : block.source;
+                int32_t equal = 0;
+                for (int64_t i = 0; i < size; ++i) equal |= block.source[i] == block.target[i];
+                for (int64_t i = 0; i < size && equal != 0; ++i) {
+                    own[key[i] >> shift] += block.source[i] == block.target[i];
+                }
+                if (weight != nullptr) {
+                    for (int64_t i = 0; i < size; ++i) {
+                        const int32_t at = place[key[i] >> shift]++;
+                        if (at >= total) return Outcome::changed;
+                        pairs[at] = {block.source[i], block.target[i]};
+                        weight[at] = edges.weight[first + i];
+                    }
+                    return Outcome::done;
+                }
                 for (int64_t i = 0; i < size; ++i) {
-                    const int32_t bucket = key[i] >> shift, at = place[bucket]++;
+                    const int32_t at = place[key[i] >> shift]++;
                     if (at >= total) return Outcome::changed;
                     pairs[at] = {block.source[i], block.target[i]};
-                    if (block.source[i] == block.target[i]) ++own[bucket];
-                    if (weight != nullptr) weight[at] = edges.weight[first + i];
                 }
                 return Outcome::done;
             });
@@ -170,8 +180,11 @@ void for_buckets(const Buckets& buckets, const Body& body) {
 inline void count_ends(const Buckets& buckets, int64_t bucket, const Pair* pairs, int32_t* counts) {
     std::fill_n(counts, buckets.last_node(bucket) - buckets.first_node(bucket), 0);
     const int32_t first = static_cast<int32_t>(buckets.first_node(bucket));
-    for (int64_t i = buckets.begin(bucket); i < buckets.end(bucket); ++i) {
-        ++counts[pairs[i].end(buckets.by_target) - first];
+    const int64_t begin = buckets.begin(bucket), end = buckets.end(bucket);
+    if (buckets.by_target) {
+        for (int64_t i = begin; i < end; ++i) ++counts[pairs[i].target - first];
+    } else {
+        for (int64_t i = begin; i < end; ++i) ++counts[pairs[i].source - first];
     }
 }
 
@@ -210,9 +223,10 @@ inline Outcome sort_by_source(const EdgeList& edges, int threads, Copy& room, Co
 }
 
 // Puts a bucket's edges into their rows, and each loop where its node's turn as a source is over.
+template <bool kWeighted>
 struct Putting {
-    const Loops& loops;
-    const Sorted& sorted;
+    const Loops loops;
+    const Sorted sorted;
     int32_t* const place;  // of the next entry of each row
     const int64_t first;   // row
     int64_t next_loop, last_loop;
@@ -222,19 +236,23 @@ struct Putting {
             const int32_t at = place[next_loop - first]++;
             sorted.col[at] = static_cast<int32_t>(next_loop);
             sorted.loops[next_loop] = at;
-            if (sorted.weight != nullptr) sorted.weight[at] = loops.weight[next_loop];
+            if constexpr (kWeighted) sorted.weight[at] = loops.weight[next_loop];
         }
     }
 
-    void put(const Pair& edge, const double* weight) {
-        if (next_loop < edge.source) put_loops(std::min<int64_t>(edge.source, last_loop));
-        if (loops.replacing && edge.source == edge.target) {
-            if (loops.keeps_weight) loops.weight[edge.target] = *weight;
-            return;
+    void put(const Pair* pairs, const double* weight, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            const Pair edge = pairs[i];
+            if (next_loop < edge.source && next_loop < last_loop) put_loops(std::min<int64_t>(edge.source, last_loop));
+            if (loops.replacing && edge.source == edge.target) {
+                if (kWeighted && loops.keeps_weight) loops.weight[edge.target] = weight[i];
+                continue;
+            }
+            const int32_t at = place[edge.target - first]++;
+            sorted.col[at] = edge.source;
+            if constexpr (kWeighted) sorted.weight[at] = weight[i];
         }
-        const int32_t at = place[edge.target - first]++;
-        sorted.col[at] = edge.source;
-        if (weight != nullptr) sorted.weight[at] = *weight;
+        put_loops(last_loop);
     }
 };
 
@@ -266,9 +284,12 @@ inline Outcome sort_by_target(const EdgeList& edges, const Loops& loops, const S
             place[row - first] = sorted.rowptr[row] = next;
             next += found;
         }
-        Putting putting{loops, sorted, place, first, first, loops.added ? last : first};
-        for (int64_t i = begin; i < end; ++i) putting.put(pairs[i], room.weighted ? room.weights.get() + i : nullptr);
-        putting.put_loops(putting.last_loop);
+        const int64_t last_loop = loops.added ? last : first;
+        if (room.weighted) {
+            Putting<true>{loops, sorted, place, first, first, last_loop}.put(pairs, room.weights.get(), begin, end);
+        } else {
+            Putting<false>{loops, sorted, place, first, first, last_loop}.put(pairs, nullptr, begin, end);
+        }
     });
     *entries = begins.get()[buckets.count];
     sorted.rowptr[edges.targets] = static_cast<int32_t>(*entries);
