@@ -1,7 +1,7 @@
 """Graphs, and their adjacency matrices for each kind of propagation."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -11,11 +11,20 @@ import torch
 from torch import Tensor
 
 from mixq_rl.conditions import require
+from mixq_rl.edges import (
+    CHANGED,
+    check_edge_index,
+    gather,
+    row_sums,
+    scaled_entries,
+    sort_edges,
+    sort_nodes,
+)
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.sparse import CSR, check_entries
+from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
 
-__all__ = ["Adjacency", "Graph", "Propagation", "check_edge_index"]
+__all__ = ["Adjacency", "Graph", "Propagation"]
 
 NORMALIZATIONS = ("none", "mean", "symmetric")
 SELF_LOOPS = ("keep", "add", "replace", "remaining")
@@ -63,20 +72,43 @@ class Adjacency:
 
     Attributes:
         csr: sparsity pattern.
-        value: entries v, which are quantized, float64 ``[edges]``.
+        loops: indices of the entries that are self-loops added by the propagation, int64, in the order of their nodes.
+        weight: entries v, which are quantized, float64 ``[edges]``; None: all those of a column are equal.
+        factor: the entries v of each column, float64 ``[columns]``, if ``weight`` is None; None: all 1.
         row_scale: row scales r, which the requantization of the sums includes, float64 ``[rows, 1]``; None: 1.
-        loops: indices of the entries that are self-loops added by the propagation, int64.
     """
 
     csr: CSR
-    value: Tensor
-    row_scale: Tensor | None
     loops: Tensor
+    weight: Tensor | None = None
+    factor: Tensor | None = None
+    row_scale: Tensor | None = None
 
     @cached_property
     def quantized(self) -> WeakValueDictionary[Hashable, Any]:
         """Cache of quantized entries, by all that determines them. An entry lives as long as a step refers to it."""
         return WeakValueDictionary()
+
+    @cached_property
+    def value(self) -> Tensor:
+        """Entries v, float64 ``[edges]``."""
+        return self.map(lambda value: value)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return a function of each entry v, ``[edges]``, computed once for entries that are known to be equal."""
+        if self.weight is not None:
+            return function(self.weight)
+        if self.factor is not None:
+            return gather(function(self.factor), self.csr.col)
+        one = torch.ones(1, dtype=torch.float64, device=self.csr.col.device)
+        return function(one).repeat(self.csr.col.numel())
+
+    def entries(self, index: Tensor) -> Tensor:
+        """Return some entries v, float64, by their int64 indices."""
+        if self.weight is not None:
+            return self.weight[index]
+        columns = self.csr.col[index]
+        return torch.ones_like(columns, dtype=torch.float64) if self.factor is None else self.factor[columns]
 
     @property
     def is_binary(self) -> bool:
@@ -141,50 +173,30 @@ class Graph:
         )
 
     def _neighbours(self, propagation: Propagation) -> Adjacency:
-        weights = self.edge_weight if propagation.weighted else None
-        source, target = self.edge_index.long()
-        weight = source.new_ones(source.shape, dtype=torch.float64) if weights is None else weights.double()
-        loop_weight = 1.0 if weights is None else propagation.loop_weight
-        edges = _with_loops(source, target, weight, self.num_nodes, propagation.self_loops, loop_weight)
-        source, target, weight, is_loop = edges
-        # Keys of a stable sort; with fewer than 2^31 nodes they fit into int64.
-        order = torch.argsort(target * self.num_nodes + source, stable=True)
-        source, target, weight, is_loop = source[order], target[order], weight[order], is_loop[order]
-        csr = _csr(target, self.num_nodes, source, self.num_nodes)
-        value, row_scale = weight, None
+        weight = self.edge_weight if propagation.weighted else None
+        edges = sort_edges(self.edge_index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
+        csr, weight, loops = edges
         if propagation.normalization == "symmetric":
-            degree = csr.rowptr.diff().double() if weights is None else _sums(weight, target, self.num_nodes)
+            degree = csr.rowptr.diff().double() if weight is None else row_sums(edges)
             factor = _inverse_root(degree)
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
-                value, row_scale = factor[source], factor.unsqueeze(1)
-            else:  # the inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors
-                value, row_scale = factor[source] * weight * factor[target], torch.ones_like(factor).unsqueeze(1)
-        elif propagation.normalization == "mean":
-            row_scale = _reciprocal(csr)
-        return Adjacency(csr, value, row_scale, is_loop.nonzero()[:, 0])
+                return Adjacency(csr, loops, factor=factor, row_scale=factor.unsqueeze(1))
+            # The inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors.
+            one = torch.ones_like(factor).unsqueeze(1)
+            return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
+        row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
+        return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
 
     def _pooling(self, propagation: Propagation) -> Adjacency:
         device = self.edge_index.device
         batch = torch.zeros(self.num_nodes, dtype=torch.int64, device=device) if self.batch is None else self.batch
-        order = torch.argsort(batch, stable=True)
-        csr = _csr(batch[order], self.num_graphs, order, self.num_nodes)
+        csr = sort_nodes(batch, self.num_graphs)
+        if csr is None:
+            _named_graphs(batch, self.num_graphs)
+            raise InvalidGraphError(CHANGED)
         row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
-        value = torch.ones(self.num_nodes, dtype=torch.float64, device=device)
-        return Adjacency(csr, value, row_scale, batch.new_empty(0))
-
-
-def _csr(target: Tensor, num_rows: int, source: Tensor, num_columns: int) -> CSR:
-    """Return the sparsity pattern of edges that are sorted by target."""
-    check_entries(source.numel())
-    rowptr = torch.searchsorted(target, torch.arange(num_rows + 1, device=target.device), out_int32=True)
-    return CSR(rowptr, source.to(torch.int32), num_columns)
-
-
-def _sums(weight: Tensor, target: Tensor, num_nodes: int) -> Tensor:
-    """Return the sum of each node's weights, added in the order of the edges on the CPU: a GPU has no fixed order."""
-    degree = torch.zeros(num_nodes, dtype=torch.float64)
-    return degree.index_add(0, target.cpu(), weight.cpu()).to(weight.device)
+        return Adjacency(csr, batch.new_empty(0), row_scale=row_scale)
 
 
 def _inverse_root(degree: Tensor) -> Tensor:
@@ -198,24 +210,6 @@ def _inverse_root(degree: Tensor) -> Tensor:
 
 def _reciprocal(csr: CSR) -> Tensor:
     return csr.rowptr.diff().clamp(min=1).double().reciprocal().unsqueeze(1)
-
-
-def _with_loops(
-    source: Tensor, target: Tensor, weight: Tensor, num_nodes: int, self_loops: str, loop_weight: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return sources, targets, weights, and whether each edge is an added self-loop."""
-    if self_loops == "keep":
-        return source, target, weight, torch.zeros_like(source, dtype=torch.bool)
-    nodes = torch.arange(num_nodes, device=source.device)
-    loops = torch.full((num_nodes,), loop_weight, dtype=torch.float64, device=source.device)
-    if self_loops != "add":
-        is_own = source == target
-        own, others = is_own.nonzero()[:, 0], (~is_own).nonzero()[:, 0]
-        if self_loops == "remaining":
-            loops[source[own]] = weight[own]
-        source, target, weight = source[others], target[others], weight[others]
-    is_loop = torch.cat([torch.zeros_like(source, dtype=torch.bool), torch.ones_like(nodes, dtype=torch.bool)])
-    return torch.cat([source, nodes]), torch.cat([target, nodes]), torch.cat([weight, loops]), is_loop
 
 
 def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
@@ -246,26 +240,3 @@ def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:
     require(named > 0, below, error)  # torch does not infer this from the condition above
     require(named <= known, "batch names graphs that do not exist", error)
     return named
-
-
-def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
-    """Check shape, dtype and range of ``edge_index``.
-
-    Raises:
-        InvalidGraphError: if it is not an integer ``[2, edges]`` tensor of existing nodes.
-    """
-    if edge_index.dim() != 2 or edge_index.shape[0] != 2 or edge_index.dtype not in (torch.int64, torch.int32):
-        raise InvalidGraphError(
-            f"edge_index must be integers of shape [2, edges], not {edge_index.dtype} of shape {list(edge_index.shape)}"
-            + (": transpose it" if edge_index.dim() == 2 and edge_index.shape[1] == 2 else "")
-        )
-
-    def error() -> InvalidGraphError:
-        low, high = int(edge_index.min()), int(edge_index.max())
-        return InvalidGraphError(
-            f"edge_index names node {low if low < 0 else high}, but the graph has nodes 0...{num_nodes - 1}: "
-            f"x must have a row for every node"
-        )
-
-    exists = (edge_index >= 0) & (edge_index < num_nodes)
-    require(exists.all(), "edge_index names a node that x has no row for", error)

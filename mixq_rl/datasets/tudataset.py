@@ -9,8 +9,8 @@ from mixq_rl.datasets.features import one_hot_degree, standardised
 from mixq_rl.datasets.pyg import Graphs, side_by_side, untouched
 from mixq_rl.datasets.splits import check_fold, fold_split
 from mixq_rl.datasets.task import GraphTask
+from mixq_rl.edges import check_edge_index
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.graph import check_edge_index
 
 __all__ = ["load_tudataset"]
 

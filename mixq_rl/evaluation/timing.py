@@ -28,10 +28,11 @@ def check_repeats(repeats: int) -> None:
 def median_seconds(executions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
     """Return the median seconds of each execution. They take turns, so that other load affects all of them equally.
 
-    On a CPU the seconds are those of the whole call, after a warm-up. On a GPU each execution is captured as a CUDA graph
-    after a warm-up. The seconds are those of its replays, from the first kernel to the last: they include gaps between
-    operations, but not Python. An execution that cannot be captured is executed directly, after a RuntimeWarning, and its
-    seconds include the time in which Python launches the kernels. Meters see none of these executions.
+    On a CPU the seconds are those of the whole call, after a warm-up. On a GPU each execution is captured as a CUDA
+    graph after a warm-up. The seconds are those of its replays, from the first kernel to the last: they include gaps
+    between operations, but not Python. An execution that cannot be captured is executed directly, after a
+    RuntimeWarning, and its seconds include the time in which Python launches the kernels. Meters see none of these
+    executions.
 
     Args:
         executions: functions to time. Each reads the same memory every time, and does not change its inputs.

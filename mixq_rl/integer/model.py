@@ -14,6 +14,7 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.integer.execution import PreparedGraph, execute
+from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.kernels import quantize
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
@@ -131,9 +132,8 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        known = {"signatures": signatures, "finished": like.finished}
         fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
-        model.__dict__.update(fields | known)
+        model.__dict__.update(fields, signatures=signatures, finished=like.finished)
         return model
 
     @property
@@ -155,8 +155,7 @@ class IntegerModel:
         """Return the model on another device."""
         tensors: dict[str, Tensor] = {}
         packed = pack(self, "model", tensors)
-        moved: Self = unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
-        return moved
+        return unpack(packed, type(self), "model", {name: held.to(device) for name, held in tensors.items()})
 
     @classmethod
     def freeze(cls, model: QuantizableModel, allocation: Sequence[int]) -> Self:
@@ -220,9 +219,11 @@ class IntegerModel:
     ) -> Tensor:
         """Return the logits for any graph, also for one that was not in training.
 
+        The same tensors are not prepared again; see :func:`~mixq_rl.integer.graph_memory.prepare_once`.
+
         Args:
             x: node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).
-            edge_index: int64, ``[2, edges]``.
+            edge_index: int64 or int32, ``[2, edges]``.
             edge_weight: floating point, ``[edges]``; None: all 1.
             batch: int64 ``[nodes]``, the graph of each node; None: there is one graph.
 
@@ -252,7 +253,7 @@ class IntegerModel:
         self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None
     ) -> PreparedGraph:
         """Return what each step needs of a graph; ``torch.compile`` compiles the code before and after the call."""
-        return self.quantize_graph(Graph(edge_index, num_nodes, edge_weight=edge_weight, batch=batch))
+        return prepare_once(self, self.quantize_graph, Given(edge_index, edge_weight, batch), num_nodes)
 
     @property
     def nbytes(self) -> int:
@@ -262,8 +263,7 @@ class IntegerModel:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
-        config = {"model": pack(self, "model", tensors)}
-        save_artifact(Path(path), _KIND, _VERSION, config, tensors)
+        save_artifact(Path(path), _KIND, _VERSION, {"model": pack(self, "model", tensors)}, tensors)
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
@@ -281,8 +281,8 @@ class IntegerModel:
         config, tensors = load_artifact(Path(path), _KIND, _VERSION)
         try:
             _check_number_of_steps(config)
-            moved = {name: tensor.to(target) for name, tensor in tensors.items()}
-            model: Self = unpack(config.get("model"), cls, "model", moved)
+            tensors = {name: tensor.to(target) for name, tensor in tensors.items()}
+            model: Self = unpack(config.get("model"), cls, "model", tensors)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error
         return model

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError
-from mixq_rl.kernels.extents import check_held
+from mixq_rl.extents import check_held
 
 __all__ = ["Entries", "checked_entries", "stored_entries"]
 

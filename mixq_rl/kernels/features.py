@@ -9,9 +9,9 @@ from torch import Tensor
 
 from mixq_rl.conditions import check_finite
 from mixq_rl.errors import InvalidGraphError
+from mixq_rl.extents import check_held
 from mixq_rl.kernels import cpu, library
 from mixq_rl.kernels.entries import Entries, checked_entries, stored_entries
-from mixq_rl.kernels.extents import check_held
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor, Quantizer, row_magnitude
 
 __all__ = ["quantize"]

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError
+from mixq_rl.extents import check_apart, check_held
 from mixq_rl.kernels import cpu, reference
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale
-from mixq_rl.kernels.extents import check_apart, check_held
 
 __all__ = ["Backend", "backends", "chosen", "cpu_engine", "is_plain", "using"]
 

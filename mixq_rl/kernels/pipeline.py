@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError
+from mixq_rl.extents import check_held
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_entries, check_offset
 from mixq_rl.kernels.calls import AggregateCall, Call, JoinCall, LinearCall
 from mixq_rl.kernels.cpu import Engine
-from mixq_rl.kernels.extents import check_held
 from mixq_rl.kernels.indices import raise_invalid
 from mixq_rl.quantization import FixedPoint, IntegerRange, PackedRows, Requantization
 

@@ -257,10 +257,11 @@ class IntegerPropagate(IntegerStep):
     def _weight(self, adjacency: Adjacency) -> Tensor | None:
         if self.adjacency is None:
             return None
-        value = adjacency.value
-        if self.epsilon is not None:
-            value = value.index_add(0, adjacency.loops, self.epsilon.expand(adjacency.loops.numel()))
-        return self.adjacency.integers(value)
+        integers = adjacency.map(self.adjacency.integers)
+        if self.epsilon is None:
+            return integers
+        heavier = adjacency.entries(adjacency.loops) + self.epsilon
+        return integers.index_copy(0, adjacency.loops, self.adjacency.integers(heavier))
 
     def call(self, inputs: Sequence[Signature], prepared: IntegerAdjacency) -> kernels.Call | None:
         (x,), uniform, csr = inputs, self.requantization.uniform, prepared.csr

@@ -6,6 +6,7 @@
 namespace mixq {
 
 void bind_direct(pybind11::module_& module);
+void bind_edges(pybind11::module_& module);
 void bind_pipeline(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 

@@ -145,4 +145,5 @@ PYBIND11_MODULE(_cpu, module) {
     bind_direct(module);
     bind_pipeline(module);
     bind_quantize(module);
+    bind_edges(module);
 }

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixq_rl.errors import InputError
-from mixq_rl.kernels.extents import check_apart, check_held
+from mixq_rl.extents import check_apart, check_held
 
 ENTRIES = 40
 
