@@ -15,7 +15,7 @@ from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowErr
 from mixq_rl.graph import Graph
 from mixq_rl.integer.execution import PreparedGraph, execute
 from mixq_rl.integer.graph_memory import Given, prepare_once
-from mixq_rl.kernels import quantize
+from mixq_rl.kernels import dequantize, quantize
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
@@ -246,7 +246,7 @@ class IntegerModel:
                 raise InputError(f"{name} is on {tensor.device}, the model is on {self.device}: move one by .to()")
         features = self.quantize_features(x)
         prepared = self._prepare(edge_index, x.shape[0], edge_weight, batch)
-        return self.execute(features, prepared).dequantize().to(x.dtype)
+        return dequantize(self.execute(features, prepared), x.dtype)
 
     @torch.compiler.disable(reason="the number of edges of an adjacency depends on which edges are self-loops")
     def _prepare(

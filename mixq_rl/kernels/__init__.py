@@ -21,6 +21,7 @@ from torch import Tensor
 from mixq_rl.kernels import direct
 from mixq_rl.kernels.arguments import CSRMatrix, Matrix, Rescale, check_tensor
 from mixq_rl.kernels.calls import AggregateCall, Call, JoinCall, LinearCall
+from mixq_rl.kernels.dequantization import dequantize
 from mixq_rl.kernels.features import quantize
 from mixq_rl.kernels.library import backends, cpu_engine, is_plain, using
 from mixq_rl.kernels.pipeline import Pipeline
@@ -36,6 +37,7 @@ __all__ = [
     "aggregate_requantize",
     "backends",
     "cpu_engine",
+    "dequantize",
     "is_plain",
     "linear",
     "linear_requantize",

@@ -5,6 +5,7 @@
 
 namespace mixq {
 
+void bind_dequantize(pybind11::module_& module);
 void bind_direct(pybind11::module_& module);
 void bind_edges(pybind11::module_& module);
 void bind_pipeline(pybind11::module_& module);

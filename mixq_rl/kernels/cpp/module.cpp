@@ -142,6 +142,7 @@ PYBIND11_MODULE(_cpu, module) {
     module.def("lay_out", &lay_out, release);
     module.def("linear_by_bits", &linear_by_bits, release);
     module.def("aggregate", &aggregate, release);
+    bind_dequantize(module);
     bind_direct(module);
     bind_pipeline(module);
     bind_quantize(module);
