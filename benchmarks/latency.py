@@ -79,16 +79,16 @@ def _measure(folder: Path, task: Any, seconds: float) -> dict[str, Any]:
 def _print(run: dict[str, Any]) -> None:
     reference, networks = run["float32"], run["networks"]
     print(
-        f"{run['run']}: float32 {reference['test_accuracy']:.1%}, {reference['milliseconds']:.3f} ms ({reference['best']})"
+        f"{run['run']}: float32 {reference['test_accuracy']:.1%}, {reference['milliseconds']:.3f} ms "
+        f"({reference['best']})"
     )
     eight = networks["uniform 8"]["execute_milliseconds"]
     for label, network in networks.items():
-        star = " *" if label == run["best"] else ""
+        execute, call = network["execute_milliseconds"], network["call_milliseconds"]
         print(
-            f"  {label}{star}: {network['test_accuracy']:.1%}, {network['reduction']:.1f}x fewer bit operations, execute "
-            f"{network['execute_milliseconds']:.3f} ms ({eight / network['execute_milliseconds']:.2f}x over 8 bits), call "
-            f"{network['call_milliseconds']:.3f} ms ({reference['milliseconds'] / network['call_milliseconds']:.1f}x over "
-            f"float32)"
+            f"  {label}{' *' if label == run['best'] else ''}: {network['test_accuracy']:.1%}, "
+            f"{network['reduction']:.1f}x fewer bit operations, execute {execute:.3f} ms ({eight / execute:.2f}x over "
+            f"8 bits), call {call:.3f} ms ({reference['milliseconds'] / call:.1f}x over float32)"
         )
 
 
