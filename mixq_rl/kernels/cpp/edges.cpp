@@ -79,6 +79,9 @@ Outcome sort_any(const EdgeList& edges, const Loops& loops, const Sorted& sorted
 // Returns the number of entries; without one, a node does not exist, or edges were written to meanwhile.
 std::optional<int64_t> sort_edges(const EdgeList& edges, const Loops& loops, const Sorted& sorted, int threads) {
     int64_t entries = 0;
+    const size_t most = static_cast<size_t>(edges.count + (loops.added ? edges.targets : 0));
+    prefer_large_pages(sorted.col, most * sizeof(int32_t));
+    if (sorted.weight != nullptr) prefer_large_pages(sorted.weight, most * sizeof(double));
     if (sort_any(edges, loops, sorted, threads, &entries) != Outcome::done) return std::nullopt;
     return entries;
 }
@@ -108,6 +111,7 @@ void scale_entries(Address rowptr, int64_t rows, Address col, Address weight, Ad
 
 // Writes table[col[e]] for each entry; false: an index is out of bounds.
 bool gather(Address table, int64_t size, const Nodes& col, int64_t count, Address out, int threads) {
+    prefer_large_pages(at<void>(out), static_cast<size_t>(count));
     const EdgeList entries{col, col, nullptr, count, size, size};
     Parts parts(entries, threads);
     const uint8_t* from = at<const uint8_t>(table);
@@ -157,6 +161,7 @@ std::optional<Sums> checksum(int64_t words, int threads, int64_t place, const Fi
 // Checksum of `count` nodes, which are copied to `out` unless it is 0; none if one of them does not fit int32.
 std::optional<Sums> copy_nodes(const Nodes& from, int64_t count, Address out, int64_t place, int threads) {
     constexpr int64_t kLimit = (int64_t{1} << 31) - 1;
+    if (out != 0) prefer_large_pages(at<void>(out), static_cast<size_t>(count) * sizeof(int32_t));
     return checksum(count, threads, place, [&](uint32_t* block, int64_t begin, int64_t size) {
         int32_t* copy = reinterpret_cast<int32_t*>(block);
         const bool known = copy_block(from, begin, size, kLimit, copy);

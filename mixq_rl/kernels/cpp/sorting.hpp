@@ -6,11 +6,13 @@
 #pragma once
 
 #include "edges.hpp"
+#include "pages.hpp"
 
 namespace mixq {
 namespace {
 
 constexpr int64_t kBucketEntries = 1 << 15;  // of edges and loops, on average
+constexpr int64_t kAhead = 24;               // pairs
 constexpr int64_t kMostBuckets = 256;        // that are written to by turns: each has a page of memory
 
 struct Pair {
@@ -132,6 +134,7 @@ class Buckets {
                 for (int64_t i = 0; i < size; ++i) {
                     const int32_t at = place[key[i] >> shift]++;
                     if (at >= total) return Outcome::changed;
+                    will_write(pairs + at + kAhead);
                     pairs[at] = {block.source[i], block.target[i]};
                 }
                 return Outcome::done;
@@ -190,7 +193,10 @@ inline void count_ends(const Buckets& buckets, int64_t bucket, const Pair* pairs
 
 // Edges and their weights, if they have any, in private memory.
 struct Copy {
-    Copy(int64_t edges, bool weighted) : pairs(edges), weights(weighted ? edges : 0), weighted(weighted) {}
+    Copy(int64_t edges, bool weighted) : pairs(edges), weights(weighted ? edges : 0), weighted(weighted) {
+        prefer_large_pages(pairs.get(), static_cast<size_t>(edges) * sizeof(Pair));
+        if (weighted) prefer_large_pages(weights.get(), static_cast<size_t>(edges) * sizeof(double));
+    }
 
     double* weight() const { return weighted ? weights.get() : nullptr; }
 
@@ -213,6 +219,7 @@ inline Outcome sort_by_source(const EdgeList& edges, int threads, Copy& room, Co
             place[node] = next;
             next += found;
         }
+        for (int64_t i = buckets.begin(bucket); i < next; i += 64 / sizeof(Pair)) will_write(result.pairs.get() + i);
         for (int64_t i = buckets.begin(bucket); i < buckets.end(bucket); ++i) {
             const int32_t at = place[pairs[i].source - first]++;
             result.pairs.get()[at] = pairs[i];
@@ -284,6 +291,7 @@ inline Outcome sort_by_target(const EdgeList& edges, const Loops& loops, const S
             place[row - first] = sorted.rowptr[row] = next;
             next += found;
         }
+        for (int64_t i = begins.get()[bucket]; i < next; i += 64 / sizeof(int32_t)) will_write(sorted.col + i);
         const int64_t last_loop = loops.added ? last : first;
         if (room.weighted) {
             Putting<true>{loops, sorted, place, first, first, last_loop}.put(pairs, room.weights.get(), begin, end);

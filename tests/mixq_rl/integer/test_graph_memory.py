@@ -15,6 +15,7 @@ from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.native import extension
 from tests.mixq_rl.frozen import MODELS, arguments, frozen
 from tests.mixq_rl.nn.networks import KINDS, make_graph
+from tests.pretended_device import ELSEWHERE, pretended_gpu
 
 pytestmark = pytest.mark.skipif(extension() is None, reason="nothing is kept without the extension")
 
@@ -209,6 +210,24 @@ def test_tensors_of_a_subclass_are_not_kept() -> None:
     model, edge_index = Model(), edges().as_subclass(Subclass)
     assert model(edge_index) is not model(edge_index)
     assert not graph_memory._entries
+
+
+def test_a_gpu_is_not_asked_for_checksums() -> None:
+    """There the tensor and torch's count of its writes decide."""
+    with pretended_gpu():
+        model, edge_index = Model(), edges().to(ELSEWHERE)
+        made = model(edge_index)
+        assert model(edge_index) is made
+        (entry,) = graph_memory._entries.values()
+        assert entry.checksums is None
+        edge_index[0, 0] = 3
+        assert model(edge_index) is not made
+        del edge_index, entry
+        gc.collect()
+        assert not graph_memory._entries
+        with torch.inference_mode():
+            inference = edges().to(ELSEWHERE)
+            assert model(inference) is not model(inference)
 
 
 def test_threads_agree() -> None:
