@@ -88,6 +88,24 @@ inline void store_first_bytes(uint8_t* target, __m128i bytes, int64_t count) {
     for (int64_t i = 0; i < (count & 3); ++i, rest >>= 8) target[i] = static_cast<uint8_t>(rest);
 }
 
+// The first `count` bytes of a vector, up to 64.
+inline void store_first_bytes(uint8_t* target, __m512i bytes, int64_t count) {
+    if (count == 64) return _mm512_storeu_si512(target, bytes);
+    __m256i half = _mm512_castsi512_si256(bytes);
+    if (count & 32) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), half);
+        half = _mm512_extracti64x4_epi64(bytes, 1);
+        target += 32;
+    }
+    __m128i quarter = _mm256_castsi256_si128(half);
+    if (count & 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(target), quarter);
+        quarter = _mm256_extracti128_si256(half, 1);
+        target += 16;
+    }
+    if (count & 15) store_first_bytes(target, quarter, count & 15);
+}
+
 // The first `count` entries of a vector, fewer than 16.
 inline void store_first_entries(int32_t* target, __m512i entries, int64_t count) {
     __m256i eight = _mm512_castsi512_si256(entries);
