@@ -4,7 +4,8 @@
 //
 // `Isa` supplies:
 //   flip(x, weight_signed)      what is added to the bytes that are multiplied, to get the codes u
-//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums) writes the sums over edges begin...end
+//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums, room) writes the sums over edges begin...end
+//                               to the first of `room` entries; what it writes behind them means nothing
 //   Lane, kLanes, kVector, kTileRows, kTileColumns,
 //   tile(...)                   the product of kTileRows rows of x and a panel of weights
 //   kStreams, stream(sums, n, out), fence()       whether and how int32 sums are written past the caches
@@ -44,8 +45,10 @@ inline int64_t chunk_begin(const Graph& graph, int64_t index, int64_t count) {
 
 template <class Isa>
 void sum_row(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end, int32_t* sums) {
-    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums); });
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums, x.columns); });
 }
+
+constexpr int64_t kSpareSums = 16;  // behind those of a row
 
 // What a thread writes to while it makes a row.
 struct Workspace {
@@ -70,7 +73,7 @@ bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, cons
         for (int64_t row = first; row < last; ++row) {
             const int64_t begin = graph.rowptr[row] - start, end = graph.rowptr[row + 1] - start;
             int32_t* sums = sums_of<Isa>(out, graph.rows, row, own.sums);
-            sum(begin, end, sums);
+            sum(begin, end, sums, sums == own.sums ? x.columns + kSpareSums : x.columns);
             if (is_centred) {
                 sum_row<Isa>(x, plain_offset, all_one, begin, end, own.plain);
                 for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * own.plain[f];

@@ -43,7 +43,7 @@ struct RowByRow {
 
     template <class Body>
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
-        body([&](int64_t begin, int64_t end, int32_t* sums) {
+        body([&](int64_t begin, int64_t end, int32_t* sums, int64_t) {
             Isa::sum_neighbours(x, offset, edges, begin, end, sums);
         });
     }
