@@ -2,12 +2,15 @@
 #pragma once
 
 #include "aggregate.hpp"
+#include "avx512_fusion.hpp"
 #include "avx512_vectors.hpp"
 
 namespace mixq {
 namespace {
 
 struct Avx512Aggregate {
+    using Fusion = Avx512Fusion;
+    using Finish = Fusion::Finish;
     static constexpr int kAhead = 32;    // edges between the one summed and the one fetched
     static constexpr int64_t kNear = 1 << 19;  // bytes of a matrix that the near caches hold without being told
     static constexpr int kVectors = 16;  // accumulators of a pass
@@ -18,10 +21,9 @@ struct Avx512Aggregate {
         return x.is_signed ? -128 : 128;
     }
 
-    // Brings accumulators into the order of the columns, and writes step * sum + constant from column `first` on, of
-    // `room` entries at most.
+    // Brings accumulators into the order of the columns, and writes sums from column `first` on, of `room` at most.
     template <int kPerByte, int kPieces>
-    MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Matrix& x, __m512i constant,
+    MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Finish& finish,
                                               int64_t first, int32_t* sums, int64_t room) {
         unroll<kPieces / 4>([&](auto g) MIXQ_INLINE {
             unroll<kPerByte>([&](auto s) MIXQ_INLINE {
@@ -30,13 +32,10 @@ struct Avx512Aggregate {
                 unroll<4>([&](auto j) MIXQ_INLINE { sum[4 * g + j][s] = lanes[j]; });
             });
         });
-        // Only single bits can be two apart.
-        const bool doubled = kPerByte == 8 && x.step == 2;
         unroll<kPieces>([&](auto p) MIXQ_INLINE {
             shuffle_perfectly<kPerByte>(sum[p]);
             unroll<kPerByte>([&](auto s) MIXQ_INLINE {
-                const __m512i scaled = doubled ? _mm512_slli_epi32(sum[p][s], 1) : sum[p][s];
-                const __m512i finished = _mm512_add_epi32(scaled, constant);
+                const __m512i finished = finish.of<kPerByte>(sum[p][s]);
                 const int64_t column = first + (p * kPerByte + s) * 16;
                 if (p + 1 < kPieces || room - column >= 16) {
                     _mm512_storeu_si512(sums + column, finished);
@@ -84,10 +83,29 @@ struct Avx512Aggregate {
             if (straddles) _mm_prefetch(row + last_byte, _MM_HINT_T0);
         }
 
+        using Sums = __m512i[kPieces][kPerByte];
+
+        // Writes the sums over edges begin...end to the first of `room` entries.
         void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
+            Sums sum;
+            const Finish finish = accumulate(begin, end, sum);
+            write_sums<kPerByte, kPieces>(sum, finish, first_column, sums, room);
+        }
+
+        // The same, requantized; returns whether the row's factors allow it.
+        bool requantize(int64_t begin, int64_t end, const Fusion& fusion, int64_t row, uint8_t* codes) const {
+            const Fusion::Row rescale(fusion.rescaling, row);
+            if (!rescale.is_narrow) return false;
+            Sums sum;
+            const Finish finish = accumulate(begin, end, sum);
+            fusion.write<kBits, kPieces>(sum, finish, rescale, row, first_column / kPerByte, x, codes);
+            return true;
+        }
+
+        MIXQ_INLINE inline Finish accumulate(int64_t begin, int64_t end, Sums& sum) const {
             const __m512i mask = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : (1 << kBits) - 1));
             const __m512i ones = _mm512_set1_epi8(1);
-            __m512i sum[kPieces][kPerByte], total = _mm512_setzero_si512();
+            __m512i total = _mm512_setzero_si512();
             unroll<kPieces>([&](auto p) MIXQ_INLINE {
                 unroll<kPerByte>([&](auto s) MIXQ_INLINE { sum[p][s] = _mm512_setzero_si512(); });
             });
@@ -124,7 +142,7 @@ struct Avx512Aggregate {
                 });
             }
             const __m512i constant = _mm512_mullo_epi32(total, _mm512_set1_epi32(offset));
-            write_sums<kPerByte, kPieces>(sum, x, constant, first_column, sums, room);
+            return {constant, _mm_cvtsi32_si128(x.step - 1)};
         }
 
         const Matrix x;
@@ -164,12 +182,29 @@ struct Avx512Aggregate {
             }
         };
         if (x.row_bytes <= 16 * kMost) return from(0, body);
-        body([&](int64_t begin, int64_t end, int32_t* sums, int64_t room) {
-            for (int64_t first = 0; first < x.row_bytes; first += 16 * kMost) {
+        body(Passes<decltype(from)>{from, x.row_bytes, 16 * kMost});
+    }
+
+    // The passes over rows of which one pass takes a part.
+    template <class From>
+    struct Passes {
+        void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
+            for (int64_t first = 0; first < row_bytes; first += part) {
                 from(first, [&](const auto& pass) { pass(begin, end, sums, room); });
             }
-        });
-    }
+        }
+
+        bool requantize(int64_t begin, int64_t end, const Fusion& fusion, int64_t row, uint8_t* codes) const {
+            bool done = true;
+            for (int64_t first = 0; done && first < row_bytes; first += part) {
+                from(first, [&](const auto& pass) { done = pass.requantize(begin, end, fusion, row, codes); });
+            }
+            return done;
+        }
+
+        const From& from;
+        int64_t row_bytes, part;
+    };
 
     template <class Body>
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {

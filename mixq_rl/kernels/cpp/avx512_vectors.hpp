@@ -71,8 +71,9 @@ inline void shuffle_perfectly(__m512i* v) {
     });
 }
 
-// The first `count` bytes of a vector, fewer than 16. (Masked stores cost many times what others do.)
+// The first `count` bytes of a vector, up to 16. (Masked stores cost many times what others do.)
 inline void store_first_bytes(uint8_t* target, __m128i bytes, int64_t count) {
+    if (count == 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(target), bytes);
     if (count & 8) {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(target), bytes);
         bytes = _mm_srli_si128(bytes, 8);

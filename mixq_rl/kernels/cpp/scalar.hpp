@@ -39,13 +39,26 @@ struct RowByRow {
         Rescaling(const Rescale* rescale, int64_t) : source(rescale) {}
         const Rescale* source;
     };
+    struct Fusion {
+        Fusion(const Rescale*, const Matrix&) {}
+        static constexpr bool possible = false;
+    };
     static constexpr bool kStreams = false;
+
+    struct Summation {
+        void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t) const {
+            Isa::sum_neighbours(x, offset, edges, begin, end, sums);
+        }
+        bool requantize(int64_t, int64_t, const Fusion&, int64_t, uint8_t*) const { return false; }
+
+        const Matrix& x;
+        int32_t offset;
+        const Edges& edges;
+    };
 
     template <class Body>
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {
-        body([&](int64_t begin, int64_t end, int32_t* sums, int64_t) {
-            Isa::sum_neighbours(x, offset, edges, begin, end, sums);
-        });
+        body(Summation{x, offset, edges});
     }
 
     static void requantize(const int32_t* sums, int64_t n, const Rescaling& rescaling, int64_t row, uint8_t* codes) {
