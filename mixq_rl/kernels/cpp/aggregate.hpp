@@ -4,10 +4,10 @@
 //
 // `Isa` supplies:
 //   flip(x, weight_signed)      what is added to the bytes that are multiplied, to get the codes u
-//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums, room) writes the sums over edges begin...end
-//                               to the first of `room` entries; what it writes behind them means nothing
-//   Fusion                      a requantization made ready for sums that need not be written before; sum.requantize(...)
-//                               writes codes, or nothing and returns false
+//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums, room) writes the sums over edges
+//                               begin...end to the first of `room` entries; what it writes behind them means nothing
+//   Fusion                      a requantization made ready for sums that are not written before: sum.requantize(...)
+//                               writes codes and returns true, or returns false
 //   Lane, kLanes, kVector, kTileRows, kTileColumns,
 //   tile(...)                   the product of kTileRows rows of x and a panel of weights
 //   kStreams, stream(sums, n, out), fence()       whether and how int32 sums are written past the caches

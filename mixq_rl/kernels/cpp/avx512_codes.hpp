@@ -2,7 +2,7 @@
 #pragma once
 
 #include "avx512_vectors.hpp"
-#include "rows.hpp"
+#include "scalar.hpp"
 
 namespace mixq {
 namespace {
@@ -27,7 +27,7 @@ struct Avx512Codes {
             const bool one_bit = rescale->storage_bits == 1;
             const int64_t unit = int64_t{1} << rescale->shift;
             const int64_t first = rescale->zero_point - rescale->minimum;
-            const int64_t constant = one_bit ? -threshold(*rescale) : unit / 2 + first * unit;
+            const int64_t constant = one_bit ? -threshold_of_one(*rescale) : unit / 2 + first * unit;
             const int place_of_codes = one_bit || rescale->per_column ? 0 : 64 - kCodeBits - rescale->shift;
             is_narrow = rescale->shift >= kCodeBits || one_bit || !rescale->per_column;
             for (int64_t f = 0; f < bias.count; ++f) {
@@ -44,13 +44,6 @@ struct Avx512Codes {
         }
 
         static int64_t padded(int64_t places) { return (places + 15) / 16 * 16; }
-
-        // The least value whose code is 1, of codes 0 and 1.
-        static int64_t threshold(const Rescale& rescale) {
-            if (rescale.is_sign) return 0;
-            const int64_t least = rescale.minimum + 1 - rescale.zero_point;
-            return (2 * least - 1) * (int64_t{1} << (rescale.shift - 1)) + (least & 1);
-        }
 
         const Rescale* source;
         Scratch<int64_t> bias;
@@ -207,8 +200,8 @@ struct Avx512Codes {
     // The upper words of four vectors as bytes in order, clamped to the integers of the result.
     MIXQ_INLINE static inline __m512i bytes_of(const __m512i (&codes)[4], const Rescaling& rescaling) {
         const __m512i upper =
-            _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17,
-                             15, 13, 11, 9, 7, 5, 3, 1);
+            _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19,
+                             17, 15, 13, 11, 9, 7, 5, 3, 1);
         const __m512i low = _mm512_permutex2var_epi16(codes[0], upper, codes[1]);
         const __m512i high = _mm512_permutex2var_epi16(codes[2], upper, codes[3]);
         const __m512i bytes = _mm512_packus_epi16(low, high);
@@ -218,8 +211,8 @@ struct Avx512Codes {
     // The same of vectors that each have a quarter of every 128 bits of the result.
     MIXQ_INLINE static inline __m512i bytes_of_lanes(const __m512i (&codes)[4], const Rescaling& rescaling) {
         const __m512i upper =
-            _mm512_set_epi16(63, 61, 59, 57, 31, 29, 27, 25, 55, 53, 51, 49, 23, 21, 19, 17, 47, 45, 43, 41, 15, 13, 11, 9,
-                             39, 37, 35, 33, 7, 5, 3, 1);
+            _mm512_set_epi16(63, 61, 59, 57, 31, 29, 27, 25, 55, 53, 51, 49, 23, 21, 19, 17, 47, 45, 43, 41, 15, 13, 11,
+                             9, 39, 37, 35, 33, 7, 5, 3, 1);
         const __m512i low = _mm512_permutex2var_epi16(codes[0], upper, codes[1]);
         const __m512i high = _mm512_permutex2var_epi16(codes[2], upper, codes[3]);
         return clamp(_mm512_packus_epi16(low, high), rescaling);

@@ -73,7 +73,8 @@ struct Avx512Fusion : Avx512Codes {
         }
     }
 
-    // kCount pieces from piece kFirst on, which begins at a byte; as many codes of a byte at a time as fill four vectors.
+    // Codes of kCount pieces from piece kFirst on, which begins at a byte. As many codes of each byte are made at once as
+    // fill four vectors.
     template <int kBits, int kFirst, int kCount, bool kLast, int kPieces>
     MIXQ_INLINE inline void write_pieces(const __m512i (&sum)[kPieces][8 / kBits], const Finish& finish,
                                          const Row& rescale, int64_t row, int64_t byte, const Matrix& x,
@@ -82,7 +83,9 @@ struct Avx512Fusion : Avx512Codes {
         __m512i joined = _mm512_setzero_si512();
         unroll<kPerByte / kTogether>([&](auto turn) MIXQ_INLINE {
             constexpr int kVectors = kCount * kTogether, kCode = turn * kTogether;
-            const auto place_of = [=](int v) { return (byte + 16 * (v % kCount)) * kPerByte + 16 * (kCode + v / kCount); };
+            const auto place_of = [=](int v) {
+                return (byte + 16 * (v % kCount)) * kPerByte + 16 * (kCode + v / kCount);
+            };
             __m512i given[4], made[4];
             unroll<kVectors>([&](auto v) MIXQ_INLINE {
                 given[v] = finish.of<kPerByte>(sum[kFirst + v % kCount][kCode + v / kCount]);
