@@ -4,7 +4,10 @@
 //
 // `Isa` supplies:
 //   flip(x, weight_signed)      what is added to the bytes that are multiplied, to get the codes u
-//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums) writes the sums over edges begin...end
+//   with_summation(..., body)   calls body(sum), where sum(begin, end, sums, room) writes the sums over edges
+//                               begin...end to the first of `room` entries; what it writes behind them means nothing
+//   Fusion                      a requantization made ready for sums that are not written before: sum.requantize(...)
+//                               writes codes and returns true, or returns false
 //   Lane, kLanes, kVector, kTileRows, kTileColumns,
 //   tile(...)                   the product of kTileRows rows of x and a panel of weights
 //   kStreams, stream(sums, n, out), fence()       whether and how int32 sums are written past the caches
@@ -44,8 +47,10 @@ inline int64_t chunk_begin(const Graph& graph, int64_t index, int64_t count) {
 
 template <class Isa>
 void sum_row(const Matrix& x, int32_t offset, const Edges& edges, int64_t begin, int64_t end, int32_t* sums) {
-    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums); });
+    Isa::with_summation(x, offset, edges, [&](const auto& sum) { sum(begin, end, sums, x.columns); });
 }
+
+constexpr int64_t kSpareSums = 16;  // behind those of a row
 
 // What a thread writes to while it makes a row.
 struct Workspace {
@@ -55,7 +60,7 @@ struct Workspace {
 // Sums rows first...last - 1, unless a neighbour of theirs does not exist: then it returns false.
 template <class Isa>
 bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, const typename Isa::Rescaling& rescaling,
-                    int64_t first, int64_t last, const Workspace& own) {
+                    const typename Isa::Fusion& fusion, int64_t first, int64_t last, const Workspace& own) {
     const int64_t start = graph.rowptr[first];
     const int64_t count = std::min(graph.rowptr[last] + kPrefetched, graph.edges) - start;
     if (!copy_neighbours(graph.col + start, count, x.rows, own.col)) return false;
@@ -66,11 +71,16 @@ bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, cons
     const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
     const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
     const bool is_centred = graph.weight != nullptr && graph.weight_zero_point != 0;
+    const bool is_fused = fusion.possible && !is_centred;
     Isa::with_summation(x, offset, edges, [&](const auto& sum) {
         for (int64_t row = first; row < last; ++row) {
             const int64_t begin = graph.rowptr[row] - start, end = graph.rowptr[row + 1] - start;
+            if (is_fused) {
+                uint8_t* codes = static_cast<uint8_t*>(out.data) + row * out.row_bytes;
+                if (sum.requantize(begin, end, fusion, row, codes)) continue;
+            }
             int32_t* sums = sums_of<Isa>(out, graph.rows, row, own.sums);
-            sum(begin, end, sums);
+            sum(begin, end, sums, sums == own.sums ? x.columns + kSpareSums : x.columns);
             if (is_centred) {
                 sum_row<Isa>(x, plain_offset, all_one, begin, end, own.plain);
                 for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * own.plain[f];
@@ -97,6 +107,7 @@ bool aggregate(const Graph& given, const Matrix& x, const Output& out, int threa
     const int64_t work = (graph.edges + graph.rows) * std::max<int64_t>(x.columns, 16);
     if (work < kSerialWork) threads = 1;
     const typename Isa::Rescaling rescaling(out.rescale, x.columns);
+    const typename Isa::Fusion fusion(out.rescale, x);
     const int64_t chunks = threads * std::clamp<int64_t>(work / kChunkWork / threads, 1, kChunksPerThread);
     const Scratch<int32_t> sums(x.columns, threads);
     const Scratch<int32_t> plain(graph.weight_zero_point != 0 ? x.columns : 0, threads);
@@ -113,7 +124,7 @@ bool aggregate(const Graph& given, const Matrix& x, const Output& out, int threa
             const int64_t last = chunk + 1 == chunks ? graph.rows : chunk_begin(graph, chunk + 1, chunks);
             for (int64_t row = first, end; row < last; row = end) {
                 end = block_end(graph, row, last);
-                valid = aggregate_rows<Isa>(graph, x, out, rescaling, row, end, own) && valid;
+                valid = aggregate_rows<Isa>(graph, x, out, rescaling, fusion, row, end, own) && valid;
             }
         }
         if constexpr (Isa::kStreams) Isa::fence();

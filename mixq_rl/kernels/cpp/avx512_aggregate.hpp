@@ -2,13 +2,17 @@
 #pragma once
 
 #include "aggregate.hpp"
+#include "avx512_fusion.hpp"
 #include "avx512_vectors.hpp"
 
 namespace mixq {
 namespace {
 
 struct Avx512Aggregate {
+    using Fusion = Avx512Fusion;
+    using Finish = Fusion::Finish;
     static constexpr int kAhead = 32;    // edges between the one summed and the one fetched
+    static constexpr int64_t kNear = 1 << 19;  // bytes of a matrix that the near caches hold without being told
     static constexpr int kVectors = 16;  // accumulators of a pass
 
     // vpdpbusd multiplies unsigned by signed bytes: codes are made to be the kind that the weights are not.
@@ -17,10 +21,10 @@ struct Avx512Aggregate {
         return x.is_signed ? -128 : 128;
     }
 
-    // Brings accumulators into the order of the columns, and writes step * sum + constant from column `first` on.
+    // Brings accumulators into the order of the columns, and writes sums from column `first` on, of `room` at most.
     template <int kPerByte, int kPieces>
-    MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Matrix& x, __m512i constant,
-                                              int64_t first, int32_t* sums) {
+    MIXQ_INLINE static inline void write_sums(__m512i (&sum)[kPieces][kPerByte], const Finish& finish,
+                                              int64_t first, int32_t* sums, int64_t room) {
         unroll<kPieces / 4>([&](auto g) MIXQ_INLINE {
             unroll<kPerByte>([&](auto s) MIXQ_INLINE {
                 __m512i lanes[4] = {sum[4 * g][s], sum[4 * g + 1][s], sum[4 * g + 2][s], sum[4 * g + 3][s]};
@@ -28,18 +32,15 @@ struct Avx512Aggregate {
                 unroll<4>([&](auto j) MIXQ_INLINE { sum[4 * g + j][s] = lanes[j]; });
             });
         });
-        // Only single bits can be two apart.
-        const bool doubled = kPerByte == 8 && x.step == 2;
         unroll<kPieces>([&](auto p) MIXQ_INLINE {
             shuffle_perfectly<kPerByte>(sum[p]);
             unroll<kPerByte>([&](auto s) MIXQ_INLINE {
-                const __m512i scaled = doubled ? _mm512_slli_epi32(sum[p][s], 1) : sum[p][s];
-                const __m512i finished = _mm512_add_epi32(scaled, constant);
+                const __m512i finished = finish.of<kPerByte>(sum[p][s]);
                 const int64_t column = first + (p * kPerByte + s) * 16;
-                if (p + 1 < kPieces || x.columns - column >= 16) {
+                if (p + 1 < kPieces || room - column >= 16) {
                     _mm512_storeu_si512(sums + column, finished);
                 } else {
-                    store_first_entries(sums + column, finished, std::max<int64_t>(x.columns - column, 0));
+                    store_first_entries(sums + column, finished, std::max<int64_t>(room - column, 0));
                 }
             });
         });
@@ -72,6 +73,7 @@ struct Avx512Aggregate {
             rest_mask = static_cast<__mmask16>((1u << last) - 1);
             full_mask = kRest == 0 ? ~uint64_t{0} >> (16 - last) : ~uint64_t{0};
             // Rows that do not begin at a cache line reach into one line more.
+            fetch_end = x.rows * x.row_bytes > kNear ? edges.count - kAhead - 3 : 0;
             straddles = (reinterpret_cast<uintptr_t>(base) | static_cast<uintptr_t>(x.row_bytes)) % 64 != 0;
         }
 
@@ -81,25 +83,44 @@ struct Avx512Aggregate {
             if (straddles) _mm_prefetch(row + last_byte, _MM_HINT_T0);
         }
 
-        void operator()(int64_t begin, int64_t end, int32_t* sums) const {
+        using Sums = __m512i[kPieces][kPerByte];
+
+        // Writes the sums over edges begin...end to the first of `room` entries.
+        void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
+            Sums sum;
+            const Finish finish = accumulate(begin, end, sum);
+            write_sums<kPerByte, kPieces>(sum, finish, first_column, sums, room);
+        }
+
+        // The same, requantized; returns whether the row's factors allow it.
+        bool requantize(int64_t begin, int64_t end, const Fusion& fusion, int64_t row, uint8_t* codes) const {
+            const Fusion::Row rescale(fusion.rescaling, row);
+            if (!rescale.is_narrow) return false;
+            Sums sum;
+            const Finish finish = accumulate(begin, end, sum);
+            fusion.write<kBits, kPieces>(sum, finish, rescale, row, first_column / kPerByte, x, codes);
+            return true;
+        }
+
+        MIXQ_INLINE inline Finish accumulate(int64_t begin, int64_t end, Sums& sum) const {
             const __m512i mask = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : (1 << kBits) - 1));
             const __m512i ones = _mm512_set1_epi8(1);
-            __m512i sum[kPieces][kPerByte], total = _mm512_setzero_si512();
+            __m512i total = _mm512_setzero_si512();
             unroll<kPieces>([&](auto p) MIXQ_INLINE {
                 unroll<kPerByte>([&](auto s) MIXQ_INLINE { sum[p][s] = _mm512_setzero_si512(); });
             });
             for (int64_t e = begin; e < end; e += 4) {
-                // A row's last group is filled up with its last edge at weight 0.
+                // A row's last group is filled up with the next row's edges at weight 0.
                 uint32_t word = 0x01010101;
                 if (edges.weight != nullptr) word = load_word_before(edges.weight + e, edges.count - e);
-                word &= 0xFFFFFFFFu >> (8 * (4 - std::min<int64_t>(4, end - e)));
-                if (e + kAhead + 4 <= edges.count) {
+                if (end - e < 4) word &= 0xFFFFFFFFu >> (8 * (4 - (end - e)));
+                if (e < fetch_end) {
                     unroll<4>([&](auto i) MIXQ_INLINE { fetch(e + kAhead + i); });
                 }
                 const __m512i weights = _mm512_set1_epi32(static_cast<int>(word));
                 const uint8_t* next[4];
                 unroll<4>([&](auto i) MIXQ_INLINE {
-                    next[i] = base + edges.col[std::min(e + i, end - 1)] * x.row_bytes;
+                    next[i] = base + edges.col[e + i] * x.row_bytes;
                 });
                 add_products(kWeightsSigned, total, ones, weights);
                 unroll<kFull>([&](auto g) MIXQ_INLINE {
@@ -121,13 +142,13 @@ struct Avx512Aggregate {
                 });
             }
             const __m512i constant = _mm512_mullo_epi32(total, _mm512_set1_epi32(offset));
-            write_sums<kPerByte, kPieces>(sum, x, constant, first_column, sums);
+            return {constant, _mm_cvtsi32_si128(x.step - 1)};
         }
 
         const Matrix x;
         const Edges edges;
         const uint8_t* base;
-        int64_t first_column, last_byte;
+        int64_t first_column, last_byte, fetch_end;
         __mmask64 full_mask;
         __mmask16 rest_mask;
         int32_t offset;
@@ -161,12 +182,29 @@ struct Avx512Aggregate {
             }
         };
         if (x.row_bytes <= 16 * kMost) return from(0, body);
-        body([&](int64_t begin, int64_t end, int32_t* sums) {
-            for (int64_t first = 0; first < x.row_bytes; first += 16 * kMost) {
-                from(first, [&](const auto& pass) { pass(begin, end, sums); });
-            }
-        });
+        body(Passes<decltype(from)>{from, x.row_bytes, 16 * kMost});
     }
+
+    // The passes over rows of which one pass takes a part.
+    template <class From>
+    struct Passes {
+        void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
+            for (int64_t first = 0; first < row_bytes; first += part) {
+                from(first, [&](const auto& pass) { pass(begin, end, sums, room); });
+            }
+        }
+
+        bool requantize(int64_t begin, int64_t end, const Fusion& fusion, int64_t row, uint8_t* codes) const {
+            bool done = true;
+            for (int64_t first = 0; done && first < row_bytes; first += part) {
+                from(first, [&](const auto& pass) { done = pass.requantize(begin, end, fusion, row, codes); });
+            }
+            return done;
+        }
+
+        const From& from;
+        int64_t row_bytes, part;
+    };
 
     template <class Body>
     static void with_summation(const Matrix& x, int32_t offset, const Edges& edges, const Body& body) {

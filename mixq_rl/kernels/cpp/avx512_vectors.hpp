@@ -71,8 +71,9 @@ inline void shuffle_perfectly(__m512i* v) {
     });
 }
 
-// The first `count` bytes of a vector, fewer than 16. (Masked stores cost many times what others do.)
+// The first `count` bytes of a vector, up to 16. (Masked stores cost many times what others do.)
 inline void store_first_bytes(uint8_t* target, __m128i bytes, int64_t count) {
+    if (count == 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(target), bytes);
     if (count & 8) {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(target), bytes);
         bytes = _mm_srli_si128(bytes, 8);
@@ -86,6 +87,24 @@ inline void store_first_bytes(uint8_t* target, __m128i bytes, int64_t count) {
     }
     int rest = _mm_cvtsi128_si32(bytes);
     for (int64_t i = 0; i < (count & 3); ++i, rest >>= 8) target[i] = static_cast<uint8_t>(rest);
+}
+
+// The first `count` bytes of a vector, up to 64.
+inline void store_first_bytes(uint8_t* target, __m512i bytes, int64_t count) {
+    if (count == 64) return _mm512_storeu_si512(target, bytes);
+    __m256i half = _mm512_castsi512_si256(bytes);
+    if (count & 32) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), half);
+        half = _mm512_extracti64x4_epi64(bytes, 1);
+        target += 32;
+    }
+    __m128i quarter = _mm256_castsi256_si128(half);
+    if (count & 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(target), quarter);
+        quarter = _mm256_extracti128_si256(half, 1);
+        target += 16;
+    }
+    if (count & 15) store_first_bytes(target, quarter, count & 15);
 }
 
 // The first `count` entries of a vector, fewer than 16.
