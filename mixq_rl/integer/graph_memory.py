@@ -1,7 +1,8 @@
 """Memory of the graphs that integer networks are called with, so that a graph is not prepared again in every call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -65,19 +66,27 @@ class _Entry:
         pairs = zip(self.references, given, strict=True)
         return all((None if known is None else known()) is tensor for known, tensor in pairs)
 
-    def keep(self, model: Any, prepared: Any) -> None:
+    def kept(self, model: Any, prepared: Sequence[Any]) -> Any:
+        """Keep what a model prepared, and return it, or what is kept already if that has the same parts.
+
+        The latter may have a pipeline.
+        """
         identity, known = id(model), self.prepared
         if identity not in known or known[identity][0]() is not model:
             known[identity] = ref(model, lambda _: known.pop(identity, None)), prepared
-        elif known[identity][1] is not prepared:
-            known[identity] = known[identity][0], prepared
+            return prepared
+        reference, before = known[identity]
+        if len(before) == len(prepared) and all(map(is_, before, prepared)):
+            return before
+        known[identity] = reference, prepared
+        return prepared
 
 
 _Key = tuple[int, ...]
 _entries: dict[_Key, _Entry] = {}
 
 
-def prepare_once(model: Any, prepare: Callable[[Graph], Any], given: Given, num_nodes: int) -> Any:
+def prepare_once(model: Any, prepare: Callable[[Graph], Sequence[Any]], given: Given, num_nodes: int) -> Any:
     """Return what a model prepares of a graph.
 
     The graph, its adjacencies and their quantized entries are kept while the tensors that it was made from exist and
@@ -107,8 +116,7 @@ def prepare_once(model: Any, prepare: Callable[[Graph], Any], given: Given, num_
         if entry is None:
             return prepare(given.graph(num_nodes))
         result = prepare(entry.graph)
-    entry.keep(model, result)
-    return result
+    return entry.kept(model, result)
 
 
 def _can_be_kept(given: Given) -> bool:

@@ -14,7 +14,7 @@ from mixq_rl.errors import InputError, InvalidGraphError
 from mixq_rl.graph import Graph
 from mixq_rl.integer import execution
 from mixq_rl.integer.execution import PreparedGraph, execute, execute_steps
-from mixq_rl.kernels import cpu
+from mixq_rl.kernels import Pipeline, cpu
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import build_network
 from mixq_rl.quantization import QTensor
@@ -152,3 +152,15 @@ def test_a_plain_tuple_is_executed_step_by_step(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(execution, "execute_steps", lambda *given: called.append(given) or execute_steps(*given))
     model.execute(integers, tuple(prepared))
     assert len(called) == 1
+
+
+@needs_native_kernels
+def test_calls_with_the_same_graph_share_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, graph, x = frozen()
+    made = []
+    monkeypatch.setattr(kernels, "Pipeline", lambda *given: made.append(given) or Pipeline(*given))
+    expected = model(x, graph.edge_index)
+    assert torch.equal(model(x, graph.edge_index), expected)
+    assert len(made) == 1
+    assert torch.equal(model(x, graph.edge_index.clone()), expected)
+    assert len(made) == 2

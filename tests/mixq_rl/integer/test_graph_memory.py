@@ -32,12 +32,12 @@ class Model:
     def __call__(
         self, edge_index: Tensor, weight: Tensor | None = None, batch: Tensor | None = None, nodes: int = 5
     ) -> Adjacency:
-        made: Adjacency = prepare_once(self, self.prepare, Given(edge_index, weight, batch), nodes)
+        (made,) = prepare_once(self, self.prepare, Given(edge_index, weight, batch), nodes)
         return made
 
-    def prepare(self, graph: Graph) -> Adjacency:
+    def prepare(self, graph: Graph) -> tuple[Adjacency]:
         self.graphs.append(weakref.ref(graph))
-        return graph.adjacency(self.propagation)
+        return (graph.adjacency(self.propagation),)
 
 
 @pytest.fixture(autouse=True)
