@@ -7,6 +7,7 @@ import torch_geometric
 from contestants import Contestant
 from graphs import SHAPES, named_graph
 from measuring import interleaved
+from rivals import network_rivals
 from torch import Tensor
 
 from mixq_rl.graph import Graph
@@ -16,16 +17,23 @@ from mixq_rl.nn import build_network
 __all__ = ["BITS", "HIDDEN", "float_networks", "integer_networks", "measure_inference", "network_inputs"]
 
 HIDDEN = 128
-BITS = (8, 4, 2)
+BITS = (8, 4, 2, 1)
 
 
 def measure_inference(name: str, seconds: float, device: str) -> dict[str, Any]:
-    """Return milliseconds and ratios: of the network alone, and with its features quantized on the way in."""
+    """Return milliseconds and ratios: of the network alone, with its features quantized on the way in, and of calls.
+
+    The float networks have their normalisation cached. "call" is ``network(x, edge_index)`` with the same tensors each
+    time, "first call" has a new ``edge_index``, whose graph is built and normalised.
+    """
     x, edge_index = network_inputs(name, device)
-    contestants = float_networks(x, edge_index, SHAPES[name].classes)
-    float_names = list(contestants)
+    classes = SHAPES[name].classes
+    contestants = float_networks(x, edge_index, classes)
     with torch.no_grad():
-        contestants |= integer_networks(x, edge_index, SHAPES[name].classes)
+        if device == "cpu":
+            contestants |= network_rivals(x, edge_index, lambda: float_network(x, classes))
+        float_names = list(contestants)
+        contestants |= integer_networks(x, edge_index, classes)
         times = interleaved(contestants, seconds, device)
     best = min(float_names, key=times.__getitem__)
     return {
@@ -44,14 +52,15 @@ def network_inputs(name: str, device: str) -> tuple[Tensor, Tensor]:
     return (x > 2.2).float() if shape.features > 1000 else x, torch.stack([col.long(), row])
 
 
+def float_network(x: Tensor, classes: int, hidden: int = HIDDEN) -> torch.nn.Module:
+    """Return PyTorch Geometric's GCN for features like ``x``, in their dtype, which normalises a graph once."""
+    model = torch_geometric.nn.models.GCN(x.shape[1], hidden, 2, classes, cached=True)
+    return model.to(x.device, x.dtype).eval()
+
+
 def float_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HIDDEN) -> dict[str, Contestant]:
     """Return calls of PyTorch Geometric's GCN, in the dtype of ``x``, by the ways it takes a graph."""
-
-    def network() -> torch.nn.Module:
-        model = torch_geometric.nn.models.GCN(x.shape[1], hidden, 2, classes, cached=True)
-        return model.to(x.device, x.dtype).eval()
-
-    scatter, sparse, indexed = network(), network(), network()
+    scatter, sparse, indexed = (float_network(x, classes, hidden) for _ in range(3))
     nodes = x.shape[0]
     order = torch.argsort(edge_index[1] * nodes + edge_index[0])
     source, target = edge_index[0, order], edge_index[1, order]
@@ -69,7 +78,7 @@ def float_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HI
 
 
 def integer_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HIDDEN) -> dict[str, Contestant]:
-    """Return calls of the GCN on integers: of quantized features, and of features quantized on the way in."""
+    """Return calls of the GCN on integers: of quantized inputs, of features quantized on the way in, of all on a CPU."""
     model = build_network("gcn", x.shape[1], classes, hidden_channels=hidden).to(x.device)
     graph = Graph(edge_index, x.shape[0])
     model.calibrate(x, graph, BITS)
@@ -83,4 +92,8 @@ def integer_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = 
         contestants[f"quantize and {bits} bits"] = lambda frozen=frozen, adjacencies=adjacencies: frozen.execute(
             frozen.quantize_features(x), adjacencies
         ).dequantize()
+        if x.is_cuda:
+            continue
+        contestants[f"call {bits} bits"] = lambda frozen=frozen: frozen(x, edge_index)
+        contestants[f"first call {bits} bits"] = lambda frozen=frozen: frozen(x, edge_index.clone())
     return contestants

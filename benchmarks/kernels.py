@@ -22,6 +22,7 @@ from inference import measure_inference
 from measuring import circumstances, interleaved
 from native import gather
 from quantizing import measure_quantizing, print_quantizing
+from rivals import product_rivals
 from speed_figure import draw
 from torch import Tensor
 
@@ -99,6 +100,7 @@ def _linear(rows: int, inputs: int, outputs: int, seconds: float, device: str) -
     contestants |= integer_linears(rows, inputs, outputs, device, MIXED)
     signed, right = (torch.randint(-128, 128, tensor.shape, device=device).to(torch.int8) for tensor in (x, weight))
     contestants["torch._int_mm"] = lambda: torch._int_mm(signed, right, out=out)
+    contestants |= product_rivals(rows, inputs, outputs) if device == "cpu" else {}
     times = interleaved(contestants, seconds, device)
     return {
         "milliseconds": {name: 1e3 * value for name, value in times.items()},

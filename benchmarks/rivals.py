@@ -18,7 +18,7 @@ _AGREES = 0.05
 def product_rivals(rows: int, inputs: int, outputs: int) -> dict[str, Contestant]:
     """Return calls of torch's products of a matrix and a weight, each as its authors mean it to be used.
 
-    ``torch._int_mm`` multiplies integers to int32. ``torch.ao dynamic`` takes float32 activations, quantizes them on
+    ``torch.ao dynamic`` takes float32 activations, quantizes them on
     the way in, and returns float32, on the engine named. ``oneDNN static`` takes uint8 activations that were quantized
     before, and returns uint8, as the fused integer kernel does.
 
@@ -35,10 +35,6 @@ def product_rivals(rows: int, inputs: int, outputs: int) -> dict[str, Contestant
     for name, call in calls.items():
         _check(name, call(), expected)
     calls["oneDNN static"] = _static(x, weight, expected)
-    left = torch.randint(-128, 128, x.shape).to(torch.int8)
-    right = torch.randint(-128, 128, weight.shape).to(torch.int8)
-    out = torch.empty(rows, outputs, dtype=torch.int32)
-    calls["torch._int_mm"] = lambda: torch._int_mm(left, right, out=out)
     return calls
 
 
