@@ -78,7 +78,7 @@ def float_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HI
 
 
 def integer_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = HIDDEN) -> dict[str, Contestant]:
-    """Return calls of the GCN on integers: of quantized inputs, of features quantized on the way in, of all on a CPU."""
+    """Return calls of the GCN on integers: on quantized inputs, with features quantized, and whole on a CPU."""
     model = build_network("gcn", x.shape[1], classes, hidden_channels=hidden).to(x.device)
     graph = Graph(edge_index, x.shape[0])
     model.calibrate(x, graph, BITS)

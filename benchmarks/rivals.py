@@ -1,5 +1,6 @@
 """What else a user could run on a CPU: 8-bit products of torch, float16 and bfloat16, and compiled networks."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,17 +11,17 @@ from torch import Tensor
 
 __all__ = ["network_rivals", "product_rivals"]
 
-# Of float16 the processor may have no products: torch then takes a hundred times as long as in float32.
 _HALVES = (torch.bfloat16, torch.float16)
+_SLOWER = 10  # a dtype without products takes a hundred times as long as float32
 _AGREES = 0.05
 
 
 def product_rivals(rows: int, inputs: int, outputs: int) -> dict[str, Contestant]:
     """Return calls of torch's products of a matrix and a weight, each as its authors mean it to be used.
 
-    ``torch.ao dynamic`` takes float32 activations, quantizes them on
-    the way in, and returns float32, on the engine named. ``oneDNN static`` takes uint8 activations that were quantized
-    before, and returns uint8, as the fused integer kernel does.
+    ``torch.ao dynamic`` takes float32 activations, quantizes them on the way in, and returns float32, on the engine
+    named. ``oneDNN static`` takes uint8 activations that were quantized before, and returns uint8, as the fused integer
+    kernel does. A dtype for which the processor has no products is left out.
 
     Raises:
         AssertionError: for a rival that computes something else than float32, beyond what its bits explain.
@@ -29,8 +30,11 @@ def product_rivals(rows: int, inputs: int, outputs: int) -> dict[str, Contestant
     expected = x @ weight
     calls: dict[str, Contestant] = {}
     for dtype in _HALVES:
-        left, right = x.to(dtype), weight.to(dtype)
-        calls[f"torch.mm {str(dtype).removeprefix('torch.')}"] = lambda left=left, right=right: left @ right
+        left, right, name = x.to(dtype), weight.to(dtype), f"torch.mm {str(dtype).removeprefix('torch.')}"
+        if _seconds(lambda left=left, right=right: left[:64] @ right) > _SLOWER * _seconds(lambda: x[:64] @ weight):
+            print(f"  without {name}: this processor has no products of it")
+            continue
+        calls[name] = lambda left=left, right=right: left @ right
     calls |= {f"torch.ao dynamic, {engine}": _dynamic(engine, weight, x) for engine in ("x86", "onednn")}
     for name, call in calls.items():
         _check(name, call(), expected)
@@ -38,8 +42,14 @@ def product_rivals(rows: int, inputs: int, outputs: int) -> dict[str, Contestant
     return calls
 
 
+def _seconds(call: Contestant) -> float:
+    call()
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
 def _dynamic(engine: str, weight: Tensor, x: Tensor) -> Contestant:
-    packed = None
     with _engine(engine):
         scale = float(weight.abs().max()) / 127
         packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(weight.T, scale, 0, torch.qint8), None)
