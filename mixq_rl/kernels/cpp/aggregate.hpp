@@ -71,6 +71,9 @@ bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, cons
     const int32_t offset = x.offset + x.step * Isa::flip(x, edges.weight_signed);
     const int32_t plain_offset = x.offset + x.step * Isa::flip(x, all_one.weight_signed);
     const bool is_centred = graph.weight != nullptr && graph.weight_zero_point != 0;
+    int32_t* place = sums_of<Isa>(out, graph.rows, 0, own.sums);
+    const bool in_place = place != own.sums;
+    const int64_t room = in_place ? x.columns : x.columns + kSpareSums;
     const bool is_fused = fusion.possible && !is_centred;
     Isa::with_summation(x, offset, edges, [&](const auto& sum) {
         for (int64_t row = first; row < last; ++row) {
@@ -79,13 +82,13 @@ bool aggregate_rows(const Graph& graph, const Matrix& x, const Output& out, cons
                 uint8_t* codes = static_cast<uint8_t*>(out.data) + row * out.row_bytes;
                 if (sum.requantize(begin, end, fusion, row, codes)) continue;
             }
-            int32_t* sums = sums_of<Isa>(out, graph.rows, row, own.sums);
-            sum(begin, end, sums, sums == own.sums ? x.columns + kSpareSums : x.columns);
+            int32_t* sums = in_place ? place + row * x.columns : own.sums;
+            sum(begin, end, sums, room);
             if (is_centred) {
                 sum_row<Isa>(x, plain_offset, all_one, begin, end, own.plain);
                 for (int64_t f = 0; f < x.columns; ++f) sums[f] -= graph.weight_zero_point * own.plain[f];
             }
-            finish_row<Isa>(sums, x.columns, out, rescaling, row);
+            if (!in_place) finish_row<Isa>(sums, x.columns, out, rescaling, row);
         }
     });
     return true;

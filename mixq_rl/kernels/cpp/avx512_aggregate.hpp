@@ -85,8 +85,8 @@ struct Avx512Aggregate {
 
         using Sums = __m512i[kPieces][kPerByte];
 
-        // Writes the sums over edges begin...end to the first of `room` entries.
-        void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
+        // Writes the sums over edges begin...end to the first of `room` entries. Inlined, because most rows are short.
+        MIXQ_INLINE inline void operator()(int64_t begin, int64_t end, int32_t* sums, int64_t room) const {
             Sums sum;
             const Finish finish = accumulate(begin, end, sum);
             write_sums<kPerByte, kPieces>(sum, finish, first_column, sums, room);
