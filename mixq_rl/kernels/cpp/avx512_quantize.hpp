@@ -228,7 +228,13 @@ struct Avx512Quantize {
                 } else {
                     bytes = _mm_maskz_mov_epi8(valid, _mm512_castsi512_si128(codes<1>(&entries, f, row)));
                 }
-                Avx512Requantize::store_packed(bytes, std::min<int64_t>(16, columns - f), kBits, out + f * kBits / 8);
+                const int64_t count = std::min<int64_t>(16, columns - f);
+                if constexpr (kBits == 1) {
+                    const int bits = _mm_test_epi8_mask(bytes, bytes);
+                    std::memcpy(out + f / 8, &bits, static_cast<size_t>((count + 7) / 8));
+                } else {
+                    Avx512Requantize::store_packed(_mm512_zextsi128_si512(bytes), count, kBits, out + f * kBits / 8);
+                }
             }
         }
 
