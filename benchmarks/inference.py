@@ -10,6 +10,7 @@ from measuring import interleaved
 from rivals import network_rivals
 from torch import Tensor
 
+from mixq_rl import kernels
 from mixq_rl.graph import Graph
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import build_network
@@ -24,7 +25,7 @@ def measure_inference(name: str, seconds: float, device: str) -> dict[str, Any]:
     """Return milliseconds and ratios: of the network alone, with its features quantized on the way in, and of calls.
 
     The float networks have their normalisation cached. "call" is ``network(x, edge_index)`` with the same tensors each
-    time, "first call" has a new ``edge_index``, whose graph is built and normalised.
+    time, "first call" does the same for a graph that is not known: it is built and normalised.
     """
     x, edge_index = network_inputs(name, device)
     classes = SHAPES[name].classes
@@ -89,11 +90,13 @@ def integer_networks(x: Tensor, edge_index: Tensor, classes: int, hidden: int = 
         contestants[f"{bits} bits"] = lambda frozen=frozen, features=features, adjacencies=adjacencies: frozen.execute(
             features, adjacencies
         )
-        contestants[f"quantize and {bits} bits"] = lambda frozen=frozen, adjacencies=adjacencies: frozen.execute(
-            frozen.quantize_features(x), adjacencies
-        ).dequantize()
+        contestants[f"quantize and {bits} bits"] = lambda frozen=frozen, adjacencies=adjacencies: kernels.dequantize(
+            frozen.execute(frozen.quantize_features(x), adjacencies), x.dtype
+        )
         if x.is_cuda:
             continue
         contestants[f"call {bits} bits"] = lambda frozen=frozen: frozen(x, edge_index)
-        contestants[f"first call {bits} bits"] = lambda frozen=frozen: frozen(x, edge_index.clone())
+        contestants[f"first call {bits} bits"] = lambda frozen=frozen: kernels.dequantize(
+            frozen.execute(frozen.quantize_features(x), frozen.quantize_graph(Graph(edge_index, x.shape[0]))), x.dtype
+        )
     return contestants

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings.hpp"
+#include "pages.hpp"
 #include "rows.hpp"
 
 namespace mixq {
@@ -22,6 +23,7 @@ void dequantize(const Matrix& x, double scale, uintptr_t out, int threads) {
         table[code] = static_cast<T>((x.step * integer + x.offset) * scale);
     }
     T* target = reinterpret_cast<T*>(out);
+    prefer_large_pages(target, static_cast<size_t>(x.rows * x.columns) * sizeof(T));
     if (x.rows * x.columns < kSerialWork) threads = 1;
     with_bits(x.bits, [&](auto bits) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)

@@ -1,5 +1,5 @@
-// Memory that is about to be written to: large pages, since a fault for each small page takes as long as the sorting of
-// the edges in it, and lines brought to the caches, since stores in random order would wait for each.
+// Memory that is about to be written to: large pages, since a fault for each small page takes as long as the computation
+// of what is written there, and lines brought to the caches, since stores in random order would wait for each.
 #pragma once
 
 #include <cstddef>

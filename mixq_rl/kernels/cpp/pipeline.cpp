@@ -5,15 +5,13 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "pages.hpp"
 
 namespace mixq {
 namespace {
 
 constexpr int64_t kLine = 64;
-constexpr int64_t kPage = 2 << 20;  // a large page: rows that are gathered then miss fewer translations of addresses
+constexpr int64_t kPage = 2 << 20;  // a large page
 
 int64_t rounded(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
 
@@ -56,9 +54,7 @@ void Pipeline::Arena::reserve(int64_t bytes) {
     const int64_t whole = rounded(bytes, bytes < kPage ? kLine : kPage);
     data = static_cast<uint8_t*>(::operator new(static_cast<size_t>(whole), std::align_val_t(kPage)));
     size = whole;
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (whole >= kPage) madvise(data, static_cast<size_t>(whole), MADV_HUGEPAGE);
-#endif
+    prefer_large_pages(data, static_cast<size_t>(whole));  // rows that are gathered miss fewer translations, too
 }
 
 Pipeline::Pipeline(const Engine& engine, const BitSerial* bit_serial, Storage input)

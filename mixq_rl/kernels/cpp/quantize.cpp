@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bindings.hpp"
+#include "pages.hpp"
 #include "sparse_quantize.hpp"
 
 namespace py = pybind11;
@@ -43,6 +44,7 @@ Quantize named(const std::string& instruction_set) {
 int quantize_dense(const std::string& instruction_set, Address data, int64_t rows, int64_t columns, int64_t stride,
                    bool is_double, const Quantization& how, Address out, Address mantissa, int threads) {
     const Features x{at<const void>(data), rows, columns, stride, is_double};
+    prefer_large_pages(at<uint8_t>(out), static_cast<size_t>(rows * ((columns * how.storage_bits + 7) / 8)));
     return named(instruction_set)(x, how, at<uint8_t>(out), at<int32_t>(mantissa), threads);
 }
 
