@@ -7,6 +7,7 @@
 
 #include "bindings.hpp"
 #include "engine.hpp"
+#include "pages.hpp"
 #include "tensors.hpp"
 
 namespace py = pybind11;
@@ -62,6 +63,7 @@ bool open_target(const Direct& direct, PyObject* out, const Requantized* requant
     target->tensor = direct.empty(rows, width, py::arg("dtype") = dtype);
     if (!read_tensor(target->tensor.ptr(), &tensor)) return false;  // of a default device, for example
     target->data = tensor.data;
+    prefer_large_pages(tensor.data, static_cast<size_t>(tensor.bytes()));
     return true;
 }
 
