@@ -4,7 +4,8 @@ All implementations of one problem take turns in one run. The program prints rat
 implementation that users have. It also prints float32 with the scheduling of the integer kernels, which shows the gain
 of integers alone, and the bandwidth at which rows are gathered, as a share of the ceiling (a kernel that only reads the
 same rows). "Sums" are written as int32, "fused" ones are requantized to the bits of the input. The quantization of
-features is compared with torch's. Writes ``results/kernels.json`` and ``docs/kernels.png``:
+features is compared with torch's. Writes ``results/kernels.json`` and ``docs/kernels.png``; entries of graphs that are
+not measured stay as they are:
 
     python benchmarks/kernels.py
 """
@@ -59,10 +60,20 @@ def main(
         document["inference"].append({"graph": name, **measure_inference(name, seconds, device)})
         _print_inference(document["inference"][-1])
     RESULTS.mkdir(exist_ok=True)
-    stem = "kernels" if device == "cpu" else f"kernels-{device}"
-    (RESULTS / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n")
-    if device == "cpu" and len(shape) == len(SHAPES):
+    path = RESULTS / ("kernels.json" if device == "cpu" else f"kernels-{device}.json")
+    if path.exists() and len(shape) < len(SHAPES):
+        _keep_others(document, json.loads(path.read_text()), shape)
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    if device == "cpu" and len({entry["graph"] for entry in document["aggregate"]}) == len(SHAPES):
         draw(document, FIGURE)
+
+
+def _keep_others(document: dict[str, Any], before: dict[str, Any], measured: list[str]) -> None:
+    """Keep the entries of graphs that were not measured this time, with what they were measured by."""
+    circumstances = {name: before[name] for name in ("command", "date")}
+    for part in ("aggregate", "quantize", "inference"):
+        others = [{**circumstances, **entry} for entry in before.get(part, []) if entry["graph"] not in measured]
+        document[part] = sorted([*document[part], *others], key=lambda entry: list(SHAPES).index(entry["graph"]))
 
 
 def _aggregate(rowptr: Tensor, col: Tensor, width: int, seconds: float) -> dict[str, Any]:
