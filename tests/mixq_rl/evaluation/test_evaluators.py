@@ -1,6 +1,5 @@
 import copy
 import random
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,24 +62,27 @@ def test_wrong_allocations_are_refused(
         evaluator.evaluate([allocation])
 
 
-def median_of_the_warm(meter: mixq_rl.OpMeter, executions: int) -> float:
-    each = len(meter.records) // executions
-    seconds = [sum(record.seconds for record in meter.records[each * k : each * (k + 1)]) for k in range(executions)]
-    return statistics.median(seconds[1:])
-
-
-def test_repeats_time_allocations_and_reference_warm(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
+def test_repeats_time_allocations_and_reference_warm(
+    task: GraphTask, float_model: mixq_rl.QuantizableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     timed = mixq_rl.SupernetEvaluator(float_model, task, seed=0, epochs=1, timing_repeats=3)
     assert timed.reference.seconds > 0
+    calls: list[str] = []
+    handle = float_model.register_forward_hook(lambda *_: calls.append("float32"))
     with mixq_rl.OpMeter() as meter:
         reference = measure_reference(float_model, task, timing_repeats=3)
-    # Two layers of two operations; one execution to warm up and three that count.
-    assert len(meter.records) == 4 * 4
-    assert reference.seconds == median_of_the_warm(meter, 4)
+    handle.remove()
+    assert reference.seconds > 0
+    # One execution under a meter, of two layers of two operations each; one to warm up and three that are timed.
+    assert calls == ["float32"] * 5
+    assert len(meter.records) == 4
+    execute = mixq_rl.IntegerModel.execute
+    monkeypatch.setattr(mixq_rl.IntegerModel, "execute", lambda *given: calls.append("integers") or execute(*given))
     with mixq_rl.OpMeter() as meter:
         (evaluation,) = timed.evaluate([(4,) * 9])
-    assert len(meter.records) == 4 * 4
-    assert evaluation.seconds == median_of_the_warm(meter, 4) > 0
+    assert evaluation.seconds > 0
+    assert calls[5:] == ["integers"] * 5
+    assert len(meter.records) == 4
 
 
 def test_repeats_change_nothing_but_the_seconds(evaluator: mixq_rl.SupernetEvaluator) -> None:
@@ -127,14 +129,17 @@ def test_warming_up_executes_every_combination_of_bits_of_every_step(evaluator: 
 
 
 def test_networks_that_take_turns_are_timed(
-    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel
+    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed = copy.copy(evaluator)
     timed.timing_repeats = 3
-    with mixq_rl.OpMeter() as meter:
-        seconds = timed.time_together([float_model, timed.freeze((2,) * 9)])
-    assert len(meter.records) == 3 * 2 * 4
-    assert [record.right_bits for record in meter.records[::4]] == [32, 2] * 3
+    order: list[str] = []
+    execute = mixq_rl.IntegerModel.execute
+    monkeypatch.setattr(mixq_rl.IntegerModel, "execute", lambda *given: order.append("integers") or execute(*given))
+    handle = float_model.register_forward_hook(lambda *_: order.append("float32"))
+    seconds = timed.time_together([float_model, timed.freeze((2,) * 9)])
+    handle.remove()
+    assert order == ["float32", "integers"] * 4  # the first ones warm up
     assert all(taken > 0 for taken in seconds)
 
 
