@@ -46,6 +46,13 @@ def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 @posix
 @pytest.mark.skipif(not COMMAND.exists(), reason="the command is not installed beside Python")
 def test_ctrl_c_during_the_imports_is_one_line() -> None:
+    ends = (interrupted_while_importing() for _ in range(5))
+    # On busy processors the command may have ended before it is seen to import torch.
+    end = next((end for end in ends if end[0] != 0), None)
+    assert end == (130, b"", b"mixq-rl: interrupted\n")
+
+
+def interrupted_while_importing() -> tuple[int, bytes, bytes]:
     begun = subprocess.Popen([COMMAND, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     maps = Path(f"/proc/{begun.pid}/maps")
     end = time.monotonic() + 30
@@ -58,4 +65,4 @@ def test_ctrl_c_during_the_imports_is_one_line() -> None:
         time.sleep(0.01)
     begun.send_signal(signal.SIGINT)
     stdout, stderr = begun.communicate()
-    assert (begun.returncode, stdout, stderr) == (130, b"", b"mixq-rl: interrupted\n")
+    return begun.returncode, stdout, stderr
