@@ -1,7 +1,5 @@
 """Quantization of features: one native pass over those of the CPU, dense or sparse, and torch for all others."""
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from mixq_rl.errors import InvalidGraphError
 from mixq_rl.extents import check_held
 from mixq_rl.kernels import cpu, library
 from mixq_rl.kernels.entries import Entries, checked_entries, stored_entries
+from mixq_rl.native import extension
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor, Quantizer, row_magnitude
 
 __all__ = ["quantize"]
@@ -51,7 +50,7 @@ def quantize(x: Tensor, quantizer: Quantizer) -> QTensor:
         x = x.contiguous()
     result = _Result(x.shape[0], x.shape[1], quantizer)
     size = x.data_ptr(), *x.shape, x.stride(0), x.dtype == torch.float64
-    result.met = _extension().quantize(instruction_set, *size, *result.arguments)
+    result.met = extension().quantize(instruction_set, *size, *result.arguments)
     return result.checked(x)
 
 
@@ -74,10 +73,6 @@ def _instruction_set(x: Tensor, quantizer: Quantizer) -> str | None:
     return name if name in cpu.instruction_sets() else None
 
 
-def _extension() -> ModuleType:
-    return import_module("mixq_rl.kernels._cpu")
-
-
 def _in_native_dtype(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
@@ -92,11 +87,11 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _of_sparse(x: Tensor, quantizer: Quantizer) -> QTensor:
-    entries = stored_entries(x, _extension().row_begins)
+    entries = stored_entries(x, extension().row_begins)
     result = _Result(x.shape[0], x.shape[1], quantizer)
     if entries is not None:
         _quantize_entries(entries, result)
-    if entries is None or result.met & _extension().DISORDER:  # rare: the indices are wrong, not sorted, or repeated
+    if entries is None or result.met & extension().DISORDER:  # rare: the indices are wrong, not sorted, or repeated
         entries = checked_entries(x)
         _quantize_entries(entries, result)
     return result.checked(entries)
@@ -106,7 +101,7 @@ def _quantize_entries(entries: Entries, result: "_Result") -> None:
     begin, column, value = entries.begin.contiguous(), entries.column.contiguous(), entries.value.contiguous()
     value = _in_native_dtype(value)
     kind = "double" if value.dtype == torch.float64 else "float"
-    run = getattr(_extension(), f"quantize_csr_{kind}_{_INDEX_NAMES[begin.dtype]}")
+    run = getattr(extension(), f"quantize_csr_{kind}_{_INDEX_NAMES[begin.dtype]}")
     place = begin.data_ptr(), column.data_ptr(), value.data_ptr()
     result.met = run(*place, *entries.shape, value.numel(), *result.arguments)
 
@@ -125,7 +120,7 @@ class _Result:
             self._row = FixedPoint(torch.empty((rows, 1), dtype=torch.int32, device="cpu"), exponent)
         check_held((("scale", quantizer.scale),))
         self._scale = quantizer.scale.detach().contiguous()  # kept while its address is in use
-        how = _extension().Quantization(
+        how = extension().Quantization(
             self._scale.data_ptr(),
             by_column,
             exponent is not None,

@@ -5,6 +5,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from mixq_rl.edges import CHANGED
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.kernels.memory import Memory
 
@@ -31,7 +32,7 @@ def raise_invalid(rowptr: Tensor, col: Tensor, num_nodes: int) -> NoReturn:
         InvalidGraphError: naming the wrong entry, if it still is wrong.
     """
     check_indices(rowptr, col, num_nodes)
-    raise InvalidGraphError("the graph was written to during the call, and was wrong in between")
+    raise InvalidGraphError(CHANGED)
 
 
 def checked_copy(rowptr: Tensor, col: Tensor, num_nodes: int) -> Tensor:

@@ -3,17 +3,7 @@
 
 #if defined(MIXQ_X86)
 
-// The standard's headers come first: what they define may be shared with code for processors that know less.
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cstring>
-#include <new>
-#include <type_traits>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "target_headers.hpp"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -193,10 +183,6 @@ const BitSerial avx2_bit_serial{&is_faster, &Layout<Avx2Digits>::bytes, &Layout<
 
 }  // namespace mixq
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_end.hpp"
 
 #endif  // MIXQ_X86

@@ -3,18 +3,7 @@
 
 #if defined(MIXQ_X86)
 
-// The standard's headers come first: what they define may be shared with code for processors that know less.
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <new>
-#include <type_traits>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "target_headers.hpp"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -31,10 +20,6 @@ const Quantize avx2_quantize = &quantize<QuantizeByLoops>;
 
 }  // namespace mixq
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_end.hpp"
 
 #endif  // MIXQ_X86

@@ -3,18 +3,7 @@
 
 #if defined(MIXQ_X86)
 
-// The standard's headers come first: what they define may be shared with code for processors that know less.
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cstring>
-#include <new>
-#include <type_traits>
-#include <utility>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "target_headers.hpp"
 
 // GCC takes a function that only fetches for one without effect, and drops calls of it that are not inlined.
 #define MIXQ_INLINE __attribute__((always_inline))
@@ -42,10 +31,6 @@ const Engine avx512{&linear<Avx512>, &aggregate<Avx512>, &join_rows<Avx512>};
 
 }  // namespace mixq
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_end.hpp"
 
 #endif  // MIXQ_X86

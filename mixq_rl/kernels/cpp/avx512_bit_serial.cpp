@@ -3,18 +3,7 @@
 
 #if defined(MIXQ_X86)
 
-// The standard's headers come first: what they define may be shared with code for processors that know less.
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cstring>
-#include <new>
-#include <type_traits>
-#include <utility>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "target_headers.hpp"
 
 #define MIXQ_INLINE __attribute__((always_inline))
 // Two more than in avx512.cpp: there are processors with VNNI that have neither vpopcntd nor vpermb.
@@ -184,10 +173,6 @@ const BitSerial avx512_bit_serial{&is_faster, &layout_bytes, &lay_out, &product}
 
 }  // namespace mixq
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_end.hpp"
 
 #endif  // MIXQ_X86

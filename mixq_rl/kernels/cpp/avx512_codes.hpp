@@ -222,7 +222,6 @@ struct Avx512Codes {
         return _mm512_add_epi8(_mm512_min_epu8(codes, rescaling.last_code), rescaling.first_integer);
     }
 
-
     // Up to 64 codes, zeros past the last, to their bytes.
     MIXQ_INLINE static inline void store_packed(__m512i bytes, int64_t count, int bits, uint8_t* target) {
         if (bits == 2) {

@@ -3,19 +3,7 @@
 
 #if defined(MIXQ_X86)
 
-// The standard's headers come first: what they define may be shared with code for processors that know less.
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <new>
-#include <type_traits>
-#include <utility>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "target_headers.hpp"
 
 #define MIXQ_INLINE __attribute__((always_inline))
 #if defined(__clang__)
@@ -33,10 +21,6 @@ const Quantize avx512_quantize = &quantize<Avx512Quantize>;
 
 }  // namespace mixq
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_end.hpp"
 
 #endif  // MIXQ_X86

@@ -3,8 +3,6 @@
 // A call returns None if an argument is not plain (tensors.hpp), and then has done nothing.
 #include <pybind11/pybind11.h>
 
-#include <algorithm>
-
 #include "bindings.hpp"
 #include "engine.hpp"
 #include "pages.hpp"
@@ -14,8 +12,6 @@ namespace py = pybind11;
 
 namespace mixq {
 namespace {
-
-constexpr int64_t kFarthest = 1 << 10;
 
 struct Direct {
     const Engine& engine;
@@ -70,10 +66,6 @@ bool open_target(const Direct& direct, PyObject* out, const Requantized* requant
 Output output(const Target& target, const Requantized* requantized, int64_t columns) {
     if (requantized == nullptr) return {target.data, columns * 4, nullptr};
     return {target.data, (columns * requantized->rescale.storage_bits + 7) / 8, &requantized->rescale};
-}
-
-bool has_few_bits(const Matrix& x, const Matrix& weight) {
-    return std::max(x.bits, weight.bits) < 8 && x.bits * weight.bits <= kMostBits;
 }
 
 // Whether the weight's integers lie within those of int8.

@@ -7,13 +7,6 @@
 namespace mixq {
 namespace {
 
-using Address = uintptr_t;
-
-template <class T>
-T* at(Address address) {
-    return reinterpret_cast<T*>(address);
-}
-
 void linear(Pipeline& pipeline, int source, int32_t step, int32_t offset, const Matrix& weight, Address layout,
             const Rescale& rescale, bool row_scaled) {
     pipeline.linear(source, step, offset, weight, at<const uint8_t>(layout), rescale, row_scaled);

@@ -16,13 +16,13 @@ void look_up_row(const uint8_t* codes, int64_t columns, const T* table, T* out) 
 
 // (integer - zero point) * scale, in float64, then rounded to T; x.offset includes the zero point.
 template <class T>
-void dequantize(const Matrix& x, double scale, uintptr_t out, int threads) {
+void dequantize(const Matrix& x, double scale, Address out, int threads) {
     T table[256];
     for (int code = 0; code < 256; ++code) {
         const int integer = x.is_signed ? static_cast<int8_t>(code) : code;
         table[code] = static_cast<T>((x.step * integer + x.offset) * scale);
     }
-    T* target = reinterpret_cast<T*>(out);
+    T* target = at<T>(out);
     prefer_large_pages(target, static_cast<size_t>(x.rows * x.columns) * sizeof(T));
     if (x.rows * x.columns < kSerialWork) threads = 1;
     with_bits(x.bits, [&](auto bits) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "bindings.hpp"
 #include "checksum.hpp"
 #include "ordered.hpp"
 #include "sorting.hpp"
@@ -14,13 +15,7 @@ namespace py = pybind11;
 namespace mixq {
 namespace {
 
-using Address = uintptr_t;
 using Sums = std::pair<uint64_t, uint64_t>;
-
-template <class T>
-T* at(Address address) {
-    return reinterpret_cast<T*>(address);
-}
 
 Nodes nodes(Address data, int64_t stride, bool is_wide) { return {at<const void>(data), stride, is_wide}; }
 

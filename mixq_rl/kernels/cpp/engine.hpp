@@ -80,6 +80,10 @@ struct Join {
 // Products of operands of few bits: bits of x times bits of the weight are kMostBits at most.
 constexpr int kMostBits = 8;
 
+inline bool has_few_bits(const Matrix& x, const Matrix& weight) {
+    return x.bits < 8 && weight.bits < 8 && x.bits * weight.bits <= kMostBits;
+}
+
 struct BitSerial {
     bool (*is_faster)(const Matrix& x, const Matrix& weight);  // than Engine::linear, which takes all bits
     // A weight's bits as products with x read them: how many bytes that takes, and how they are written.

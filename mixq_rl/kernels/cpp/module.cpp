@@ -20,8 +20,6 @@ namespace py = pybind11;
 namespace mixq {
 namespace {
 
-using Address = uintptr_t;
-
 struct Named {
     const char* name;
     const Engine* engine;
@@ -50,11 +48,6 @@ std::vector<std::string> instruction_sets() {
     return names;
 }
 
-template <class T>
-T* at(Address address) {
-    return reinterpret_cast<T*>(address);
-}
-
 Matrix matrix(Address data, int64_t rows, int64_t columns, int bits, bool is_signed, int32_t step, int32_t offset) {
     const int64_t row_bytes = (columns * bits + 7) / 8;
     return {at<const uint8_t>(data), rows, columns, row_bytes, bits, is_signed && bits == 8, step, offset};
@@ -80,10 +73,6 @@ Output output(Address data, int64_t columns, const std::optional<Rescale>& resca
 void linear(const Engine& engine, const Matrix& x, const Matrix& weight, const std::optional<Rescale>& rescale,
             Address out, int threads) {
     engine.linear(x, weight, output(out, weight.columns, rescale), threads);
-}
-
-bool has_few_bits(const Matrix& x, const Matrix& weight) {
-    return std::max(x.bits, weight.bits) < 8 && x.bits * weight.bits <= kMostBits;
 }
 
 bool is_faster(const BitSerial& bits, const Matrix& x, const Matrix& weight) {

@@ -11,7 +11,8 @@ namespace mixq {
 namespace {
 
 constexpr int64_t kLine = 64;
-constexpr int64_t kPage = 2 << 20;  // a large page
+constexpr int64_t kPage = 2 << 20;           // a large page
+constexpr int64_t kLargeResult = 16 << 20;  // from which memory is made room for: see Pipeline::make_room
 
 int64_t rounded(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
 
@@ -55,6 +56,12 @@ void Pipeline::Arena::reserve(int64_t bytes) {
     data = static_cast<uint8_t*>(::operator new(static_cast<size_t>(whole), std::align_val_t(kPage)));
     size = whole;
     prefer_large_pages(data, static_cast<size_t>(whole));  // rows that are gathered miss fewer translations, too
+}
+
+void Pipeline::Arena::give_back_last(int64_t bytes, int64_t used) {
+    const int64_t end = size / kPage * kPage;  // the last page may hold what is not the arena's
+    const int64_t begin = std::max(rounded(used, kPage), end - rounded(bytes, kPage));
+    if (begin < end) give_back_pages(data + begin, static_cast<size_t>(end - begin));
 }
 
 Pipeline::Pipeline(const Engine& engine, const BitSerial* bit_serial, Storage input)
@@ -149,6 +156,18 @@ void Pipeline::execute_join(const Operation& operation, const std::vector<Place>
     engine_.join(join, out, terms[0].x.rows, threads);
 }
 
+void Pipeline::make_room(Arena* arena, const std::vector<Place>& places) const {
+    const int64_t needed = places.back().rows * values_.back().row_bytes();
+    if (needed < kLargeResult) return;
+    int64_t used = 0;
+    for (const Source& source : operations_.back().sources) {
+        if (source.value == 0) continue;
+        const Place& place = places[source.value];
+        used = std::max(used, place.begin + place.rows * values_[source.value].row_bytes());
+    }
+    arena->give_back_last(needed, used);
+}
+
 int Pipeline::run(const uint8_t* input, int64_t rows, const int32_t* row_scales, uint8_t* out, int threads) {
     int64_t bytes = 0;
     const std::vector<Place> at = places(rows, &bytes);
@@ -159,6 +178,7 @@ int Pipeline::run(const uint8_t* input, int64_t rows, const int32_t* row_scales,
     for (size_t k = 1; k <= operations_.size(); ++k) {
         const Operation& operation = operations_[k - 1];
         uint8_t* target = k == operations_.size() ? out : arena.data + at[k].begin;
+        if (k == operations_.size()) make_room(&arena, at);
         if (operation.kind == Kind::join) {
             for (const Source& source : operation.sources) {
                 if (at[source.value].rows != at[k].rows) return -static_cast<int>(k);

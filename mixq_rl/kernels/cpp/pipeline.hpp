@@ -72,16 +72,22 @@ class Pipeline {
         int64_t begin, rows;
     };
 
-    // Memory that begins at a large page where it has the size of one, and is not given back between calls.
+    // Memory that begins at a large page, and is kept between calls.
     struct Arena {
         ~Arena();
         void reserve(int64_t bytes);
+        // Gives pages at the end back to the system, `bytes` of them if so many lie behind the first `used` bytes. They
+        // can be written to again, at the price of their faults.
+        void give_back_last(int64_t bytes, int64_t used);
         uint8_t* data = nullptr;
         int64_t size = 0;
     };
 
     Matrix matrix(const Source& source, const std::vector<Place>& places, const uint8_t* input,
                   const uint8_t* arena) const;
+    // Gives back as much idle memory as a large last result takes, so that both together do not exceed what the
+    // intermediate results took at most.
+    void make_room(Arena* arena, const std::vector<Place>& places) const;
     void execute_join(const Operation& operation, const std::vector<Place>& places, const uint8_t* input,
                       const uint8_t* arena, const Output& out, int threads) const;
     std::vector<Place> places(int64_t rows, int64_t* bytes) const;

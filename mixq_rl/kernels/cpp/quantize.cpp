@@ -18,13 +18,6 @@ const Quantize portable_quantize = &quantize<QuantizeByLoops>;
 
 namespace {
 
-using Address = uintptr_t;
-
-template <class T>
-T* at(Address address) {
-    return reinterpret_cast<T*>(address);
-}
-
 Quantization quantization(Address scale, bool per_column, bool by_row, double row_factor, int zero_point, int minimum,
                           int maximum, bool is_sign, int storage_bits) {
     return {at<const double>(scale), per_column, by_row,  row_factor,  zero_point,

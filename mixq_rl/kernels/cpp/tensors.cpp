@@ -29,7 +29,7 @@ struct DlExchange {
 
 constexpr int32_t kCpu = 1;
 constexpr uint8_t kSigned = 0, kUnsigned = 1;
-constexpr int64_t kMostRowShift = 63, kMostShift = 40, kMostZeroPoint = 256, kFarthest = 1 << 10;
+constexpr int64_t kMostRowShift = 63, kMostShift = 40, kMostZeroPoint = 256;
 
 struct Types {
     PyObject *tensor, *packed_rows, *integer_range, *fixed_point, *requantization;

@@ -11,6 +11,9 @@
 
 namespace mixq {
 
+// The farthest offset of integers, and zero point of edge weights, as in mixq_rl/kernels/arguments.py.
+constexpr int64_t kFarthest = 1 << 10;
+
 enum class Kind { int8, uint8, int32, int64, other };
 
 struct Tensor {

@@ -1,6 +1,7 @@
 """Pipelines against the same operations one by one, in plain torch."""
 
 import gc
+from itertools import pairwise
 
 import pytest
 import torch
@@ -84,6 +85,22 @@ def test_a_chain_takes_the_memory_of_two_results() -> None:
     for length, results in ((1, 0), (2, 1), (3, 2), (9, 2)):
         pipeline, x = chain(length)
         assert results * x.nbytes <= pipeline.memory(1000) <= results * (x.nbytes + 64)
+
+
+@pytest.mark.parametrize("widths", [(64, 64, 64), (64, 2, 64), (64, 64, 2, 64), (4, 64)])
+def test_idle_memory_that_makes_room_for_a_large_result_is_not_in_use(widths: tuple[int, ...]) -> None:
+    rows, offered = 300_000, IntegerRange(8, True)
+    how = Requantization.from_scales(torch.tensor(1e-2, dtype=torch.float64), None, None, offered, 0)
+    shapes = list(pairwise(widths))
+    weights = [PackedRows.pack(torch.randint(-128, 128, shape).to(torch.int8), offered) for shape in shapes]
+    calls = [LinearCall(number, weight, how, 0, row_scaled=False) for number, weight in enumerate(weights)]
+    pipeline = Pipeline(cpu.engine(cpu.instruction_sets()[0]), widths[0], offered, calls)
+    for _ in range(3):
+        x = PackedRows.pack(torch.randint(-128, 128, (rows, widths[0])).to(torch.int8), offered)
+        expected = x
+        for weight in weights:
+            expected = kernels.linear_requantize(expected, weight, how)
+        assert torch.equal(pipeline(x).data, expected.data)
 
 
 def test_a_result_outlives_the_pipeline_and_is_not_written_again() -> None:
