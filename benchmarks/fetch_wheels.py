@@ -4,39 +4,25 @@
 
 The folder is the argument of ``benchmarks/gpu.py --wheels``, on a machine that has torch, PyTorch Geometric, Triton and
 their dependencies. ``--python`` is an interpreter of the version and platform of that machine: it builds the C++
-kernels.
+kernels. Run it where this package is installed with its extras ``rl`` and ``dev``: what is fetched is what they need.
 """
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from wheels import RECORD, ROOT, source_hash
 
-# The versions are those of constraints.txt.
-PACKAGES = (
-    "Farama-Notifications",
-    "Mako",
-    "SQLAlchemy",
-    "alembic",
-    "annotated-doc",
-    "annotated-types",
-    "colorlog",
-    "gymnasium",
-    "optuna",
-    "pydantic",
-    "pydantic_core",
-    "rich",
-    "sb3_contrib",
-    "stable_baselines3",
-    "typer",
-    "typing-inspection",
-    "typing_extensions",
-)
+# What the machine has. Only what the package needs beside these and their dependencies is fetched.
+PRESENT = ("torch", "torch_geometric", "triton", "tensorboard", "matplotlib", "scipy", "safetensors")
+NEWER = {"typing-extensions"}  # there, too, but older than pydantic wants
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 COPIED = ("mixq_rl", "envs", "agents")
 CORA = Path("planetoid/Cora/raw")
@@ -72,10 +58,30 @@ def _version_tag(python: str) -> str:
 
 def _download(output: Path, version: str) -> None:
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
-    wanted = [f"{name}=={pinned[name]}" for name in PACKAGES]
+    pinned = {canonicalize_name(name): version for name, version in pinned.items()}
+    missing = _closure("mixq-rl[rl]") - _closure(*PRESENT) - {"mixq-rl"} | NEWER
+    wanted = [f"{name}=={pinned[name]}" for name in sorted(missing)]
     platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
     options = ["--no-deps", "--only-binary=:all:", "--python-version", version, "--implementation", "cp", *platforms]
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", *options, "-d", str(output), *wanted], check=True)
+
+
+def _closure(*requirements: str) -> set[str]:
+    """Return the names of installed distributions that these need, themselves included."""
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [Requirement(requirement) for requirement in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        key = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if key in seen:
+            continue
+        seen.add(key)
+        for line in distribution(wanted.name).requires or ():
+            needed = Requirement(line)
+            extras = {"", *wanted.extras}
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(needed)
+    return {name for name, _ in seen}
 
 
 def _build(output: Path, python: str) -> None:
