@@ -1,5 +1,6 @@
 """Registry of datasets, and loading of tasks by name."""
 
+import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,16 +13,22 @@ import torch
 from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
+from mixq_rl.datasets.inspection import nothing_to_learn
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
 from mixq_rl.devices import resolve_device
-from mixq_rl.errors import UnknownNameError
+from mixq_rl.errors import InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
 
 __all__ = ["datasets", "load_task", "reads_root"]
 
+_logger = logging.getLogger("mixq_rl.data")
+
 _TU_PREFIX = "tu:"
 _BUILT_IN = ("citation", "csl")
+_FILE_SUFFIX = re.compile(
+    r"\.(csv|tsv|txt|json|pkl|pickle|pth|npy|mat|gml|graphml|gexf|edgelist|h5|hdf5|parquet|gz|zip|safetensors)"
+)
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
@@ -102,6 +109,10 @@ def load_task(
     place = resolve_device(device)
     is_file = Path(name).suffix.lower() in SUFFIXES
     task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    for note in task.notes:
+        _logger.info("%s: %s", task.name, note)
+    for finding in nothing_to_learn(task):
+        _logger.warning("%s: %s", task.name, finding)
     return task.to(place)
 
 
@@ -120,7 +131,20 @@ def _loader(name: str) -> Loader:
     try:
         return datasets[name]
     except UnknownNameError as error:
+        _refuse_other_file(name)
         raise UnknownNameError(
             f"{error}; or write {_TU_PREFIX}NAME for another dataset of TUDataset, or give the path of a file "
             f"ending in {' or '.join(SUFFIXES)}"
         ) from error
+
+
+def _refuse_other_file(name: str) -> None:
+    """Refuse what is a file or folder, or looks like one, but has another suffix than graphs have."""
+    path = Path(name)
+    if not path.exists() and not _FILE_SUFFIX.fullmatch(path.suffix.lower()):
+        return
+    write = "numpy.savez('graph.npz', x=x, edge_index=edge_index, y=y) writes one"
+    if path.is_dir():
+        raise InvalidGraphError(f"{name!r} is a folder: name a file ending in {' or '.join(SUFFIXES)}; {write}")
+    kind = f"files ending in {path.suffix!r}" if path.suffix else "files without a suffix"
+    raise InvalidGraphError(f"{name!r}: {kind} are not read, only those ending in {' or '.join(SUFFIXES)}; {write}")
