@@ -12,12 +12,11 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.finding import FindingRow, findings_table
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
-from mixq_rl.datasets import load_task
+from mixq_rl.datasets.catalogue import find_task
 from mixq_rl.datasets.file import SUFFIXES, read_graph
 from mixq_rl.datasets.finding import Finding
 from mixq_rl.datasets.inspection import inspect_arrays, inspect_task
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.printable import printable
 
 __all__ = ["examine", "inspect"]
 
@@ -42,10 +41,8 @@ def inspect(
     with output(quiet, as_json) as out:
         found = list(examine(config))
         out.show(findings_table(FindingRow(item.matters, item.subject, item.found, item.meaning) for item in found))
-        troubling = sum(item.matters for item in found)
-        out.say(
-            f"{printable(graph)}: {troubling} of {len(found)} findings matter" if troubling else f"{graph}: all well"
-        )
+        count = sum(item.matters for item in found)
+        out.say(f"{graph}: {f'{count} of {len(found)} findings matter' if count else 'no finding matters'}")
         out.conclude({"graph": graph, "findings": [asdict(item) for item in found]})
 
 
@@ -57,7 +54,7 @@ def examine(config: EvaluatorConfig) -> Iterator[Finding]:
     """
     path = Path(config.dataset)
     try:
-        task = load_task(config.dataset, config.data_root, fold=config.fold)
+        task = find_task(config.dataset, config.data_root, config.fold)
     except InvalidGraphError as error:
         if path.suffix.lower() not in SUFFIXES:
             raise

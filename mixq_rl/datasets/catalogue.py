@@ -20,7 +20,7 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
 
-__all__ = ["datasets", "load_task", "reads_root"]
+__all__ = ["datasets", "find_task", "load_task", "reads_root"]
 
 _logger = logging.getLogger("mixq_rl.data")
 
@@ -86,12 +86,15 @@ def load_task(
 ) -> GraphTask:
     """Return the task of a dataset or a file.
 
+    What was done to the data of a file is in ``notes`` of the task. The logger ``mixq_rl.data`` gets these lines as
+    information, and a warning for a task from which nothing can be learned: one class, no edges, the same features.
+
     Args:
         name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
             ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
-            of graphs without masks: 10, CSL: 5). None: the first.
+            of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.
         device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or
             ``"auto"`` for a GPU if torch sees one.
 
@@ -107,13 +110,18 @@ def load_task(
         (2708, 7)
     """
     place = resolve_device(device)
-    is_file = Path(name).suffix.lower() in SUFFIXES
-    task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    task = find_task(name, root, fold)
     for note in task.notes:
         _logger.info("%s: %s", task.name, note)
     for finding in nothing_to_learn(task):
         _logger.warning("%s: %s", task.name, finding)
     return task.to(place)
+
+
+def find_task(name: str, root: str | PathLike[str] = "data", fold: int | None = None) -> GraphTask:
+    """Do the same as :func:`load_task` on the CPU, without log lines."""
+    is_file = Path(name).suffix.lower() in SUFFIXES
+    return load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
 
 
 def reads_root(name: str) -> bool:

@@ -54,11 +54,11 @@ def _not_finite(x: Tensor, columns: Tensor) -> Finding:
     bad = ~torch.isfinite(x[:, columns])
     node, place = bad.nonzero()[0].tolist()
     column = int(columns.nonzero()[place])
-    kinds = "NaN" if bool(x[node, column].isnan()) else "infinite"
+    kind = "NaN" if bool(x[node, column].isnan()) else "infinity"
     return Finding(
         "not finite",
-        f"{int(bad.sum())} values in {int(columns.sum())} columns are NaN or infinite: node {node}, column {column} is "
-        f"{kinds}",
+        f"{int(bad.sum()):,} values in {int(columns.sum())} of {x.shape[1]} columns are NaN or infinite: "
+        f"at node {node}, column {column} {kind}",
         "such a graph is refused; replace them, for example by torch.nan_to_num or the mean of the column",
         matters=True,
     )

@@ -47,8 +47,7 @@ def inspect_arrays(
         return
     nodes, columns = x.shape
     graphs = f"{num_graphs:,} graphs, " if num_graphs > 1 else ""
-    mebibytes = 4 * x.numel() / 2**20
-    yield Finding("size", f"{graphs}{nodes:,} nodes, {columns:,} features, {mebibytes:.1f} MiB in float32")
+    yield Finding("size", f"{graphs}{nodes:,} nodes, {columns:,} features, {4 * x.numel() / 1e6:,.1f} MB in float32")
     yield from feature_findings(x)
     yield from edge_findings(edge_index, nodes, edge_weight, bits)
 
@@ -100,7 +99,7 @@ def _label_findings(task: GraphTask) -> Iterator[Finding]:
         return
     counts = _class_counts(task)
     order = counts.argsort(descending=True, stable=True).tolist()
-    sizes = [f"{_name(task, label)} {int(counts[label]):,}" for label in order]
+    sizes = [f"{_name(task, label)} ({int(counts[label]):,})" for label in order]
     yield Finding("classes", f"{counts.numel()} classes: {listed(sizes)}")
     trained = torch.bincount(task.y[task.masks["train"]], minlength=counts.numel())
     for few, limit in (("no", 0), (f"fewer than {_FEWEST_OF_CLASS}", _FEWEST_OF_CLASS - 1)):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixq_rl.datasets.catalogue import load_task
 from mixq_rl.datasets.file import SUFFIXES, FileGraph, read_graph
+from mixq_rl.datasets.partial_splits import complete_splits
 from mixq_rl.errors import InvalidGraphError
 
 __all__ = ["PredictionInputs", "load_prediction_inputs"]
@@ -134,14 +135,17 @@ def _from_file(path: Path, fold: int | None) -> PredictionInputs:
 def _splits(graph: FileGraph, fold: int | None) -> Mapping[Any, Tensor]:
     assert graph.labels is not None
     known = graph.labels.known
-    if graph.masks.splits:
-        return graph.masks.splits
+    given = graph.masks.splits
+    if given and "train" not in given:
+        return given
     try:
+        if given:
+            return complete_splits(given, known, graph.noun)[0]
         if bool(known.all()):
             return graph.drawn(fold)
     except InvalidGraphError:  # too few to be split, which predictions do not need
         pass
-    return {"all": torch.ones_like(known)}
+    return given or {"all": torch.ones_like(known)}
 
 
 def _answered(splits: Mapping[Any, Tensor], has_class: Tensor) -> dict[str, Tensor]:
