@@ -20,7 +20,7 @@ from mixq_rl.version import __version__
 __all__ = ["app", "main"]
 
 _LEARNING = ("train", "transfer", "allocate", "search", "compare")
-_OTHERS = ("predict", "export", "report", "runs", "doctor")
+_OTHERS = ("predict", "export", "report", "runs", "inspect", "doctor")
 _NEEDS = {**dict.fromkeys(_LEARNING, "gymnasium"), "report": "jinja2"}
 
 app = typer.Typer(

@@ -6,19 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
-from mixq_rl.agents.cli.finding import Finding
+from mixq_rl.agents.cli.finding import Finding, FindingRow, findings_table
 from mixq_rl.agents.cli.gpu_findings import examine_gpu
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.kernels import backends
 from mixq_rl.machine import describe_machine, package_versions
-from mixq_rl.printable import printable, shell_word
+from mixq_rl.printable import shell_word
 
 __all__ = ["doctor", "examine"]
 
@@ -34,7 +30,7 @@ def doctor(*, given: Given[EvaluatorConfig], quiet: options.Quiet = False, as_js
     """
     with output(quiet, as_json) as out:
         found = list(examine(Path(given.config().data_root)))
-        out.show(_table(found))
+        out.show(findings_table(FindingRow(bool(f.remedy), f.subject, f.found, f.remedy) for f in found))
         out.conclude({"findings": [asdict(finding) for finding in found], "hardware": describe_machine()})
 
 
@@ -87,20 +83,3 @@ def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     remedy = "" if free >= _ENOUGH_GIB else "runs and trained networks may not fit: make room"
     return Finding("disk", f"{free:.1f} GiB free here", remedy)
-
-
-def _table(found: list[Finding]) -> Table:
-    table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for finding in found:
-        table.add_row(
-            "!" if finding.remedy else "✓",
-            finding.subject,
-            escape(printable(finding.found)),
-            style="yellow" if finding.remedy else None,
-        )
-        if finding.remedy:
-            table.add_row("", "", escape(printable(f"→ {finding.remedy}")), style="yellow")
-    return table

@@ -15,7 +15,7 @@ from rich.table import Table
 from mixq_rl.agents.cli.failures import Failure
 from mixq_rl.agents.cli.narrow import fitting
 from mixq_rl.agents.cli.streams import undelivered
-from mixq_rl.agents.progress.log import announced, handled
+from mixq_rl.agents.progress.log import announced, handled, logger
 from mixq_rl.agents.progress.stages import Stages
 from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.printable import printable
@@ -23,6 +23,7 @@ from mixq_rl.printable import printable
 __all__ = ["Output", "output"]
 
 _PLAIN_WIDTH = 120
+_DATA_LOGGER = logger.getChild("data").name
 
 
 class Output:
@@ -67,11 +68,20 @@ class Output:
                 raise Failure("the results cannot be printed as JSON: standard output is closed")
             typer.echo(json.dumps(document, allow_nan=False))
 
+    def _is_about_data(self, record: logging.LogRecord) -> bool:
+        return record.name == _DATA_LOGGER and not self.console.quiet
+
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Print log lines inside the block: only warnings where bars are shown or output is quiet, otherwise all."""
+        """Print log lines inside the block.
+
+        Where bars are shown these are only warnings, and what was done to the user's data or was found in them. Quiet
+        output has warnings only.
+        """
         handler = _Handler(self)
-        handler.setLevel(logging.WARNING if self._bars or self.console.quiet else logging.INFO)
+        handler.setLevel(logging.INFO)
+        if self._bars or self.console.quiet:
+            handler.addFilter(lambda record: record.levelno >= logging.WARNING or self._is_about_data(record))
         with handled(handler):
             yield
 
@@ -80,9 +90,14 @@ class _Handler(logging.Handler):
     def __init__(self, output: Output) -> None:
         super().__init__()
         self._output = output
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = printable(record.getMessage())
+        if record.name == _DATA_LOGGER:
+            if message in self._said:  # a run of several tasks loads data more than once
+                return
+            self._said.add(message)
         if record.levelno >= logging.WARNING:
             typer.echo(f"mixq-rl: {message}", err=True)
         else:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +42,7 @@ def predict(
     """Predict the classes of the nodes of a graph, or of graphs, with an integer network.
 
     The graphs may be new to the network. For a file without labels (.npz, or .pt with a dictionary of tensors) no
-    accuracy is printed.
+    accuracy is printed. Classes have the names that they had in the data that the network was trained on.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
@@ -50,7 +50,7 @@ def predict(
         asked = given.config()
         place = resolve_device(asked.device)
         network = load_model(model, place)
-        inputs = load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold)
+        inputs = load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold).renamed(network.classes)
         if network.classifies_graphs != (inputs.noun == "graph"):
             other = "node" if inputs.noun == "graph" else "graph"
             raise InputError(f"{inputs.name} asks about {inputs.noun}s, and this network answers for {other}s")
@@ -61,8 +61,9 @@ def predict(
         with OpMeter() as meter:
             logits = network(there.x, there.edge_index, weight, there.batch)
         answers = logits.argmax(dim=1).cpu()
+        classes = answers.tolist() if network.classes is None else [network.classes[answer] for answer in answers]
         if output_file is not None:
-            replace_file(output_file, _csv(inputs.noun, answers))
+            replace_file(output_file, _csv(inputs.noun, classes))
         accuracies = inputs.accuracies(answers)
         if accuracies:
             out.show(_table(accuracies))
@@ -79,7 +80,7 @@ def predict(
                 "bitops": meter.bitops("linear"),
                 "product_bitops": meter.bitops("product"),
                 "seconds": meter.seconds,
-                **({} if output_file is not None else {"classes": answers.tolist()}),
+                **({} if output_file is not None else {"classes": classes}),
             }
         )
 
@@ -97,11 +98,11 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
     return IntegerModel.load(ended_run(path).model if is_run else path, device)
 
 
-def _csv(noun: str, answers: torch.Tensor) -> str:
+def _csv(noun: str, classes: Sequence[int | str]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([noun, "class"])
-    writer.writerows(enumerate(answers.tolist()))
+    writer.writerows(enumerate(classes))
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
+from mixq_rl.datasets.inspection import advice
 from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
@@ -26,6 +27,7 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with the title of a stage and the unit of its progress; the context gives the function to report progress."""
 
 _logger = logging.getLogger("mixq_rl")
+_data_logger = _logger.getChild("data")
 
 _DATASET = (
     f"Dataset: {', '.join(datasets)}; tu:NAME for any other dataset of TUDataset; or the path of a file with your own "
@@ -162,11 +164,21 @@ class EvaluatorConfig:
         Raises:
             InputError: for a device that does not exist, or a dataset that cannot be loaded.
         """
-        task = load_task(self.dataset, self.data_root, fold=self.fold, device=self.device)
+        task = self._with_usable_edges(load_task(self.dataset, self.data_root, fold=self.fold, device=self.device))
+        for finding in advice(task, self.bits):
+            _data_logger.info("%s: %s", task.name, finding)
         model = build_model(
             self.model, task, hidden_channels=self.hidden_channels, num_layers=self.num_layers, seed=self.seed
         )
         return task, model
+
+    def _with_usable_edges(self, task: GraphTask) -> GraphTask:
+        """Return the task without edge weights if the model takes none."""
+        if task.edge_weight is None or models[self.model].takes_weights:
+            return task
+        note = f"the edge weights are not used: {self.model} takes none"
+        _data_logger.info("%s: %s", task.name, note)
+        return replace(task, edge_weight=None, notes=(*task.notes, note))
 
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -53,19 +53,22 @@ class RunFolder:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: Path, kind: str, config: "DataclassInstance", *, shared: bool = False) -> Self:
+    def create(
+        cls, path: Path, kind: str, config: "DataclassInstance", *, notes: Sequence[str] = (), shared: bool = False
+    ) -> Self:
         """Create and lock a run folder, and write ``config.json``.
 
         Args:
             path: path of a new or empty folder.
             kind: kind of the run.
             config: configuration of the run.
+            notes: what was done to the user's data, a line each.
             shared: whether the folder may hold a run of the same kind and configuration, which is then opened.
 
         Raises:
             InputError: if the folder is in use, is not empty, or cannot be written.
         """
-        document = new_document(kind, config)
+        document = new_document(kind, config, notes)
         if path.exists() and not path.is_dir():
             raise InputError(f"run folder {str(path)!r} is a file: {OTHER_FOLDER}")
         _check_tree(path)

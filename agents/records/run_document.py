@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ __all__ = ["CONFIG", "OTHER_FOLDER", "check_same", "new_document", "read_documen
 CONFIG = "config.json"
 OTHER_FOLDER = "name a new or empty folder with --run-dir"
 
-_VERSION = 5
+_VERSION = 6
 _KINDS = ("run", "policy", "search")
 
 
@@ -31,23 +31,26 @@ class _Document:
     format: str
     version: int
     config: dict[str, Any]
+    notes: tuple[str, ...]
     directory: str
     packages: dict[str, str | None]
     commit: str | None
     hardware: dict[str, str | int | None]
 
 
-def new_document(kind: str, config: "DataclassInstance") -> dict[str, Any]:
+def new_document(kind: str, config: "DataclassInstance", notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document of a run that begins now in the present folder.
 
     Args:
         kind: kind of the run.
         config: configuration of the run.
+        notes: what was done to the user's data, a line each.
     """
     return {
         "format": f"mixq_rl/{kind}",
         "version": _VERSION,
         "config": json.loads(json.dumps(asdict(config))),
+        "notes": list(notes),
         "directory": str(Path.cwd()),
         "packages": package_versions(),
         "commit": git_commit(),

@@ -33,6 +33,7 @@ def provenance(folder: RunFolder, result: RunResult) -> Markup:
             ("hypervolume", area(result.hypervolume)),
             (f"{result.kind}s", ", ".join(f"{count} {split}" for split, count in result.counts.items())),
         ],
+        notes=[printable(str(note)) for note in found.get("notes", ())],
         machine=_listed(dict(found.get("hardware", {})).items()),
         versions=_listed([*dict(found.get("packages", {})).items(), ("git commit", found.get("commit"))]),
     )

@@ -73,9 +73,10 @@ def train_policy(
         InputError: if the run folder is in use or not empty, or a dataset cannot be loaded.
         OSError: if a file cannot be written. The run can be resumed afterwards.
     """
-    for config in plan.tasks:
-        config.load()  # so that an error in any task is reported before the first is trained
-    with RunContext.of(RunFolder.create(run_dir, _KIND, plan), stage, cache) as run:
+    # All are loaded here, so that an error in any task is reported before the first is trained.
+    loaded = (config.load()[0] for config in plan.tasks)
+    notes = dict.fromkeys(f"{task.name}: {note}" for task in loaded for note in task.notes)
+    with RunContext.of(RunFolder.create(run_dir, _KIND, plan, notes=[*notes]), stage, cache) as run:
         return _carry_out(run, plan)
 
 

@@ -87,7 +87,7 @@ def run_searches(
         )
     with stage("loading the dataset", ""):
         task, model = config.load()
-        folder = RunFolder.create(run_dir, "search", config, shared=True)
+        folder = RunFolder.create(run_dir, "search", config, notes=task.notes, shared=True)
     with RunContext.of(folder, stage, cache) as run:
         folder.result.unlink(missing_ok=True)
         prepared = run.prepare(config, task, model)

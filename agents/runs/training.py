@@ -63,7 +63,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
     start = None if config.policy is None else load_agent(config.policy or None)
     with stage("loading the dataset", ""):
         task, model = config.load()
-        folder = RunFolder.create(run_dir, "run", config)
+        folder = RunFolder.create(run_dir, "run", config, notes=task.notes)
     with RunContext.of(folder, stage, cache) as run:
         if start is not None:
             run.save_policy(start, folder.path / _START)

@@ -47,6 +47,8 @@ class ArrayArchive:
         file: the file, open for reading.
         file_bytes: its size.
         names: names of the arrays that may be read.
+        optional: those among them that may be anything: they have no header if they cannot be read.
+        texts: those among them that may be arrays of text.
 
     Attributes:
         names: names of all records, without the suffix.
@@ -57,14 +59,26 @@ class ArrayArchive:
             anything else than numbers.
     """
 
-    def __init__(self, file: BinaryIO, file_bytes: int, names: Collection[str]) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        file_bytes: int,
+        names: Collection[str],
+        *,
+        optional: Collection[str] = (),
+        texts: Collection[str] = (),
+    ) -> None:
         self._archive = open_zip(file, file_bytes)
         self._records = {record.filename.removesuffix(_SUFFIX): record for record in self._archive.infolist()}
         self.names = list(self._records)
         self.headers: dict[str, ArrayHeader] = {}
         for name in names:
             if name in self._records:
-                self.headers[name] = self._header(name)
+                try:
+                    self.headers[name] = self._header(name, is_text=name in texts)
+                except ValueError:
+                    if name not in optional:
+                        raise
 
     def check_memory(self, itemsizes: Mapping[str, int], file_bytes: int, expected: int = 0) -> None:
         """Check the memory that all arrays take together, as :func:`~mixq_rl.datasets.memory_limit.check_memory` does.
@@ -92,16 +106,16 @@ class ArrayArchive:
             raise ValueError(f"an array {name} that is compressed in another way than numpy.savez_compressed does")
         return self._archive.open(record)
 
-    def _header(self, name: str) -> ArrayHeader:
+    def _header(self, name: str, *, is_text: bool) -> ArrayHeader:
         with self._open(name) as record:
             start = record.read(12)
         if not start.startswith(_MAGIC):
             raise ValueError(f"an entry {name} that is no array")
         with self._open(name) as record:
-            return read_header(record, self._records[name].file_size, start, name)
+            return read_header(record, self._records[name].file_size, start, name, is_text=is_text)
 
 
-def read_header(file: Any, file_bytes: int, start: bytes, name: str) -> ArrayHeader:
+def read_header(file: Any, file_bytes: int, start: bytes, name: str, *, is_text: bool = False) -> ArrayHeader:
     """Return the header of an array.
 
     Args:
@@ -109,6 +123,7 @@ def read_header(file: Any, file_bytes: int, start: bytes, name: str) -> ArrayHea
         file_bytes: number of bytes of header and values.
         start: the first 12 bytes of the file.
         name: name of the array, for messages.
+        is_text: whether the values may be texts.
 
     Raises:
         ValueError: if the header is damaged, does not fit the size, or says that values are no numbers.
@@ -124,7 +139,8 @@ def read_header(file: Any, file_bytes: int, start: bytes, name: str) -> ArrayHea
         raise ValueError(f"an array {name} with a damaged header") from error
     if dtype.hasobject:
         raise ValueError(f"an array {name} of objects, which only unpickling would read")
-    if dtype.kind not in "biufc" and not (dtype.kind in "SU" and dtype.itemsize <= _LONGEST_TEXT and not shape):
+    few = is_text or (dtype.itemsize <= _LONGEST_TEXT and not shape)
+    if dtype.kind not in "biufc" and not (dtype.kind in "SU" and few and dtype.names is None):
         raise ValueError(f"an array {name} of other values than numbers")
     if len(shape) > _MOST_DIMENSIONS or any(size < 0 for size in shape):
         raise ValueError(f"an array {name} of a damaged shape")

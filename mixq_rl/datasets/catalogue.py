@@ -1,5 +1,6 @@
 """Registry of datasets, and loading of tasks by name."""
 
+import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,16 +13,22 @@ import torch
 from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
+from mixq_rl.datasets.inspection import nothing_to_learn
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
 from mixq_rl.devices import resolve_device
-from mixq_rl.errors import UnknownNameError
+from mixq_rl.errors import InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
 
-__all__ = ["datasets", "load_task", "reads_root"]
+__all__ = ["datasets", "find_task", "load_task", "reads_root"]
+
+_logger = logging.getLogger("mixq_rl.data")
 
 _TU_PREFIX = "tu:"
 _BUILT_IN = ("citation", "csl")
+_FILE_SUFFIX = re.compile(
+    r"\.(csv|tsv|txt|json|pkl|pickle|pth|npy|mat|gml|graphml|gexf|edgelist|h5|hdf5|parquet|gz|zip|safetensors)"
+)
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
@@ -79,12 +86,15 @@ def load_task(
 ) -> GraphTask:
     """Return the task of a dataset or a file.
 
+    What was done to the data of a file is in ``notes`` of the task. The logger ``mixq_rl.data`` gets these lines as
+    information, and a warning for a task from which nothing can be learned: one class, no edges, the same features.
+
     Args:
         name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
             ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
-            of graphs without masks: 10, CSL: 5). None: the first.
+            of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.
         device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or
             ``"auto"`` for a GPU if torch sees one.
 
@@ -100,9 +110,18 @@ def load_task(
         (2708, 7)
     """
     place = resolve_device(device)
-    is_file = Path(name).suffix.lower() in SUFFIXES
-    task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    task = find_task(name, root, fold)
+    for note in task.notes:
+        _logger.info("%s: %s", task.name, note)
+    for finding in nothing_to_learn(task):
+        _logger.warning("%s: %s", task.name, finding)
     return task.to(place)
+
+
+def find_task(name: str, root: str | PathLike[str] = "data", fold: int | None = None) -> GraphTask:
+    """Do the same as :func:`load_task` on the CPU, without log lines."""
+    is_file = Path(name).suffix.lower() in SUFFIXES
+    return load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
 
 
 def reads_root(name: str) -> bool:
@@ -120,7 +139,20 @@ def _loader(name: str) -> Loader:
     try:
         return datasets[name]
     except UnknownNameError as error:
+        _refuse_other_file(name)
         raise UnknownNameError(
             f"{error}; or write {_TU_PREFIX}NAME for another dataset of TUDataset, or give the path of a file "
             f"ending in {' or '.join(SUFFIXES)}"
         ) from error
+
+
+def _refuse_other_file(name: str) -> None:
+    """Refuse what is a file or folder, or looks like one, but has another suffix than graphs have."""
+    path = Path(name)
+    if not path.exists() and not _FILE_SUFFIX.fullmatch(path.suffix.lower()):
+        return
+    write = "numpy.savez('graph.npz', x=x, edge_index=edge_index, y=y) writes one"
+    if path.is_dir():
+        raise InvalidGraphError(f"{name!r} is a folder: name a file ending in {' or '.join(SUFFIXES)}; {write}")
+    kind = f"files ending in {path.suffix!r}" if path.suffix else "files without a suffix"
+    raise InvalidGraphError(f"{name!r}: {kind} are not read, only those ending in {' or '.join(SUFFIXES)}; {write}")

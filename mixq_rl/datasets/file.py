@@ -1,199 +1,172 @@
 """Tasks from files of the user: one graph or several, as arrays."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from mixq_rl.datasets.array_files import ArrayArchive
-from mixq_rl.datasets.inert import Saved
-from mixq_rl.datasets.memory_limit import ExcessError
-from mixq_rl.datasets.messages import in_one_line, listed
-from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
+from mixq_rl.datasets.consistency import check_batch, check_edges, check_features
+from mixq_rl.datasets.edge_entries import read_edge_index, read_edge_weight, weight_of_attributes
+from mixq_rl.datasets.file_entries import SUFFIXES, Entries, read_entries
+from mixq_rl.datasets.labels import Labels, read_labels
+from mixq_rl.datasets.partial_splits import Masks, complete_splits, drawn_splits, read_masks
 from mixq_rl.datasets.task import GraphTask, Split
-from mixq_rl.datasets.tensor_files import TensorFile, is_torch_object
-from mixq_rl.errors import ArtifactError, DataNotFoundError, InvalidGraphError
+from mixq_rl.errors import InvalidGraphError
 from mixq_rl.printable import printable
-from mixq_rl.storage.reading import open_regular
 
-__all__ = ["SUFFIXES", "class_numbers", "drawn_masks", "given_masks", "integers", "load_file", "read_arrays"]
+__all__ = ["SUFFIXES", "FileGraph", "load_file", "read_graph"]
 
-SUFFIXES = (".npz", ".pt")
 
-_MASKS: dict[str, Split] = {"train_mask": "train", "val_mask": "validation", "test_mask": "test"}
-_SPLIT_SEED = 0
-_FEWEST_NODES = 5
-_FOLDS = 10
-_OTHER_OBJECTS = (
-    "it holds other objects than a dictionary of tensors, which is what torch.save(data.to_dict(), ...) writes"
-)
-_READ = ("x", "edge_index", "edge_weight", "y", "batch", *_MASKS)
-_ITEMSIZES = {"x": 4, "edge_weight": 4, "edge_index": 8, "y": 8, "batch": 8}  # after conversion
+@dataclass(frozen=True)
+class FileGraph:
+    """Graph or graphs of a file, before and after their checks.
+
+    Attributes:
+        name: name of the file, safe to print.
+        x: node features, float32 ``[nodes, features]``.
+        edge_index: edges, int64 ``[2, edges]``.
+        edge_weight: edge weights, float32 ``[edges]``, or None.
+        batch: graph of each node, int64 ``[nodes]``; None: nodes are classified.
+        labels: labels; None: the file has none.
+        masks: masks that the file gives, of the chosen fold.
+        notes: what was done to the data, a line each.
+    """
+
+    name: str
+    x: Tensor
+    edge_index: Tensor
+    edge_weight: Tensor | None
+    batch: Tensor | None
+    labels: Labels | None
+    masks: Masks
+    notes: tuple[str, ...]
+
+    @property
+    def noun(self) -> str:
+        """What is classified: ``"node"`` or ``"graph"``."""
+        return "node" if self.batch is None else "graph"
+
+    def drawn(self, fold: int | None) -> dict[Split, Tensor]:
+        """Return splits of the labelled rows, for a file without masks, as :func:`drawn_splits` does."""
+        assert self.labels is not None
+        return drawn_splits(self.name, self.labels.y, self.labels.known, self.noun, fold)
 
 
 def load_file(path: Path, fold: int | None = None) -> GraphTask:
-    """Return the task of one or several graphs in ``.npz``, or in ``.pt`` with a dictionary of tensors.
+    """Return the task of one or several graphs in ``.npz`` or ``.pt``.
 
-    Required entries are ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]`` and ``y`` ``[nodes]``. Optional
-    entries are ``edge_weight`` ``[edges]`` and, all three or none, ``train_mask``, ``val_mask``, ``test_mask``
-    ``[nodes]``. Without masks the nodes are split 60/20/20 by a fixed seed.
+    Required entries are ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]`` and ``y``, in one of the forms of
+    :func:`~mixq_rl.datasets.labels.read_labels`. Optional entries are ``edge_weight`` ``[edges]`` and the masks
+    ``train_mask``, ``val_mask``, ``test_mask`` ``[nodes]`` or ``[nodes, splits]``. Missing masks are drawn; without any
+    the labelled nodes are split 60/20/20 by a fixed seed. ``edge_attr`` of one positive number for each edge stands for
+    ``edge_weight``.
 
     If there is an entry ``batch`` ``[nodes]``, the graph of each node in ascending order, graphs are classified: ``y``
     and the masks have an entry for each graph. Without masks the graphs are split into ten stratified folds. Other
-    entries are not read.
+    entries are not read. A ``.pt`` file holds a dictionary of tensors, a ``Data`` of PyTorch Geometric, or several.
 
     Args:
         path: path of the file.
-        fold: number of the fold: 0...9 for graphs without masks, 0 otherwise; None: 0.
+        fold: number of the fold: 0...9 for graphs without masks, the column of masks of several columns, otherwise 0;
+            None: 0.
 
     Raises:
         DataNotFoundError: if the file does not exist.
         InvalidGraphError: if the file cannot be read, lacks an entry, or has inconsistent entries.
         InputError: for a fold that the file does not have.
     """
-    entries = read_arrays(path, ("x", "edge_index", "y"))
-    x, y = entries["x"], class_numbers(path, entries["y"])
-    edge_weight, batch = entries.get("edge_weight"), entries.get("batch")
+    graph = read_graph(path, ("x", "edge_index", "y"), fold)
+    assert graph.labels is not None
+    notes = list(graph.notes)
+    with _named(graph.name):
+        if graph.masks.splits:
+            masks, done = complete_splits(graph.masks.splits, graph.labels.known, graph.noun)
+            notes += done
+        else:
+            masks = graph.drawn(fold)
     return GraphTask(
-        printable(path.name),
-        x.float(),
-        integers(entries["edge_index"]),
-        y,
-        _masks(path, entries, fold),
-        edge_weight=None if edge_weight is None else edge_weight.float(),
-        batch=None if batch is None else integers(batch),
+        graph.name,
+        graph.x,
+        graph.edge_index,
+        graph.labels.y,
+        masks,
+        edge_weight=graph.edge_weight,
+        batch=graph.batch,
+        class_names=graph.labels.class_names,
+        notes=tuple(notes),
     )
 
 
-def read_arrays(path: Path, required: Sequence[str]) -> dict[str, Tensor]:
-    """Return the known entries of a file by name, as tensors.
-
-    Nothing is unpickled: no file can make this function call anything.
+def read_graph(path: Path, required: tuple[str, ...], fold: int | None = None, *, checked: bool = True) -> FileGraph:
+    """Return the graph in a file, with its entries in the form of a task's.
 
     Args:
-        path: path of the file, which may be a symbolic link.
+        path: path of the file.
         required: names of entries that the file must have.
+        fold: number of the fold of the masks; None: the first.
+        checked: whether features and edges are checked, and labels and masks read.
 
     Raises:
-        DataNotFoundError: if the file does not exist, or is no regular file.
-        InvalidGraphError: if the file cannot be read, would take too much memory, or lacks an entry.
+        DataNotFoundError, InvalidGraphError, InputError: as :func:`load_file` does.
     """
-    if not path.is_file():
-        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
-    entries, names = _read(path)
-    missing = [name for name in required if name not in entries]
-    if missing:
-        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {listed(names)}")
-    return entries
+    entries = read_entries(path, required)
+    name = printable(path.name)
+    with _named(name):
+        tensors, notes = entries.tensors, entries.notes
+        x = _features(tensors["x"], notes)
+        edge_index = read_edge_index(tensors["edge_index"], len(x) if x.dim() else 0, notes)
+        batch = None if "batch" not in tensors else _integers(tensors["batch"])
+        graph = FileGraph(name, x, edge_index, _weight(entries, edge_index), batch, None, Masks({}), ())
+        if not checked:
+            return replace(graph, notes=tuple(notes))
+        check_features(x)
+        if batch is not None:
+            check_batch(batch, len(x))
+        check_edges(edge_index, len(x), graph.edge_weight, batch)
+        if "y" not in tensors or ("y" not in required and _is_blank(tensors["y"])):
+            return replace(graph, notes=tuple(notes))
+        rows = len(x) if batch is None else int(batch[-1]) + 1
+        masks = read_masks(name, tensors, rows, graph.noun, fold)
+        labels = read_labels(tensors["y"], rows, graph.noun, marked=masks.marked, texts=entries.texts)
+    return replace(graph, labels=labels, masks=masks, notes=(*notes, *labels.notes, *masks.notes))
 
 
-def integers(entry: Tensor) -> Tensor:
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Begin the messages of errors about a graph inside the block with the name of its file."""
+    try:
+        yield
+    except InvalidGraphError as error:
+        text = str(error)
+        raise InvalidGraphError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from error
+
+
+def _is_blank(y: Tensor) -> bool:
+    """Return whether ``y`` holds no label at all."""
+    return bool((y.isnan() | (y < 0)).all()) if y.is_floating_point() else bool((y < 0).all())
+
+
+def _features(x: Tensor, notes: list[str]) -> Tensor:
+    if x.dtype in (torch.float64, torch.float16, torch.bfloat16):
+        notes.append(f"x was converted from {str(x.dtype).removeprefix('torch.')} to float32")
+    return x.float()
+
+
+def _weight(entries: Entries, edge_index: Tensor) -> Tensor | None:
+    """Return the edge weights, or edge attributes that can stand for them."""
+    given, attributes = entries.tensors.get("edge_weight"), entries.tensors.get("edge_attr")
+    if given is not None:
+        if attributes is not None:
+            entries.notes.append("edge_attr is not used, because there is edge_weight")
+        return read_edge_weight(given, entries.notes)
+    if attributes is None:
+        return None
+    return weight_of_attributes(attributes, edge_index.shape[-1], entries.notes)
+
+
+def _integers(entry: Tensor) -> Tensor:
     """Return integers as int64. Floating-point tensors are not converted, so that later checks refuse their dtype."""
     return entry if entry.is_floating_point() else entry.long()
-
-
-def class_numbers(path: Path, y: Tensor) -> Tensor:
-    """Return classes as int64.
-
-    Raises:
-        InvalidGraphError: if the classes are not integers.
-    """
-    if y.is_floating_point():
-        raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
-    return y.long()
-
-
-def given_masks(path: Path, entries: Mapping[str, Tensor]) -> dict[Split, Tensor]:
-    """Return the masks in a file, as booleans.
-
-    Raises:
-        InvalidGraphError: for a mask with values other than false and true.
-    """
-    given = {name: entries[name] for name in _MASKS if name in entries}
-    for name, mask in given.items():
-        if not bool(((mask == 0) | (mask == 1)).all()):
-            raise InvalidGraphError(f"{path.name}: {name} holds other values than false and true")
-    return {_MASKS[name]: mask.bool() for name, mask in given.items()}
-
-
-def _masks(path: Path, entries: dict[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
-    given = [name for name in _MASKS if name in entries]
-    if not given:
-        return drawn_masks(path, entries, fold)
-    if len(given) < len(_MASKS):
-        raise InvalidGraphError(f"{path.name}: only {', '.join(given)} given; give all of {', '.join(_MASKS)}, or none")
-    masks = given_masks(path, entries)
-    check_fold(path.name, fold)
-    return masks
-
-
-def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> dict[Split, Tensor]:
-    """Return the splits of a file without masks.
-
-    Raises:
-        InvalidGraphError: if there are too few nodes or graphs.
-        InputError: for a fold that the file does not have.
-    """
-    noun, rows, fewest = ("graph", "y", _FOLDS) if "batch" in entries else ("node", "x", _FEWEST_NODES)
-    count = len(entries[rows]) if entries[rows].dim() else 0
-    if count < fewest:
-        raise InvalidGraphError(f"{path.name}: {count} {noun}s are too few to be split: give {', '.join(_MASKS)}")
-    if noun == "node":
-        check_fold(path.name, fold)
-        return fraction_split(count, train=0.6, validation=0.2, seed=_SPLIT_SEED)
-    return fold_split(entries["y"].reshape(-1).long(), folds=_FOLDS, fold=check_fold(path.name, fold, _FOLDS))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the known entries of a file, and the names of all its entries."""
-    read = _read_npz if path.suffix.lower() == ".npz" else _read_pt
-    try:
-        with open_regular(path, follow=True) as file:
-            return read(path.name, file)
-    except InvalidGraphError:
-        raise
-    except ArtifactError as error:
-        raise DataNotFoundError(f"graph file {error}") from error
-    except ExcessError as error:
-        raise InvalidGraphError(f"{path.name} holds {error}") from error
-    except Exception as error:  # parsers raise exceptions of any kind for damaged files
-        reason = in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
-        raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
-
-
-def _read_npz(name: str, file: BinaryIO) -> tuple[dict[str, Tensor], list[str]]:
-    size = os.fstat(file.fileno()).st_size
-    archive = ArrayArchive(file, size, _READ)
-    archive.check_memory(_ITEMSIZES, size)
-    for entry, header in archive.headers.items():
-        if header.dtype.kind not in "biuf":
-            raise _not_plain(name, entry)
-    arrays = {entry: archive.read(entry) for entry in archive.headers}
-    return {entry: torch.from_numpy(array) for entry, array in arrays.items()}, archive.names
-
-
-def _read_pt(name: str, file: BinaryIO) -> tuple[dict[str, Tensor], list[str]]:
-    saved = TensorFile(file)
-    if isinstance(saved.value, Saved):
-        raise ValueError(_OTHER_OBJECTS)
-    if not isinstance(saved.value, dict):
-        raise InvalidGraphError(f"{name} must hold a dictionary of tensors, not a {type(saved.value).__name__}")
-    # The dictionary of a PyG object has other entries as well, such as a name, and None for missing ones.
-    known = {entry: saved.value[entry] for entry in _READ if saved.value.get(entry) is not None}
-    saved.check_memory((inert, _ITEMSIZES.get(entry, 0)) for entry, inert in known.items())
-    entries: dict[str, Tensor] = {}
-    for entry, inert in known.items():
-        tensor = saved.tensor(inert)
-        if tensor is None:
-            if isinstance(inert, Saved) and not is_torch_object(inert):
-                raise ValueError(_OTHER_OBJECTS)
-            raise _not_plain(name, entry)
-        entries[entry] = tensor
-    return entries, [str(key) for key in saved.value]
-
-
-def _not_plain(name: str, entry: str) -> InvalidGraphError:
-    return InvalidGraphError(f"{name}: {entry} must be a dense, real tensor")

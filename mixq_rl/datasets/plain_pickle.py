@@ -10,6 +10,7 @@ __all__ = ["read_pickle"]
 
 _LONGEST_NAME = 200
 _GREATEST_KEY = 2**31
+_STRINGS_OF_KEY = 3
 _MARK = object()
 _LITTLE = {
     b"K"[0]: struct.Struct("<B"),
@@ -35,10 +36,10 @@ def read_pickle(content: bytes | bytearray, objects: Objects, start: int = 0) ->
     """Return the value of a pickle, and the place behind it.
 
     Lists, dictionaries, tuples, numbers and strings are read as such, strings of Python 2 as Latin-1. Everything else
-    becomes :class:`Named`, :class:`Saved` and :class:`Stored`, which are inert. Keys of dictionaries must be strings or
-    integers of 32 bits: a dictionary of tuples in tuples, or of chosen great integers, may take for ever. The same
-    value may be at several places, and values may be nested deeply. So never compare, print or walk a value before its
-    type is checked.
+    becomes :class:`Named`, :class:`Saved` and :class:`Stored`, which are inert. Keys of dictionaries must be strings,
+    three strings (as in heterogeneous graphs), or integers of 32 bits: a dictionary of tuples in tuples, or of chosen
+    great integers, may take for ever. The same value may be at several places, and values may be nested deeply. So
+    never compare, print or walk a value before its type is checked.
 
     Args:
         content: bytes with the pickle.
@@ -157,7 +158,7 @@ class _Reader:
         if not isinstance(group, dict) or len(values) % 2:
             raise ValueError("a damaged pickle")
         for key in values[::2]:
-            if not isinstance(key, str) and not (isinstance(key, int) and abs(key) < _GREATEST_KEY):
+            if not _is_quick(key):
                 raise ValueError("a pickle with other keys of a dictionary than strings and integers of 32 bits")
         group.update(zip(values[::2], values[1::2], strict=True))
 
@@ -230,6 +231,13 @@ class _Reader:
         ord("b"): lambda self: self._build(),
         ord("Q"): lambda self: self._store(),
     }
+
+
+def _is_quick(key: Any) -> bool:
+    """Return whether the hash of a key takes no time, and is not that of many other keys."""
+    if isinstance(key, tuple):
+        return len(key) == _STRINGS_OF_KEY and all(isinstance(part, str) for part in key)
+    return isinstance(key, str) or (isinstance(key, int) and abs(key) < _GREATEST_KEY)
 
 
 def _decimal(line: str) -> int | bool:

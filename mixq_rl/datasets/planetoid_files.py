@@ -2,13 +2,13 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from mixq_rl.datasets.inert import Named, Objects, Saved
 from mixq_rl.datasets.memory_limit import VALUE_BYTES, check_memory, memory_limit
+from mixq_rl.datasets.pickled_arrays import read_pickled_array
 from mixq_rl.datasets.plain_pickle import read_pickle
 from mixq_rl.datasets.sparse_rows import checked_csr
 
@@ -18,14 +18,8 @@ MATRICES = ("x", "tx", "allx", "y", "ty", "ally")
 _FLOAT_BYTES = 4
 _COPIES = 3  # of the features, while PyTorch Geometric puts them together and normalises them
 
-_RECONSTRUCT = (Named("numpy.core.multiarray", "_reconstruct"), Named("numpy._core.multiarray", "_reconstruct"))
-_ARRAY = Named("numpy", "ndarray")
-_DTYPE = Named("numpy", "dtype")
-_ENCODE = Named("_codecs", "encode")  # Python 3 writes bytes so for Python 2
-_BYTES = (Named("__builtin__", "bytes"), Named("builtins", "bytes"))
 _CSR = (Named("scipy.sparse.csr", "csr_matrix"), Named("scipy.sparse._csr", "csr_matrix"))
 _DICTIONARY = Named("collections", "defaultdict")
-_KINDS = ("b", "i", "u", "f")
 
 
 def read_matrix(content: bytes) -> np.ndarray | sparse.csr_matrix:
@@ -36,12 +30,12 @@ def read_matrix(content: bytes) -> np.ndarray | sparse.csr_matrix:
     """
     value, _ = read_pickle(content, _objects(content))
     if isinstance(value, Saved) and value.made_by in _CSR and isinstance(value.state, dict):
-        data, indices, indptr = (_array(value.state.get(name)) for name in ("data", "indices", "indptr"))
+        data, indices, indptr = (read_pickled_array(value.state.get(name)) for name in ("data", "indices", "indptr"))
         shape = value.state.get("_shape", value.state.get("shape"))
         if not isinstance(shape, tuple) or len(shape) != 2 or not all(type(size) is int for size in shape):
             raise ValueError("a sparse matrix without two dimensions")
         return checked_csr(data, indices, indptr, shape)
-    array = _array(value)
+    array = read_pickled_array(value)
     if array.ndim != 2:
         raise ValueError("an array that is no matrix")
     return array
@@ -110,46 +104,3 @@ def write_plain(path: Path, value: np.ndarray | sparse.csr_matrix | dict[int, li
 
 def _objects(content: bytes) -> Objects:
     return Objects(memory_limit(len(content)) // VALUE_BYTES)
-
-
-def _array(value: Any) -> np.ndarray:
-    if not isinstance(value, Saved) or value.made_by not in _RECONSTRUCT or not _is_tuple(value.state, 5):
-        raise ValueError("a pickle of something else than an array")
-    if not _is_tuple(value.arguments, 3) or value.arguments[0] != _ARRAY:
-        raise ValueError("a pickle of something else than an array")
-    _, shape, dtype, by_columns, content = value.state
-    data = _plain_bytes(content)
-    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2**48 for size in shape):
-        raise ValueError("an array of a damaged shape")
-    if len(shape) > 2:
-        raise ValueError("an array of more than two dimensions")
-    array = np.frombuffer(data, _dtype(dtype))
-    return array.reshape(shape, order="F" if by_columns is True else "C").copy(order="K")
-
-
-def _dtype(value: Any) -> np.dtype:
-    if not isinstance(value, Saved) or value.made_by != _DTYPE or not isinstance(value.arguments, tuple):
-        raise ValueError("an array of a damaged dtype")
-    name = value.arguments[0] if value.arguments else None
-    if not isinstance(name, str) or len(name) != 2 or name[0] not in _KINDS or name[1] not in "1248":
-        raise ValueError("an array of other values than numbers")
-    order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "|"
-    if not isinstance(order, str) or order not in ("<", ">", "|", "="):
-        raise ValueError("an array of a damaged dtype")
-    return np.dtype(name if order in ("|", "=") else order + name)
-
-
-def _plain_bytes(content: Any) -> bytes:
-    if isinstance(content, Saved) and content.made_by == _ENCODE and _is_tuple(content.arguments, 2):
-        content = content.arguments[0]
-    if isinstance(content, Saved) and content.made_by in _BYTES and content.arguments == ():
-        return b""
-    if isinstance(content, str):
-        return content.encode("latin1")
-    if not isinstance(content, bytes):
-        raise ValueError("an array without its values")
-    return content
-
-
-def _is_tuple(value: Any, length: int) -> bool:
-    return isinstance(value, tuple) and len(value) == length

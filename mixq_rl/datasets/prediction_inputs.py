@@ -1,6 +1,7 @@
 """Prediction inputs: graphs with or without labels."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -10,12 +11,17 @@ import torch
 from torch import Tensor
 
 from mixq_rl.datasets.catalogue import load_task
-from mixq_rl.datasets.consistency import check_batch, check_edges, check_features, check_labels
-from mixq_rl.datasets.file import SUFFIXES, class_numbers, drawn_masks, given_masks, integers, read_arrays
+from mixq_rl.datasets.file import SUFFIXES, FileGraph, read_graph
+from mixq_rl.datasets.partial_splits import complete_splits
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.printable import printable
 
 __all__ = ["PredictionInputs", "load_prediction_inputs"]
+
+
+_logger = logging.getLogger("mixq_rl.data")
+
+_UNKNOWN = -2
+_LONGEST_NUMBER = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,8 @@ class PredictionInputs:
         batch: graph of each node, int64 ``[nodes]``; None: nodes are classified.
         y: classes, int64 ``[nodes]`` or ``[graphs]``; None: not known.
         masks: labelled nodes or graphs of each split, bool ``[nodes]`` or ``[graphs]``; empty without classes.
+        class_names: names of the classes in ``y``; None: 0, 1, 2, ...
+        notes: what was done to the data of a file, a line each.
     """
 
     name: str
@@ -39,6 +47,8 @@ class PredictionInputs:
     batch: Tensor | None
     y: Tensor | None
     masks: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -55,6 +65,25 @@ class PredictionInputs:
             edge_weight=None if weight is None else weight.to(device),
             batch=None if batch is None else batch.to(device),
         )
+
+    def renamed(self, class_names: Sequence[str] | None) -> Self:
+        """Return the inputs with the classes of a network in place of those of the file, matched by their names.
+
+        Classes that the network does not know get a number that it never answers.
+
+        Args:
+            class_names: names of the network's classes in their order; None: 0, 1, 2, ...
+        """
+        if self.y is None or (self.class_names is None and class_names is None):
+            return self
+        own = self.class_names or [str(label) for label in range(int(self.y.max()) + 1)]
+        if class_names is None:
+            number_of = {name: int(name) for name in own if name.isdecimal() and len(name) <= _LONGEST_NUMBER}
+        else:
+            number_of = {name: number for number, name in enumerate(class_names)}
+        table = torch.tensor([number_of.get(name, _UNKNOWN) for name in own])
+        y = torch.where(self.y >= 0, table[self.y.clamp(min=0)], self.y)
+        return replace(self, y=y, class_names=None if class_names is None else tuple(class_names))
 
     def accuracies(self, answers: Tensor) -> dict[str, float]:
         """Return the accuracy on each split, in [0, 1]; empty without classes.
@@ -85,52 +114,41 @@ def load_prediction_inputs(
     if path.suffix.lower() in SUFFIXES:
         return _from_file(path, fold)
     task = load_task(dataset, root, fold=fold)
-    masks = _answered(task.masks, task.y)
+    masks = _answered(task.masks, task.y >= 0)
     return PredictionInputs(task.name, task.x, task.edge_index, task.edge_weight, task.batch, task.y, masks)
 
 
 def _from_file(path: Path, fold: int | None) -> PredictionInputs:
-    entries = read_arrays(path, ("x", "edge_index"))
-    weight, batch = entries.get("edge_weight"), entries.get("batch")
+    graph = read_graph(path, ("x", "edge_index"), fold)
+    for note in graph.notes:
+        _logger.info("%s: %s", graph.name, note)
     inputs = PredictionInputs(
-        printable(path.name),
-        entries["x"].float(),
-        integers(entries["edge_index"]),
-        None if weight is None else weight.float(),
-        None if batch is None else integers(batch),
-        None,
-        {},
+        graph.name, graph.x, graph.edge_index, graph.edge_weight, graph.batch, None, {}, notes=graph.notes
     )
-    try:
-        check_features(inputs.x)
-        if inputs.batch is not None:
-            check_batch(inputs.batch, len(inputs.x))
-        check_edges(inputs.edge_index, len(inputs.x), inputs.edge_weight, inputs.batch)
-        if "y" not in entries:
-            return inputs
-        y = class_numbers(path, entries["y"])
-        check_labels(y, len(inputs.x) if inputs.batch is None else int(inputs.batch[-1]) + 1, inputs.noun)
-    except InvalidGraphError as error:
-        raise InvalidGraphError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
-    return replace(inputs, y=y, masks=_answered(_splits(path, entries, y, fold), y))
+    if graph.labels is None:
+        return inputs
+    y = graph.labels.y
+    masks = _answered(_splits(graph, fold), graph.labels.known)
+    return replace(inputs, y=y, masks=masks, class_names=graph.labels.class_names)
 
 
-def _splits(path: Path, entries: Mapping[str, Tensor], y: Tensor, fold: int | None) -> Mapping[Any, Tensor]:
-    given = given_masks(path, entries)
-    for split, mask in given.items():
-        if mask.shape != y.shape:
-            raise InvalidGraphError(f"{path.name}: the {split} mask must have an entry for each of {len(y)} rows of y")
-    if given:
+def _splits(graph: FileGraph, fold: int | None) -> Mapping[Any, Tensor]:
+    assert graph.labels is not None
+    known = graph.labels.known
+    given = graph.masks.splits
+    if given and "train" not in given:
         return given
     try:
-        if bool((y >= 0).all()):
-            return drawn_masks(path, entries, fold)
+        if given:
+            return complete_splits(given, known, graph.noun)[0]
+        if bool(known.all()):
+            return graph.drawn(fold)
     except InvalidGraphError:  # too few to be split, which predictions do not need
         pass
-    return {"all": torch.ones_like(y, dtype=torch.bool)}
+    return given or {"all": torch.ones_like(known)}
 
 
-def _answered(splits: Mapping[Any, Tensor], y: Tensor) -> dict[str, Tensor]:
+def _answered(splits: Mapping[Any, Tensor], has_class: Tensor) -> dict[str, Tensor]:
     """Return the masks restricted to rows with a class, without empty masks."""
-    known = {str(split): mask & (y >= 0) for split, mask in splits.items()}
+    known = {str(split): mask & has_class for split, mask in splits.items()}
     return {split: mask for split, mask in known.items() if bool(torch.any(mask))}

@@ -45,6 +45,8 @@ class GraphTask:
         metric: ``"accuracy"``.
         arbitrary_sign: columns of features whose sign is arbitrary, such as eigenvectors, bool ``[features]``; None: no
             such columns. ``training_batches`` of graphs draws random signs, so that a network does not depend on them.
+        class_names: names of the classes in the user's file, in their order; None: 0, 1, 2, ...
+        notes: what was done to the user's data, a line each.
 
     Raises:
         InvalidGraphError: if the data are inconsistent; the message says how.
@@ -59,6 +61,8 @@ class GraphTask:
     batch: Tensor | None = None
     metric: Literal["accuracy"] = "accuracy"
     arbitrary_sign: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:

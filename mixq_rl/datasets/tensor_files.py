@@ -5,11 +5,13 @@ import os
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixq_rl.datasets.inert import Named, Objects, Saved, Stored
 from mixq_rl.datasets.memory_limit import VALUE_BYTES, check_memory, memory_limit
+from mixq_rl.datasets.pickled_arrays import is_array, read_pickled_array, size_of_array
 from mixq_rl.datasets.plain_pickle import read_pickle
 from mixq_rl.datasets.tensor_storages import STORAGES, LegacyStorages, Storages, ZippedStorages
 from mixq_rl.datasets.zip_files import open_zip
@@ -66,16 +68,28 @@ class TensorFile:
         """
         total = 0
         for inert, itemsize in tensors:
-            if (found := _description(inert)) is not None:
+            if is_array(inert):
+                shape, own = size_of_array(inert)
+                total += math.prod(shape) * max(own, itemsize)
+            elif (found := _description(inert)) is not None:
                 total += math.prod(found[2]) * max(found[1].itemsize, itemsize)
         check_memory(total, "tensors", self.file_bytes)
 
+    def shape(self, inert: Any) -> tuple[int, ...] | None:
+        """Return the shape of a tensor that :meth:`tensor` reads, None for anything else."""
+        if is_array(inert):
+            return size_of_array(inert)[0]
+        found = _description(inert)
+        return None if found is None else found[2]
+
     def tensor(self, inert: Any) -> Tensor | None:
-        """Return a tensor; None if ``inert`` is anything else than a dense, real tensor.
+        """Return a tensor, or an array of NumPy as a tensor; None for anything else than a dense, real tensor.
 
         Raises:
             ValueError: if the tensor exceeds its data, or the data are damaged.
         """
+        if is_array(inert):
+            return torch.from_numpy(_native(read_pickled_array(inert)))
         found = _description(inert)
         if found is None:
             return None
@@ -90,6 +104,10 @@ class TensorFile:
         else:
             offset = 0
         return values.as_strided(size, stride, offset)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def is_torch_object(inert: Any) -> bool:

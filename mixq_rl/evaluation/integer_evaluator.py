@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -87,7 +88,7 @@ class IntegerEvaluator:
             BitWidthError: for bit-widths that are not on offer.
             SumOverflowError: if an int32 sum might overflow.
         """
-        return self.shared.freeze(check_allocation(self, allocation))
+        return self._with_classes(self.shared.freeze(check_allocation(self, allocation)))
 
     def fine_tune(
         self,
@@ -113,7 +114,11 @@ class IntegerEvaluator:
         tuned = fine_tune(
             self.model, self.task, checked, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
         )
-        return IntegerModel.freeze(tuned, checked)
+        return self._with_classes(IntegerModel.freeze(tuned, checked))
+
+    def _with_classes(self, frozen: IntegerModel) -> IntegerModel:
+        names = self.task.class_names
+        return frozen if names is None else replace(frozen, classes=names)
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
         """Freeze each allocation, execute it on integers, and return its evaluation on the validation split.

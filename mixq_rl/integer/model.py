@@ -25,7 +25,7 @@ from mixq_rl.storage.limits import STEPS
 __all__ = ["IntegerModel", "input_signature"]
 
 _KIND = "integer_model"
-_VERSION = 4
+_VERSION = 5
 _LARGEST_EXPONENT = 512
 
 
@@ -57,6 +57,7 @@ class IntegerModel:
             has the number 0.
         components: names of the components in the order of the allocation: that of the input, then those of the steps.
         allocation: bit-width of each component.
+        classes: names of the classes in the data that it was trained on; None: 0, 1, 2, ...
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -69,6 +70,7 @@ class IntegerModel:
     steps: tuple[IntegerStep, ...]
     components: tuple[str, ...]
     allocation: tuple[int, ...]
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
@@ -77,7 +79,9 @@ class IntegerModel:
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
-        self.signatures  # noqa: B018  computed now, to find steps that do not fit
+        columns = self.signatures[-1].columns  # computed now, to find steps that do not fit
+        if self.classes is not None and columns is not None and len(self.classes) < columns:
+            raise ValueError(f"{len(self.classes)} classes have names, of {columns}")
         self.finished  # noqa: B018  computed now: torch does not compile the computation
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch_geometric.data import Data, InMemoryDataset
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ def arrays() -> dict[str, np.ndarray]:
 
 def tensors() -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays().items()}
+
+
+def write_data(root: Path, **options: Any) -> None:
+    adjacency = torch.sparse_coo_tensor(torch.tensor([[1, 2], [0, 1]]), torch.ones(2), (12, 12), check_invariants=True)
+    graph = {"x": torch.eye(12).to_sparse(), "y": torch.arange(12) % 3, "adj_t": adjacency, "edge_attr": torch.ones(2)}
+    torch.save(Data(**graph), root / "g.pt", **options)
+
+
+def write_dataset(root: Path) -> None:
+    edges = torch.tensor([[0, 1], [1, 0]])
+    graphs = [Data(x=torch.ones(3, 2), edge_index=edges, y=torch.tensor([number % 2])) for number in range(12)]
+    InMemoryDataset.save(graphs, str(root / "g.pt"))
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -140,6 +153,10 @@ KINDS = {
     "npz": Kind(lambda root: np.savez(root / "g.npz", **arrays()), ("g.npz",), "g.npz", True),
     "compressed npz": Kind(lambda root: np.savez_compressed(root / "g.npz", **arrays()), ("g.npz",), "g.npz", True),
     "pt": Kind(lambda root: torch.save(tensors(), root / "g.pt"), ("g.pt",), "g.pt", True),
+    "pt of Data": Kind(write_data, ("g.pt",), "g.pt", True),
+    "pt of an in-memory dataset": Kind(write_dataset, ("g.pt",), "g.pt", True),
+    "pt of arrays": Kind(lambda root: torch.save(arrays(), root / "g.pt"), ("g.pt",), "g.pt", True),
+    "legacy pt of Data": Kind(lambda root: write_data(root, **_LEGACY), ("g.pt",), "g.pt"),
     "legacy pt": Kind(lambda root: torch.save(tensors(), root / "g.pt", **_LEGACY), ("g.pt",), "g.pt"),
     "Planetoid's pickles": Kind(write_planetoid, _CITESEER, "CiteSeer"),
     "Planetoid's test nodes": Kind(write_planetoid, ("planetoid/CiteSeer/raw/ind.citeseer.test.index",), "CiteSeer"),

@@ -21,7 +21,7 @@ def test_says_all_that_is_needed_to_repeat_the_run(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path / "run", "run", CONFIG):
         document = json.loads((tmp_path / "run" / "config.json").read_text())
     assert document["config"]["seed"] == 0
-    assert set(document) == {"format", "version", "config", "packages", "commit", "hardware", "directory"}
+    assert set(document) == {"format", "version", "config", "notes", "packages", "commit", "hardware", "directory"}
     assert document["packages"]["torch"]
     assert document["hardware"]["processor"]
     assert RunFolder.read(tmp_path / "run").restore(RunConfig) == CONFIG

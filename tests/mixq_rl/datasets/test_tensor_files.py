@@ -69,10 +69,10 @@ def test_what_is_not_read_may_be_anything(tmp_path: Path, options: dict[str, Any
 @pytest.mark.parametrize(
     "x",
     [
-        torch.ones(2, 2).to_sparse(),
+        torch.ones(2, 2, 2).to_sparse(),
         torch.ones(2, 2, dtype=torch.complex64),
         torch.ones(2, 2, dtype=torch.complex64).conj(),
-        torch.ones(2, 2).numpy().tolist(),
+        [[1.0, 1.0], [1.0]],
         "text",
     ],
 )
