@@ -25,7 +25,7 @@ from mixq_rl.storage.limits import STEPS
 __all__ = ["IntegerModel", "input_signature"]
 
 _KIND = "integer_model"
-_VERSION = 4
+_VERSION = 5
 _LARGEST_EXPONENT = 512
 
 

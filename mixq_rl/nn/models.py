@@ -11,9 +11,11 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
 from mixq_rl.graph import Propagation
 from mixq_rl.nn.activations import Activation
+from mixq_rl.nn.appnp import APPNP
 from mixq_rl.nn.gat import GATConv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.graph_conv import GraphConv
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.model import INPUT, Node, QuantizableModel
 from mixq_rl.nn.operator import Chain, Dropout
@@ -110,19 +112,54 @@ def _gin(
     return GINConv(Chain(first, second), name=name)
 
 
-_GAT_HEADS = 8
+def _graph_conv(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
+    return GraphConv(in_channels, out_channels, name=name, weighted=weighted, relu=not last)
+
+
+_HOPS, _GRAPH_HOPS = 10, 2
+
+
+def _appnp(
+    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
+) -> nn.Module:
+    names = (f"{name}.weight", f"{name}.output")
+    linear = Linear(in_channels, out_channels, names=names, relu=not last)
+    if not (last or pooled):
+        return linear
+    propagation = Propagation("symmetric", "remaining", weighted=weighted)
+    return Chain(linear, APPNP(name=name, hops=_HOPS if last else _GRAPH_HOPS, propagation=propagation))
+
+
+_HEADS = 8
 _MOST_LAYERS, _MOST_CHANNELS = 256, 2**16
 
 
 def _gat(
     in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
 ) -> nn.Module:
+    return _attention(GATConv, in_channels, out_channels, name=name, last=last, pooled=pooled, dropout=dropout)
+
+
+def _attention(
+    conv: type[GATConv],
+    in_channels: int,
+    out_channels: int,
+    *,
+    name: str,
+    last: bool,
+    pooled: bool,
+    dropout: float,
+) -> nn.Module:
     if last:
-        return GATConv(in_channels, out_channels, name=name, concat=False, dropout=dropout)
-    if out_channels % _GAT_HEADS:
-        raise InputError(f"{out_channels} hidden channels of a gat: they are split among {_GAT_HEADS} heads")
-    conv = GATConv(in_channels, out_channels // _GAT_HEADS, name=name, heads=_GAT_HEADS, dropout=dropout)
-    return Chain(conv, Activation(nn.functional.elu, f"{name}.update"))
+        return conv(in_channels, out_channels, name=name, concat=False, dropout=dropout)
+    if out_channels % _HEADS:
+        raise InputError(f"{out_channels} hidden channels of a gat: they are split among {_HEADS} heads")
+    # ELU is nearly linear around 0. Of small features that sum to 0 over each graph, such as positional encodings, the
+    # mean over the nodes would be nearly 0 too, and training would not begin. ReLU bends at 0 at any scale.
+    layer = conv(in_channels, out_channels // _HEADS, name=name, heads=_HEADS, dropout=dropout, relu=pooled)
+    return layer if pooled else Chain(layer, Activation(nn.functional.elu, f"{name}.update"))
 
 
 models: Registry[Architecture] = Registry("model")
@@ -131,6 +168,8 @@ models.register("sage")(Architecture(_sage))
 models.register("gin")(Architecture(_gin, hidden_channels=64, graph_layers=5))
 models.register("gat")(Architecture(_gat, hidden_channels=64, dropout=0.6))
 models.register("tag")(Architecture(_tag, takes_weights=True))
+models.register("graphconv")(Architecture(_graph_conv, takes_weights=True))
+models.register("appnp")(Architecture(_appnp, takes_weights=True, hidden_channels=64))
 
 
 def build_network(
@@ -151,11 +190,11 @@ def build_network(
     them.
 
     Args:
-        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
+        name: name of an architecture in :data:`models`, such as ``"gcn"``.
         in_channels: number of features of a node.
         out_channels: number of classes.
         pooled: whether graphs are classified, not nodes.
-        weighted: whether the network uses edge weights; only ``"gcn"`` and ``"tag"`` can.
+        weighted: whether the network uses edge weights; not every architecture can.
         hidden_channels: width of the hidden layers; None: the architecture's default.
         num_layers: number of layers, at least 1; None: 2 for nodes, 4 for graphs (5 for ``"gin"``).
         dropout: dropout probability, in training only; None: the architecture's default.
@@ -170,7 +209,8 @@ def build_network(
     """
     architecture = models[name]
     if weighted and not architecture.takes_weights:
-        raise InputError(f"a {name} has no use for edge weights: leave them out, or choose gcn or tag")
+        others = ", ".join(known for known in models if models[known].takes_weights)
+        raise InputError(f"a {name} has no use for edge weights: leave them out, or choose another model ({others})")
     if hidden_channels is None:
         hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
     if num_layers is None:
@@ -206,7 +246,7 @@ def build_model(
     """Return a new quantizable network for a task, with random weights and measured components.
 
     Args:
-        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
+        name: name of an architecture in :data:`models`, such as ``"gcn"``.
         task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
             components are measured on, and the device. The weights are drawn on the CPU and the same on every device.
         hidden_channels, num_layers, dropout, seed: see :func:`build_network`.
