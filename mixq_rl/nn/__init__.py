@@ -7,6 +7,7 @@ from mixq_rl.nn.cluster_gcn import ClusterGCNConv
 from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.component import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, STATISTICS, Component
 from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gatv2 import GATv2Conv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
 from mixq_rl.nn.graph_conv import GraphConv
@@ -36,6 +37,7 @@ __all__ = [
     "Concatenate",
     "Dropout",
     "GATConv",
+    "GATv2Conv",
     "GCNConv",
     "GINConv",
     "GraphConv",

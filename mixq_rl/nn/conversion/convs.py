@@ -11,6 +11,7 @@ from mixq_rl.nn.cluster_gcn import ClusterGCNConv
 from mixq_rl.nn.conversion.call import Call, Made
 from mixq_rl.nn.conversion.parameters import carry_over, carry_over_weight
 from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gatv2 import GATv2Conv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
 from mixq_rl.nn.graph_conv import GraphConv
@@ -25,6 +26,7 @@ __all__ = [
     "convert_appnp",
     "convert_cluster_gcn",
     "convert_gat",
+    "convert_gatv2",
     "convert_gcn",
     "convert_gin",
     "convert_graph_conv",
@@ -214,15 +216,9 @@ def convert_gin(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
 
 def convert_gat(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any = None) -> Made:
     """Convert a ``GATConv``."""
-    _check(call, conv, edge_index)
+    _check_attention(call, conv, edge_index, edge_attr)
     if conv.lin is None:
-        raise call.refusal(
-            f"has in_channels={conv.in_channels}, which is not supported", "give it one number: all nodes are alike"
-        )
-    call.require("add_self_loops", conv.add_self_loops, (True,), "use True: a node attends to itself too")
-    call.require("edge_dim", conv.edge_dim, (None,), "leave the edges' features out, or encode them in x")
-    call.require("edge_attr", edge_attr, (None,), "leave the edges' features out, or encode them in x")
-    call.require("residual", conv.residual, (False,), "add the result of a Linear layer to the layer's")
+        raise call.refusal(f"has in_channels={conv.in_channels}, which is not supported", _ONE_KIND)
     layer = GATConv(
         conv.lin.weight.shape[1],
         conv.out_channels,
@@ -239,3 +235,40 @@ def convert_gat(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any =
     carry_over(layer.score, "weight", vectors.t().contiguous(), learned=conv.att_src.requires_grad)
     carry_over(layer.attend, "bias", conv.bias)
     return layer, (call.value(x),)
+
+
+def convert_gatv2(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any = None) -> Made:
+    """Convert a ``GATv2Conv``."""
+    _check_attention(call, conv, edge_index, edge_attr)
+    layer = GATv2Conv(
+        conv.lin_l.weight.shape[1],
+        conv.out_channels,
+        name=call.name,
+        heads=conv.heads,
+        concat=conv.concat,
+        negative_slope=conv.negative_slope,
+        dropout=conv.dropout,
+        share_weights=conv.share_weights,
+        relu=call.following_relu(),
+        bias=conv.bias is not None,
+    )
+    for own, original in ((layer.linear, conv.lin_l), (layer.target, conv.lin_r)):
+        if own is not None:
+            carry_over_weight(own, original.weight)
+            carry_over(own, "bias", original.bias)
+    carry_over(layer.attend.logits, "weight", conv.att[0].t().contiguous(), learned=conv.att.requires_grad)
+    carry_over(layer.attend, "bias", conv.bias)
+    return layer, (call.value(x),)
+
+
+_ONE_KIND = "give it one number: all nodes are alike"
+_NO_EDGE_FEATURES = "leave the edges' features out, or encode them in x"
+
+
+def _check_attention(call: Call, conv: Any, edge_index: Any, edge_attr: Any) -> None:
+    """Check the options that layers of attention have."""
+    _check(call, conv, edge_index)
+    call.require("add_self_loops", conv.add_self_loops, (True,), "use True: a node attends to itself too")
+    call.require("edge_dim", conv.edge_dim, (None,), _NO_EDGE_FEATURES)
+    call.require("edge_attr", edge_attr, (None,), _NO_EDGE_FEATURES)
+    call.require("residual", conv.residual, (False,), "add the result of a Linear layer to the layer's")

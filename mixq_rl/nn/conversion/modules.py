@@ -65,6 +65,7 @@ MODULES: dict[type[nn.Module], Callable[..., Made]] = {
     pyg.SAGEConv: convs.convert_sage,
     pyg.GINConv: convs.convert_gin,
     pyg.GATConv: convs.convert_gat,
+    pyg.GATv2Conv: convs.convert_gatv2,
     pyg.TAGConv: convs.convert_tag,
     pyg.GraphConv: convs.convert_graph_conv,
     pyg.ClusterGCNConv: convs.convert_cluster_gcn,

@@ -35,7 +35,7 @@ class OwnConv(pyg.MessagePassing):
         (pyg.GCN(6, 8, 2, 3, jk="lstm"), r"layer 'jk' \(JumpingKnowledge\) has mode='lstm'.*: use 'cat' or 'max'"),
         (pyg.GCN(6, 8, 2, 3, act="PReLU"), r"layer 'act' \(PReLU\) .* 2 times|layer 'act' .*: use LeakyReLU"),
         (pyg.GCN(6, 8, 2, 3, act="swish"), r"function 'mul' in the model's forward .*SiLU"),
-        (pyg.GAT(6, 8, 2, 3, v2=True), r"'convs.0' \(GATv2Conv\) .*: use GATConv\n.*'convs.1'"),
+        (pyg.GAT(6, 8, 2, 3, v2=True, edge_dim=2), r"'convs.0' \(GATv2Conv\) has edge_dim=2.*\n.*'convs.1'"),
         (pyg.GAT(6, 8, 2, 3, residual=True), r"'convs.0' \(GATConv\) has residual=True.*Linear"),
         (pyg.GAT(6, 8, 2, 3, edge_dim=2), r"has edge_dim=2"),
         (pyg.GAT(6, 8, 2, 3, add_self_loops=False), r"has add_self_loops=False"),
