@@ -51,7 +51,9 @@ def test_a_frozen_network_gives_the_cpu_s_integers(name: str, kind: str) -> None
     model = frozen(name, kind)
     there = model.to(GPU)
     for seed in range(2):
-        graph = make_graph(120, seed=seed, graphs=4 if kind == "graph" else None, weighted=name in ("gcn", "tag"))
+        graph = make_graph(
+            120, seed=seed, graphs=4 if kind == "graph" else None, weighted=mixq_rl.nn.models[name].takes_weights
+        )
         given = arguments(model, graph, seed)
         features, features_there = model.quantize_features(given["x"]), there.quantize_features(given["x"].to(GPU))
         assert torch.equal(features_there.payload.data.cpu(), features.payload.data)

@@ -2,11 +2,15 @@
 
 from mixq_rl.nn.activations import Activation
 from mixq_rl.nn.addition import Add
+from mixq_rl.nn.appnp import APPNP
+from mixq_rl.nn.cluster_gcn import ClusterGCNConv
 from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.component import GRAPH_STATISTICS, KINDS, MAX_SQNR, PROBE_BITS, STATISTICS, Component
 from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gatv2 import GATv2Conv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.graph_conv import GraphConv
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.model import INPUT, Node, QuantizableModel
 from mixq_rl.nn.models import build_model, build_network, models
@@ -18,6 +22,7 @@ from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
 
 __all__ = [
+    "APPNP",
     "GRAPH_STATISTICS",
     "INPUT",
     "KINDS",
@@ -27,12 +32,15 @@ __all__ = [
     "Activation",
     "Add",
     "Chain",
+    "ClusterGCNConv",
     "Component",
     "Concatenate",
     "Dropout",
     "GATConv",
+    "GATv2Conv",
     "GCNConv",
     "GINConv",
+    "GraphConv",
     "Linear",
     "MaxPool",
     "Maximum",

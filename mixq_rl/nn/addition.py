@@ -29,16 +29,17 @@ class Add(Operator):
     r"""Sum of values with different scales, with batch normalisation and bias.
 
     .. math::
-        X' = \sigma\left(\mathrm{norm}\left(\sum_k X_k\right) + b\right)
+        X' = \sigma\left(\mathrm{norm}\left(\sum_k c_k X_k\right) + b\right)
 
     On integers each :math:`q_k - z_k` is multiplied by a fixed-point number that brings it to the result's scale, the
-    norm's factor included; the 64-bit sums are rounded once.
+    factor :math:`c_k` and that of the norm included; the 64-bit sums are rounded once.
 
     Components: the result.
 
     Args:
         result: name of the result's component.
         kind: kind of the component.
+        factors: constant c of each addend, of either sign; None: all 1.
         bias_channels: length of b; None: no bias.
         norm: batch normalisation, or None.
         relu: whether :math:`\sigma` is ReLU or the identity.
@@ -55,12 +56,14 @@ class Add(Operator):
         result: str,
         *,
         kind: ComponentKind = "update",
+        factors: Sequence[float] | None = None,
         bias_channels: int | None = None,
         norm: nn.BatchNorm1d | None = None,
         relu: bool = False,
     ) -> None:
         super().__init__()
         self.relu = relu
+        self.factors = None if factors is None else tuple(map(float, factors))
         self.norm = norm
         self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
         self.result_quantizer = LearnedQuantizer(result, kind, signed=not relu, affine=not relu)
@@ -72,22 +75,23 @@ class Add(Operator):
             self.norm.reset_parameters()
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        result = inputs[0].dense
-        for other in inputs[1:]:
-            result = result + other.dense
+        addends = [x.dense for x in inputs]
+        if self.factors is not None:
+            addends = [factor * values for factor, values in zip(self.factors, addends, strict=True)]
+        result = addends[0]
+        for other in addends[1:]:
+            result = result + other
         result = result if self.norm is None else self.norm(result)
         result = result if self.bias is None else result + self.bias
         result = result.relu() if self.relu else result
         return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        factor, bias = self._affine()
-        scales = [x.scale if factor is None else x.scale * factor.double() for x in inputs]
+        scales, bias = self._affine([x.scale for x in inputs])
         return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias, inputs[0].protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
-        factor, bias = self._affine()
-        scales = [x.quantizer.scale if factor is None else x.quantizer.scale * factor.double() for x in inputs]
+        scales, bias = self._affine([x.quantizer.scale for x in inputs])
         step = IntegerAdd(
             result=self.result_quantizer.name,
             sources=tuple(x.index for x in inputs),
@@ -96,14 +100,19 @@ class Add(Operator):
         )
         return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
 
-    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
+    def _affine(self, scales: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+        """Return the addends' scales with all factors included, and the bias with the norm's."""
+        if self.factors is not None:
+            scales = [scale * factor for scale, factor in zip(scales, self.factors, strict=True)]
         if self.norm is None:
-            return None, self.bias
+            return list(scales), self.bias
         factor, shift = folded_norm(self.norm)
-        return factor, shift if self.bias is None else shift + self.bias
+        bias = shift if self.bias is None else shift + self.bias
+        return [scale * factor.double() for scale in scales], bias
 
     def extra_repr(self) -> str:
-        return f"bias={self.bias is not None}, relu={self.relu}"
+        factors = "" if self.factors is None else f"factors={self.factors}, "
+        return f"{factors}bias={self.bias is not None}, relu={self.relu}"
 
 
 def centred(x: QTensor) -> Tensor:

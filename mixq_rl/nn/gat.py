@@ -13,6 +13,7 @@ from mixq_rl.nn.addition import centred
 from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.linear import Linear, check_weight
+from mixq_rl.nn.logits import AddedScores
 from mixq_rl.nn.operator import Operator, Real, Symbol, Value
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale
 from mixq_rl.quantization import FakeQuantized, Granularity, LearnedQuantizer, QTensor, Requantization
@@ -30,7 +31,7 @@ class GATConv(nn.Module):
         X'_i = \sigma\left(\mathop{\Vert}_h \sum_j \alpha_{ij}^h (X W)_j^h + b\right)
 
     Sums run over the neighbours and the node itself. The integer network computes the attention on integers only; see
-    :class:`~mixq_rl.nn.attention.Attend`.
+    :class:`~mixq_rl.nn.logits.AddedScores` and :class:`~mixq_rl.nn.attention.Attend`.
 
     Components: ``weight``, ``message`` (XW), ``attention_weight`` (a and b), ``score`` (s and t), ``logit``,
     ``attention`` (:math:`\alpha`), ``aggregate``.
@@ -71,11 +72,11 @@ class GATConv(nn.Module):
         self.score = Score(heads, out_channels, names=(f"{name}.attention_weight", f"{name}.score"))
         channels = heads * out_channels if concat else out_channels
         self.attend = Attend(
+            AddedScores(f"{name}.logit", negative_slope=negative_slope),
             heads,
             concat=concat,
-            names=(f"{name}.logit", f"{name}.attention", f"{name}.aggregate"),
+            names=(f"{name}.attention", f"{name}.aggregate"),
             bias_channels=channels if bias else None,
-            negative_slope=negative_slope,
             dropout=dropout,
             relu=relu,
         )

@@ -1,136 +1,20 @@
-"""Networks by name: their registry, and functions that build them."""
+"""Networks by the name of their architecture: ``build_model``, ``build_network``."""
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from torch import nn
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
-from mixq_rl.graph import Propagation
-from mixq_rl.nn.activations import Activation
-from mixq_rl.nn.gat import GATConv
-from mixq_rl.nn.gcn import GCNConv
-from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.architectures import Architecture, models
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.model import INPUT, Node, QuantizableModel
-from mixq_rl.nn.operator import Chain, Dropout
-from mixq_rl.nn.pooling import mean_pool
-from mixq_rl.nn.sage import SAGEConv
-from mixq_rl.nn.tag import TAGConv
+from mixq_rl.nn.operator import Dropout
 from mixq_rl.randomness import seeded
-from mixq_rl.registry import Registry
 
 __all__ = ["Architecture", "build_model", "build_network", "models"]
 
-
-class _MakeLayer(Protocol):
-    def __call__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        name: str,
-        last: bool,
-        pooled: bool,
-        weighted: bool,
-        dropout: float,
-    ) -> nn.Module: ...
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Architecture of a network: its layers and default sizes.
-
-    Attributes:
-        layer: function that returns a layer. Its argument ``last`` says whether the layer gives the logits, ``pooled``
-            whether graphs are classified.
-        pool: function that returns the pooling of a graph task, from the name of its component.
-        takes_weights: whether the layers use edge weights.
-        hidden_channels: default width of the hidden layers.
-        dropout: default dropout probability before every layer on node tasks.
-        graph_layers: default number of layers on graph tasks.
-        graph_hidden_channels: default width of the hidden layers on graph tasks.
-        graph_dropout: default dropout probability between the last two layers on graph tasks.
-    """
-
-    layer: _MakeLayer
-    pool: Callable[[str], nn.Module] = mean_pool
-    takes_weights: bool = False
-    hidden_channels: int = 128
-    dropout: float = 0.5
-    graph_layers: int = 4
-    graph_hidden_channels: int = 64
-    graph_dropout: float = 0.2
-
-
-def _gcn(
-    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
-) -> nn.Module:
-    propagation = Propagation("symmetric", "remaining", weighted=weighted)
-    return GCNConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
-
-
-def _sage(
-    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
-) -> nn.Module:
-    return SAGEConv(in_channels, out_channels, name=name, relu=not last)
-
-
-def _tag(
-    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
-) -> nn.Module:
-    propagation = Propagation("symmetric", "keep", weighted=weighted)
-    return TAGConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
-
-
-def _gin(
-    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
-) -> nn.Module:
-    hidden = in_channels if last else out_channels
-    # Batch normalisation costs accuracy on one graph with few labels. On many graphs, training fails without it.
-    first = Linear(
-        in_channels,
-        hidden,
-        names=(f"{name}.weight_1", f"{name}.hidden"),
-        kind="update",
-        norm=nn.BatchNorm1d(hidden) if pooled else None,
-        relu=True,
-    )
-    second = Linear(
-        hidden,
-        out_channels,
-        names=(f"{name}.weight_2", f"{name}.update"),
-        kind="update",
-        norm=nn.BatchNorm1d(out_channels) if pooled else None,
-        relu=not last,
-    )
-    return GINConv(Chain(first, second), name=name)
-
-
-_GAT_HEADS = 8
 _MOST_LAYERS, _MOST_CHANNELS = 256, 2**16
-
-
-def _gat(
-    in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
-) -> nn.Module:
-    if last:
-        return GATConv(in_channels, out_channels, name=name, concat=False, dropout=dropout)
-    if out_channels % _GAT_HEADS:
-        raise InputError(f"{out_channels} hidden channels of a gat: they are split among {_GAT_HEADS} heads")
-    conv = GATConv(in_channels, out_channels // _GAT_HEADS, name=name, heads=_GAT_HEADS, dropout=dropout)
-    return Chain(conv, Activation(nn.functional.elu, f"{name}.update"))
-
-
-models: Registry[Architecture] = Registry("model")
-models.register("gcn")(Architecture(_gcn, takes_weights=True))
-models.register("sage")(Architecture(_sage))
-models.register("gin")(Architecture(_gin, hidden_channels=64, graph_layers=5))
-models.register("gat")(Architecture(_gat, hidden_channels=64, dropout=0.6))
-models.register("tag")(Architecture(_tag, takes_weights=True))
 
 
 def build_network(
@@ -151,11 +35,11 @@ def build_network(
     them.
 
     Args:
-        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
+        name: name of an architecture in :data:`models`, such as ``"gcn"``.
         in_channels: number of features of a node.
         out_channels: number of classes.
         pooled: whether graphs are classified, not nodes.
-        weighted: whether the network uses edge weights; only ``"gcn"`` and ``"tag"`` can.
+        weighted: whether the network uses edge weights; not every architecture can.
         hidden_channels: width of the hidden layers; None: the architecture's default.
         num_layers: number of layers, at least 1; None: 2 for nodes, 4 for graphs (5 for ``"gin"``).
         dropout: dropout probability, in training only; None: the architecture's default.
@@ -170,7 +54,8 @@ def build_network(
     """
     architecture = models[name]
     if weighted and not architecture.takes_weights:
-        raise InputError(f"a {name} has no use for edge weights: leave them out, or choose gcn or tag")
+        others = ", ".join(known for known in models if models[known].takes_weights)
+        raise InputError(f"a {name} has no use for edge weights: leave them out, or choose another model ({others})")
     if hidden_channels is None:
         hidden_channels = architecture.graph_hidden_channels if pooled else architecture.hidden_channels
     if num_layers is None:
@@ -206,7 +91,7 @@ def build_model(
     """Return a new quantizable network for a task, with random weights and measured components.
 
     Args:
-        name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
+        name: name of an architecture in :data:`models`, such as ``"gcn"``.
         task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
             components are measured on, and the device. The weights are drawn on the CPU and the same on every device.
         hidden_channels, num_layers, dropout, seed: see :func:`build_network`.

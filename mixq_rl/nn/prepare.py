@@ -5,7 +5,7 @@ import copy
 from torch import nn
 
 from mixq_rl.datasets import GraphTask
-from mixq_rl.errors import InputError
+from mixq_rl.errors import InputError, UnsupportedLayerError
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.operator import Dropout
 from mixq_rl.randomness import seeded
@@ -20,8 +20,9 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
 
     - ``GCN``, ``GraphSAGE``, ``GIN``, ``GAT`` and ``MLP`` of PyTorch Geometric, jumping knowledge by ``"cat"``,
       ``"max"`` and ``"last"`` included;
-    - PyTorch Geometric's ``GCNConv``, ``SAGEConv`` (mean or sum), ``GINConv``, ``GATConv``, ``TAGConv``; ``Linear``;
-      ``BatchNorm`` and ``BatchNorm1d``; ``Dropout``; activations; ``JumpingKnowledge``; ``Sequential`` of both;
+    - PyTorch Geometric's ``GCNConv``, ``SAGEConv`` (mean, sum or maximum), ``GraphConv``, ``ClusterGCNConv``,
+      ``GINConv``, ``GATConv``, ``GATv2Conv``, ``TAGConv``, ``SGConv``, ``APPNP``; ``Linear``; ``BatchNorm`` and
+      ``BatchNorm1d``; ``Dropout``; activations; ``JumpingKnowledge``; ``Sequential`` of both;
     - of functions: activations, ``dropout``, ``+``, ``cat``, ``maximum``, ``global_add_pool``, ``global_mean_pool``,
       ``global_max_pool``.
 
@@ -48,11 +49,14 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         InputError: if the model does not fit the task.
     """
     # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
-    from mixq_rl.nn.conversion import convert, trace
+    from mixq_rl.nn.conversion import convert, explained, trace
 
     original = copy.deepcopy(model).eval()
     pooled = task is None or task.kind == "graph"
-    graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
+    try:
+        graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
+    except UnsupportedLayerError as error:
+        raise explained(error, original) from None
     with seeded(0):  # new layers draw random weights, before the model's weights replace them
         nodes = convert(graph, original)
     first = next((node.name for node in nodes if not isinstance(node.layer, Dropout)), nodes[0].name)

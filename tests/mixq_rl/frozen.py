@@ -7,10 +7,10 @@ from torch import Tensor
 
 import mixq_rl
 from mixq_rl.graph import Graph
-from mixq_rl.nn.models import build_network
+from mixq_rl.nn.models import build_network, models
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, features, make_graph
 
-MODELS = list(mixq_rl.nn.models)
+MODELS = list(models)
 MIXED_BITS = (4, 2, 8, 3, 8)
 
 _CLASSES = 3
@@ -19,7 +19,7 @@ _CLASSES = 3
 @functools.cache
 def frozen(name: str, kind: str, bits: tuple[int, ...] = MIXED_BITS) -> mixq_rl.IntegerModel:
     """A network of such bits, over and over, whose edges have weights where it can use them."""
-    weighted, pooled = name in ("gcn", "tag"), kind == "graph"
+    weighted, pooled = models[name].takes_weights, kind == "graph"
     layers = 1 if pooled else 2
     network = build_network(
         name, FEATURES, _CLASSES, pooled=pooled, weighted=weighted, hidden_channels=8, num_layers=layers

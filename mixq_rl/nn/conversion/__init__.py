@@ -1,6 +1,7 @@
 """Conversion of float models to quantizable ones: tracing, then one converter for each layer and function."""
 
 from mixq_rl.nn.conversion.convert import convert
+from mixq_rl.nn.conversion.replacements import explained
 from mixq_rl.nn.conversion.tracing import trace
 
-__all__ = ["convert", "trace"]
+__all__ = ["convert", "explained", "trace"]

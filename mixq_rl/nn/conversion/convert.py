@@ -12,7 +12,8 @@ from torch_geometric.nn import MessagePassing
 from mixq_rl.errors import UnsupportedLayerError
 from mixq_rl.nn.conversion.call import Call, Made, describe
 from mixq_rl.nn.conversion.functions import FUNCTIONS, REPLACED_FUNCTIONS
-from mixq_rl.nn.conversion.modules import MODULES, REPLACEMENTS
+from mixq_rl.nn.conversion.modules import MODULES
+from mixq_rl.nn.conversion.replacements import REPLACEMENTS
 from mixq_rl.nn.model import INPUT, Node
 
 __all__ = ["convert"]

@@ -6,18 +6,37 @@ import torch
 from torch import nn
 
 from mixq_rl.graph import Propagation
+from mixq_rl.nn.appnp import APPNP
+from mixq_rl.nn.cluster_gcn import ClusterGCNConv
 from mixq_rl.nn.conversion.call import Call, Made
 from mixq_rl.nn.conversion.parameters import carry_over, carry_over_weight
 from mixq_rl.nn.gat import GATConv
+from mixq_rl.nn.gatv2 import GATv2Conv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
+from mixq_rl.nn.graph_conv import GraphConv
+from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Chain
+from mixq_rl.nn.propagation import Propagate
+from mixq_rl.nn.rooted import Aggregation, RootedConv
 from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
 
-__all__ = ["convert_gat", "convert_gcn", "convert_gin", "convert_sage", "convert_tag"]
+__all__ = [
+    "convert_appnp",
+    "convert_cluster_gcn",
+    "convert_gat",
+    "convert_gatv2",
+    "convert_gcn",
+    "convert_gin",
+    "convert_graph_conv",
+    "convert_sage",
+    "convert_sgc",
+    "convert_tag",
+]
 
 _SUMS = ("add", "sum")
+_AGGREGATIONS: dict[str, Aggregation] = {"mean": "mean", "add": "sum", "sum": "sum", "max": "max"}
 
 
 def _check(call: Call, conv: Any, edge_index: Any, *, aggr: tuple[str, ...] = _SUMS) -> None:
@@ -74,25 +93,114 @@ def convert_tag(call: Call, conv: Any, x: Any, edge_index: Any, edge_weight: Any
     return layer, (call.value(x),)
 
 
+def convert_appnp(call: Call, conv: Any, x: Any, edge_index: Any, edge_weight: Any = None) -> Made:
+    """Convert an ``APPNP``."""
+    _check(call, conv, edge_index)
+    if conv.K < 1:
+        raise call.refusal(f"has K={conv.K}, which is not supported", "leave it out: it changes nothing")
+    if not 0 <= conv.alpha <= 1:
+        raise call.refusal(f"has alpha={conv.alpha}, which is no probability", "choose 0 <= alpha <= 1")
+    call.require("dropout", conv.dropout, (0,), "use 0, and Dropout before the layer")
+    layer = APPNP(
+        name=call.name,
+        hops=conv.K,
+        teleport=conv.alpha,
+        relu=call.following_relu(),
+        propagation=_normalized(call, edge_weight, normalize=conv.normalize, self_loops=conv.add_self_loops),
+    )
+    return layer, (call.value(x),)
+
+
+def convert_sgc(call: Call, conv: Any, x: Any, edge_index: Any, edge_weight: Any = None) -> Made:
+    """Convert an ``SGConv``: the product first, which is the same, then the sums over neighbours."""
+    _check(call, conv, edge_index)
+    if conv.K < 1:
+        raise call.refusal(f"has K={conv.K}, which is not supported", "a Linear layer does the same")
+    propagation = _normalized(call, edge_weight, normalize=True, self_loops=conv.add_self_loops)
+    out_channels, in_channels = conv.lin.weight.shape
+    relu = call.following_relu()
+    names = (f"{call.name}.weight", f"{call.name}.message")
+    linear = Linear(in_channels, out_channels, names=names, kind="message", bias=False)
+    sums = [
+        Propagate(
+            propagation,
+            adjacency=f"{call.name}.adjacency_{hop}",
+            aggregate=f"{call.name}.aggregate_{hop}",
+            relu=relu and hop == conv.K,
+        )
+        for hop in range(1, conv.K + 1)
+    ]
+    carry_over_weight(linear, conv.lin.weight)
+    carry_over(sums[-1], "bias", conv.lin.bias)
+    return Chain(linear, *sums), (call.value(x),)
+
+
+def _normalized(call: Call, edge_weight: Any, *, normalize: bool, self_loops: bool) -> Propagation:
+    """Return the propagation of a layer that normalizes as a ``GCNConv`` does, or not at all."""
+    return Propagation(
+        normalization="symmetric" if normalize else "none",
+        self_loops="remaining" if normalize and self_loops else "keep",
+        weighted=call.is_weighted(edge_weight),
+    )
+
+
 def convert_sage(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
     """Convert a ``SAGEConv``."""
-    _check(call, conv, edge_index, aggr=("mean", *_SUMS))
+    _check(call, conv, edge_index, aggr=tuple(_AGGREGATIONS))
     call.require("project", conv.project, (False,), "call a Linear layer and ReLU before the layer")
     call.require("normalize", conv.normalize, (False,), "let a BatchNorm follow the layer")
     layer = SAGEConv(
         conv.lin_l.weight.shape[1],
         conv.out_channels,
         name=call.name,
-        aggregation="mean" if conv.aggr == "mean" else "sum",
+        aggregation=_AGGREGATIONS[conv.aggr],
         root_weight=conv.root_weight,
         relu=call.following_relu(),
         bias=conv.lin_l.bias is not None,
     )
-    carry_over_weight(layer.linear, conv.lin_l.weight)
+    return _rooted(layer, conv.lin_l, conv.lin_r if conv.root_weight else None), (call.value(x),)
+
+
+def convert_graph_conv(call: Call, conv: Any, x: Any, edge_index: Any, edge_weight: Any = None) -> Made:
+    """Convert a ``GraphConv``."""
+    _check(call, conv, edge_index, aggr=tuple(_AGGREGATIONS))
+    weighted = call.is_weighted(edge_weight)
+    if weighted and conv.aggr == "max":
+        raise call.refusal("has aggr='max' with edge weights, which is not supported", "use aggr='add' or 'mean'")
+    layer = GraphConv(
+        conv.lin_rel.weight.shape[1],
+        conv.out_channels,
+        name=call.name,
+        aggregation=_AGGREGATIONS[conv.aggr],
+        weighted=weighted,
+        relu=call.following_relu(),
+        bias=conv.lin_rel.bias is not None,
+    )
+    return _rooted(layer, conv.lin_rel, conv.lin_root), (call.value(x),)
+
+
+def convert_cluster_gcn(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
+    """Convert a ``ClusterGCNConv``."""
+    _check(call, conv, edge_index)
+    call.require("add_self_loops", conv.add_self_loops, (True,), "use True: PyTorch Geometric's layer fails without")
+    layer = ClusterGCNConv(
+        conv.in_channels,
+        conv.out_channels,
+        name=call.name,
+        diagonal=conv.diag_lambda,
+        relu=call.following_relu(),
+        bias=conv.lin_out.bias is not None,
+    )
+    return _rooted(layer, conv.lin_out, conv.lin_root), (call.value(x),)
+
+
+def _rooted(layer: RootedConv, neighbours: Any, root: Any) -> RootedConv:
+    """Give a layer the parameters of the two linear layers of the original, and return it."""
+    carry_over_weight(layer.linear, neighbours.weight)
+    carry_over(layer.last, "bias", neighbours.bias)
     if layer.root is not None:
-        carry_over_weight(layer.root, conv.lin_r.weight)
-    carry_over(layer.propagate if layer.add is None else layer.add, "bias", conv.lin_l.bias)
-    return layer, (call.value(x),)
+        carry_over_weight(layer.root, root.weight)
+    return layer
 
 
 def convert_gin(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
@@ -108,15 +216,9 @@ def convert_gin(call: Call, conv: Any, x: Any, edge_index: Any) -> Made:
 
 def convert_gat(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any = None) -> Made:
     """Convert a ``GATConv``."""
-    _check(call, conv, edge_index)
+    _check_attention(call, conv, edge_index, edge_attr)
     if conv.lin is None:
-        raise call.refusal(
-            f"has in_channels={conv.in_channels}, which is not supported", "give it one number: all nodes are alike"
-        )
-    call.require("add_self_loops", conv.add_self_loops, (True,), "use True: a node attends to itself too")
-    call.require("edge_dim", conv.edge_dim, (None,), "leave the edges' features out, or encode them in x")
-    call.require("edge_attr", edge_attr, (None,), "leave the edges' features out, or encode them in x")
-    call.require("residual", conv.residual, (False,), "add the result of a Linear layer to the layer's")
+        raise call.refusal(f"has in_channels={conv.in_channels}, which is not supported", _ONE_KIND)
     layer = GATConv(
         conv.lin.weight.shape[1],
         conv.out_channels,
@@ -133,3 +235,40 @@ def convert_gat(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any =
     carry_over(layer.score, "weight", vectors.t().contiguous(), learned=conv.att_src.requires_grad)
     carry_over(layer.attend, "bias", conv.bias)
     return layer, (call.value(x),)
+
+
+def convert_gatv2(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any = None) -> Made:
+    """Convert a ``GATv2Conv``."""
+    _check_attention(call, conv, edge_index, edge_attr)
+    layer = GATv2Conv(
+        conv.lin_l.weight.shape[1],
+        conv.out_channels,
+        name=call.name,
+        heads=conv.heads,
+        concat=conv.concat,
+        negative_slope=conv.negative_slope,
+        dropout=conv.dropout,
+        share_weights=conv.share_weights,
+        relu=call.following_relu(),
+        bias=conv.bias is not None,
+    )
+    for own, original in ((layer.linear, conv.lin_l), (layer.target, conv.lin_r)):
+        if own is not None:
+            carry_over_weight(own, original.weight)
+            carry_over(own, "bias", original.bias)
+    carry_over(layer.attend.logits, "weight", conv.att[0].t().contiguous(), learned=conv.att.requires_grad)
+    carry_over(layer.attend, "bias", conv.bias)
+    return layer, (call.value(x),)
+
+
+_ONE_KIND = "give it one number: all nodes are alike"
+_NO_EDGE_FEATURES = "leave the edges' features out, or encode them in x"
+
+
+def _check_attention(call: Call, conv: Any, edge_index: Any, edge_attr: Any) -> None:
+    """Check the options that layers of attention have."""
+    _check(call, conv, edge_index)
+    call.require("add_self_loops", conv.add_self_loops, (True,), "use True: a node attends to itself too")
+    call.require("edge_dim", conv.edge_dim, (None,), _NO_EDGE_FEATURES)
+    call.require("edge_attr", edge_attr, (None,), _NO_EDGE_FEATURES)
+    call.require("residual", conv.residual, (False,), "add the result of a Linear layer to the layer's")

@@ -13,14 +13,11 @@ from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, functional_activation
 from mixq_rl.nn.conversion.call import Call, Made
 from mixq_rl.nn.conversion.canonical import ADD, is_add
+from mixq_rl.nn.conversion.replacements import LOGITS
 from mixq_rl.nn.operator import Dropout
 from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
 
-__all__ = ["FUNCTIONS", "LOGITS", "REPLACED_FUNCTIONS", "concatenation", "dropout", "maximum", "pooling"]
-
-
-LOGITS = "return the logits, the greatest of which names the class"
-"""Remedy in the error for a softmax."""
+__all__ = ["FUNCTIONS", "REPLACED_FUNCTIONS", "concatenation", "dropout", "maximum", "pooling"]
 
 
 def dropout(call: Call, x: Any, p: float) -> Made:

@@ -10,11 +10,11 @@ from mixq_rl.nn.addition import Add
 from mixq_rl.nn.conversion import convs
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, convert_activation
 from mixq_rl.nn.conversion.call import Call, Made, batch_norm
-from mixq_rl.nn.conversion.functions import LOGITS, concatenation, dropout, maximum, pooling
+from mixq_rl.nn.conversion.functions import concatenation, dropout, maximum, pooling
 from mixq_rl.nn.conversion.parameters import carry_over, carry_over_weight
 from mixq_rl.nn.linear import Linear
 
-__all__ = ["MODULES", "REPLACEMENTS"]
+__all__ = ["MODULES"]
 
 
 def _linear(call: Call, module: Any, x: Any) -> Made:
@@ -65,7 +65,12 @@ MODULES: dict[type[nn.Module], Callable[..., Made]] = {
     pyg.SAGEConv: convs.convert_sage,
     pyg.GINConv: convs.convert_gin,
     pyg.GATConv: convs.convert_gat,
+    pyg.GATv2Conv: convs.convert_gatv2,
     pyg.TAGConv: convs.convert_tag,
+    pyg.GraphConv: convs.convert_graph_conv,
+    pyg.ClusterGCNConv: convs.convert_cluster_gcn,
+    pyg.APPNP: convs.convert_appnp,
+    pyg.SGConv: convs.convert_sgc,
     nn.Linear: _linear,
     pyg.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
@@ -78,23 +83,3 @@ MODULES: dict[type[nn.Module], Callable[..., Made]] = {
     **dict.fromkeys(ACTIVATIONS, convert_activation),
 }
 """Converters by the type of the layer. A subclass may compute something else, and has none."""
-
-_NORM = "use BatchNorm, whose statistics are known before execution"
-REPLACEMENTS: dict[str, str] = {
-    **dict.fromkeys(
-        ("LayerNorm", "GraphNorm", "InstanceNorm", "InstanceNorm1d", "PairNorm", "GraphSizeNorm", "MessageNorm"), _NORM
-    ),
-    **dict.fromkeys(("DiffGroupNorm", "MeanSubtractionNorm", "GroupNorm", "RMSNorm", "SyncBatchNorm"), _NORM),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), LOGITS),
-    **dict.fromkeys(("PReLU", "RReLU"), "use LeakyReLU"),
-    **dict.fromkeys(("Dropout1d", "AlphaDropout", "FeatureAlphaDropout"), "use Dropout"),
-    **dict.fromkeys(("GATv2Conv", "TransformerConv", "SuperGATConv", "AGNNConv"), "use GATConv"),
-    **dict.fromkeys(("GINEConv", "EdgeConv", "PNAConv"), "use GINConv"),
-    **dict.fromkeys(("GraphConv", "ClusterGCNConv", "LEConv", "MFConv"), "use SAGEConv"),
-    **dict.fromkeys(("SGConv", "SSGConv", "ChebConv", "ARMAConv", "APPNP", "MixHopConv"), "use TAGConv or GCNConv"),
-    **dict.fromkeys(("LSTM", "GRU"), "use jumping knowledge of mode 'cat' or 'max'"),
-    **dict.fromkeys(
-        ("SoftmaxAggregation", "AttentionalAggregation", "SortAggregation"), "use mean, sum or max pooling"
-    ),
-}
-"""What could replace layers that cannot be converted, by their names."""

@@ -8,11 +8,12 @@ from mixq_rl.errors import SumOverflowError
 from mixq_rl.graph import Propagation
 from mixq_rl.nn import GATConv
 from mixq_rl.nn.attention import Attend
+from mixq_rl.nn.logits import AddedScores
 from mixq_rl.nn.operator import Real
 from mixq_rl.nn.softmax import neighbour_softmax
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, check_equal, features, make_graph, network, star
 
-NAMES = ("conv.logit", "conv.attention", "conv.aggregate")
+NAMES = ("conv.attention", "conv.aggregate")
 
 
 def operands(nodes: int, heads: int, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,16 +34,16 @@ def test_float_forward_sums_by_the_softmax_of_scores(heads: int, concat: bool) -
     attention = neighbour_softmax(torch.nn.functional.leaky_relu(logit, 0.2), csr)
     by_head = message.view(-1, heads, 4)[csr.col.long()] * attention.unsqueeze(2)
     expected = torch.zeros(graph.num_nodes, heads, 4).index_add(0, csr.row, by_head)
-    layer = Attend(heads, concat=concat, names=NAMES)
+    layer = Attend(AddedScores("conv.logit"), heads, concat=concat, names=NAMES)
     got = layer(Real(message, "message"), Real(score, "score"), graph=graph).dense
     torch.testing.assert_close(got, expected.flatten(1) if concat else expected.mean(dim=1))
 
 
 def test_coefficients_pass_through_their_quantizer_before_dropout() -> None:
     graph = make_graph()
-    layer = Attend(2, concat=True, names=NAMES, dropout=0.9)
+    layer = Attend(AddedScores("conv.logit"), 2, concat=True, names=NAMES, dropout=0.9)
     seen: dict[str, torch.Tensor] = {}
-    for quantizer in (layer.logit_quantizer, layer.attention_quantizer, layer.aggregate_quantizer):
+    for quantizer in (layer.logits.quantizer, layer.attention_quantizer, layer.aggregate_quantizer):
         quantizer.register_forward_hook(lambda module, inputs, x: seen.__setitem__(module.name, x))
     message, score = operands(graph.num_nodes, 2, 3)
     layer(Real(message, "message"), Real(score, "score"), graph=graph)

@@ -1,18 +1,19 @@
-from typing import Literal
-
 import pytest
 import torch
 import torch_geometric.nn
 
+from mixq_rl import IntegerModel
+from mixq_rl.metering import OpMeter
 from mixq_rl.nn import SAGEConv
-from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, make_graph, network, real
+from mixq_rl.nn.rooted import Aggregation
+from tests.mixq_rl.nn.networks import FEATURES, KINDS, calibrated, check_layer, features, make_graph, network, real
 from tests.pairwise import pairwise
 
-Aggregation = Literal["mean", "sum"]
+AGGREGATIONS = ("mean", "sum", "max")
 
 
 @pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("aggregation", ["mean", "sum"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("root_weight", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 def test_float_forward_equals_pytorch_geometric(
@@ -24,8 +25,7 @@ def test_float_forward_equals_pytorch_geometric(
     if conv.root is not None:
         theirs.lin_r.weight.data = conv.root.weight.detach().t().clone()
     if bias:
-        own = conv.propagate.bias if conv.add is None else conv.add.bias
-        theirs.lin_l.bias.data = torch.nn.init.normal_(own).detach().clone()
+        theirs.lin_l.bias.data = torch.nn.init.normal_(conv.last.bias).detach().clone()
     graph = make_graph()
     expected = theirs(features(graph), graph.edge_index)
     got = real(conv, features(graph), graph)
@@ -33,7 +33,7 @@ def test_float_forward_equals_pytorch_geometric(
 
 
 @pytest.mark.parametrize(
-    ("kind", "aggregation", "root_weight", "relu"), pairwise(KINDS, ("mean", "sum"), (True, False), (True, False))
+    ("kind", "aggregation", "root_weight", "relu"), pairwise(KINDS, AGGREGATIONS, (True, False), (True, False))
 )
 def test_integers_equal_fake_quantization(kind: str, aggregation: Aggregation, root_weight: bool, relu: bool) -> None:
     layer = SAGEConv(FEATURES, 5, name="conv1", aggregation=aggregation, root_weight=root_weight, relu=relu)
@@ -41,14 +41,16 @@ def test_integers_equal_fake_quantization(kind: str, aggregation: Aggregation, r
 
 
 @pytest.mark.parametrize(
-    ("root_weight", "parts"),
+    ("aggregation", "root_weight", "parts"),
     [
-        (True, ["weight", "message", "aggregate", "root_weight", "root", "update"]),
-        (False, ["weight", "message", "aggregate"]),
+        ("mean", True, ["weight", "message", "aggregate", "root_weight", "root", "update"]),
+        ("mean", False, ["weight", "message", "aggregate"]),
+        ("max", True, ["weight", "aggregate", "root_weight", "root", "update"]),
+        ("max", False, ["weight", "aggregate"]),
     ],
 )
-def test_components(root_weight: bool, parts: list[str]) -> None:
-    model = network(SAGEConv(FEATURES, 5, name="conv1", root_weight=root_weight))
+def test_components(aggregation: Aggregation, root_weight: bool, parts: list[str]) -> None:
+    model = network(SAGEConv(FEATURES, 5, name="conv1", aggregation=aggregation, root_weight=root_weight))
     graph = make_graph()
     components = model.observe(features(graph), graph)
     assert [component.name for component in components] == ["net.input", *(f"conv1.{part}" for part in parts)]
@@ -61,3 +63,19 @@ def test_weights_are_drawn_anew() -> None:
             parameter.fill_(7)
     layer.reset_parameters()
     assert all(bool((parameter.abs() < 7).all()) for parameter in layer.parameters())
+
+
+def test_the_maximum_is_recorded_as_an_aggregation_of_its_source() -> None:
+    graph = make_graph()
+    model = calibrated(network(SAGEConv(FEATURES, 5, name="conv1", aggregation="max")), features(graph), graph)
+    frozen = IntegerModel.freeze(model, [3, 8, 8, 8, 8, 8])
+    with OpMeter() as meter, torch.no_grad():
+        model(features(graph).double(), graph)
+    with OpMeter() as integer_meter:
+        frozen.execute(frozen.quantize_features(features(graph)), frozen.quantize_graph(graph))
+    edges = graph.edge_index.shape[1]
+    for records, bits in ((meter.records, 32), (integer_meter.records, 3)):
+        assert [record.kind for record in records] == ["aggregate", "linear", "linear"]
+        assert records[0].shape == (graph.num_nodes, edges, FEATURES)
+        assert (records[0].left_bits, records[0].right_bits, records[0].result_bits) == (None, bits, bits)
+        assert records[0].bitops() == 2 * edges * FEATURES * bits

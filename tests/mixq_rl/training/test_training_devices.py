@@ -57,7 +57,7 @@ def places(model: torch.nn.Module) -> set[torch.device]:
 
 @each_model_and_kind
 def test_training_and_evaluation_stay_where_the_task_is(name: str, kind: str, gpu: None) -> None:
-    task = small_task(kind, weighted=name in ("gcn", "tag")).to(ELSEWHERE)
+    task = small_task(kind, weighted=mixq_rl.nn.models[name].takes_weights).to(ELSEWHERE)
     model = trained(name, task)
     assert places(model) == {ELSEWHERE}
     assert class_probabilities(model, task).device == ELSEWHERE
@@ -95,7 +95,7 @@ def test_the_relaxed_search_stays_there(kind: str, gpu: None) -> None:
 @each_model_and_kind
 def test_a_seed_gives_every_device_the_same_data_and_nearly_the_same_network(name: str, kind: str) -> None:
     """The pretended GPU has the CPU's generator for dropout too; sums differ in their order."""
-    here = small_task(kind, weighted=name in ("gcn", "tag"))
+    here = small_task(kind, weighted=mixq_rl.nn.models[name].takes_weights)
     expected = fit_supernet(trained(name, here), here, BITS, epochs=1).state_dict()
     with pretended_gpu():
         task = here.to(ELSEWHERE)

@@ -58,8 +58,23 @@ def test_edge_weights_that_the_model_ignores_stay_ignored(x: Tensor) -> None:
         pyg.SAGEConv(FEATURES, 5, aggr="sum"),
         pyg.SAGEConv(FEATURES, 5, root_weight=False),
         pyg.SAGEConv((FEATURES, FEATURES), 5, bias=False),
+        pyg.SAGEConv(FEATURES, 5, aggr="max"),
+        pyg.SAGEConv(FEATURES, 5, aggr="max", root_weight=False, bias=False),
+        pyg.GraphConv(FEATURES, 5),
+        pyg.GraphConv(FEATURES, 5, aggr="mean", bias=False),
+        pyg.Sequential("x, edge_index", [(pyg.GraphConv(FEATURES, 5, aggr="max"), "x, edge_index -> x")]),
+        pyg.ClusterGCNConv(FEATURES, 5, diag_lambda=0.5),
+        pyg.ClusterGCNConv(FEATURES, 5, bias=False),
+        pyg.APPNP(K=3, alpha=0.2),
+        pyg.APPNP(K=2, alpha=0.5, add_self_loops=False),
+        pyg.APPNP(K=2, alpha=0.5, normalize=False),
+        pyg.SGConv(FEATURES, 5, K=2),
+        pyg.SGConv(FEATURES, 5, K=1, add_self_loops=False, bias=False),
         pyg.GATConv(FEATURES, 5, heads=3),
         pyg.GATConv(FEATURES, 5, heads=3, concat=False, bias=False, negative_slope=0.4),
+        pyg.GATv2Conv(FEATURES, 5, heads=3),
+        pyg.GATv2Conv(FEATURES, 5, heads=2, concat=False, bias=False, negative_slope=0.4),
+        pyg.GATv2Conv(FEATURES, 5, heads=2, share_weights=True),
         pyg.TAGConv(FEATURES, 5, K=2),
         pyg.TAGConv(FEATURES, 5, K=1, normalize=False, bias=False),
         pyg.GINConv(nn.Sequential(nn.Linear(FEATURES, 5), nn.BatchNorm1d(5), nn.ReLU(inplace=True)), eps=0.5),
@@ -72,6 +87,25 @@ def test_options_of_convolutions(conv: nn.Module, x: Tensor) -> None:
     prepared = prepare(model)
     assert_same(model, prepared, x, random_graph())
     assert_integers_agree(prepared, x, random_graph())
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        pyg.GraphConv(FEATURES, CLASSES),
+        pyg.GraphConv(FEATURES, CLASSES, aggr="mean"),
+        pyg.APPNP(K=2, alpha=0.1),
+        pyg.APPNP(K=2, alpha=0.1, normalize=False),
+        pyg.SGConv(FEATURES, CLASSES, K=2),
+    ],
+    ids=str,
+)
+def test_convolutions_with_edge_weights(conv: nn.Module, x: Tensor) -> None:
+    graph = random_graph(weighted=True)
+    model = settled(conv)
+    prepared = prepare(model)
+    assert_same(model, prepared, x, graph, edge_weight=graph.edge_weight)
+    assert_integers_agree(prepared, x, graph)
 
 
 def test_epsilon_is_learned_where_the_model_learns_it() -> None:
