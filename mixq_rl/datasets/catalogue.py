@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from os import PathLike
@@ -14,6 +15,7 @@ from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
+from mixq_rl.datasets.topics import load_topics
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import UnknownNameError
 from mixq_rl.registry import Registry
@@ -21,7 +23,7 @@ from mixq_rl.registry import Registry
 __all__ = ["datasets", "load_task", "reads_root"]
 
 _TU_PREFIX = "tu:"
-_BUILT_IN = ("citation", "csl")
+_BUILT_IN = ("citation", "csl", "topics")
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
@@ -65,6 +67,12 @@ def _csl(root: Path, fold: int | None) -> GraphTask:
     return load_csl(fold)
 
 
+@datasets.register("topics")
+def _topics(root: Path, fold: int | None) -> GraphTask:
+    check_fold("topics", fold)
+    return load_topics()
+
+
 for (_module, _function), _names in _LOADERS.items():
     for _name in _names:
         datasets.register(_name)(partial(_load_from, _module, _function, _name))
@@ -75,16 +83,19 @@ def load_task(
     root: str | PathLike[str] = "data",
     *,
     fold: int | None = None,
+    metric: str | None = None,
     device: str | torch.device = "cpu",
 ) -> GraphTask:
     """Return the task of a dataset or a file.
 
     Args:
-        name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
+        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
             ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
             of graphs without masks: 10, CSL: 5). None: the first.
+        metric: name in :data:`~mixq_rl.datasets.metrics.metrics` of the measure that selects networks: ``"accuracy"``,
+            ``"balanced-accuracy"``, ``"macro-f1"``, ``"micro-f1"``, ``"roc-auc"``. None: that of the dataset.
         device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or
             ``"auto"`` for a GPU if torch sees one.
 
@@ -92,7 +103,8 @@ def load_task(
         UnknownNameError: for an unknown name; the message lists the known names and the nearest.
         DataNotFoundError: if files are missing or damaged; the message says where they belong and how to get them.
         InvalidGraphError: if the data of a graph are inconsistent, or would take too much memory.
-        InputError: for a fold that the dataset does not have, or a device that does not exist.
+        InputError: for a fold that the dataset does not have, a metric that does not measure its labels, or a device
+            that does not exist.
 
     Example:
         >>> task = load_task("citation")
@@ -102,7 +114,7 @@ def load_task(
     place = resolve_device(device)
     is_file = Path(name).suffix.lower() in SUFFIXES
     task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
-    return task.to(place)
+    return (task if metric is None else replace(task, metric=metric)).to(place)
 
 
 def reads_root(name: str) -> bool:

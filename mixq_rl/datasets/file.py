@@ -11,6 +11,7 @@ from torch import Tensor
 from mixq_rl.datasets.array_files import ArrayArchive
 from mixq_rl.datasets.inert import Saved
 from mixq_rl.datasets.memory_limit import ExcessError
+from mixq_rl.datasets.label_matrix import is_label_matrix
 from mixq_rl.datasets.messages import in_one_line, listed
 from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
@@ -44,6 +45,8 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
     If there is an entry ``batch`` ``[nodes]``, the graph of each node in ascending order, graphs are classified: ``y``
     and the masks have an entry for each graph. Without masks the graphs are split into ten stratified folds. Other
     entries are not read.
+
+    In a multi-label task ``y`` has a row for each node (graph) and a column for each label: 1, 0, or NaN where unknown.
 
     Args:
         path: path of the file.
@@ -96,11 +99,13 @@ def integers(entry: Tensor) -> Tensor:
 
 
 def class_numbers(path: Path, y: Tensor) -> Tensor:
-    """Return classes as int64.
+    """Return classes as int64, or a matrix of several labels for each row as float32.
 
     Raises:
         InvalidGraphError: if the classes are not integers.
     """
+    if is_label_matrix(y):
+        return y.float()
     if y.is_floating_point():
         raise InvalidGraphError(f"{path.name}: y must hold classes 0, 1, 2, ..., as integers, not {y.dtype}")
     return y.long()
@@ -144,7 +149,9 @@ def drawn_masks(path: Path, entries: Mapping[str, Tensor], fold: int | None) -> 
     if noun == "node":
         check_fold(path.name, fold)
         return fraction_split(count, train=0.6, validation=0.2, seed=_SPLIT_SEED)
-    return fold_split(entries["y"].reshape(-1).long(), folds=_FOLDS, fold=check_fold(path.name, fold, _FOLDS))
+    y = entries["y"]
+    labels = y if is_label_matrix(y) else y.reshape(-1).long()
+    return fold_split(labels, folds=_FOLDS, fold=check_fold(path.name, fold, _FOLDS))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:

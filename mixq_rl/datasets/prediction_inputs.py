@@ -12,6 +12,8 @@ from torch import Tensor
 from mixq_rl.datasets.catalogue import load_task
 from mixq_rl.datasets.consistency import check_batch, check_edges, check_features, check_labels
 from mixq_rl.datasets.file import SUFFIXES, class_numbers, drawn_masks, given_masks, integers, read_arrays
+from mixq_rl.datasets.label_matrix import check_label_matrix, has_label
+from mixq_rl.datasets.metrics import Metric
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.printable import printable
 
@@ -20,7 +22,7 @@ __all__ = ["PredictionInputs", "load_prediction_inputs"]
 
 @dataclass(frozen=True, eq=False)
 class PredictionInputs:
-    """One or several graphs whose nodes or graphs are to be classified, with their classes if these are known.
+    """One or several graphs whose nodes or graphs are to be classified, with their labels if these are known.
 
     Attributes:
         name: name of the dataset or file: ``"Cora"``.
@@ -28,7 +30,8 @@ class PredictionInputs:
         edge_index: edges, int64 ``[2, edges]``.
         edge_weight: edge weights, float32 ``[edges]``, or None.
         batch: graph of each node, int64 ``[nodes]``; None: nodes are classified.
-        y: classes, int64 ``[nodes]`` or ``[graphs]``; None: not known.
+        y: classes, int64 ``[nodes]`` or ``[graphs]``, or several labels, float32 ``[nodes, labels]`` or
+            ``[graphs, labels]``; None: not known.
         masks: labelled nodes or graphs of each split, bool ``[nodes]`` or ``[graphs]``; empty without classes.
     """
 
@@ -56,16 +59,25 @@ class PredictionInputs:
             batch=None if batch is None else batch.to(device),
         )
 
-    def accuracies(self, answers: Tensor) -> dict[str, float]:
-        """Return the accuracy on each split, in [0, 1]; empty without classes.
+    def scores(self, logits: Tensor, metric: Metric) -> dict[str, float]:
+        """Return the value of a metric on each split, in [0, 1]; empty without labels.
 
         Args:
-            answers: predicted classes of all nodes or graphs, int64 ``[nodes]`` or ``[graphs]``.
+            logits: of all nodes or graphs, ``[nodes, classes]`` or ``[graphs, classes]``, on the CPU.
+            metric: a metric that measures such labels.
+
+        Raises:
+            InvalidGraphError: if the labels are one class where the metric takes several, or the other way round, or
+                of another number than the logits.
         """
         if self.y is None:
             return {}
-        right = answers == self.y
-        return {split: float(right[mask].double().mean()) for split, mask in self.masks.items()}
+        if not metric.fits(self.y.dim() == 2) or (self.y.dim() == 2 and self.y.shape != logits.shape):
+            raise InvalidGraphError(
+                f"{self.name} has labels of shape {list(self.y.shape)}, and the network has logits of shape "
+                f"{list(logits.shape)}: leave y out to predict without a measure"
+            )
+        return {split: metric.score(logits[mask], self.y[mask]) for split, mask in self.masks.items()}
 
 
 def load_prediction_inputs(
@@ -109,7 +121,8 @@ def _from_file(path: Path, fold: int | None) -> PredictionInputs:
         if "y" not in entries:
             return inputs
         y = class_numbers(path, entries["y"])
-        check_labels(y, len(inputs.x) if inputs.batch is None else int(inputs.batch[-1]) + 1, inputs.noun)
+        rows = len(inputs.x) if inputs.batch is None else int(inputs.batch[-1]) + 1
+        (check_label_matrix if y.dim() == 2 and y.is_floating_point() else check_labels)(y, rows, inputs.noun)
     except InvalidGraphError as error:
         raise InvalidGraphError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
     return replace(inputs, y=y, masks=_answered(_splits(path, entries, y, fold), y))
@@ -118,19 +131,19 @@ def _from_file(path: Path, fold: int | None) -> PredictionInputs:
 def _splits(path: Path, entries: Mapping[str, Tensor], y: Tensor, fold: int | None) -> Mapping[Any, Tensor]:
     given = given_masks(path, entries)
     for split, mask in given.items():
-        if mask.shape != y.shape:
+        if mask.shape != y.shape[:1]:
             raise InvalidGraphError(f"{path.name}: the {split} mask must have an entry for each of {len(y)} rows of y")
     if given:
         return given
     try:
-        if bool((y >= 0).all()):
+        if bool(has_label(y).all()):
             return drawn_masks(path, entries, fold)
     except InvalidGraphError:  # too few to be split, which predictions do not need
         pass
-    return {"all": torch.ones_like(y, dtype=torch.bool)}
+    return {"all": torch.ones(len(y), dtype=torch.bool)}
 
 
 def _answered(splits: Mapping[Any, Tensor], y: Tensor) -> dict[str, Tensor]:
-    """Return the masks restricted to rows with a class, without empty masks."""
-    known = {str(split): mask & (y >= 0) for split, mask in splits.items()}
+    """Return the masks restricted to rows with a label, without empty masks."""
+    known = {str(split): mask & has_label(y) for split, mask in splits.items()}
     return {split: mask for split, mask in known.items() if bool(torch.any(mask))}

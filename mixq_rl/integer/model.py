@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from mixq_rl.datasets.metrics import ACCURACY, fitting
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
@@ -57,6 +58,8 @@ class IntegerModel:
             has the number 0.
         components: names of the components in the order of the allocation: that of the input, then those of the steps.
         allocation: bit-width of each component.
+        metric: name of the measure in :data:`~mixq_rl.datasets.metrics.metrics` that the network was chosen by.
+        multi_label: whether each logit above 0 predicts a label, instead of the greatest logit the class.
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -69,6 +72,8 @@ class IntegerModel:
     steps: tuple[IntegerStep, ...]
     components: tuple[str, ...]
     allocation: tuple[int, ...]
+    metric: str = ACCURACY.name
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
@@ -77,6 +82,7 @@ class IntegerModel:
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
+        fitting(self.metric, self.multi_label)
         self.signatures  # noqa: B018  computed now, to find steps that do not fit
         self.finished  # noqa: B018  computed now: torch does not compile the computation
 
@@ -132,8 +138,8 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
-        model.__dict__.update(fields, signatures=signatures, finished=like.finished)
+        kept = {name: getattr(like, name) for name in ("components", "metric", "multi_label", "finished")}
+        model.__dict__.update(kept, input=source, steps=steps, allocation=allocation, signatures=signatures)
         return model
 
     @property
@@ -168,7 +174,7 @@ class IntegerModel:
         with model.allocated(allocation):
             source, steps = model.freeze()
         names = tuple(quantizer.name for quantizer in model.quantizers)
-        return cls(source, steps, names, tuple(int(bits) for bits in allocation))
+        return cls(source, steps, names, tuple(int(bits) for bits in allocation), model.metric, model.multi_label)
 
     def quantize_features(self, x: Tensor) -> QTensor:
         """Quantize node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).

@@ -136,7 +136,7 @@ def test_masks_of_graphs(tmp_path: Path) -> None:
         ({"edge_index": np.array([[1], [2]])}, "edge 0 joins node 1 of graph 0 and node 2 of graph 1"),
         ({"y": np.arange(9) % 2}, "9 graphs are too few to be split: give train_mask"),
         ({"y": np.arange(12).reshape(2, 6)}, "2 graphs are too few to be split"),
-        ({"y": np.zeros((12, 2), dtype=int)}, r"y has shape \[12, 2\], but there are 12 graphs"),
+        ({"y": np.full((12, 2), 3)}, r"y has shape \[12, 2\], but there are 12 graphs"),
     ],
 )
 def test_graphs_that_contradict_each_other_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
