@@ -15,6 +15,7 @@ from scipy.stats import t as student
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.prepared_evaluator import opened
 from mixq_rl.agents.records.trace import Trace, traces
+from mixq_rl.datasets.metrics import metrics
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.store import EvaluatorDescription
 from mixq_rl.printable import printable
@@ -108,7 +109,8 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
     problem = found[0].description
     widths = ", ".join(map(str, problem.bit_widths))
     table = Table(
-        title=f"{escape(printable(problem.name))}: {len(problem.components)} components at {widths} bits",
+        title=f"{escape(printable(problem.name))}: {len(problem.components)} components at {widths} bits, "
+        f"by {metrics[problem.metric].title}",
         caption="mean ± half of the 95 % interval over seeds; reduction within N: at most N points below float32;\n"
         "area: mean hypervolume over the evaluations up to here",
         box=box.SIMPLE_HEAD,
@@ -140,6 +142,7 @@ def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:
     return [
         {
             "problem": trace.description.name,
+            "metric": trace.description.metric,
             "search": trace.search,
             "seed": trace.seed,
             "evaluations": len(trace.evaluations),
@@ -184,7 +187,8 @@ def comparison_figure(
         axes.grid(alpha=0.3)
         for text in axes.legend(fontsize=8, loc="lower right").get_texts():
             text.set_parse_math(False)
-    panels[0].set_ylabel("hypervolume in (log2 reduction, validation accuracy)")
+    titles = sorted({metrics[found[0].description.metric].title for found in grouped})
+    panels[0].set_ylabel(f"hypervolume in (log2 reduction, validation {' or '.join(titles)})")
     return figure
 
 

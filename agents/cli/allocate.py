@@ -26,13 +26,13 @@ def allocate(
     preference: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the saving, from 0 (accuracy alone) to 1 (saving alone).", show_default=str(PREFERENCE)
+            help="Weight of the saving, from 0 (the metric alone) to 1 (saving alone).", show_default=str(PREFERENCE)
         ),
     ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="Instead of --preference: greatest drop below float32's accuracy after a short training, in points: 1."
+            help="Instead of --preference: greatest drop of the metric below float32 after a short training, in points: 1."
         ),
     ] = None,
     cache: options.Cache = options.CACHE,
@@ -59,7 +59,7 @@ def allocate(
         training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
         reference = evaluator.reference.accuracy
         out.say(
-            f"{times(evaluation.reduction)} fewer bit operations than float32; validation accuracy "
+            f"{times(evaluation.reduction)} fewer bit operations than float32; validation {task.measure.title} "
             f"{percent(evaluation.accuracy)} {training}, of float32 {percent(reference)}"
         )
         if max_drop is not None and evaluation.accuracy < reference - max_drop / 100:
@@ -68,6 +68,7 @@ def allocate(
             {
                 "allocation": dict(zip(names, chosen, strict=True)),
                 "reduction": evaluation.reduction,
+                "metric": task.metric,
                 "validation_accuracy": evaluation.accuracy,
                 "float32_validation_accuracy": reference,
                 "fine_tuned": max_drop is not None,

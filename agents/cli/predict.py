@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -18,6 +18,7 @@ from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.quantities import bit_operations, milliseconds, percent
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.datasets import load_prediction_inputs
+from mixq_rl.datasets.metrics import Metric, metrics
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
@@ -34,15 +35,17 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
     given: Given[EvaluatorConfig],
     output_file: Annotated[
-        Path | None, typer.Option("--output", help="CSV file for the classes, with a row for each node or graph.")
+        Path | None,
+        typer.Option("--output", help="CSV file for the classes or labels, with a row for each node or graph."),
     ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Predict the classes of the nodes of a graph, or of graphs, with an integer network.
+    """Predict the classes or labels of the nodes of a graph, or of graphs, with an integer network.
 
-    The graphs may be new to the network. For a file without labels (.npz, or .pt with a dictionary of tensors) no
-    accuracy is printed. Classes have the names that they had in the data that the network was trained on.
+    The graphs may be new to the network. They are measured by the metric that the network was chosen by. A file without
+    labels (.npz, or .pt with a dictionary of tensors) is not measured. Classes have the names that they had in the data
+    that the network was trained on. A network of several labels predicts those of a probability above one half.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
@@ -60,27 +63,28 @@ def predict(
             out.say(f"the edge weights of {inputs.name} are left out: this network has no use for any")
         with OpMeter() as meter:
             logits = network(there.x, there.edge_index, weight, there.batch)
-        answers = logits.argmax(dim=1).cpu()
-        classes = answers.tolist() if network.classes is None else [network.classes[answer] for answer in answers]
+        metric, logits = metrics[network.metric], logits.cpu()
+        answers = _answers(logits, network)
         if output_file is not None:
-            replace_file(output_file, _csv(inputs.noun, classes))
-        accuracies = inputs.accuracies(answers)
-        if accuracies:
-            out.show(_table(accuracies))
+            replace_file(output_file, _csv(inputs.noun, answers))
+        scores = inputs.scores(logits, metric)
+        if scores:
+            out.show(_table(scores, metric))
         out.say(
-            f"{answers.numel()} {inputs.noun}s of {inputs.name}: {bit_operations(meter.bitops('linear'))} bit "
+            f"{len(logits)} {inputs.noun}s of {inputs.name}: {bit_operations(meter.bitops('linear'))} bit "
             f"operations (linear) in {milliseconds(meter.seconds, 1)} ms on {place.type}"
         )
         if output_file is not None:
-            out.say(f"classes: {printable(str(output_file))}")
+            out.say(f"{'labels' if network.multi_label else 'classes'}: {printable(str(output_file))}")
         out.conclude(
             {
-                "accuracies": accuracies,
-                "answered": answers.numel(),
+                "metric": metric.name,
+                "accuracies": scores,
+                "answered": len(logits),
                 "bitops": meter.bitops("linear"),
                 "product_bitops": meter.bitops("product"),
                 "seconds": meter.seconds,
-                **({} if output_file is not None else {"classes": classes}),
+                **({} if output_file is not None else answers),
             }
         )
 
@@ -98,18 +102,33 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
     return IntegerModel.load(ended_run(path).model if is_run else path, device)
 
 
-def _csv(noun: str, classes: Sequence[int | str]) -> str:
+def _answers(logits: torch.Tensor, network: IntegerModel) -> dict[str, list[Any]]:
+    """Return the class of each row, or its labels and the probabilities of all labels."""
+    if not network.multi_label:
+        classes = logits.argmax(dim=1).tolist()
+        return {"classes": classes if network.classes is None else [network.classes[answer] for answer in classes]}
+    labels = [row.nonzero()[:, 0].tolist() for row in logits > 0]
+    return {"labels": labels, "probabilities": logits.double().sigmoid().tolist()}
+
+
+def _csv(noun: str, answers: Mapping[str, Sequence[Any]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([noun, "class"])
-    writer.writerows(enumerate(classes))
+    if "classes" in answers:
+        writer.writerow([noun, "class"])
+        writer.writerows(enumerate(answers["classes"]))
+        return text.getvalue()
+    probabilities = answers["probabilities"]
+    writer.writerow([noun, "labels", *(f"probability {label}" for label in range(len(probabilities[0])))])
+    for row, (labels, shares) in enumerate(zip(answers["labels"], probabilities, strict=True)):
+        writer.writerow([row, " ".join(map(str, labels)), *(f"{share:.6f}" for share in shares)])
     return text.getvalue()
 
 
-def _table(accuracies: Mapping[str, float]) -> Table:
+def _table(scores: Mapping[str, float], metric: Metric) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("split")
-    table.add_column("accuracy in %", justify="right")
-    for split, accuracy in accuracies.items():
-        table.add_row(split, percent(accuracy, 2, sign=False))
+    table.add_column(f"{metric.title} in %", justify="right")
+    for split, score in scores.items():
+        table.add_row(split, percent(score, 2, sign=False))
     return table

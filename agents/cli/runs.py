@@ -45,10 +45,10 @@ def runs(
 
 def _table(found: list[IndexedRun]) -> Table:
     table = Table(
-        caption="accuracy in % and reduction in bit operations (linear) of the best point", box=box.SIMPLE_HEAD
+        caption="val, test: metric in %; reduction in bit operations (linear); of the best point", box=box.SIMPLE_HEAD
     )
     table.add_column("run", overflow="fold")
-    for heading in ("kind", "state", "best"):
+    for heading in ("kind", "state", "best", "metric"):
         table.add_column(heading, no_wrap=True)
     for heading in ("val", "test", "reduction", "evaluated"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -58,6 +58,7 @@ def _table(found: list[IndexedRun]) -> Table:
             best = run.result.best
             cells += [
                 escape(printable(best.label)),
+                run.result.metric.title,
                 percent(best.evaluation.accuracy, sign=False),
                 percent(best.test_accuracy, sign=False),
                 times(best.evaluation.reduction),

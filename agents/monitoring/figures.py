@@ -13,6 +13,7 @@ from mixq_rl.agents.quantities import bits, tick
 from mixq_rl.agents.records.result import ComponentShare
 from mixq_rl.agents.report.plots import LINES, TEXT_POINTS, symbol
 from mixq_rl.agents.report.series import SERIES
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["accuracy_figure", "bits_figure", "cost_figure"]
@@ -51,8 +52,10 @@ def bits_figure(
     return figure
 
 
-def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *, title: str = "") -> Figure:
-    """Return accuracy against bit operations of all evaluations; later ones are darker.
+def accuracy_figure(
+    evaluations: Sequence[Evaluation], reference: Evaluation, *, title: str = "", metric: Metric = ACCURACY
+) -> Figure:
+    """Return the metric against bit operations of all evaluations; later ones are darker.
 
     Float32 and allocations of one bit-width everywhere are marked.
 
@@ -60,6 +63,7 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
         evaluations: in the order they were made, at least one.
         reference: the float32 model.
         title: above the axes.
+        metric: the measure that the accuracies are values of.
     """
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
@@ -93,7 +97,7 @@ def accuracy_figure(evaluations: Sequence[Evaluation], reference: Evaluation, *,
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.08)
     axes.set_xlabel("bit operations (linear convention)")
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(f"validation {metric.title} (%)")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     figure.legend(fontsize=TEXT_POINTS, loc="outside lower center", ncols=2)

@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from mixq_rl.agents.monitoring.run_writer import RunWriter
 from mixq_rl.agents.records.run_config import RunConfig
+from mixq_rl.datasets.metrics import metrics
 from mixq_rl.printable import printable
 
 __all__ = ["HYPERPARAMETERS", "METRICS", "begin_session", "end_session"]
@@ -38,8 +39,8 @@ _SHOWN = (
 )  # TensorBoard shows five columns, and first those marked as differing
 
 METRICS: Mapping[str, str] = {
-    "final/best_accuracy": "best: validation accuracy",
-    "final/best_test_accuracy": "best: test accuracy",
+    **{f"final/best_{name}": f"best: validation {metrics[name].title}" for name in metrics},
+    **{f"final/best_test_{name}": f"best: test {metrics[name].title}" for name in metrics},
     "final/best_reduction": "best: reduction",
     "final/best_product_reduction": "best: reduction (product)",
     "final/best_speed_up": "best: speed-up",

@@ -3,21 +3,24 @@
 import re
 from collections.abc import Sequence
 
+from mixq_rl.datasets.metrics import ACCURACY, Metric
+
 __all__ = ["layout"]
 
 
-def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+def layout(components: Sequence[str], metric: Metric = ACCURACY) -> dict[str, dict[str, list[str]]]:
     """Return tags by category and chart, as regular expressions.
 
     Args:
         components: names such as ``"conv1.weight"``. Components of one layer share a chart.
+        metric: the measure of the task.
     """
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in components))
     return {
         "search": {
             "reward": ["search/reward_mean", "search/reward_best"],
             "hypervolume": ["search/hypervolume"],
-            "accuracy": ["search/accuracy"],
+            metric.title: [f"search/{metric.name}"],
             "saving (×)": ["search/reduction", "search/speed_up"],
             "evaluations": ["search/evaluations$", "search/cache_hits"],
             "evaluations per second": ["search/evaluations_per_second"],

@@ -14,6 +14,7 @@ from mixq_rl.agents.monitoring.time_share import TimeShare
 from mixq_rl.agents.pareto import ParetoArchive, spread
 from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
@@ -46,6 +47,7 @@ class SearchMonitor:
         reward: of the search.
         writer: of the TensorBoard file.
         title: of the problem.
+        metric: the measure of the problem's task.
         rivals: returns the evaluations of other searches of the problem, by name. None: there are no other searches.
         costs: returns the cost of each component at an allocation. None: costs are not shown.
         share: time limit for figures; several monitors may use the same object.
@@ -65,6 +67,7 @@ class SearchMonitor:
         reward: Reward,
         writer: RunWriter,
         title: str = "",
+        metric: Metric = ACCURACY,
         rivals: Rivals | None = None,
         costs: Costs | None = None,
         share: TimeShare | None = None,
@@ -76,6 +79,7 @@ class SearchMonitor:
         self._reward = reward
         self.writer = writer
         self._title = title
+        self._metric = metric
         self._rivals = rivals
         self._costs = costs
         self._share = share or TimeShare()
@@ -185,7 +189,7 @@ class SearchMonitor:
         record = self.writer.logger.record
         record("search/reward_mean", float(np.mean([self._worth(evaluation) for evaluation in batch])))
         record("search/reward_best", self._best[0])
-        record("search/accuracy", float(np.mean([evaluation.accuracy for evaluation in batch])))
+        record(f"search/{self._metric.name}", float(np.mean([evaluation.accuracy for evaluation in batch])))
         record("search/reduction", float(np.mean([evaluation.reduction for evaluation in batch])))
         if objective.column is not None:
             savings = [objective.saving(evaluation, evaluator.reference) for evaluation in batch]
@@ -218,15 +222,20 @@ class SearchMonitor:
         title = f"{self._title} after {step} episodes".strip()
         rivals = {} if self._rivals is None else self._rivals()
         uniform = [(f"uniform {e.allocation[0]}", e) for e in evaluations if len(set(e.allocation)) == 1]
-        points = ParetoPoints(evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals)
+        points = ParetoPoints(
+            evaluations, reference, objective=reward.objective, uniform=uniform, rivals=rivals, metric=self._metric
+        )
         self.writer.figure("search/pareto", pareto_figure(points, title=title), step)
         self.writer.figure("search/bits", bits_figure(evaluations, names, evaluator.bit_widths, title=title), step)
-        self.writer.figure("search/accuracy_bitops", accuracy_figure(evaluations, reference, title=title), step)
+        figure = accuracy_figure(evaluations, reference, title=title, metric=self._metric)
+        self.writer.figure(f"search/{self._metric.name}_bitops", figure, step)
         _, best = self._best
         front = list(filter(reward.allows, self.archive.front))
         front = spread(front, _SHOWN_POINTS, self.archive.reference_accuracy, self.archive.saving)
         self.writer.text(
-            "search/best_allocations", allocations_text(front, best, reference, names, reward=reward), step
+            "search/best_allocations",
+            allocations_text(front, best, reference, names, reward=reward, metric=self._metric),
+            step,
         )
         if self._costs is not None:
             for name, cost in self._costs(best.allocation).items():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from mixq_rl.agents.quantities import bit_operations, bits, percent, times
 from mixq_rl.agents.records.result import RunResult
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.envs import Reward
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
@@ -24,6 +25,7 @@ def allocations_text(
     components: Sequence[str],
     *,
     reward: Reward,
+    metric: Metric = ACCURACY,
 ) -> str:
     """Return a table of a front, with a star at the highest reward, and a table of that allocation's bits."""
     objective = reward.objective
@@ -31,15 +33,13 @@ def allocations_text(
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
     chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
-    return (
-        f"{_table(_headings(objective), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
-    )
+    return f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
 
 
 def final_text(result: RunResult) -> str:
     """Return the table of a run's networks."""
-    headings = _headings(result.objective)
-    headings.insert(2, "test accuracy (%)")
+    headings = _headings(result.objective, result.metric)
+    headings.insert(2, f"test {result.metric.title} (%)")
     rows = []
     for finalist in result.finalists:
         label = f"{finalist.label} ★" if finalist is result.best else finalist.label
@@ -49,10 +49,17 @@ def final_text(result: RunResult) -> str:
     return f"{_table(headings, rows)}\n\n★ {result.choice}"
 
 
-def _headings(objective: Objective) -> list[str]:
+def _headings(objective: Objective, metric: Metric) -> list[str]:
     column = objective.column
     own = [] if column is None else [column.saving, column.unit]
-    return ["", "validation accuracy (%)", "reduction", "BitOPs (linear)", *own, "bits, in the components' order"]
+    return [
+        "",
+        f"validation {metric.title} (%)",
+        "reduction",
+        "BitOPs (linear)",
+        *own,
+        "bits, in the components' order",
+    ]
 
 
 def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:

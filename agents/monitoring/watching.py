@@ -54,9 +54,10 @@ def watch(
     if not writer.continues:
         given = {**settings, "search": search, "search_seed": seed, "episodes": episodes}
         begin_session(writer, {**given, "bits": ",".join(map(str, evaluator.bit_widths))})
-        found = {"components": components, "float32 accuracy": reference.accuracy, "float32 BitOPs": reference.bitops}
+        measured = {f"float32 {prepared.metric.title}": reference.accuracy, "float32 BitOPs": reference.bitops}
+        found = {"components": components, **measured}
         writer.text("run/configuration", configuration_text({**given, **found}), 0)
-        writer.layout(layout(components))
+        writer.layout(layout(components, prepared.metric))
     return SearchMonitor(
         evaluator,
         ParetoArchive(prepared.majority, partial(reward.objective.saving, reference=reference)),
@@ -64,6 +65,7 @@ def watch(
         reward=reward,
         writer=writer,
         title=prepared.title,
+        metric=prepared.metric,
         rivals=partial(prepared.rivals, search, seed),
         costs=prepared.costs,
         share=share,
@@ -81,8 +83,8 @@ def show_result(writer: RunWriter, result: RunResult, pareto: Figure, *, step: i
         step: number of episodes.
     """
     best, record = result.best, writer.logger.record
-    record("final/best_accuracy", best.evaluation.accuracy)
-    record("final/best_test_accuracy", best.test_accuracy)
+    record(f"final/best_{result.metric.name}", best.evaluation.accuracy)
+    record(f"final/best_test_{result.metric.name}", best.test_accuracy)
     record("final/best_reduction", best.evaluation.reduction)
     record("final/best_product_reduction", best.evaluation.product_reduction)
     if result.objective.column is not None:

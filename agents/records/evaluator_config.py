@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.datasets.inspection import advice
+from mixq_rl.datasets.metrics import metrics
 from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
@@ -36,6 +37,10 @@ _DATASET = (
 _FOLD = (
     "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and files with "
     "several graphs have 10, CSL has 5."
+)
+_METRIC = (
+    "Measure that selects networks, in points of 100. accuracy, balanced-accuracy: of one class for each node or graph. "
+    "roc-auc: one class against the others, mean; with several labels, mean of the labels."
 )
 _OBJECTIVE = (
     "The cost to save: bit operations or time. Time is measured on this machine under its present load, so that two "
@@ -71,6 +76,7 @@ class EvaluatorConfig:
         dataset: name of a dataset of :func:`mixq_rl.load_task`, or path of a file.
         fold: number of the split, from 0, for datasets with several splits; None: the first.
         model: name of a model of :func:`mixq_rl.build_model`.
+        metric: name in :data:`mixq_rl.datasets.metrics.metrics`; None: that of the dataset.
         bits: bit-widths on offer, each within 1...8.
         seed: seed of weights, training, search and fine-tuning.
         data_root: folder of the datasets' files.
@@ -90,6 +96,15 @@ class EvaluatorConfig:
     dataset: str = field(default="citation", metadata={"help": _DATASET, "completion": datasets})
     fold: int | None = field(default=None, metadata={"help": _FOLD, "show_default": "the first"})
     model: str = field(default="gcn", metadata={"help": f"Network: {', '.join(models)}.", "completion": models})
+    metric: str | None = field(
+        default=None,
+        metadata={
+            "help": _METRIC,
+            "metavar": f"<{'|'.join(metrics)}>",
+            "completion": metrics,
+            "show_default": "that of the dataset",
+        },
+    )
     bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
     seed: int = field(default=0, metadata={"help": "Seed of weights, training, search and fine-tuning."})
     data_root: str = field(
@@ -126,6 +141,8 @@ class EvaluatorConfig:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
         models[self.model], objectives[self.objective], evaluators[self.evaluator], schemes[self.scheme]
+        if self.metric is not None:
+            metrics[self.metric]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "device", full_name(self.device))
 
@@ -164,7 +181,8 @@ class EvaluatorConfig:
         Raises:
             InputError: for a device that does not exist, or a dataset that cannot be loaded.
         """
-        task = self._with_usable_edges(load_task(self.dataset, self.data_root, fold=self.fold, device=self.device))
+        task = load_task(self.dataset, self.data_root, fold=self.fold, metric=self.metric, device=self.device)
+        task = self._with_usable_edges(task)
         for finding in advice(task, self.bits):
             _data_logger.info("%s: %s", task.name, finding)
         model = build_model(

@@ -36,6 +36,7 @@ class IndexedRun:
                 "title": self.result.title,
                 "best": best.label,
                 "allocation": list(best.evaluation.allocation),
+                "metric": self.result.metric.name,
                 "validation_accuracy": best.evaluation.accuracy,
                 "test_accuracy": best.test_accuracy,
                 "reduction": best.evaluation.reduction,

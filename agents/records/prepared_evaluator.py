@@ -8,6 +8,7 @@ from pathlib import Path
 from mixq_rl.agents.records.component_costs import component_costs
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.datasets import GraphTask
+from mixq_rl.datasets.metrics import Metric, metrics
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
@@ -80,7 +81,7 @@ class PreparedEvaluator:
             with stage("compiling kernels", "steps") as progress:
                 evaluator.warm_up(progress)
         name = title or f"{config.model} on {task.name}"
-        description = EvaluatorDescription.of(evaluator, name, task.majority_accuracy("validation"))
+        description = EvaluatorDescription.of(evaluator, name, task.constant_score("validation"), task.metric)
         store.describe(evaluator.fingerprint, description)
         return cls(evaluator, store, description)
 
@@ -90,8 +91,13 @@ class PreparedEvaluator:
 
     @property
     def majority(self) -> float:
-        """Validation accuracy of the majority class: the hypervolume's reference point."""
+        """Validation accuracy of the majority class, or the metric of a constant prediction: the hypervolume's reference."""
         return self.description.reference_accuracy
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the task."""
+        return metrics[self.description.metric]
 
     @property
     def fingerprint(self) -> str:

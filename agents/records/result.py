@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from mixq_rl.agents.records.folder import LABEL
+from mixq_rl.datasets.metrics import ACCURACY, Metric, metrics
 from mixq_rl.datasets.task import Split
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.objective import Objective, objectives
@@ -31,7 +32,7 @@ class Finalist:
     Attributes:
         label: ``"float32"``, ``"uniform 4"``, ``"agent 3"``.
         evaluation: evaluation on the validation split, after fine-tuning.
-        test_accuracy: accuracy on the test split, in [0, 1].
+        test_accuracy: value of the metric on the test split, in [0, 1].
     """
 
     label: str
@@ -103,8 +104,9 @@ class RunResult:
         hypervolume: hypervolume of the search, with the evaluator's weights and on validation data.
         evaluations: number of distinct allocations evaluated.
         counts: number of nodes or graphs of each split, the denominators of the accuracies.
-        majority: validation accuracy of the majority class.
+        majority: validation accuracy of the majority class; by another metric, its value for a constant prediction.
         run_dir: run folder.
+        metric: the measure that the accuracies are values of.
     """
 
     title: str
@@ -120,6 +122,7 @@ class RunResult:
     counts: Mapping[str, int]
     majority: float
     run_dir: Path
+    metric: Metric = ACCURACY
 
     @property
     def reference(self) -> Evaluation:
@@ -138,7 +141,7 @@ class RunResult:
 
     def document(self) -> dict[str, Any]:
         """Return the result without the run folder, in plain values."""
-        content = asdict(self) | {"objective": self.objective.name, "best": self.best.label}
+        content = asdict(self) | {"objective": self.objective.name, "metric": self.metric.name, "best": self.best.label}
         del content["run_dir"]
         return {"format": _FORMAT, "version": _VERSION, **content}
 
@@ -184,12 +187,13 @@ class _StoredResult:
     evaluations: int
     counts: dict[str, int]
     majority: float
+    metric: str = ACCURACY.name
 
     def result(self, run_dir: Path) -> RunResult:
         """Return the result.
 
         Raises:
-            InputError: if the fields contradict each other, or for an unknown objective.
+            InputError: if the fields contradict each other, or for an unknown objective or metric.
         """
         objective = objectives[self.objective]
         labels = [finalist.label for finalist in self.finalists]
@@ -215,7 +219,8 @@ class _StoredResult:
             raise ArtifactError("the hypervolume, the evaluations or the share of the majority class are out of bounds")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         best = self.finalists[labels.index(self.best)]
-        return RunResult(**{**fields, "objective": objective, "best": best, "run_dir": run_dir})
+        named = {"objective": objective, "metric": metrics[self.metric], "best": best, "run_dir": run_dir}
+        return RunResult(**{**fields, **named})
 
 
 def _bytes(component: Component, bits: int) -> int:

@@ -27,7 +27,7 @@ class RunConfig(EvaluatorConfig):
 
     Attributes:
         episodes: number of episodes of the search, at least 1; each evaluates a new allocation.
-        max_drop: greatest tolerated drop of the accuracy below float32, in points.
+        max_drop: greatest tolerated drop of the metric below float32, in points.
         max_bitops: greatest number of bit operations of the network, convention ``linear``.
         max_reduction: the limit ``max_bitops`` as the bit operations of float32 over this number.
         policy: folder of a policy to start from, or of the run that trained it; empty: the policy that comes with the
@@ -45,7 +45,7 @@ class RunConfig(EvaluatorConfig):
     )
     max_drop: float | None = field(
         default=None,
-        metadata={"help": "Save as much as possible with an accuracy at most this many points below float32: 0.3."},
+        metadata={"help": "Save as much as possible at most this many points of the metric below float32: 0.3."},
     )
     max_bitops: float | None = field(
         default=None,

@@ -1,8 +1,16 @@
 """Confidence intervals of accuracies."""
 
-__all__ = ["wilson_interval"]
+from mixq_rl.agents.records.result import Finalist, RunResult
+from mixq_rl.datasets.metrics import ACCURACY
+
+__all__ = ["test_interval", "wilson_interval"]
 
 _CONFIDENCE = 0.95
+
+
+def test_interval(result: RunResult, finalist: Finalist) -> tuple[float, float] | None:
+    """Return the 95 % interval of a network's test accuracy; None for a metric that is not a share of the items."""
+    return wilson_interval(finalist.test_accuracy, result.counts["test"]) if result.metric is ACCURACY else None
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:

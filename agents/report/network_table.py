@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mixq_rl.agents.quantities import power_of_ten
 from mixq_rl.agents.records.result import Finalist, RunResult
-from mixq_rl.agents.report.intervals import wilson_interval
+from mixq_rl.agents.report.intervals import test_interval
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.agents.report.scales import LinearScale
 
@@ -15,19 +15,20 @@ __all__ = ["network_table"]
 
 
 def network_table(result: RunResult) -> Markup:
-    """Return a table of accuracies, bit operations, bit-widths, and the cost that the objective adds, such as time."""
+    """Return a table of the metric, bit operations, bit-widths, and the cost that the objective adds, such as time."""
     unit = power_of_ten([f.evaluation.bitops for f in result.finalists])
     product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
-    intervals = [wilson_interval(f.test_accuracy, result.counts["test"]) for f in result.finalists]
-    axis = LinearScale.around([end for interval in intervals for end in interval], 0.03, 0.01)
+    intervals = [test_interval(result, finalist) for finalist in result.finalists]
+    ends = [interval or (f.test_accuracy,) * 2 for f, interval in zip(result.finalists, intervals, strict=True)]
+    axis = LinearScale.around([end for pair in ends for end in pair], 0.03, 0.01)
     column = result.objective.column
     rows = [
         _Row(
             finalist,
             best=finalist is result.best,
             interval=interval,
-            low=axis.place(interval[0]),
-            high=axis.place(interval[1]),
+            low=axis.place(low),
+            high=axis.place(high),
             at=axis.place(finalist.test_accuracy),
             bitops=unit.write(finalist.evaluation.bitops),
             product_bitops=product_unit.write(finalist.evaluation.product_bitops),
@@ -35,7 +36,7 @@ def network_table(result: RunResult) -> Markup:
             cost=column.write(result.objective.cost(finalist.evaluation)) if column else "",
             layers=_layers(finalist, result),
         )
-        for finalist, interval in zip(result.finalists, intervals, strict=True)
+        for finalist, interval, (low, high) in zip(result.finalists, intervals, ends, strict=True)
     ]
     return render(
         "networks.html.j2",
@@ -44,6 +45,7 @@ def network_table(result: RunResult) -> Markup:
         unit=unit.name,
         product_unit=product_unit.name,
         column=column,
+        metric=result.metric,
     )
 
 
@@ -54,7 +56,7 @@ class _Row:
     Attributes:
         finalist: the network.
         best: whether it is the best.
-        interval: 95 % interval of its test accuracy.
+        interval: 95 % interval of its test accuracy; None for a metric that has none.
         low, high, at: the interval's ends and the test accuracy, as fractions of the picture's width.
         bitops, product_bitops: in the unit of the column.
         saving: by the run's objective.
@@ -64,7 +66,7 @@ class _Row:
 
     finalist: Finalist
     best: bool
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     low: float
     high: float
     at: float

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.component_table import component_table
-from mixq_rl.agents.report.intervals import wilson_interval
+from mixq_rl.agents.report.intervals import test_interval
 from mixq_rl.agents.report.network_table import network_table
 from mixq_rl.agents.report.pareto_chart import pareto_chart
 from mixq_rl.agents.report.provenance import next_steps, provenance
@@ -33,7 +33,7 @@ def report_page(result: RunResult, evaluations: Iterable[Evaluation], folder: Ru
     page = render(
         "page.html.j2",
         result=result,
-        interval=wilson_interval(result.best.test_accuracy, result.counts["test"]),
+        interval=test_interval(result, result.best),
         saving=result.objective.saving(result.best.evaluation, result.reference),
         chart=pareto_chart(result, evaluations),
         networks=network_table(result),

@@ -1,4 +1,4 @@
-"""The Pareto chart of the page: validation accuracy against saving, as SVG."""
+"""The Pareto chart of the page: the metric on validation data against saving, as SVG."""
 
 import json
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report.label_placement import Label, Side, place_labels
 from mixq_rl.agents.report.pareto_points import ParetoPoints, Point, outline
 from mixq_rl.agents.report.rendering import render
+from mixq_rl.datasets.metrics import Metric
 from mixq_rl.evaluation.objective import Objective
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.printable import printable
@@ -36,9 +37,9 @@ def pareto_chart(result: RunResult, evaluations: Iterable[Evaluation]) -> Markup
         "chart.html.j2",
         points=points,
         components=json.dumps([printable(name) for name in result.components], ensure_ascii=False),
-        evaluated=[_mark(point, result.objective) for point in points.evaluated],
+        evaluated=[_mark(point, result.objective, result.metric) for point in points.evaluated],
         edges=list(pairwise(outline(points.front))),
-        named=[_mark(point, result.objective) for point in [*points.front, *points.finalists]],
+        named=[_mark(point, result.objective, result.metric) for point in [*points.front, *points.finalists]],
         labels={layout: _labels(points, *size) for layout, size in _LAYOUTS.items()},
     )
 
@@ -52,11 +53,11 @@ class _Mark:
     bits: str
 
 
-def _mark(point: Point, objective: Objective) -> _Mark:
+def _mark(point: Point, objective: Objective, metric: Metric) -> _Mark:
     bits = " ".join(str(width) for width in point.evaluation.allocation)
     title = (
         f"{point.name}{' ★ best' if point.kind == 'best' else ''}\n"
-        f"{percent(point.evaluation.accuracy)} on validation data, {times(point.saving)} {objective.compared}\n"
+        f"{percent(point.evaluation.accuracy)} {metric.title} on validation data, {times(point.saving)} {objective.compared}\n"
         f"bits {bits}"
     )
     return _Mark(point, title, bits)

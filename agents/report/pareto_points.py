@@ -13,6 +13,7 @@ from mixq_rl.agents.records.result import Finalist, RunResult
 from mixq_rl.agents.report.label_placement import ON_A_LINE, Label, Mark, beside
 from mixq_rl.agents.report.scales import LinearScale, LogScale
 from mixq_rl.agents.report.series import SERIES
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -79,9 +80,11 @@ class ParetoPoints:
         tuned: fine-tuned points of the front, other than the best, with their names: ``"agent 3"``.
         best: the best network and its name.
         rivals: evaluations of other searches, by name; the axes show their fronts.
-        majority: validation accuracy of the majority class.
+        majority: validation accuracy of the majority class, or the metric's value for a constant prediction.
+        metric: the measure that the accuracies are values of.
 
     Attributes:
+        metric: as given.
         label: text of the horizontal axis.
         horizontal: axis of the saving.
         vertical: axis of the validation accuracy.
@@ -104,7 +107,9 @@ class ParetoPoints:
         best: tuple[str, Evaluation] | None = None,
         rivals: Mapping[str, Sequence[Evaluation]] = MappingProxyType({}),
         majority: float | None = None,
+        metric: Metric = ACCURACY,
     ) -> None:
+        self.metric = metric
         self._saving = partial(objective.saving, reference=reference)
         evaluated = sorted(set(evaluations), key=lambda e: (self._saving(e), e.accuracy, e.allocation))
         finalists = [
@@ -130,7 +135,7 @@ class ParetoPoints:
         }
         self.lines = [self._line("float32", "float32", reference.accuracy)]
         if majority is not None:
-            self.lines.append(self._line("majority", "majority class", majority))
+            self.lines.append(self._line("majority", metric.baseline, majority))
         self._fine_tuned = bool(tuned) or best is not None
 
     @classmethod
@@ -153,6 +158,7 @@ class ParetoPoints:
             tuned=others(result.mixed),
             best=(result.best.label, result.best.evaluation),
             majority=result.majority,
+            metric=result.metric,
         )
 
     @property

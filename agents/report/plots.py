@@ -27,7 +27,7 @@ _RIVAL_MARKERS = "v^<>xP"
 
 
 def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
-    """Return validation accuracy against saving: the evaluations, their front, and the networks to compare it with.
+    """Return the metric on validation data against saving: the evaluations, their front, and the networks to compare it with.
 
     Axes, series and labels are those of the page's chart. The fronts of other searches are dotted.
 
@@ -79,7 +79,7 @@ def _scale(axes: Axes, points: ParetoPoints) -> None:
     axes.set_xticks([], minor=True)
     axes.set_yticks([100 * value for _, value, _ in points.accuracies], [text for text, *_ in points.accuracies])
     axes.set_xlabel(points.label)
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(f"validation {points.metric.title} (%)")
     axes.grid(alpha=0.3)
 
 

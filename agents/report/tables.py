@@ -12,6 +12,7 @@ from rich.table import Table
 from mixq_rl.agents.quantities import area, bits, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import Finalist
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.printable import printable
 from mixq_rl.storage.files import replace_file
@@ -21,20 +22,27 @@ __all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "wri
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 
 
-def final_table(finalists: Sequence[Finalist], best: Finalist, chosen_by: str, objective: Objective = BITOPS) -> Table:
-    """Return the table of accuracies, bit operations, reductions and bit-widths. It fits 80 columns.
+def final_table(
+    finalists: Sequence[Finalist],
+    best: Finalist,
+    chosen_by: str,
+    objective: Objective = BITOPS,
+    metric: Metric = ACCURACY,
+) -> Table:
+    """Return the table of the metric, bit operations, reductions and bit-widths. It fits 80 columns.
 
     Args:
         finalists: the networks, float32 first.
         best: one of them; its row is marked.
         chosen_by: the rule that chose it, for the caption.
         objective: one other than bit operations adds a column of its cost and its saving.
+        metric: the measure that the accuracies are values of.
     """
     column, reference = objective.column, finalists[0].evaluation
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
     bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
-        title=f"validation and test accuracy in %, {bitops} (and reduction)"
+        title=f"validation and test {metric.title} in %, {bitops} (and reduction)"
         + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
         caption=_CAPTION + escape(printable(chosen_by)) + (f"\n{column.note}" if column and column.note else ""),
         box=box.SIMPLE_HEAD,
@@ -108,8 +116,9 @@ def write_csv(
     best: Finalist,
     components: Sequence[str],
     objective: Objective = BITOPS,
+    metric: Metric = ACCURACY,
 ) -> None:
-    """Write one row for each network: accuracies in [0, 1], bit operations, reductions, bits of each component.
+    """Write one row for each network: name and values in [0, 1] of the metric, bit operations, reductions, bits of each component.
 
     The first finalist is float32. An objective other than bit operations adds its cost and its saving
     before the bits. Without measured times, two runs with the same seed write the same file.
@@ -118,6 +127,7 @@ def write_csv(
     heading = [
         "network",
         "best",
+        "metric",
         "validation_accuracy",
         "test_accuracy",
         "bitops",
@@ -135,6 +145,7 @@ def write_csv(
             [
                 finalist.label,
                 int(finalist is best),
+                metric.name,
                 evaluation.accuracy,
                 finalist.test_accuracy,
                 evaluation.bitops,

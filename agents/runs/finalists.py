@@ -10,6 +10,7 @@ from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.quantities import bit_operations
 from mixq_rl.agents.records.folder import finalist_path
 from mixq_rl.agents.records.result import Finalist
+from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.envs import Reward
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
@@ -122,10 +123,10 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
     return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
 
 
-def choice(reward: Reward) -> str:
+def choice(reward: Reward, metric: Metric = ACCURACY) -> str:
     """Return a description of the criterion of :func:`best_finalist`, for tables and the report."""
     if reward.max_drop is not None:
         return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
     if reward.max_bitops is not None:
-        return f"highest accuracy with at most {bit_operations(reward.max_bitops)} bit operations, on validation data"
+        return f"highest {metric.title} with at most {bit_operations(reward.max_bitops)} bit operations, on validation data"
     return "highest reward at preference 0.5, on validation data"

@@ -240,7 +240,7 @@ def _choose(
         title=prepared.title,
         kind=task.kind,
         objective=config.saved,
-        choice=choice(searched.reward),
+        choice=choice(searched.reward, prepared.metric),
         finalists=tuple(finalists),
         best=best,
         components=tuple(component.name for component in components),
@@ -250,6 +250,7 @@ def _choose(
         counts={split: int(mask.sum()) for split, mask in task.masks.items()},
         majority=prepared.majority,
         run_dir=run.folder.path,
+        metric=prepared.metric,
     )
     return result, network
 
@@ -259,7 +260,8 @@ def _write(run: RunContext, result: RunResult, searched: _Searched, network: Int
     folder = run.folder
     with replacing_folder(folder.model) as draft:
         network.save(draft)
-    write_csv(folder.path / "allocations.csv", result.finalists, result.best, result.components, result.objective)
+    table = folder.path / "allocations.csv"
+    write_csv(table, result.finalists, result.best, result.components, result.objective, result.metric)
     figure = pareto_figure(
         ParetoPoints.of(result, searched.evaluations),
         title=f"{result.title}, {result.evaluations} allocations executed on integers",

@@ -22,6 +22,7 @@ from mixq_rl.quantization.quantizer import nonzero, row_magnitude
 from mixq_rl.randomness import seeded
 from mixq_rl.sparse import SparseMatrix
 from mixq_rl.training.loop import Schedule, optimize
+from mixq_rl.training.losses import distilled_loss
 
 __all__ = ["relaxed"]
 
@@ -66,10 +67,8 @@ def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProb
         schedule = schedule.lasting(-(-_STEPS // batches))
 
     def loss(inputs: GraphInputs) -> Tensor:
-        logits = mixture(inputs)
-        labels = nn.functional.cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
-        taught = nn.functional.cross_entropy(logits, evaluator.teacher[inputs.index])
-        return labels + taught + penalty * mixture.expected_bits() / MAX_BITS
+        taught = distilled_loss(mixture(inputs), inputs, evaluator.teacher, label_weight=1.0)
+        return taught + penalty * mixture.expected_bits() / MAX_BITS
 
     with deterministic(task.device), seeded(seed, task.device):
         nn.init.normal_(mixture.logits, std=0.1)

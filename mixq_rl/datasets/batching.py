@@ -17,7 +17,7 @@ class GraphSelection:
         edge_index: edges within graphs, int64 ``[2, edges]``.
         edge_weight: edge weights, float32 ``[edges]``, or None.
         batch: graph of each node, ascending, int64 ``[nodes]``.
-        y: classes, int64 ``[graphs]``.
+        y: labels, ``[graphs]`` or ``[graphs, labels]``.
     """
 
     def __init__(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, batch: Tensor, y: Tensor) -> None:
@@ -28,8 +28,8 @@ class GraphSelection:
             edge_weight = None if edge_weight is None else edge_weight[order]
         self._x, self._y = x, y
         self._edge_index, self._edge_weight = edge_index, edge_weight
-        self._num_nodes = torch.bincount(batch, minlength=y.numel())
-        self._num_edges = torch.bincount(graph_of_edge, minlength=y.numel())
+        self._num_nodes = torch.bincount(batch, minlength=len(y))
+        self._num_edges = torch.bincount(graph_of_edge, minlength=len(y))
         self._first_node = _starts(self._num_nodes)
         self._first_edge = _starts(self._num_edges)
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from os import PathLike
@@ -16,6 +17,7 @@ from mixq_rl.datasets.file import SUFFIXES, load_file
 from mixq_rl.datasets.inspection import nothing_to_learn
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
+from mixq_rl.datasets.topics import load_topics
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
@@ -25,7 +27,7 @@ __all__ = ["datasets", "find_task", "load_task", "reads_root"]
 _logger = logging.getLogger("mixq_rl.data")
 
 _TU_PREFIX = "tu:"
-_BUILT_IN = ("citation", "csl")
+_BUILT_IN = ("citation", "csl", "topics")
 _FILE_SUFFIX = re.compile(
     r"\.(csv|tsv|txt|json|pkl|pickle|pth|npy|mat|gml|graphml|gexf|edgelist|h5|hdf5|parquet|gz|zip|safetensors)"
 )
@@ -72,6 +74,12 @@ def _csl(root: Path, fold: int | None) -> GraphTask:
     return load_csl(fold)
 
 
+@datasets.register("topics")
+def _topics(root: Path, fold: int | None) -> GraphTask:
+    check_fold("topics", fold)
+    return load_topics()
+
+
 for (_module, _function), _names in _LOADERS.items():
     for _name in _names:
         datasets.register(_name)(partial(_load_from, _module, _function, _name))
@@ -82,6 +90,7 @@ def load_task(
     root: str | PathLike[str] = "data",
     *,
     fold: int | None = None,
+    metric: str | None = None,
     device: str | torch.device = "cpu",
 ) -> GraphTask:
     """Return the task of a dataset or a file.
@@ -90,11 +99,13 @@ def load_task(
     information, and a warning for a task from which nothing can be learned: one class, no edges, the same features.
 
     Args:
-        name: ``"citation"`` or ``"CSL"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
-            ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
+        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"`` or
+            ``"PROTEINS"``; ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
             of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.
+        metric: name in :data:`~mixq_rl.datasets.metrics.metrics` of the measure that selects networks: ``"accuracy"``,
+            ``"balanced-accuracy"``, ``"macro-f1"``, ``"micro-f1"``, ``"roc-auc"``. None: that of the dataset.
         device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or
             ``"auto"`` for a GPU if torch sees one.
 
@@ -102,7 +113,8 @@ def load_task(
         UnknownNameError: for an unknown name; the message lists the known names and the nearest.
         DataNotFoundError: if files are missing or damaged; the message says where they belong and how to get them.
         InvalidGraphError: if the data of a graph are inconsistent, or would take too much memory.
-        InputError: for a fold that the dataset does not have, or a device that does not exist.
+        InputError: for a fold that the dataset does not have, a metric that does not measure its labels, or a device
+            that does not exist.
 
     Example:
         >>> task = load_task("citation")
@@ -110,7 +122,7 @@ def load_task(
         (2708, 7)
     """
     place = resolve_device(device)
-    task = find_task(name, root, fold)
+    task = find_task(name, root, fold, metric)
     for note in task.notes:
         _logger.info("%s: %s", task.name, note)
     for finding in nothing_to_learn(task):
@@ -118,10 +130,13 @@ def load_task(
     return task.to(place)
 
 
-def find_task(name: str, root: str | PathLike[str] = "data", fold: int | None = None) -> GraphTask:
+def find_task(
+    name: str, root: str | PathLike[str] = "data", fold: int | None = None, metric: str | None = None
+) -> GraphTask:
     """Do the same as :func:`load_task` on the CPU, without log lines."""
     is_file = Path(name).suffix.lower() in SUFFIXES
-    return load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
+    return task if metric is None else replace(task, metric=metric)
 
 
 def reads_root(name: str) -> bool:

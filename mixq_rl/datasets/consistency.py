@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.conditions import check_finite
+from mixq_rl.datasets.label_matrix import has_label
 from mixq_rl.edges import check_edge_index
 from mixq_rl.errors import InvalidGraphError
 
@@ -121,7 +122,7 @@ def check_masks(masks: Mapping[Any, Tensor], y: Tensor, noun: str) -> None:
     Raises:
         InvalidGraphError: saying what is wrong.
     """
-    rows = y.numel()
+    rows = len(y)
     for split, mask in masks.items():
         if mask.dtype != torch.bool or mask.shape != (rows,):
             raise InvalidGraphError(f"the {split} mask must be boolean, one entry for each of {rows} {noun}s")
@@ -133,6 +134,11 @@ def check_masks(masks: Mapping[Any, Tensor], y: Tensor, noun: str) -> None:
             raise InvalidGraphError(
                 f"{noun} {int(shared[0])} is in the {one} and the {other} mask: each {noun} may be in one"
             )
+    if y.dim() > 1:  # several labels for each row, some of which may be unknown
+        for split, mask in masks.items():
+            if not bool(has_label(y[mask]).any()):
+                raise InvalidGraphError(f"no {noun} in the {split} mask has a known label")
+        return
     labelled = torch.stack(list(masks.values())).any(dim=0)
     wrong = (labelled & ((y < 0) | (y >= rows))).nonzero()
     if wrong.numel():

@@ -68,6 +68,8 @@ def load_file(path: Path, fold: int | None = None) -> GraphTask:
     and the masks have an entry for each graph. Without masks the graphs are split into ten stratified folds. Other
     entries are not read. A ``.pt`` file holds a dictionary of tensors, a ``Data`` of PyTorch Geometric, or several.
 
+    In a multi-label task ``y`` has a row for each node (graph) and a column for each label: 1, 0, or NaN where unknown.
+
     Args:
         path: path of the file.
         fold: number of the fold: 0...9 for graphs without masks, the column of masks of several columns, otherwise 0;

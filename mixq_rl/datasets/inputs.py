@@ -18,7 +18,7 @@ class GraphInputs:
     Attributes:
         x: node features, float32 ``[nodes, features]``.
         graph: the graph; for graph classification the disjoint union of several graphs.
-        y: classes, int64 ``[rows]``.
+        y: classes, int64 ``[rows]``, or labels 0, 1 and NaN, float32 ``[rows, labels]``.
         labelled: indices of the rows whose labels may be used, int64.
         index: numbers of the rows in the task, int64 ``[rows]``.
     """

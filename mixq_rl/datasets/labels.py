@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixq_rl.datasets.label_matrix import has_label
 from mixq_rl.datasets.messages import in_one_line, listed
 from mixq_rl.errors import InvalidGraphError
 
@@ -36,7 +37,7 @@ class Labels:
     @property
     def known(self) -> Tensor:
         """Whether each row has a label, bool ``[rows]``."""
-        return self.y >= 0 if self.y.dim() == 1 else ~self.y.isnan().all(dim=1)
+        return has_label(self.y)
 
 
 def read_labels(

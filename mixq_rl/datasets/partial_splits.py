@@ -133,8 +133,7 @@ def drawn_splits(name: str, y: Tensor, known: Tensor, noun: str, fold: int | Non
         check_fold(name, fold)
         splits = fraction_split(rows.numel(), train=0.6, validation=0.2, seed=_SPLIT_SEED)
     else:
-        strata = y[rows] if y.dim() == 1 else torch.zeros_like(rows)
-        splits = fold_split(strata, folds=_FOLDS, fold=check_fold(name, fold, _FOLDS))
+        splits = fold_split(y[rows], folds=_FOLDS, fold=check_fold(name, fold, _FOLDS))
     return {split: _among(rows[mask], known.numel()) for split, mask in splits.items()}
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mixq_rl.datasets.catalogue import load_task
 from mixq_rl.datasets.file import SUFFIXES, FileGraph, read_graph
+from mixq_rl.datasets.label_matrix import has_label
+from mixq_rl.datasets.metrics import Metric
 from mixq_rl.datasets.partial_splits import complete_splits
 from mixq_rl.errors import InvalidGraphError
 
@@ -26,7 +28,7 @@ _LONGEST_NUMBER = 9
 
 @dataclass(frozen=True, eq=False)
 class PredictionInputs:
-    """One or several graphs whose nodes or graphs are to be classified, with their classes if these are known.
+    """One or several graphs whose nodes or graphs are to be classified, with their labels if these are known.
 
     Attributes:
         name: name of the dataset or file: ``"Cora"``.
@@ -34,7 +36,8 @@ class PredictionInputs:
         edge_index: edges, int64 ``[2, edges]``.
         edge_weight: edge weights, float32 ``[edges]``, or None.
         batch: graph of each node, int64 ``[nodes]``; None: nodes are classified.
-        y: classes, int64 ``[nodes]`` or ``[graphs]``; None: not known.
+        y: classes, int64 ``[nodes]`` or ``[graphs]``, or several labels, float32 ``[nodes, labels]`` or
+            ``[graphs, labels]``; None: not known.
         masks: labelled nodes or graphs of each split, bool ``[nodes]`` or ``[graphs]``; empty without classes.
         class_names: names of the classes in ``y``; None: 0, 1, 2, ...
         notes: what was done to the data of a file, a line each.
@@ -74,7 +77,7 @@ class PredictionInputs:
         Args:
             class_names: names of the network's classes in their order; None: 0, 1, 2, ...
         """
-        if self.y is None or (self.class_names is None and class_names is None):
+        if self.y is None or self.y.dim() > 1 or (self.class_names is None and class_names is None):
             return self
         own = self.class_names or [str(label) for label in range(int(self.y.max()) + 1)]
         if class_names is None:
@@ -85,16 +88,25 @@ class PredictionInputs:
         y = torch.where(self.y >= 0, table[self.y.clamp(min=0)], self.y)
         return replace(self, y=y, class_names=None if class_names is None else tuple(class_names))
 
-    def accuracies(self, answers: Tensor) -> dict[str, float]:
-        """Return the accuracy on each split, in [0, 1]; empty without classes.
+    def scores(self, logits: Tensor, metric: Metric) -> dict[str, float]:
+        """Return the value of a metric on each split, in [0, 1]; empty without labels.
 
         Args:
-            answers: predicted classes of all nodes or graphs, int64 ``[nodes]`` or ``[graphs]``.
+            logits: of all nodes or graphs, ``[nodes, classes]`` or ``[graphs, classes]``, on the CPU.
+            metric: a metric that measures such labels.
+
+        Raises:
+            InvalidGraphError: if the labels are one class where the metric takes several, or the other way round, or
+                of another number than the logits.
         """
         if self.y is None:
             return {}
-        right = answers == self.y
-        return {split: float(right[mask].double().mean()) for split, mask in self.masks.items()}
+        if not metric.fits(self.y.dim() == 2) or (self.y.dim() == 2 and self.y.shape != logits.shape):
+            raise InvalidGraphError(
+                f"{self.name} has labels of shape {list(self.y.shape)}, and the network has logits of shape "
+                f"{list(logits.shape)}: leave y out to predict without a measure"
+            )
+        return {split: metric.score(logits[mask], self.y[mask]) for split, mask in self.masks.items()}
 
 
 def load_prediction_inputs(
@@ -114,7 +126,7 @@ def load_prediction_inputs(
     if path.suffix.lower() in SUFFIXES:
         return _from_file(path, fold)
     task = load_task(dataset, root, fold=fold)
-    masks = _answered(task.masks, task.y >= 0)
+    masks = _answered(task.masks, has_label(task.y))
     return PredictionInputs(task.name, task.x, task.edge_index, task.edge_weight, task.batch, task.y, masks)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixq_rl.datasets.label_matrix import label_sets
 from mixq_rl.datasets.task import Split
 from mixq_rl.errors import InputError
 
@@ -70,10 +71,11 @@ def fraction_split(num_nodes: int, *, train: float, validation: float, seed: int
 def stratified_folds(y: Tensor, folds: int, seed: int = _FOLD_SEED) -> Tensor:
     """Return the fold of each row, int64 ``[rows]``.
 
-    The sizes of the folds differ by at most one, and so do the numbers of rows of each class in them.
+    The sizes of the folds differ by at most one, and so do the numbers of rows of each class in them. For labels
+    ``[rows, labels]``, rows with the same labels form a class.
     """
     rng = np.random.default_rng(seed)
-    labels = y.numpy()
+    labels = (label_sets(y) if y.dim() == 2 else y).numpy()
     # Dealing the rows, sorted by class, to the folds in turn makes both even.
     turn = np.empty(labels.size, dtype=np.int64)
     turn[np.argsort(labels, kind="stable")] = np.arange(labels.size) % folds

@@ -1,4 +1,4 @@
-"""Graph classification tasks: data, labels, splits and metric."""
+"""Classification tasks on graphs: data, labels, splits and metric."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,9 @@ from mixq_rl.datasets.consistency import (
     check_masks,
 )
 from mixq_rl.datasets.inputs import GraphInputs
-from mixq_rl.errors import InvalidGraphError
+from mixq_rl.datasets.label_matrix import check_label_matrix
+from mixq_rl.datasets.metrics import ACCURACY, Metric, default_metric, fitting, metrics
+from mixq_rl.errors import InputError, InvalidGraphError
 from mixq_rl.graph import Graph
 
 __all__ = ["GraphTask", "Split"]
@@ -37,12 +39,14 @@ class GraphTask:
         x: node features of all graphs, float32 ``[nodes, features]``, of magnitude at most 1e18.
         edge_index: sources and targets of the edges, int64 ``[2, edges]``, with nodes numbered over all graphs.
         y: classes 0, 1, 2, ..., int64 ``[nodes]``, or ``[graphs]`` if graphs are classified. Nodes (graphs) outside all
-            masks may have a negative value instead.
+            masks may have a negative value instead. For a multi-label task 0 or 1 for each label, NaN where unknown,
+            float32 ``[nodes, labels]`` or ``[graphs, labels]``.
         masks: bool ``[nodes]`` or ``[graphs]`` for ``"train"``, ``"validation"`` and ``"test"``; they are disjoint.
         edge_weight: finite edge weights, float32 ``[edges]``; None: all 1.
         batch: graph 0, 1, 2, ... of each node, int64 ``[nodes]``, ascending, if graphs are classified; None: nodes are
             classified.
-        metric: ``"accuracy"``.
+        metric: name in :data:`~mixq_rl.datasets.metrics.metrics` of the measure that selects networks; empty: accuracy,
+            or ROC-AUC for a multi-label task, whose name then takes its place.
         arbitrary_sign: columns of features whose sign is arbitrary, such as eigenvectors, bool ``[features]``; None: no
             such columns. ``training_batches`` of graphs draws random signs, so that a network does not depend on them.
         class_names: names of the classes in the user's file, in their order; None: 0, 1, 2, ...
@@ -50,6 +54,7 @@ class GraphTask:
 
     Raises:
         InvalidGraphError: if the data are inconsistent; the message says how.
+        InputError: for a metric that is unknown, or does not measure such labels.
     """
 
     name: str
@@ -59,7 +64,7 @@ class GraphTask:
     masks: dict[Split, Tensor]
     edge_weight: Tensor | None = None
     batch: Tensor | None = None
-    metric: Literal["accuracy"] = "accuracy"
+    metric: str = ""
     arbitrary_sign: Tensor | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -71,11 +76,24 @@ class GraphTask:
                 check_arbitrary_sign(self.arbitrary_sign, self.num_features)
             if self.batch is not None:
                 check_batch(self.batch, self.num_nodes)
-            check_labels(self.y, self.num_nodes if self.batch is None else self.num_graphs, self.kind)
+            rows = self.num_nodes if self.batch is None else self.num_graphs
+            (check_label_matrix if self.multi_label else check_labels)(self.y, rows, self.kind)
             check_edges(self.edge_index, self.num_nodes, self.edge_weight, self.batch)
             check_masks(self.masks, self.y, self.kind)
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self.name}: {error}") from error
+        metric = fitting(self.metric or default_metric(self.multi_label), self.multi_label)
+        object.__setattr__(self, "metric", metric.name)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a node (graph) has any number of labels, instead of one class."""
+        return self.y.dim() == 2 and self.y.is_floating_point()
+
+    @property
+    def measure(self) -> Metric:
+        """The metric."""
+        return metrics[self.metric]
 
     @property
     def kind(self) -> Literal["node", "graph"]:
@@ -117,6 +135,9 @@ class GraphTask:
 
     @cached_property
     def num_classes(self) -> int:
+        """Number of classes, or of labels, for each of which a network has an output."""
+        if self.multi_label:
+            return self.y.shape[1]
         labelled = torch.stack(list(self.masks.values())).any(dim=0)
         return int(self.y[labelled].max()) + 1
 
@@ -158,22 +179,48 @@ class GraphTask:
         """Inputs for statistics and calibration: the graph, or always the same 128 training graphs."""
         return next(self.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS))
 
-    def accuracy(self, logits: Tensor, split: Split) -> float:
-        """Return the accuracy on a split, in [0, 1].
+    def score(self, logits: Tensor, split: Split) -> float:
+        """Return the value of the task's metric on a split, in [0, 1].
 
         Args:
             logits: logits for ``inputs(split)``: ``[nodes, classes]``, or ``[graphs of the split, classes]``.
-            split: split whose nodes (graphs) are counted.
+            split: split whose nodes (graphs) are measured.
         """
-        mask = self.masks[split]
-        answers = (logits[mask] if self.batch is None else logits).argmax(dim=1)
-        labels = self.y[mask]
-        return int((answers == labels).sum()) / labels.numel()
+        return self._measured(self.measure, logits, split)
+
+    def constant_score(self, split: Split) -> float:
+        """Return the greatest value of the task's metric that one prediction for all nodes (graphs) of a split has."""
+        return self.measure.constant(self.y[self.masks[split]])
+
+    def accuracy(self, logits: Tensor, split: Split) -> float:
+        """Return the accuracy on a split, in [0, 1], by any metric of the task.
+
+        Args:
+            logits: as in :meth:`score`.
+            split: split whose nodes (graphs) are counted.
+
+        Raises:
+            InputError: for a multi-label task.
+        """
+        self._check_classes()
+        return self._measured(ACCURACY, logits, split)
 
     def majority_accuracy(self, split: Split) -> float:
-        """Return the accuracy of always predicting the most frequent class of a split."""
-        labels = self.y[self.masks[split]]
-        return float(torch.bincount(labels).max()) / labels.numel()
+        """Return the accuracy of always predicting the most frequent class of a split.
+
+        Raises:
+            InputError: for a multi-label task.
+        """
+        self._check_classes()
+        return ACCURACY.constant(self.y[self.masks[split]])
+
+    def _measured(self, metric: Metric, logits: Tensor, split: Split) -> float:
+        mask = self.masks[split]
+        return metric.score(logits[mask] if self.batch is None else logits, self.y[mask])
+
+    def _check_classes(self) -> None:
+        if self.multi_label:
+            raise InputError(f"{self.name} has several labels for each {self.kind}, no accuracy: use task.score")
 
     def _with_drawn_signs(self, inputs: GraphInputs, generator: torch.Generator) -> GraphInputs:
         if self.arbitrary_sign is None:

@@ -139,7 +139,8 @@ class FrozenSteps:
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
-        model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))
+        steps, own = tuple(program.steps), self.model
+        model = IntegerModel(quantizer, steps, names, tuple(allocation), own.metric, own.multi_label)
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
-from mixq_rl.evaluation.integer_accuracy import IntegerAccuracy
+from mixq_rl.evaluation.integer_score import IntegerScore
 from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
 from mixq_rl.evaluation.protocol import Evaluation, check_allocation
 from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
@@ -30,7 +30,9 @@ __all__ = ["IntegerEvaluator"]
 
 
 class IntegerEvaluator:
-    """Evaluator that freezes an allocation, executes it on integers and measures its accuracy on the validation split.
+    """Evaluator that freezes an allocation, executes it on integers and measures it on the validation split.
+
+    The ``accuracy`` of an evaluation is the value of the task's metric.
 
     Allocations with the same bit-widths for a step and for all steps before it share the result of that step
     (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
@@ -43,7 +45,7 @@ class IntegerEvaluator:
         seed: seed of the preparation. Callers of :meth:`fine_tune` pass it by default.
         epochs: number of epochs of the preparation; None: the default.
         timing_repeats: number of timed executions. 1: the seconds are those of the only execution. More: the first
-            execution gives accuracy and bit operations and is the warm-up, and the seconds are the median of this many
+            execution gives the value of the metric and the bit operations and is the warm-up, and the seconds are the median of this many
             further executions. The reference is timed in the same way. On a GPU the executions are replays of a CUDA
             graph (:func:`~mixq_rl.evaluation.timing.median_seconds`).
 
@@ -138,16 +140,16 @@ class IntegerEvaluator:
         yield from in_chunks(checked, self._together)
 
     def _together(self, allocations: Sequence[tuple[int, ...]]) -> list[Evaluation]:
-        shared, judge = self.shared, IntegerAccuracy(self.task, "validation")
+        shared, judge = self.shared, IntegerScore(self.task, "validation")
         costs: dict[tuple[int, ...], OpCost] = {}
-        correct: dict[tuple[int, ...], Tensor] = {}
+        measured: dict[tuple[int, ...], Tensor] = {}
         # Neighbours in this order share the first steps, whose results are still in the cache.
         for allocation in sorted(set(allocations)):
             output, each = shared.execute(allocation)
-            costs[allocation], correct[allocation] = OpCost.total(each), judge.correct(output)
-        accuracies = dict(zip(correct, judge.of(list(correct.values())), strict=True))
+            costs[allocation], measured[allocation] = OpCost.total(each), judge.measure(output)
+        scores = dict(zip(measured, judge.of(list(measured.values())), strict=True))
         return [
-            Evaluation.against(self.reference, allocation=each, accuracy=accuracies[each], **costs[each]._asdict())
+            Evaluation.against(self.reference, allocation=each, accuracy=scores[each], **costs[each]._asdict())
             for each in allocations
         ]
 
@@ -195,6 +197,7 @@ class IntegerEvaluator:
             self.timing_repeats,
             [self.reference.accuracy, self.reference.bitops],
             str(self.model),
+            self.task.metric,
             self.task.device.type,
             __version__,
         ]
@@ -206,7 +209,7 @@ class IntegerEvaluator:
 
         Args:
             model: integer model, for example a fine-tuned one.
-            split: split whose inputs are executed and whose accuracy is measured.
+            split: split whose inputs are executed and measured.
             timing_repeats: number of timed executions; None: that of the evaluator.
         """
         repeats = self.timing_repeats if timing_repeats is None else timing_repeats
@@ -214,7 +217,7 @@ class IntegerEvaluator:
         return Evaluation.against(
             self._reference(split),
             allocation=model.allocation,
-            accuracy=self.task.accuracy(output.dequantize(), split),
+            accuracy=self.task.score(output.dequantize(), split),
             bitops=meter.bitops("linear"),
             product_bitops=meter.bitops("product"),
             bytes=meter.bytes,

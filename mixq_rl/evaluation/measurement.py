@@ -26,7 +26,7 @@ def measure_reference(
     Args:
         model: float-trained model.
         task: task of the model.
-        split: split whose inputs are executed and whose accuracy is measured.
+        split: split whose inputs are executed and measured by the metric of the task.
         timing_repeats: as in :class:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator`.
 
     Raises:
@@ -39,7 +39,7 @@ def measure_reference(
             logits = execute()
     return Evaluation(
         allocation=(FLOAT_BITS,) * len(model.quantizers),
-        accuracy=task.accuracy(logits, split),
+        accuracy=task.score(logits, split),
         bitops=meter.bitops("linear"),
         reduction=1.0,
         product_bitops=meter.bitops("product"),

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
+from mixq_rl.datasets.metrics import ACCURACY, metrics
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Fingerprinted, check_evaluation
 from mixq_rl.quantization import check_bit_widths
@@ -52,6 +53,7 @@ class EvaluatorDescription:
         bit_widths: bit-widths on offer.
         reference: evaluation of the float32 model.
         reference_accuracy: accuracy of the hypervolume's reference point, usually that of the majority class.
+        metric: name of the measure that the accuracies are values of.
     """
 
     name: str
@@ -59,12 +61,15 @@ class EvaluatorDescription:
     bit_widths: tuple[int, ...]
     reference: Evaluation
     reference_accuracy: float = 0.0
+    metric: str = ACCURACY.name
 
     @classmethod
-    def of(cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0) -> "EvaluatorDescription":
+    def of(
+        cls, evaluator: Evaluator, name: str, reference_accuracy: float = 0.0, metric: str = ACCURACY.name
+    ) -> "EvaluatorDescription":
         """Return the description of an evaluator."""
         names = tuple(component.name for component in evaluator.components)
-        return cls(name, names, tuple(evaluator.bit_widths), evaluator.reference, reference_accuracy)
+        return cls(name, names, tuple(evaluator.bit_widths), evaluator.reference, reference_accuracy, metric)
 
 
 def fingerprint(evaluator: Evaluator) -> str:
@@ -205,4 +210,5 @@ def _description(text: str) -> EvaluatorDescription:
     check_bit_widths(description.bit_widths)
     if not 0 <= description.reference_accuracy <= 1:
         raise ArtifactError(f"a reference accuracy of {description.reference_accuracy}")
+    metrics[description.metric]  # raises an error for an unknown name
     return description

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from mixq_rl.datasets.metrics import ACCURACY, fitting
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
@@ -58,6 +59,8 @@ class IntegerModel:
         components: names of the components in the order of the allocation: that of the input, then those of the steps.
         allocation: bit-width of each component.
         classes: names of the classes in the data that it was trained on; None: 0, 1, 2, ...
+        metric: name of the measure in :data:`~mixq_rl.datasets.metrics.metrics` that the network was chosen by.
+        multi_label: whether each logit above 0 predicts a label, instead of the greatest logit the class.
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -71,6 +74,8 @@ class IntegerModel:
     components: tuple[str, ...]
     allocation: tuple[int, ...]
     classes: tuple[str, ...] | None = None
+    metric: str = ACCURACY.name
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
@@ -82,6 +87,7 @@ class IntegerModel:
         columns = self.signatures[-1].columns  # computed now, to find steps that do not fit
         if self.classes is not None and columns is not None and len(self.classes) < columns:
             raise ValueError(f"{len(self.classes)} classes have names, of {columns}")
+        fitting(self.metric, self.multi_label)
         self.finished  # noqa: B018  computed now: torch does not compile the computation
 
     @cached_property
@@ -136,8 +142,8 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
-        model.__dict__.update(fields, signatures=signatures, finished=like.finished)
+        kept = {name: getattr(like, name) for name in ("components", "classes", "metric", "multi_label", "finished")}
+        model.__dict__.update(kept, input=source, steps=steps, allocation=allocation, signatures=signatures)
         return model
 
     @property
@@ -172,7 +178,14 @@ class IntegerModel:
         with model.allocated(allocation):
             source, steps = model.freeze()
         names = tuple(quantizer.name for quantizer in model.quantizers)
-        return cls(source, steps, names, tuple(int(bits) for bits in allocation))
+        return cls(
+            source,
+            steps,
+            names,
+            tuple(int(bits) for bits in allocation),
+            metric=model.metric,
+            multi_label=model.multi_label,
+        )
 
     def quantize_features(self, x: Tensor) -> QTensor:
         """Quantize node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).

@@ -50,6 +50,7 @@ class QuantizableModel(nn.Module):
     Attributes:
         components: one entry for each quantizer, in execution order, from the last call of :meth:`observe`.
         scheme: quantization scheme of the last calibration.
+        metric, multi_label: of the task of the last calibration; a frozen network keeps them.
 
     Raises:
         InputError: if two components have one name.
@@ -59,6 +60,7 @@ class QuantizableModel(nn.Module):
         super().__init__()
         self.components: tuple[Component, ...] = ()
         self.scheme = schemes["lsq"]
+        self.metric, self.multi_label = "accuracy", False
         self.nodes = tuple(nodes)
         granularity = self._input_granularity()
         affine = granularity is Granularity.TENSOR

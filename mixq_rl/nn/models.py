@@ -2,6 +2,7 @@
 
 import itertools
 
+import torch
 from torch import nn
 
 from mixq_rl.datasets import GraphTask
@@ -94,6 +95,7 @@ def build_model(
         name: name of an architecture in :data:`models`, such as ``"gcn"``.
         task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
             components are measured on, and the device. The weights are drawn on the CPU and the same on every device.
+            The output's bias starts at 0, or at the log odds of the training labels of a multi-label task.
         hidden_channels, num_layers, dropout, seed: see :func:`build_network`.
 
     Raises:
@@ -111,9 +113,25 @@ def build_model(
         dropout=dropout,
         seed=seed,
     ).to(task.device)
+    if task.multi_label:
+        _start_at_label_shares(model, task)
     inputs = task.calibration_inputs
     model.observe(inputs.x, inputs.graph)
     return model
+
+
+@torch.no_grad()
+def _start_at_label_shares(model: QuantizableModel, task: GraphTask) -> None:
+    """Set the output's bias to the log odds of the training labels.
+
+    Most labels are rare. From a bias of 0 all logits have to sink first, and small features are too slow to prevent
+    that hidden units die in the process.
+    """
+    labels = task.y[task.masks["train"]]
+    known, positive = (~labels.isnan()).sum(dim=0), labels.nansum(dim=0)
+    for name, parameter in model.layers[-1].named_parameters():
+        if name.endswith("bias") and parameter.shape == known.shape:
+            parameter.copy_(((positive + 1) / (known - positive + 1)).log())
 
 
 def _layers(

@@ -73,6 +73,8 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
     """Rebuild the value that :func:`pack` stored, and check it against the declared type ``expected``.
 
+    A field with a default may be missing.
+
     Raises:
         ArtifactError: for a missing field or a field of another type; the message names the field.
     """
@@ -110,6 +112,8 @@ def _unpack_object(data: Any, expected: Any, name: str, tensors: Mapping[str, Te
     hints = typing.get_type_hints(cls)
     arguments = {}
     for field in dataclasses.fields(cls):
+        if field.name not in data and field.default is not dataclasses.MISSING:
+            continue
         if field.name not in data:
             raise ArtifactError(f"{name}.{field.name}: missing")
         arguments[field.name] = unpack(data[field.name], hints[field.name], f"{name}.{field.name}", tensors)

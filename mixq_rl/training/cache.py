@@ -117,6 +117,7 @@ class PreparationCache:
             str(model),
             [[node.name, *node.sources] for node in model.nodes],
             task.kind,
+            task.metric,
             task.x.device.type,
             list(bit_widths),
             repr(scheme),

@@ -30,6 +30,7 @@ def calibrate(
     """
     offered = check_bit_widths(tuple(bit_widths))
     inputs = task.calibration_inputs
+    model.metric, model.multi_label = task.metric, task.multi_label
     model.calibrate(inputs.x, inputs.graph, offered, scheme)
     IntegerModel.freeze(model, [offered[-1]] * len(model.quantizers)).quantize_graph(inputs.graph)
     return offered

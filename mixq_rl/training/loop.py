@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""
 
 Score = tuple[float, float]
-"""Validation accuracy, and minus the validation loss, which decides between equal accuracies."""
+"""Value of the task's metric on validation data, and minus the validation loss, which decides between equal values."""
 
 T = TypeVar("T")
 

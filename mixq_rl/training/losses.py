@@ -1,4 +1,7 @@
-"""Losses and validation scores: cross-entropy of labels, and distillation from the float model."""
+"""Losses and validation scores: cross-entropy of labels, and distillation from the float model.
+
+The cross-entropy of a multi-label task is the sum of the binary ones of its labels. Unknown labels have no part in it.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +30,8 @@ __all__ = [
 def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
     """Return the class probabilities of the float model, the targets of distillation.
 
+    They are the softmax of the logits, or their sigmoid in a multi-label task.
+
     Args:
         model: float-trained model.
         task: task of the model. The probabilities are those of all nodes, or of the training graphs.
@@ -36,8 +41,9 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
     """
     inputs = task.inputs("train")
     with deterministic(task.device), model.evaluating(), model.allocated(None):
-        answers = model(inputs.x, inputs.graph).softmax(dim=1)
-    return answers.new_zeros(task.y.numel(), answers.shape[1]).index_copy(0, inputs.index, answers)
+        logits = model(inputs.x, inputs.graph)
+    answers = logits.sigmoid() if task.multi_label else logits.softmax(dim=1)
+    return answers.new_zeros(len(task.y), answers.shape[1]).index_copy(0, inputs.index, answers)
 
 
 class Forward:
@@ -56,19 +62,33 @@ class Forward:
 
 
 def supervised_loss(logits: Tensor, inputs: GraphInputs) -> Tensor:
-    return nn.functional.cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
+    return _cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
 
 
 def distilled_loss(logits: Tensor, inputs: GraphInputs, teacher: Tensor, label_weight: float) -> Tensor:
     # Transductive: training uses the features of all nodes, but no labels of validation and test nodes.
-    taught = nn.functional.cross_entropy(logits, teacher[inputs.index])
+    target = teacher[inputs.index]
+    taught = _binary(logits, target) if inputs.y.dim() == 2 else nn.functional.cross_entropy(logits, target)
     return label_weight * supervised_loss(logits, inputs) + taught
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    return _binary(logits, y) if y.dim() == 2 else nn.functional.cross_entropy(logits, y)
+
+
+def _binary(logits: Tensor, targets: Tensor) -> Tensor:
+    known = (~targets.isnan()).to(logits.dtype)
+    total = nn.functional.binary_cross_entropy_with_logits(
+        logits, targets.nan_to_num().to(logits.dtype), weight=known, reduction="sum"
+    )
+    # The sum over the labels, as a row's likelihood has it: its mean would be small beside the weight decay.
+    return targets.shape[1] * total / known.sum().clamp(min=1)
 
 
 def validation_score(forward: Forward, task: GraphTask) -> Score:
     inputs = task.inputs("validation")
     logits = forward(inputs)
-    return task.accuracy(logits, "validation"), -float(supervised_loss(logits, inputs))
+    return task.score(logits, "validation"), -float(supervised_loss(logits, inputs))
 
 
 def batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iterable[GraphInputs]]:

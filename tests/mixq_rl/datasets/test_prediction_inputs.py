@@ -6,18 +6,23 @@ import torch
 from torch_geometric.data import Data
 
 from mixq_rl.datasets import load_prediction_inputs, load_task
+from mixq_rl.datasets.metrics import ACCURACY, metrics
 from mixq_rl.errors import InvalidGraphError
 from tests.agents.cli.invoking import save_graph
 from tests.conftest import make_classified_graphs
+
+
+def certain(classes: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.one_hot(classes, 10).double()
 
 
 def test_a_dataset_brings_its_answers(tmp_path: Path) -> None:
     path = str(save_graph(tmp_path / "graph.npz"))
     inputs, task = load_prediction_inputs(path), load_task(path)
     assert inputs.noun == "node"
-    assert inputs.accuracies(task.y) == {"train": 1.0, "validation": 1.0, "test": 1.0}
+    assert inputs.scores(certain(task.y), ACCURACY) == {"train": 1.0, "validation": 1.0, "test": 1.0}
     right = torch.randn(task.num_nodes, task.num_classes, generator=torch.Generator().manual_seed(0))
-    assert inputs.accuracies(right.argmax(dim=1))["test"] == task.accuracy(right, "test")
+    assert inputs.scores(right, ACCURACY)["test"] == task.accuracy(right, "test")
 
 
 def test_a_file_may_lack_answers(tmp_path: Path) -> None:
@@ -25,7 +30,7 @@ def test_a_file_may_lack_answers(tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", x=x, edge_index=edge_index, edge_weight=np.array([1.0, 0.5]))
     inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
     assert inputs.y is None
-    assert inputs.accuracies(torch.zeros(3, dtype=torch.int64)) == {}
+    assert inputs.scores(torch.zeros(3, 2), ACCURACY) == {}
     assert inputs.x.dtype == torch.float32
     assert inputs.edge_index.dtype == torch.int64
     assert inputs.edge_weight is not None
@@ -85,13 +90,14 @@ def test_a_file_is_refused_with_and_without_answers(
 )
 def test_few_answers_do(known: dict[str, np.ndarray], expected: dict[str, float], tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", **GRAPH, **known)
-    assert load_prediction_inputs(str(tmp_path / "new.npz")).accuracies(torch.zeros(8, dtype=torch.int64)) == expected
+    inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
+    assert inputs.scores(certain(torch.zeros(8, dtype=torch.int64)), ACCURACY) == expected
 
 
 def test_too_few_nodes_to_be_split_are_one_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", x=np.eye(3), edge_index=GRAPH["edge_index"][:, :2], y=np.zeros(3, dtype=np.int64))
     inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
-    assert inputs.accuracies(torch.tensor([0, 0, 1])) == {"all": pytest.approx(2 / 3)}
+    assert inputs.scores(certain(torch.tensor([0, 0, 1])), ACCURACY) == {"all": pytest.approx(2 / 3)}
 
 
 def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
@@ -108,3 +114,16 @@ def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
     assert load_prediction_inputs(str(tmp_path / "graph.pt")).y is not None
     torch.save({**data.to_dict(), "x": data.x.to_sparse()}, tmp_path / "sparse.pt")
     assert torch.equal(load_task(str(tmp_path / "sparse.pt")).x, data.x)
+
+
+def test_several_labels_are_measured_where_they_are_known(tmp_path: Path) -> None:
+    y = np.array([[1, 0], [0, 1], [1, 1], [0, np.nan], [np.nan, np.nan]])
+    np.savez(tmp_path / "new.npz", x=np.eye(5), edge_index=np.array([[0, 1], [1, 2]]), y=y, test_mask=np.ones(5, bool))
+    inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
+    assert inputs.masks["test"].tolist() == [True, True, True, True, False]
+    logits = torch.tensor([[1.0, -1], [1, 1], [1, -1], [-1, 1], [1, 1]])
+    assert inputs.scores(logits, metrics["micro-f1"]) == {"test": pytest.approx(6 / 8)}
+    with pytest.raises(InvalidGraphError, match=r"new.npz has labels of shape \[5, 2\].*leave y out"):
+        inputs.scores(logits, ACCURACY)
+    with pytest.raises(InvalidGraphError, match=r"logits of shape \[5, 3\]"):
+        inputs.scores(torch.zeros(5, 3), metrics["roc-auc"])
