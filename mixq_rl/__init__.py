@@ -24,7 +24,7 @@ from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.program import export_program
 from mixq_rl.integer.size import ModelSize
 from mixq_rl.metering import OpMeter
-from mixq_rl.nn import Component, QuantizableModel, build_model, prepare
+from mixq_rl.nn import Component, QuantizableModel, build_model, load_model, prepare
 from mixq_rl.training.cache import PreparationCache
 from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.float_training import fit
@@ -59,6 +59,7 @@ __all__ = [
     "fit",
     "fit_supernet",
     "kernels",
+    "load_model",
     "load_task",
     "objectives",
     "prepare",

@@ -46,7 +46,7 @@ def allocate(
     Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-drop 1
     """
     with output(quiet, as_json) as out:
-        config = given.config(evaluator="post-training" if max_drop is None else "fine-tune")
+        config = given.config(evaluator="post-training" if max_drop is None else "fine-tune").pinned()
         check_wish(preference, max_drop)  # before anything is trained
         agent, stage = load_agent(policy), together(logged, out.stage)
         task, network = config.load()
@@ -55,7 +55,7 @@ def allocate(
             chosen = allocate_for(evaluator, agent, preference, max_drop)
             (evaluation,) = evaluator.evaluate([chosen])
         names = [component.name for component in evaluator.components]
-        out.show(bits_table(f"{config.model} on {task.name}", names, chosen))
+        out.show(bits_table(f"{config.network} on {task.name}", names, chosen))
         training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
         reference = evaluator.reference.accuracy
         out.say(

@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from mixq_rl.agents.records.evaluator_config import RECORDED
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.storage.reading import read_json
 
@@ -45,7 +46,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     }
     defaults: dict[str, Any] = {}
     for name, value in config.items():
-        if value is None:
+        if value is None or name in RECORDED:
             continue
         if name == "policy" and name not in known:
             raise InputError(f"configuration {str(path)!r} is of mixq-rl transfer, which begins with a policy")

@@ -13,7 +13,7 @@ from mixq_rl.printable import printable, shell_word
 
 __all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
 
-_BESIDE_RESUME = ("resume", "cache", "data_root", "quiet", "as_json")
+_BESIDE_RESUME = ("resume", "cache", "data_root", "model", "weights", "quiet", "as_json")
 _OTHERS = {
     "policy": "is of a policy for several tasks, which chose no network: use it with mixq-rl transfer --policy {run}",
     "search": "is of mixq-rl search, which chose no network: compare what it found with mixq-rl compare {run}",
@@ -23,8 +23,9 @@ _OTHERS = {
 def default_run_dir(config: EvaluatorConfig) -> Path:
     """Return ``runs/<dataset>-<model>-seed<seed>-<time>``."""
     # Some file systems do not allow the colon of tu:NAME, and a name that does not print is hard to type.
-    dataset = printable(Path(config.dataset).stem).replace(":", "-").replace("\\", "-")
-    return timed_run_dir(f"{dataset}-{config.model}-seed{config.seed}")
+    dataset = printable(Path(config.dataset).stem)
+    name = f"{dataset}-{config.network.replace('.py:', '-')}".replace(":", "-").replace("\\", "-")
+    return timed_run_dir(f"{name}-seed{config.seed}")
 
 
 def timed_run_dir(name: str) -> Path:

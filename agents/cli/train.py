@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,12 +14,14 @@ from mixq_rl.agents.cli.output import Output, output
 from mixq_rl.agents.cli.run_choice import default_run_dir, refuse_beside_resume, timed_run_dir, whereabouts
 from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.quantities import area
+from mixq_rl.agents.records.confirmation import confirmed_models
 from mixq_rl.agents.records.data_root import confirmed, root_option
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.run_config import RunConfig
+from mixq_rl.agents.records.user_files import files_option
 from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
 from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.runs.training import resume_training
@@ -62,12 +65,14 @@ def train(
             source = context.get_parameter_source("data_root")
             # A run keeps its data root: MIXQ_RL_DATA is for new runs.
             moved = given.values["data_root"] if source is not None and source.name == "COMMANDLINE" else None
-            _go_on(resume, PreparationCache(cache), moved, out)
+            _go_on(resume, PreparationCache(cache), moved, *_named_files(context, given), out)
             return
         configs = given.configs()
         source = context.get_parameter_source("data_root")
         if config is not None and source is not None and source.name == "DEFAULT_MAP":
             configs = [confirmed(one, config.parent, None) for one in configs]
+        if config is not None:
+            configs = confirmed_models(configs, config, *_named_files(context, given))
         if len(configs) == 1:
             carry_out(configs[0], run_dir, PreparationCache(cache), out)
         else:
@@ -96,25 +101,42 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     _show_policy(reached, folder, out)
 
 
-def _go_on(folder: Path, cache: PreparationCache, data_root: str | None, out: Output) -> None:
+def _named_files(context: typer.Context, given: Given[RunConfig]) -> tuple[list[str], str | None]:
+    """Return the models and the weights that the command line names, and not those of a file of options."""
+    sources = [context.get_parameter_source(name) for name in ("model", "weights")]
+    models, weights = (source is not None and source.name == "COMMANDLINE" for source in sources)
+    return given.values["model"] if models else [], given.values["weights"] if weights else None
+
+
+def _go_on(
+    folder: Path,
+    cache: PreparationCache,
+    data_root: str | None,
+    models: Sequence[str],
+    weights: str | None,
+    out: Output,
+) -> None:
     """Resume a run on one dataset, or the training of a policy."""
     kind = RunFolder.read(folder).kind
     if kind == "search":
         again = f"--run-dir {shell_word(folder)}"
         raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with {again}")
     named = "" if data_root is None else f"--data-root {shell_word(data_root)} "
+    named += "".join(files_option(model, None) for model in models) + files_option(None, weights)
+    files: Any = {"data_root": data_root, "models": models, "weights": weights}
     with going_on(folder, _resuming(cache, named=named)), interruptible(out.announcing(whereabouts(folder))) as stage:
         if kind == "policy":
-            _show_policy(resume_policy(folder, stage, cache, data_root=data_root), folder, out)
+            _show_policy(resume_policy(folder, stage, cache, **files), folder, out)
         else:
-            _show_result(resume_training(folder, stage, cache, data_root=data_root), out)
+            _show_result(resume_training(folder, stage, cache, **files), out)
 
 
 def _resuming(cache: PreparationCache, tasks: Sequence[EvaluatorConfig] = (), named: str = "") -> str:
     """Return the command that resumes a run, up to its folder."""
     elsewhere = "" if cache.path == options.CACHE else f"--cache {shell_word(cache.path)} "
     roots = named or next(filter(None, map(root_option, tasks)), "")
-    return f"train {elsewhere}{roots}--resume"
+    files = "".join(dict.fromkeys(files_option(task.model, task.weights) for task in tasks))
+    return f"train {elsewhere}{roots}{files}--resume"
 
 
 def _show_result(result: RunResult, out: Output) -> None:

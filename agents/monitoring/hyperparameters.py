@@ -8,6 +8,7 @@ from typing import get_type_hints
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from mixq_rl.agents.monitoring.run_writer import RunWriter
+from mixq_rl.agents.records.evaluator_config import RECORDED
 from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.datasets.metrics import metrics
 from mixq_rl.printable import printable
@@ -18,7 +19,7 @@ _TEXT, _NUMBER = api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_FLOAT64
 
 _NUMBERS = (int, float, int | None, float | None)
 _NAMING = ("seed", "fold")  # numbers without an order
-_LEFT_OUT = ("data_root",)
+_LEFT_OUT = ("data_root", *RECORDED)
 
 
 def _columns() -> dict[str, int]:

@@ -7,6 +7,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mixq_rl.agents.records.network import (
+    NETWORK,
+    WEIGHTS,
+    check_network,
+    load_network,
+    may_take_weights,
+    network_label,
+)
+from mixq_rl.agents.records.user_files import check_unchanged, digests
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.datasets.inspection import advice
@@ -15,17 +24,20 @@ from mixq_rl.devices import full_name
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
 from mixq_rl.evaluation.objective import objectives
-from mixq_rl.nn import QuantizableModel, build_model, models
+from mixq_rl.nn import QuantizableModel, models
 from mixq_rl.quantization import check_bit_widths, schemes
 from mixq_rl.training.cache import Preparation, PreparationCache, load_state
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.preparation import PreparedNetwork, restore_prepared
 
-__all__ = ["EvaluatorConfig", "Stage", "silent"]
+__all__ = ["RECORDED", "EvaluatorConfig", "Stage", "silent"]
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with the title of a stage and the unit of its progress; the context gives the function to report progress."""
+
+RECORDED = ("model_sha256", "weights_sha256")
+"""Fields that a run records, and that are no options."""
 
 _logger = logging.getLogger("mixq_rl")
 _data_logger = _logger.getChild("data")
@@ -75,7 +87,10 @@ class EvaluatorConfig:
     Attributes:
         dataset: name of a dataset of :func:`mixq_rl.load_task`, or path of a file.
         fold: number of the split, from 0, for datasets with several splits; None: the first.
-        model: name of a model of :func:`mixq_rl.build_model`.
+        model: name of a model of :func:`mixq_rl.build_model`, or a class or function in a Python file for
+            :func:`mixq_rl.load_model`, which executes the file: ``"net.py:Net"``.
+        weights: file with trained weights, as for :func:`mixq_rl.nn.weights.read_weights`; the model is then not
+            trained in float32. None: it is trained.
         metric: name in :data:`mixq_rl.datasets.metrics.metrics`; None: that of the dataset.
         bits: bit-widths on offer, each within 1...8.
         seed: seed of weights, training, search and fine-tuning.
@@ -88,14 +103,17 @@ class EvaluatorConfig:
         device: device of data, networks, training and execution, named as in
             :func:`~mixq_rl.devices.resolve_device`. It need not exist until :meth:`load`. ``"auto"`` is replaced by
             the device that it stands for.
+        model_sha256, weights_sha256: hashes of the model's file and the weights, from :meth:`pinned`; None: not known.
 
     Raises:
-        InputError: for a value out of bounds, or an unknown model, objective, evaluator, scheme or device.
+        InputError: for a value out of bounds, or an unknown model, objective, evaluator, scheme or device, or sizes for
+            a model of a file.
     """
 
     dataset: str = field(default="citation", metadata={"help": _DATASET, "completion": datasets})
     fold: int | None = field(default=None, metadata={"help": _FOLD, "show_default": "the first"})
-    model: str = field(default="gcn", metadata={"help": f"Network: {', '.join(models)}.", "completion": models})
+    model: str = field(default="gcn", metadata={"help": NETWORK, "completion": models})
+    weights: str | None = field(default=None, metadata={"help": WEIGHTS})
     metric: str | None = field(
         default=None,
         metadata={
@@ -134,13 +152,16 @@ class EvaluatorConfig:
         default="lsq", metadata={"help": _SCHEME, "metavar": f"<{'|'.join(schemes)}>", "completion": schemes}
     )
     device: str = field(default="auto", metadata={"help": _DEVICE, "completion": ("auto", "cpu", "cuda")})
+    model_sha256: str | None = None
+    weights_sha256: str | None = None
 
     _PATHS: ClassVar[tuple[str, ...]] = ("dataset", "data_root")
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
-        models[self.model], objectives[self.objective], evaluators[self.evaluator], schemes[self.scheme]
+        check_network(self.model, self.num_layers, self.hidden_channels)
+        objectives[self.objective], evaluators[self.evaluator], schemes[self.scheme]
         if self.metric is not None:
             metrics[self.metric]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
@@ -157,6 +178,20 @@ class EvaluatorConfig:
         found: dict[str, Any] = {name: str(place.resolve()) for name, place in places.items() if place.exists()}
         return replace(self, **found)
 
+    @property
+    def network(self) -> str:
+        """Name of the model in titles: that of a file is without its folder."""
+        return network_label(self.model)
+
+    def pinned(self) -> Self:
+        """Return a copy with the hashes of the model's file and of the weights, which :meth:`load` then requires.
+
+        Raises:
+            InputError: if a file cannot be read.
+        """
+        found: dict[str, Any] = {**digests(self.model, self.weights)}
+        return replace(self, **found)
+
     def title(self, dataset: str) -> str:
         """Return a title of the configuration: model, dataset, and the values that are not defaults.
 
@@ -166,33 +201,39 @@ class EvaluatorConfig:
         changed = {
             field.name: getattr(self, field.name)
             for field in fields(EvaluatorConfig)
-            if field.name not in ("dataset", "model", "device", *self._PATHS)
+            if field.name not in ("dataset", "model", "weights", "device", *self._PATHS, *RECORDED)
             and getattr(self, field.name) != field.default
         }
         texts = (
             f"{name.replace('_', ' ')} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
             for name, value in changed.items()
         )
-        return " ".join([f"{self.model} on {dataset}", *texts])
+        return " ".join([f"{self.network} on {dataset}", *texts])
 
     def load(self) -> tuple[GraphTask, QuantizableModel]:
-        """Load the dataset and build the network for it, untrained, on the device.
+        """Load the dataset and build the network for it, on the device, untrained or with the given weights.
 
         Raises:
-            InputError: for a device that does not exist, or a dataset that cannot be loaded.
+            InputError: for a device that does not exist, a dataset that cannot be loaded, another content of the
+                model's file or the weights than :meth:`pinned` found, and as in :func:`mixq_rl.load_model`.
         """
+        check_unchanged(self.model, self.weights, {name: getattr(self, name) for name in RECORDED})
         task = load_task(self.dataset, self.data_root, fold=self.fold, metric=self.metric, device=self.device)
         task = self._with_usable_edges(task)
         for finding in advice(task, self.bits):
             _data_logger.info("%s: %s", task.name, finding)
-        model = build_model(
-            self.model, task, hidden_channels=self.hidden_channels, num_layers=self.num_layers, seed=self.seed
+        return task, load_network(
+            self.model,
+            task,
+            weights=self.weights,
+            num_layers=self.num_layers,
+            hidden_channels=self.hidden_channels,
+            seed=self.seed,
         )
-        return task, model
 
     def _with_usable_edges(self, task: GraphTask) -> GraphTask:
         """Return the task without edge weights if the model takes none."""
-        if task.edge_weight is None or models[self.model].takes_weights:
+        if task.edge_weight is None or may_take_weights(self.model):
             return task
         note = f"the edge weights are not used: {self.model} takes none"
         _data_logger.info("%s: %s", task.name, note)
@@ -201,11 +242,11 @@ class EvaluatorConfig:
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None
     ) -> NetworkEvaluator:
-        """Train the network in float32, in place, and return the evaluator of its allocations.
+        """Train the network in float32, in place, unless its weights are given, and return its evaluator.
 
         Args:
             task: task of :meth:`load`.
-            model: untrained model of :meth:`load`.
+            model: model of :meth:`load`.
             stage: reports each long stage.
             cache: cache of prepared networks, which is read and written; None: everything is trained.
 
@@ -221,6 +262,7 @@ class EvaluatorConfig:
             bit_widths=self.bits,
             scheme=schemes[self.scheme],
             seed=self.seed,
+            origin=("trained here" if self.weights is None else "trained before", self.model_sha256),
         )
         known = cache.get(key)
         if known is not None:
@@ -235,8 +277,12 @@ class EvaluatorConfig:
         return evaluator
 
     def _train(self, task: GraphTask, model: QuantizableModel, stage: Stage) -> NetworkEvaluator:
-        with stage("training in float32", "epochs") as progress:
-            fit(model, task, seed=self.seed, progress=progress)
+        if self.weights is None:
+            with stage("training in float32", "epochs") as progress:
+                fit(model, task, seed=self.seed, progress=progress)
+        else:
+            model.eval()
+            _logger.info("float32: the given weights, which are not trained further")
         kind, scheme = evaluators[self.evaluator], schemes[self.scheme]
         with stage(kind.preparation, "epochs") as progress:
             prepared = kind.prepare(model, task, self.bits, scheme=scheme, seed=self.seed, progress=progress)

@@ -68,7 +68,7 @@ class PreparedEvaluator:
         Args:
             config: configuration of the evaluator.
             task: task of the network.
-            model: untrained model; trained in float32, in place.
+            model: model of the configuration; trained in float32, in place, unless its weights are given.
             store: store of the evaluations.
             stage: reports each long stage.
             cache: cache of prepared networks; None: everything is trained.
@@ -80,7 +80,7 @@ class PreparedEvaluator:
         if task.x.is_cuda:
             with stage("compiling kernels", "steps") as progress:
                 evaluator.warm_up(progress)
-        name = title or f"{config.model} on {task.name}"
+        name = title or f"{config.network} on {task.name}"
         description = EvaluatorDescription.of(evaluator, name, task.constant_score("validation"), task.metric)
         store.describe(evaluator.fingerprint, description)
         return cls(evaluator, store, description)

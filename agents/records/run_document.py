@@ -22,6 +22,7 @@ OTHER_FOLDER = "name a new or empty folder with --run-dir"
 
 _VERSION = 6
 _KINDS = ("run", "policy", "search")
+_CONTENTS = ("model_sha256", "weights_sha256")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ def check_same(path: Path, found: Mapping[str, Any], document: Mapping[str, Any]
     for name, value in document["config"].items():
         # Another folder of the datasets' files does not change the run.
         if name != "data_root" and found["config"].get(name) != value:
+            if name in _CONTENTS:
+                file = document["config"][name.removesuffix("_sha256")]
+                raise InputError(f"run folder {str(path)!r} is of another content of {file!r}: {OTHER_FOLDER}")
             raise InputError(
                 f"run folder {str(path)!r} has {name} {found['config'].get(name)!r}, not {value!r}: {OTHER_FOLDER}"
             )

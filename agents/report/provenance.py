@@ -7,8 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from mixq_rl.agents.quantities import area
+from mixq_rl.agents.records.evaluator_config import RECORDED
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
+from mixq_rl.agents.records.user_files import files_option
 from mixq_rl.agents.report.rendering import render
 from mixq_rl.printable import printable, shell_word
 
@@ -16,7 +18,7 @@ __all__ = ["next_steps", "provenance"]
 
 _PACKAGED_POLICY = "the policy of the package"
 _START = "start"
-_NO_OPTIONS = ("policy", "objective")
+_NO_OPTIONS = ("policy", "objective", *RECORDED)
 
 
 def provenance(folder: RunFolder, result: RunResult) -> Markup:
@@ -81,7 +83,9 @@ class _Step:
 def _repeated(folder: RunFolder) -> str:
     """Return the command that repeats the run. For a run that began with a policy it lists the options."""
     if folder.config.get("policy") is None:
-        return f"mixq-rl train --config {shell_word(folder.path / 'config.json')} --run-dir NEW"
+        model, weights = (folder.config.get(name) for name in ("model", "weights"))
+        files = files_option(None if model is None else str(model), None if weights is None else str(weights))
+        return f"mixq-rl train --config {shell_word(folder.path / 'config.json')} {files}--run-dir NEW"
     words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]
     for name, value in folder.config.items():
         if value is not None and name not in _NO_OPTIONS:

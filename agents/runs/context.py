@@ -65,7 +65,7 @@ class RunContext:
         Args:
             config: configuration of the evaluator.
             task: task of :meth:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig.load`.
-            model: untrained model; trained in float32, in place.
+            model: model of the configuration; trained in float32, in place, unless its weights are given.
             title: title of the network, shown at each stage; None: model and dataset, not shown at the stages.
         """
         return PreparedEvaluator.prepare(config, task, model, self.store, self.stage, self.cache, title=title)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mixq_rl.agents.monitoring import TasksMonitor
 from mixq_rl.agents.ppo.agent import PPOAgent
+from mixq_rl.agents.records.confirmation import confirmed_models
 from mixq_rl.agents.records.data_root import confirmed
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
@@ -73,6 +74,7 @@ def train_policy(
         InputError: if the run folder is in use or not empty, or a dataset cannot be loaded.
         OSError: if a file cannot be written. The run can be resumed afterwards.
     """
+    plan = replace(plan, tasks=tuple(config.pinned() for config in plan.tasks))
     # All are loaded here, so that an error in any task is reported before the first is trained.
     loaded = (config.load()[0] for config in plan.tasks)
     notes = dict.fromkeys(f"{task.name}: {note}" for task in loaded for note in task.notes)
@@ -81,7 +83,13 @@ def train_policy(
 
 
 def resume_policy(
-    run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
+    run_dir: Path,
+    stage: Stage = silent,
+    cache: PreparationCache | None = None,
+    *,
+    data_root: str | None = None,
+    models: Sequence[str] = (),
+    weights: str | None = None,
 ) -> list[LearnedTask]:
     """Resume an interrupted run, with the same results as without the interruption, and return what was reached.
 
@@ -91,11 +99,13 @@ def resume_policy(
         run_dir: run folder of :func:`train_policy`.
         stage, cache: as in :func:`train_policy`.
         data_root: folder of the datasets' files; None: that of the run.
+        models, weights: the models' files and their weights, if the run has such models, as in
+            :func:`~mixq_rl.agents.records.confirmation.confirmed_models`.
 
     Raises:
         InputError: if the folder belongs to a run of another kind, or is in use, or names a folder of the datasets'
-            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`); and as in
-            :func:`train_policy`.
+            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`), or a model's file
+            or weights; if these have changed; and as in :func:`train_policy`.
         ArtifactError: if the folder has another format version, or the networks prepared now differ from those of the
             checkpoints.
         OSError: as in :func:`train_policy`.
@@ -105,7 +115,8 @@ def resume_policy(
         if folder.result.exists():
             return load_tasks(folder.result)
         plan = folder.restore(PolicyPlan)
-        tasks = [confirmed(config.seen_from(folder.directory), folder.path, data_root) for config in plan.tasks]
+        named = confirmed_models(plan.tasks, folder.path, models, weights)
+        tasks = [confirmed(config.seen_from(folder.directory), folder.path, data_root) for config in named]
         return _carry_out(run, replace(plan, tasks=tuple(tasks)))
 
 

@@ -85,6 +85,7 @@ def run_searches(
         raise InputError(
             f"searches are compared by bit operations: the objective {config.objective} is for mixq-rl train"
         )
+    config = config.pinned()
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "search", config, notes=task.notes, shared=True)

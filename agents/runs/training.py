@@ -1,6 +1,7 @@
 """Run of ``mixq-rl train``: training, search, fine-tuning and measurement of an integer network."""
 
 import io
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.records.component_costs import component_costs
+from mixq_rl.agents.records.confirmation import confirmed_models
 from mixq_rl.agents.records.data_root import confirmed
 from mixq_rl.agents.records.evaluator_config import Stage, silent
 from mixq_rl.agents.records.folder import RunFolder
@@ -60,7 +62,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         ArtifactError: if the policy to start from cannot be read.
         OSError: if a file cannot be written. The run can be resumed afterwards.
     """
-    start = None if config.policy is None else load_agent(config.policy or None)
+    start, config = None if config.policy is None else load_agent(config.policy or None), config.pinned()
     with stage("loading the dataset", ""):
         task, model = config.load()
         folder = RunFolder.create(run_dir, "run", config, notes=task.notes)
@@ -71,7 +73,13 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
 
 
 def resume_training(
-    run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None, *, data_root: str | None = None
+    run_dir: Path,
+    stage: Stage = silent,
+    cache: PreparationCache | None = None,
+    *,
+    data_root: str | None = None,
+    models: Sequence[str] = (),
+    weights: str | None = None,
 ) -> RunResult:
     """Resume an interrupted run, with the same result as without the interruption, and return the result.
 
@@ -81,11 +89,13 @@ def resume_training(
         run_dir: run folder of :func:`train`.
         stage, cache: as in :func:`train`.
         data_root: folder of the datasets' files; None: that of the run.
+        models, weights: the model's file and its weights, if the run has one, as in
+            :func:`~mixq_rl.agents.records.confirmation.confirmed_models`.
 
     Raises:
         InputError: if the folder belongs to a run of another kind, or is in use, or names a folder of the datasets'
-            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`); and as in
-            :func:`train`.
+            files that the user did not name (:func:`~mixq_rl.agents.records.data_root.confirmed`), or a model's file
+            or weights; if these have changed; and as in :func:`train`.
         ArtifactError: if the folder has another format version, or the network prepared now differs from that of the
             checkpoints.
         OSError: as in :func:`train`.
@@ -94,7 +104,8 @@ def resume_training(
     with RunContext.of(folder, stage, cache) as run:
         if folder.result.exists():
             return RunResult.load(folder.result)
-        config = confirmed(folder.restore(RunConfig).seen_from(folder.directory), folder.path, data_root)
+        (config,) = confirmed_models([folder.restore(RunConfig)], folder.path, models, weights)
+        config = confirmed(config.seen_from(folder.directory), folder.path, data_root)
         start = None
         if config.policy is not None:
             start = _start(folder, config.policy)

@@ -35,7 +35,7 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     after the function, such as ``"add.update"``.
 
     Args:
-        model: the float model. It is not changed; its weights are copied.
+        model: the float model. It is not changed; its weights are copied. A quantizable model is copied as it is.
         task: the task that the components are measured on. None: measure them later by
             :meth:`~mixq_rl.nn.QuantizableModel.observe`. An optional argument ``edge_weight`` of the model keeps its
             default if the task's graph has no edge weights; an optional ``batch``, if nodes are classified.
@@ -51,6 +51,11 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
     from mixq_rl.nn.conversion import convert, explained, trace
 
+    if isinstance(model, QuantizableModel):
+        made = copy.deepcopy(model)
+        if task is not None:
+            _measure(made.to(task.device), task)
+        return made
     original = copy.deepcopy(model).eval()
     pooled = task is None or task.kind == "graph"
     try:

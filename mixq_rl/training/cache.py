@@ -100,6 +100,7 @@ class PreparationCache:
         scheme: Scheme,
         seed: int = 0,
         epochs: int | None = None,
+        origin: Sequence[str | None] = (),
     ) -> str:
         """Return the key of a preparation, 64 hexadecimal digits.
 
@@ -111,6 +112,7 @@ class PreparationCache:
             scheme: quantization scheme.
             seed: seed of all training.
             epochs: number of epochs of all training; None: the default.
+            origin: what else the preparation depends on, such as the hash of the file that made the model.
         """
         description = [
             f"{evaluator.__module__}.{evaluator.__qualname__}",
@@ -123,6 +125,7 @@ class PreparationCache:
             repr(scheme),
             seed,
             epochs,
+            list(origin),
             __version__,
             torch.__version__,
         ]
