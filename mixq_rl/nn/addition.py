@@ -29,16 +29,17 @@ class Add(Operator):
     r"""Sum of values with different scales, with batch normalisation and bias.
 
     .. math::
-        X' = \sigma\left(\mathrm{norm}\left(\sum_k X_k\right) + b\right)
+        X' = \sigma\left(\mathrm{norm}\left(\sum_k c_k X_k\right) + b\right)
 
     On integers each :math:`q_k - z_k` is multiplied by a fixed-point number that brings it to the result's scale, the
-    norm's factor included; the 64-bit sums are rounded once.
+    norm's factor and :math:`c_k` included; the 64-bit sums are rounded once.
 
     Components: the result.
 
     Args:
         result: name of the result's component.
         kind: kind of the component.
+        coefficients: the numbers c, not 0, one for each X; None: all 1.
         bias_channels: length of b; None: no bias.
         norm: batch normalisation, or None.
         relu: whether :math:`\sigma` is ReLU or the identity.
@@ -55,12 +56,14 @@ class Add(Operator):
         result: str,
         *,
         kind: ComponentKind = "update",
+        coefficients: tuple[float, ...] | None = None,
         bias_channels: int | None = None,
         norm: nn.BatchNorm1d | None = None,
         relu: bool = False,
     ) -> None:
         super().__init__()
         self.relu = relu
+        self.coefficients = coefficients
         self.norm = norm
         self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
         self.result_quantizer = LearnedQuantizer(result, kind, signed=not relu, affine=not relu)
@@ -72,22 +75,22 @@ class Add(Operator):
             self.norm.reset_parameters()
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        result = inputs[0].dense
-        for other in inputs[1:]:
-            result = result + other.dense
+        factors = self.coefficients or (1.0,) * len(inputs)
+        terms = [x.dense if factor == 1 else x.dense * factor for x, factor in zip(inputs, factors, strict=True)]
+        result = terms[0]
+        for other in terms[1:]:
+            result = result + other
         result = result if self.norm is None else self.norm(result)
         result = result if self.bias is None else result + self.bias
         result = result.relu() if self.relu else result
         return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        factor, bias = self._affine()
-        scales = [x.scale if factor is None else x.scale * factor.double() for x in inputs]
+        scales, bias = self._affine([x.scale for x in inputs])
         return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias, inputs[0].protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
-        factor, bias = self._affine()
-        scales = [x.quantizer.scale if factor is None else x.quantizer.scale * factor.double() for x in inputs]
+        scales, bias = self._affine([x.quantizer.scale for x in inputs])
         step = IntegerAdd(
             result=self.result_quantizer.name,
             sources=tuple(x.index for x in inputs),
@@ -96,14 +99,17 @@ class Add(Operator):
         )
         return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
 
-    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
+    def _affine(self, scales: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+        """Return the scales of the terms of the sum, norm included, and the bias."""
+        if self.coefficients is not None:
+            scales = [scale * number for scale, number in zip(scales, self.coefficients, strict=True)]
         if self.norm is None:
-            return None, self.bias
+            return list(scales), self.bias
         factor, shift = folded_norm(self.norm)
-        return factor, shift if self.bias is None else shift + self.bias
+        return [scale * factor.double() for scale in scales], shift if self.bias is None else shift + self.bias
 
     def extra_repr(self) -> str:
-        return f"bias={self.bias is not None}, relu={self.relu}"
+        return f"coefficients={self.coefficients}, bias={self.bias is not None}, relu={self.relu}"
 
 
 def centred(x: QTensor) -> Tensor:

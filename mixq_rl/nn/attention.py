@@ -82,6 +82,7 @@ class Attend(Operator):
         relu: bool = False,
     ) -> None:
         super().__init__()
+        self.propagation = _SELF_LOOPS
         self.heads = heads
         self.concat = concat
         self.relu = relu
@@ -98,7 +99,7 @@ class Attend(Operator):
             nn.init.zeros_(self.bias)
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        (message, score), csr = inputs, _neighbours(graph)
+        (message, score), csr = inputs, self._neighbours(graph)
         names = (self.attention_quantizer.name, message.name, self.aggregate_quantizer.name)
         logit = self.logit_quantizer(_on_edges(score.dense, csr, self.heads))
         attention = self.dropout(self.attention_quantizer(neighbour_softmax(self.leaky(logit), csr)))
@@ -110,7 +111,7 @@ class Attend(Operator):
         return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        (message, score), csr = inputs, _neighbours(graph)
+        (message, score), csr = inputs, self._neighbours(graph)
         dtype = score.values.dtype
         own = self.attention_quantizer
         logit = self.logit_quantizer.fake_align([_on_edges(score.dense, csr, self.heads)], [score.scale])
@@ -138,6 +139,7 @@ class Attend(Operator):
         step = IntegerAttend(
             names=(self.logit_quantizer.name, self.attention_quantizer.name, message.name, aggregate.name),
             sources=(message.index, score.index),
+            propagation=self.propagation.evaluated,
             heads=self.heads,
             concat=self.concat,
             logit=single_alignment(self.logit_quantizer, score),
@@ -148,16 +150,15 @@ class Attend(Operator):
         )
         return message.program.append(step, aggregate.quantizer(), aggregate.name)
 
+    def _neighbours(self, graph: Graph | None) -> CSR:
+        assert graph is not None
+        return graph.adjacency(self.propagation if self.training else self.propagation.evaluated).csr
+
     def _joined(self, sums: Tensor) -> Tensor:
         return _joined(sums, self.heads, self.concat)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
-
-
-def _neighbours(graph: Graph | None) -> CSR:
-    assert graph is not None
-    return graph.adjacency(_SELF_LOOPS).csr
 
 
 def _on_edges(score: Tensor, csr: CSR, heads: int) -> Tensor:
@@ -186,6 +187,7 @@ class IntegerAttend(IntegerStep):
     Attributes:
         names: names of the components: logits, coefficients, messages, aggregate.
         sources: the sources of messages and scores.
+        propagation: the edges that are attended to.
         heads: number of heads.
         concat: whether the heads' results are concatenated, or averaged.
         logit: map from the sums of two scores to the logits' integers.
@@ -197,6 +199,7 @@ class IntegerAttend(IntegerStep):
 
     names: tuple[str, str, str, str]
     sources: tuple[int, ...]
+    propagation: Propagation
     heads: int
     concat: bool
     logit: Alignment
@@ -244,7 +247,7 @@ class IntegerAttend(IntegerStep):
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
-        message, csr = inputs[0], _neighbours(graph)
+        message, csr = inputs[0], graph.adjacency(self.propagation).csr
         heads = 1 if self.concat else self.heads
         check_softmax(self.result, csr)
         check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)

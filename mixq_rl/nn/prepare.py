@@ -1,7 +1,5 @@
 """Conversion of a user's float model to a quantizable one: ``prepare``."""
 
-import copy
-
 from torch import nn
 
 from mixq_rl.datasets import GraphTask
@@ -48,13 +46,18 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         InputError: if the model does not fit the task.
     """
     # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
-    from mixq_rl.nn.conversion import convert, trace
+    from mixq_rl.nn.conversion import convert, copied, give_weights, trace
 
-    original = copy.deepcopy(model).eval()
-    pooled = task is None or task.kind == "graph"
-    graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
+    original = copied(model)
+    given = {"edge_weight", "batch"}
+    if task is not None:
+        held = {"edge_weight": task.edge_weight is not None, "batch": task.kind == "graph"}
+        given = {name for name in given if held[name]}
+        original.to(task.device)
     with seeded(0):  # new layers draw random weights, before the model's weights replace them
-        nodes = convert(graph, original)
+        if task is not None:
+            give_weights(original, task, given)
+        nodes = convert(trace(original, given), original)
     first = next((node.name for node in nodes if not isinstance(node.layer, Dropout)), nodes[0].name)
     prepared = QuantizableModel(nodes, input_name=f"{first}.input").train(model.training)
     parameter = next(prepared.parameters(), None)

@@ -136,7 +136,7 @@ class Propagate(Operator):
         step = IntegerPropagate(
             names=self._names(x.name),
             sources=(x.index,),
-            propagation=self.propagation,
+            propagation=self.propagation.evaluated,
             epsilon=None if self.epsilon is None else self.epsilon.detach().double(),
             adjacency=quantizer,
             requantization=self.aggregate_quantizer.requantization(scale, self.bias, row_exponent),
@@ -146,7 +146,7 @@ class Propagate(Operator):
 
     def _adjacency(self, graph: Graph | None) -> Adjacency:
         assert graph is not None
-        return graph.adjacency(self.propagation)
+        return graph.adjacency(self.propagation if self.training else self.propagation.evaluated)
 
     def _names(self, source: str) -> records.Names:
         adjacency = records.EDGES if self.adjacency_quantizer is None else self.adjacency_quantizer.name
@@ -214,7 +214,7 @@ class IntegerPropagate(IntegerStep):
 
     @property
     def takes_edge_weight(self) -> bool:
-        return self.propagation.weighted
+        return self.propagation.takes_edge_weight
 
     @property
     def num_parameters(self) -> int:
