@@ -88,20 +88,25 @@ class AddSelfLoops(EdgeTransform):
         fill_value: weight of the new self-loops, if edges have weights.
         remaining: whether a node's own self-loops are replaced by one, which keeps the weight of the last of them
             (``add_remaining_self_loops``).
+        every_node: whether every node gets one, or no node behind the last one with an edge: PyTorch Geometric's
+            functions know no others, unless they are given the number of nodes.
     """
 
     fill_value: float = 1.0
     remaining: bool = False
+    every_node: bool = True
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
-        nodes = torch.arange(num_nodes, device=edges.index.device)
+        every = torch.arange(num_nodes, device=edges.index.device)
+        linked = torch.cat([edges.index.flatten(), every.new_full((1,), -1)])
+        nodes = every if self.every_node else every[every <= linked.max()]
         weight = torch.full((num_nodes,), self.fill_value, dtype=torch.float64, device=nodes.device)
         if self.remaining:
             is_loop = edges.index[0] == edges.index[1]
             loops, edges = edges.select(is_loop), edges.select(~is_loop)
             if loops.weight is not None:
                 weight = weight.index_put((loops.index[0],), loops.weight)
-        return edges.append(nodes.expand(2, -1), weight)
+        return edges.append(nodes.expand(2, -1), weight[nodes])
 
 
 @storable
@@ -156,10 +161,12 @@ class Normalize(EdgeTransform):
     Attributes:
         loop_weight: weight of the self-loops added at nodes without one; None: none are added.
         weighted: whether weights w of the graph are used; otherwise all are 1.
+        every_node: as in :class:`AddSelfLoops`.
     """
 
     loop_weight: float | None = 1.0
     weighted: bool = True
+    every_node: bool = True
 
     @property
     def makes_weights(self) -> bool:
@@ -169,7 +176,7 @@ class Normalize(EdgeTransform):
         index, weight = edges if self.weighted else (edges.index, None)
         edges = Edges(index, torch.ones_like(index[0], dtype=torch.float64) if weight is None else weight)
         if self.loop_weight is not None:
-            edges = AddSelfLoops(self.loop_weight, remaining=True)(edges, num_nodes)
+            edges = AddSelfLoops(self.loop_weight, remaining=True, every_node=self.every_node)(edges, num_nodes)
         (source, target), weight = edges
         assert weight is not None
         factor = weight.new_zeros(num_nodes).index_add(0, target, weight).rsqrt()

@@ -1,13 +1,16 @@
 """Size of an integer network, and of its float32 network, in bytes."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
 from mixq_rl.integer.model import IntegerModel
+from mixq_rl.quantization import QTensor
 from mixq_rl.storage.artifacts import pack
 
 __all__ = ["ModelSize"]
@@ -36,11 +39,23 @@ class ModelSize:
         """Return the size of a model that was saved into a folder."""
         tensors: dict[str, Tensor] = {}
         pack(model, "model", tensors)
-        parameters = {step.weight_name or str(index): step.num_parameters for index, step in enumerate(model.steps)}
+        # Steps may share a weight, which counts once.
+        steps = {step.weight_name or str(index): step for index, step in enumerate(model.steps)}.values()
         return cls(
-            weights=model.nbytes,
+            weights=sum(part.payload.nbytes for part in _parts(tuple(steps)) if isinstance(part, QTensor)),
             tensors=sum(tensor.nbytes for tensor in tensors.values()),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
-            float32=_FLOAT_BYTES * sum(parameters.values()),
+            float32=_FLOAT_BYTES * sum(step.num_parameters for step in steps),
         )
 
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield a value and all values inside it."""
+    yield value
+    inner: tuple[Any, ...] = ()
+    if isinstance(value, tuple):
+        inner = value
+    elif dataclasses.is_dataclass(value):
+        inner = tuple(getattr(value, field.name) for field in dataclasses.fields(value))
+    for part in inner:
+        yield from _parts(part)

@@ -28,6 +28,7 @@ __all__ = [
     "Transforms",
     "is_of_graph",
     "kept_whole",
+    "number_of_results",
     "read_index",
     "read_weight",
     "without_weights",
@@ -55,8 +56,8 @@ def _loops(node: fx.Node, edge_index: Any, edge_attr: Any, fill_value: Any, num_
     _check(node, "num_nodes", num_nodes, is_number_of_nodes(num_nodes), "leave it out, or hand it x.size(0)")
     _check(node, "fill_value", fill_value, isinstance(fill_value, int | float | None), "give it a number")
     fill = 1.0 if fill_value is None else float(fill_value)
-    remaining = node.target is utils.add_remaining_self_loops
-    return _Change(edge_index, edge_attr, AddSelfLoops(fill, remaining=remaining))
+    remaining = node.target.__name__ == "add_remaining_self_loops"  # type: ignore[union-attr]
+    return _Change(edge_index, edge_attr, AddSelfLoops(fill, remaining, num_nodes is not None))
 
 
 def _remove_loops(node: fx.Node, edge_index: Any, edge_attr: Any) -> _Change:
@@ -98,7 +99,7 @@ def _normalized(
     except ValueError:
         raise refusal(node, "takes other weights than the model is given: hand it edge_weight") from None
     loop_weight = (2.0 if improved else 1.0) if add_self_loops else None
-    return _Change(edge_index, edge_weight, Normalize(loop_weight, weighted=weighted))
+    return _Change(edge_index, edge_weight, Normalize(loop_weight, weighted, num_nodes is not None))
 
 
 def _dropped(node: fx.Node, edge_index: Any, p: float, force_undirected: bool, training: bool) -> _Change:
@@ -150,12 +151,23 @@ _READERS: dict[Any, Callable[..., _Change]] = {
     utils.dropout_node: _dropped_nodes,
 }
 
+_MERGING = (utils.to_undirected, utils.coalesce, utils.sort_edge_index)
+
 SUPPORTED = ", ".join(function.__name__ for function in _READERS)
 
 GRAPH_FUNCTIONS: frozenset[Any] = frozenset(
     [gcn_norm, *(value for name, value in vars(utils).items() if name in utils.__all__ and inspect.isfunction(value))]
 )
 """Functions that a trace does not enter: PyTorch Geometric's functions of graphs."""
+
+
+def number_of_results(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Return the length of the tuple that a call of a graph function returns; 0: it returns no tuple."""
+    if function in _MERGING:
+        return 2 if len(args) > 1 or "edge_attr" in kwargs else 0
+    if function not in _READERS:
+        return 0
+    return 3 if _READERS[function] is _dropped_nodes else 2
 
 
 def refusal(node: fx.Node, reason: str) -> UnsupportedLayerError:
@@ -258,7 +270,7 @@ def without_weights(transforms: Transforms) -> Transforms:
         if not isinstance(transform, Normalize):
             found.append(transform)
         elif transform.loop_weight is not None:
-            found.append(AddSelfLoops(remaining=True))
+            found.append(AddSelfLoops(remaining=True, every_node=transform.every_node))
     return tuple(found)
 
 

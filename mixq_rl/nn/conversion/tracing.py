@@ -18,10 +18,10 @@ from torch_geometric.utils import scatter
 from mixq_rl.errors import UnsupportedLayerError
 from mixq_rl.nn.conversion.arguments import ModelCall, Roles, readings
 from mixq_rl.nn.conversion.canonical import canonicalize, final_softmax
-from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS
+from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS, number_of_results
 from mixq_rl.nn.conversion.phases import always_on, apply_dropout, same_but_dropout
 
-__all__ = ["Trace", "trace"]
+__all__ = ["trace"]
 
 _POOLS = {"sum": glob.global_add_pool, "mean": glob.global_mean_pool, "max": glob.global_max_pool}
 _COMPOSITE = (nn.Sequential, fx.GraphModule, GraphSequential, BasicGNN, MLP)
@@ -117,15 +117,19 @@ def _described(path: str) -> str:
 
 def _report_unused(graph: fx.Graph, model: nn.Module) -> None:
     """Name the layers with parameters that no call uses."""
-    used = [str(node.target).removeprefix("model.") for node in graph.nodes if node.op in ("call_module", "get_attr")]
-    owners = dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters() if not _is_in(name, used))
-    unused = [path for path in owners if not any(_is_in(path, [other]) for other in owners if other != path)]
+    calls = [str(node.target).removeprefix("model.") for node in graph.nodes if node.op in ("call_module", "get_attr")]
+    names = [name for name, _ in model.named_parameters()]
+    used = [name for name in names if any(not path or f"{name}.".startswith(f"{path}.") for path in calls)]
+    unused = dict.fromkeys(_unused_part(name, used) for name in names if name not in used)
     if unused:
         _logger.warning("forward never uses the weights of %s: they are left out", ", ".join(map(repr, unused)))
 
 
-def _is_in(name: str, paths: list[str]) -> bool:
-    return any(not path or name == path or name.startswith(f"{path}.") for path in paths)
+def _unused_part(name: str, used: list[str]) -> str:
+    """Return the path of the greatest part of a model that holds a parameter and nothing that is used."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return next(prefix for prefix in prefixes if not any(other.startswith(f"{prefix}.") for other in used))
 
 
 class _Symbol(fx.Proxy):
@@ -225,6 +229,8 @@ def _recorder(function: Callable[..., Any]) -> Callable[..., Any]:
         symbol = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
         if symbol is None:
             return function(*args, **kwargs)
-        return symbol.tracer.create_proxy("call_function", function, args, kwargs)
+        result = symbol.tracer.create_proxy("call_function", function, args, kwargs)
+        count = number_of_results(function, args, kwargs)
+        return tuple(result[index] for index in range(count)) if count else result
 
     return recorded
