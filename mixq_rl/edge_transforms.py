@@ -1,5 +1,6 @@
 """Changes of a graph's edges before a layer sums over them: self-loops, merged edges, weights, edges dropped in training."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,6 +44,11 @@ class Edges(NamedTuple):
         """Return the edges and more edges."""
         weights = None if self.weight is None else torch.cat([self.weight, weight])
         return Edges(torch.cat([self.index, index], dim=1), weights)
+
+
+def _check_finite(weight: float) -> None:
+    if not math.isfinite(weight):
+        raise ValueError(f"a self-loop of weight {weight}: give it a number")
 
 
 class EdgeTransform:
@@ -95,6 +101,9 @@ class AddSelfLoops(EdgeTransform):
     fill_value: float = 1.0
     remaining: bool = False
     every_node: bool = True
+
+    def __post_init__(self) -> None:
+        _check_finite(self.fill_value)
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
         every = torch.arange(num_nodes, device=edges.index.device)
@@ -167,6 +176,9 @@ class Normalize(EdgeTransform):
     loop_weight: float | None = 1.0
     weighted: bool = True
     every_node: bool = True
+
+    def __post_init__(self) -> None:
+        _check_finite(self.loop_weight or 0.0)
 
     @property
     def makes_weights(self) -> bool:

@@ -230,6 +230,8 @@ class IntegerAttend(IntegerStep):
         message, score = inputs
         score.require(self.result, Granularity.TENSOR, columns=2 * self.heads)
         message.require(self.result, Granularity.TENSOR)
+        if self.propagation.is_random or self.propagation.pooled:
+            raise ValueError(f"step {self.result!r} attends to other nodes than neighbours, or drops edges at random")
         if message.pooled or score.pooled:
             raise ValueError(f"step {self.result!r} takes values of nodes, not of graphs")
         if message.columns is None or self.heads < 1 or message.columns % self.heads:

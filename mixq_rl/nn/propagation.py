@@ -223,6 +223,8 @@ class IntegerPropagate(IntegerStep):
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
         x.require(self.result, Granularity.COLUMN)
+        if self.propagation.is_random:
+            raise ValueError(f"step {self.result!r} drops edges at random, which belongs to training")
         if x.pooled:
             raise ValueError(f"step {self.result!r} sums over nodes, but what comes before is pooled")
         columns = check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)

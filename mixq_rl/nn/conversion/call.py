@@ -174,7 +174,8 @@ def describe(node: fx.Node, model: nn.Module) -> str:
         kind = type(model.get_submodule(path)).__name__
         return f"layer {path!r} ({kind})" if path else f"the model ({kind})"
     if node.op == "get_attr":
-        return f"tensor {str(node.target).removeprefix('model.')!r}"
+        path = str(node.target).removeprefix("model.")
+        return "a tensor made in forward" if path.startswith("_tensor_constant") else f"tensor {path!r}"
     stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
     where = f"the forward of layer {stack[-1]!r}" if stack else "the model's forward"
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))

@@ -66,7 +66,8 @@ class _Walk:
             try:
                 self._append(call)
             except UnsupportedLayerError as error:
-                self.refusals.append(str(error))
+                if not any(source.op == "get_attr" for source in node.all_input_nodes):  # refused themselves
+                    self.refusals.append(str(error))
                 self._results[node] = call.name
 
     def _append(self, call: Call) -> None:
@@ -93,7 +94,7 @@ class _Walk:
 
     def _check_output(self, node: fx.Node) -> None:
         if not isinstance(node.args[0], fx.Node):
-            kind = type(node.args[0]).__name__
+            kind = type(node.args[0]).__name__.removeprefix("immutable_")
             self.refusals.append(f"the model's forward returns a {kind}: let it return the logits alone")
         elif is_of_graph(node.args[0]):
             self.refusals.append("the model's forward returns no features: let it return the logits")
