@@ -29,21 +29,21 @@ class Edges(NamedTuple):
     """Edges of a graph.
 
     Attributes:
-        index: sources and targets, int64 ``[2, edges]``.
+        edge_index: sources and targets, int64 ``[2, edges]``.
         weight: weights, float64 ``[edges]``; None: all 1.
     """
 
-    index: Tensor
+    edge_index: Tensor
     weight: Tensor | None
 
     def select(self, chosen: Tensor) -> "Edges":
         """Return some of the edges, by a mask or by indices."""
-        return Edges(self.index[:, chosen], None if self.weight is None else self.weight[chosen])
+        return Edges(self.edge_index[:, chosen], None if self.weight is None else self.weight[chosen])
 
     def append(self, index: Tensor, weight: Tensor) -> "Edges":
         """Return the edges and more edges."""
         weights = None if self.weight is None else torch.cat([self.weight, weight])
-        return Edges(torch.cat([self.index, index], dim=1), weights)
+        return Edges(torch.cat([self.edge_index, index], dim=1), weights)
 
 
 def _check_finite(weight: float) -> None:
@@ -106,15 +106,15 @@ class AddSelfLoops(EdgeTransform):
         _check_finite(self.fill_value)
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
-        every = torch.arange(num_nodes, device=edges.index.device)
-        linked = torch.cat([edges.index.flatten(), every.new_full((1,), -1)])
+        every = torch.arange(num_nodes, device=edges.edge_index.device)
+        linked = torch.cat([edges.edge_index.flatten(), every.new_full((1,), -1)])
         nodes = every if self.every_node else every[every <= linked.max()]
         weight = torch.full((num_nodes,), self.fill_value, dtype=torch.float64, device=nodes.device)
         if self.remaining:
-            is_loop = edges.index[0] == edges.index[1]
+            is_loop = edges.edge_index[0] == edges.edge_index[1]
             loops, edges = edges.select(is_loop), edges.select(~is_loop)
             if loops.weight is not None:
-                weight = weight.index_put((loops.index[0],), loops.weight)
+                weight = weight.index_put((loops.edge_index[0],), loops.weight)
         return edges.append(nodes.expand(2, -1), weight[nodes])
 
 
@@ -124,7 +124,7 @@ class RemoveSelfLoops(EdgeTransform):
     """Removes all self-loops (``remove_self_loops`` of PyTorch Geometric)."""
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
-        return edges.select(edges.index[0] != edges.index[1])
+        return edges.select(edges.edge_index[0] != edges.edge_index[1])
 
 
 @storable
@@ -143,8 +143,8 @@ class Coalesce(EdgeTransform):
             raise ValueError(f"reduction {self.reduce!r} is not among {', '.join(REDUCTIONS)}")
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
-        keys, group = torch.unique(edges.index[0] * num_nodes + edges.index[1], return_inverse=True)
-        index = torch.stack([keys // num_nodes, keys % num_nodes]) if num_nodes else edges.index
+        keys, group = torch.unique(edges.edge_index[0] * num_nodes + edges.edge_index[1], return_inverse=True)
+        index = torch.stack([keys // num_nodes, keys % num_nodes]) if num_nodes else edges.edge_index
         if edges.weight is None:
             return Edges(index, None)
         merged = edges.weight.new_zeros(keys.shape)
@@ -159,7 +159,7 @@ class ToUndirected(Coalesce):
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
         weight = torch.empty(0) if edges.weight is None else edges.weight
-        return super().__call__(edges.append(edges.index.flip(0), weight), num_nodes)
+        return super().__call__(edges.append(edges.edge_index.flip(0), weight), num_nodes)
 
 
 @storable
@@ -168,7 +168,7 @@ class Normalize(EdgeTransform):
     r"""Weighs edges by :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (``gcn_norm`` of PyTorch Geometric).
 
     Attributes:
-        loop_weight: weight of the self-loops added at nodes without one; None: none are added.
+        loop_weight: weight of the self-loops added at nodes without one, if edges have weights; None: none are added.
         weighted: whether weights w of the graph are used; otherwise all are 1.
         every_node: as in :class:`AddSelfLoops`.
     """
@@ -185,15 +185,17 @@ class Normalize(EdgeTransform):
         return not self.weighted
 
     def __call__(self, edges: Edges, num_nodes: int) -> Edges:
-        index, weight = edges if self.weighted else (edges.index, None)
-        edges = Edges(index, torch.ones_like(index[0], dtype=torch.float64) if weight is None else weight)
+        weight = edges.weight if self.weighted else None
+        ones = torch.ones_like(edges.edge_index[0], dtype=torch.float64)
+        edges = Edges(edges.edge_index, ones if weight is None else weight)
         if self.loop_weight is not None:
-            edges = AddSelfLoops(self.loop_weight, remaining=True, every_node=self.every_node)(edges, num_nodes)
+            fill = 1.0 if weight is None else self.loop_weight  # as PyTorch Geometric does, improved or not
+            edges = AddSelfLoops(fill, remaining=True, every_node=self.every_node)(edges, num_nodes)
         (source, target), weight = edges
         assert weight is not None
         factor = weight.new_zeros(num_nodes).index_add(0, target, weight).rsqrt()
         factor = torch.where(factor.isfinite(), factor, 0.0)
-        return Edges(edges.index, factor[source] * weight * factor[target])
+        return Edges(edges.edge_index, factor[source] * weight * factor[target])
 
 
 @storable
@@ -212,7 +214,7 @@ class DropEdges(RandomTransform):
     site: int = 0
 
     def draw(self, edges: Edges, num_nodes: int) -> Tensor:
-        source, target = edges.index
+        source, target = edges.edge_index
         keep = torch.rand(source.shape, device=source.device) >= self.p
         return keep & (source <= target) if self.undirected else keep
 
@@ -220,7 +222,7 @@ class DropEdges(RandomTransform):
         edges = edges.select(keep)
         if not self.undirected:
             return edges
-        return edges.append(edges.index.flip(0), torch.empty(0) if edges.weight is None else edges.weight)
+        return edges.append(edges.edge_index.flip(0), torch.empty(0) if edges.weight is None else edges.weight)
 
 
 @storable
@@ -237,5 +239,5 @@ class DropNodes(RandomTransform):
     site: int = 0
 
     def draw(self, edges: Edges, num_nodes: int) -> Tensor:
-        keep = torch.rand(num_nodes, device=edges.index.device) >= self.p
-        return keep[edges.index[0]] & keep[edges.index[1]]
+        keep = torch.rand(num_nodes, device=edges.edge_index.device) >= self.p
+        return keep[edges.edge_index[0]] & keep[edges.edge_index[1]]

@@ -223,7 +223,7 @@ class Graph:
         edges = Edges(self.edge_index, self.edge_weight if propagation.weighted else None)
         if not propagation.transforms:
             return edges
-        edges = Edges(edges.index.long(), None if edges.weight is None else edges.weight.double())
+        edges = Edges(edges.edge_index.long(), None if edges.weight is None else edges.weight.double())
         for count, transform in enumerate(propagation.transforms, start=1):
             if not isinstance(transform, RandomTransform):
                 edges = transform(edges, self.num_nodes)

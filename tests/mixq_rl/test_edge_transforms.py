@@ -65,7 +65,7 @@ def test_what_is_drawn() -> None:
     drawn = {graph.redrawn().adjacency(dropping).csr.col.numel() for _ in range(30)}
     assert len(drawn) > 1
     assert graph.redrawn().adjacency(Propagation()) is graph.adjacency(Propagation())
-    undirected = DropEdges(0.5, undirected=True)(Edges(index, None), 4).index
+    undirected = DropEdges(0.5, undirected=True)(Edges(index, None), 4).edge_index
     assert sorted(map(tuple, undirected.t().tolist())) == sorted(map(tuple, undirected.flip(0).t().tolist()))
 
 

@@ -121,7 +121,9 @@ def _converted(call: Call) -> Made | None:
     else:
         name = call.node.target if isinstance(call.node.target, str) else call.node.target.__name__
         if call.node.target in GRAPH_FUNCTIONS and name not in REPLACED_FUNCTIONS:
-            raise call.refusal("is not supported", f"apply it to the data; of graph functions {SUPPORTED} are supported")
+            raise call.refusal(
+                "is not supported", f"apply it to the data; of graph functions {SUPPORTED} are supported"
+            )
         known = sorted({key if isinstance(key, str) else key.__name__ for key in FUNCTIONS})
         raise call.refusal("is not supported", REPLACED_FUNCTIONS.get(name, f"supported are {', '.join(known)}"))
     try:

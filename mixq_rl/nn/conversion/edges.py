@@ -65,9 +65,7 @@ def _remove_loops(node: fx.Node, edge_index: Any, edge_attr: Any) -> _Change:
 
 
 def _merged(kind: Callable[[str], EdgeTransform]) -> Callable[..., _Change]:
-    def read(
-        node: fx.Node, edge_index: Any, edge_attr: Any, num_nodes: Any, reduce: str, **order: Any
-    ) -> _Change:
+    def read(node: fx.Node, edge_index: Any, edge_attr: Any, num_nodes: Any, reduce: str, **order: Any) -> _Change:
         _check(node, "num_nodes", num_nodes, is_number_of_nodes(num_nodes), "leave it out, or hand it x.size(0)")
         try:
             transform = kind(reduce)
@@ -233,7 +231,7 @@ def _after(before: Transforms | None, transform: EdgeTransform | None) -> Transf
 
 
 def _is_item(node: fx.Node, item: int) -> bool:
-    return node.target is operator.getitem and node.args[1] == item
+    return node.target is operator.getitem and bool(node.args[1] == item)
 
 
 def is_number_of_nodes(value: Any) -> bool:
@@ -241,7 +239,7 @@ def is_number_of_nodes(value: Any) -> bool:
     if not isinstance(value, fx.Node):
         return value is None
     if value.target == "size":
-        return value.args[1:] == (0,) or value.kwargs.get("dim") == 0
+        return bool(value.args[1:] == (0,) or value.kwargs.get("dim") == 0)
     return _is_item(value, 0) and isinstance(value.args[0], fx.Node) and _is_shape(value.args[0])
 
 
@@ -257,10 +255,9 @@ def is_of_graph(node: fx.Node) -> bool:
         return True
     if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
         return False
-    source, item = node.args
+    source, item = node.args[0], node.args[1]
     masks = isinstance(item, fx.Node) and is_of_graph(item)
     return source.target in _READERS or masks or (is_of_graph(source) and isinstance(item, int))
-
 
 
 def without_weights(transforms: Transforms) -> Transforms:
@@ -279,7 +276,8 @@ def kept_whole(node: fx.Node) -> fx.Node | None:
     if node.target is not operator.getitem:
         return None
     source, item = node.args
-    if isinstance(item, fx.Node) and _is_item(item, 1) and item.args[0].target in RANDOM_FUNCTIONS:  # type: ignore[union-attr]
+    mask = item.args[0] if isinstance(item, fx.Node) and _is_item(item, 1) else None
+    if isinstance(mask, fx.Node) and mask.target in RANDOM_FUNCTIONS:
         return source if isinstance(source, fx.Node) else None
     if isinstance(source, fx.Node) and source.target in RANDOM_FUNCTIONS:
         change = _change(source)

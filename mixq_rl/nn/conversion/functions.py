@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
 from torch.nn import functional
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
-from mixq_rl.nn.addition import Add
 from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, functional_activation
 from mixq_rl.nn.conversion.call import Call, Made

@@ -1,7 +1,7 @@
 """Training and evaluation of a traced model: what they have in common, and the dropout of training."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import fx
@@ -44,20 +44,19 @@ def _signature(graph: fx.Graph, known: dict[Any, int]) -> int:
             numbers[node] = numbers[whole]
             continue
         options = {key: value for key, value in node.kwargs.items() if key != "training"}
-        args = fx.map_arg((node.args, options), lambda source: _Number(numbers[source]))
-        number = known.setdefault((node.op, node.target, repr(args)), len(known))
+        args = repr(_numbered((node.args, options), numbers))
+        number = known.setdefault((node.op, node.target, args), len(known))
         numbers[node] = number
     return number
 
 
-class _Number:
-    """Number of a node in a signature."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def __repr__(self) -> str:
-        return f"%{self._number}"
+def _numbered(value: Any, numbers: Mapping[fx.Node, int]) -> Any:
+    """Return arguments of a call with numbers in place of the calls before."""
+    if isinstance(value, fx.Node):
+        return ("%", numbers[value])
+    if isinstance(value, tuple | list):
+        return [_numbered(part, numbers) for part in value]
+    return {key: _numbered(part, numbers) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _option(node: fx.Node, name: str) -> Any:

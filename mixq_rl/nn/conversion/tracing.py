@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import fx, nn
-from torch.nn import functional
 from torch_geometric.nn import Aggregation, GINConv
 from torch_geometric.nn import Sequential as GraphSequential
 from torch_geometric.nn.models import MLP
@@ -229,7 +228,7 @@ def _recorder(function: Callable[..., Any]) -> Callable[..., Any]:
         symbol = next((value for value in (*args, *kwargs.values()) if isinstance(value, fx.Proxy)), None)
         if symbol is None:
             return function(*args, **kwargs)
-        result = symbol.tracer.create_proxy("call_function", function, args, kwargs)
+        result: Any = symbol.tracer.create_proxy("call_function", function, args, kwargs)
         count = number_of_results(function, args, kwargs)
         return tuple(result[index] for index in range(count)) if count else result
 

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,5 +82,3 @@ def _check_training(prepared: QuantizableModel, x: Tensor, graph: Graph) -> None
                 loss.backward()
                 optimizer.step()
                 assert loss.isfinite()
-
-

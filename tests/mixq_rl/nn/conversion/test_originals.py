@@ -160,7 +160,9 @@ def test_layers_without_weights_get_them_from_the_task(x: Tensor) -> None:
     prepared = prepare(model, node_task(x, random_graph()))
     assert prepared(x, random_graph()).shape == (x.shape[0], CLASSES)
     assert isinstance(model.last.weight, nn.UninitializedParameter)
-    with pytest.raises(UnsupportedLayerError, match=r"'conv' \(GCNConv\) has no weights yet: call the model once, or .*task"):
+    with pytest.raises(
+        UnsupportedLayerError, match=r"'conv' \(GCNConv\) has no weights yet: call the model once, or .*task"
+    ):
         prepare(model)
 
 
@@ -204,7 +206,10 @@ class ByType(nn.Module):
 
 
 REFUSED: list[tuple[Callable[[], Any], str]] = [
-    (lambda: torch.jit.script(nn.Sequential(nn.Linear(FEATURES, CLASSES))), r"the model .* is TorchScript, .*: give the"),
+    (
+        lambda: torch.jit.script(nn.Sequential(nn.Linear(FEATURES, CLASSES))),
+        r"the model .* is TorchScript, .*: give the",
+    ),
     (lambda: Nested(lambda _: torch.jit.script(nn.Linear(FEATURES, 8))), r"layer 'encoder' .* is TorchScript"),
     (hetero, r"for graphs of several types: merge .*to_homogeneous"),
     (ByType, r"layer 'conv' \(HeteroConv\) is for graphs of several types: merge"),

@@ -181,7 +181,9 @@ class Dense(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(SAGEConv(FEATURES if not i else 8, 8) for i in range(3))
         self.bns = nn.ModuleDict({str(i): nn.BatchNorm1d(8) for i in range(3)})
-        self.head = nn.Sequential(nn.Linear(24, 8), nn.PReLU() if False else nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, CLASSES))
+        self.head = nn.Sequential(
+            nn.Linear(24, 8), nn.PReLU() if False else nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, CLASSES)
+        )
 
     def forward(self, x, edge_index):
         outs = []
@@ -328,7 +330,10 @@ def with_forward(forward: Callable[..., Any]) -> nn.Module:
 
 
 REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
-    (lambda: Takes(lambda m, x, e: m.conv(x, e) @ m.weight), r"tensor 'weight' is used outside of a layer: let a Linear"),
+    (
+        lambda: Takes(lambda m, x, e: m.conv(x, e) @ m.weight),
+        r"tensor 'weight' is used outside of a layer: let a Linear",
+    ),
     (lambda: Takes(lambda m, x, e: m.conv(x - m.mean, e)), r"tensor 'mean' is used outside of a layer"),
     (lambda: Takes(lambda m, x, e: m.conv(x, e) * m.beta), r"tensor 'beta' is used outside of a layer.*alpha.item\(\)"),
     (lambda: Takes(lambda m, x, e: m.conv(x, e) * torch.ones(FEATURES)), r"a tensor made in forward is used outside"),
@@ -349,7 +354,10 @@ REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     (lambda: with_forward(lambda self, x, adj_t: self.conv1(x, adj_t)), r"takes 'adj_t': .*edge_index"),
     (lambda: with_forward(lambda self, x, adj: torch.mm(adj, x)), r"takes 'adj': of a graph it can be given"),
     (lambda: with_forward(lambda self, x, edge_index, pos: x), r"takes 'pos': .*give other arguments a default"),
-    (lambda: with_forward(lambda self, x_dict, edge_index_dict: x_dict), r"takes 'x_dict', of a graph of several types"),
+    (
+        lambda: with_forward(lambda self, x_dict, edge_index_dict: x_dict),
+        r"takes 'x_dict', of a graph of several types",
+    ),
     (lambda: with_forward(lambda self, data: self.conv1(data.pos, data.edge_index)), r"it reads 'pos' of the graph"),
     (lambda: with_forward(lambda self, g: self.conv1(g.x, g.adj_t)), r"it reads 'adj_t' of the graph"),
     (lambda: with_forward(lambda self: self.lin(torch.ones(2, 2))), r"takes no features: let x be its first"),

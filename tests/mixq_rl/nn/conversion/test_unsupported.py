@@ -51,7 +51,10 @@ class OwnConv(pyg.MessagePassing):
         (pyg.TAGConv(6, 8, K=0), r"the model \(TAGConv\) has K=0.*Linear"),
         (hooked("convs.1"), r"'convs.1' \(GINConv\) has forward hooks"),
         (hooked("norms.0.module"), r"'norms.0.module' \(BatchNorm1d\) has forward hooks"),
-        (nn.Sequential(nn.Linear(6, 8), nn.Softmax(dim=1), nn.Linear(8, 3)), r"'1' \(Softmax\) is not supported: return the logits"),
+        (
+            nn.Sequential(nn.Linear(6, 8), nn.Softmax(dim=1), nn.Linear(8, 3)),
+            r"'1' \(Softmax\) is not supported: return the logits",
+        ),
         (
             pyg.Sequential("x, edge_index", [(OwnConv(), "x, edge_index -> x")]),
             r"\(OwnConv\).*supported are GATConv",
