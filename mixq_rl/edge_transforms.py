@@ -1,4 +1,4 @@
-"""Changes of a graph's edges before a layer sums over them: self-loops, merged edges, weights, edges dropped in training."""
+"""Changes of a graph's edges before a layer sums over them: loops, merged edges, weights, edges dropped in training."""
 
 import math
 from dataclasses import dataclass

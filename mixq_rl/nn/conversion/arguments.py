@@ -62,7 +62,9 @@ class Data:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or a default."""
-        return self[name] if name in self else default
+        self.was_read = True
+        value = self._values.get(name)
+        return default if value is None else value
 
     def to(self, *args: Any, **kwargs: Any) -> "Data":
         """Return the data: they are where the model is."""
@@ -140,7 +142,8 @@ def _roles(parameters: list[inspect.Parameter], known: Roles, optional: set[str]
     unknown = [name for name in required if name not in roles]
     if unknown:
         raise UnsupportedLayerError(
-            f"the model's forward takes {unknown[0]!r}: {_GIVEN}, or all of them as data; give other arguments a default"
+            f"the model's forward takes {unknown[0]!r}: {_GIVEN}, or all of them as data; "
+            f"give other arguments a default"
         )
     if not {"x", "data"} & set(roles.values()):
         raise UnsupportedLayerError("the model's forward takes no features: let x be its first argument")
