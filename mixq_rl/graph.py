@@ -1,8 +1,9 @@
 """Graphs, and their adjacency matrices for each kind of propagation."""
 
+import copy
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.conditions import require
+from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
     CHANGED,
     check_edge_index,
@@ -45,6 +47,7 @@ class Propagation:
             Geometric.
         weighted: whether edge weights are used; without edge weights all are 1.
         pooled: whether each row is a graph that sums over its nodes, instead of a node that sums over its neighbours.
+        transforms: changes of the graph's edges, in this order, before all else.
 
     Raises:
         ValueError: for an unknown normalization or treatment of self-loops, or a loop weight that is not finite.
@@ -55,6 +58,7 @@ class Propagation:
     loop_weight: float = 1.0
     weighted: bool = False
     pooled: bool = False
+    transforms: tuple[EdgeTransform, ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.loop_weight):
@@ -64,6 +68,28 @@ class Propagation:
                 f"propagation {self.normalization!r} with self-loops {self.self_loops!r}: "
                 f"known are {NORMALIZATIONS} with {SELF_LOOPS}"
             )
+
+    @property
+    def takes_edge_weight(self) -> bool:
+        """Whether the entries depend on the weights of the graph's edges."""
+        return self.weighted and not any(transform.makes_weights for transform in self.transforms)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether edges are dropped at random in training."""
+        return any(isinstance(transform, RandomTransform) for transform in self.transforms)
+
+    @property
+    def evaluated(self) -> "Propagation":
+        """The propagation in evaluation, which drops no edges."""
+        if not self.is_random:
+            return self
+        lasting = (transform for transform in self.transforms if not isinstance(transform, RandomTransform))
+        return replace(self, transforms=tuple(lasting))
+
+    def at(self, training: bool) -> "Propagation":
+        """Return the propagation in training or in evaluation."""
+        return self if training else self.evaluated
 
 
 @dataclass(frozen=True)
@@ -153,13 +179,21 @@ class Graph:
         self.batch = batch
         self.num_graphs = named if num_graphs is None else num_graphs
         self._adjacencies: dict[Propagation, Adjacency] = {}
+        self._drawn: dict[Propagation, Adjacency] = {}
+        self._draws: dict[tuple[EdgeTransform, ...], Tensor] = {}
 
     def adjacency(self, propagation: Propagation) -> Adjacency:
-        """Return the adjacency of a propagation, which is computed once."""
-        if propagation not in self._adjacencies:
-            made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation)
-            self._adjacencies[propagation] = made
-        return self._adjacencies[propagation]
+        """Return the adjacency of a propagation, which is computed once; edges to drop are drawn once too."""
+        held = self._drawn if propagation.is_random else self._adjacencies
+        if propagation not in held:
+            held[propagation] = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation)
+        return held[propagation]
+
+    def redrawn(self) -> Self:
+        """Return the same graph, whose propagations draw anew which edges they drop."""
+        graph = copy.copy(self)
+        graph._drawn, graph._draws = {}, {}
+        return graph
 
     def to(self, device: torch.device | str) -> Self:
         """Return the graph on another device."""
@@ -173,8 +207,8 @@ class Graph:
         )
 
     def _neighbours(self, propagation: Propagation) -> Adjacency:
-        weight = self.edge_weight if propagation.weighted else None
-        edges = sort_edges(self.edge_index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
+        index, weight = self._edges(propagation)
+        edges = sort_edges(index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
         csr, weight, loops = edges
         if propagation.normalization == "symmetric":
             degree = csr.rowptr.diff().double() if weight is None else row_sums(edges)
@@ -187,6 +221,22 @@ class Graph:
             return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
         row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
         return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
+
+    def _edges(self, propagation: Propagation) -> Edges:
+        """Return the edges of a propagation."""
+        edges = Edges(self.edge_index, self.edge_weight if propagation.weighted else None)
+        if not propagation.transforms:
+            return edges
+        edges = Edges(edges.edge_index.long(), None if edges.weight is None else edges.weight.double())
+        for count, transform in enumerate(propagation.transforms, start=1):
+            if not isinstance(transform, RandomTransform):
+                edges = transform(edges, self.num_nodes)
+                continue
+            before = propagation.transforms[:count]
+            if before not in self._draws:
+                self._draws[before] = transform.draw(edges, self.num_nodes)
+            edges = transform.kept(edges, self._draws[before])
+        return edges
 
     def _pooling(self, propagation: Propagation) -> Adjacency:
         device = self.edge_index.device

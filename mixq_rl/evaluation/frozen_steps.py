@@ -140,7 +140,9 @@ class FrozenSteps:
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
         steps, own = tuple(program.steps), self.model
-        model = IntegerModel(quantizer, steps, names, tuple(allocation), own.metric, own.multi_label)
+        model = IntegerModel(
+            quantizer, steps, names, tuple(allocation), metric=own.metric, multi_label=own.multi_label
+        )
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):

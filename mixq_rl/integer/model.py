@@ -80,7 +80,9 @@ class IntegerModel:
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
         for step in self.steps:
-            executed |= step.bits
+            for name, bits in step.bits.items():  # steps may share a weight, but not at different bit-widths
+                if executed.setdefault(name, bits) != bits:
+                    raise ValueError(f"component {name!r} has {executed[name]} bits in one step and {bits} in another")
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
@@ -274,8 +276,8 @@ class IntegerModel:
 
     @property
     def nbytes(self) -> int:
-        """Number of bytes of the packed weights."""
-        return sum(step.nbytes for step in self.steps)
+        """Number of bytes of the packed weights; weights that several steps share count once."""
+        return sum({step.weight_name or str(index): step.nbytes for index, step in enumerate(self.steps)}.values())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""

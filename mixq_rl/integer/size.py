@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.quantization import QTensor
+from mixq_rl.storage.artifacts import pack
 
 __all__ = ["ModelSize"]
 
@@ -36,12 +37,15 @@ class ModelSize:
     @classmethod
     def of(cls, model: IntegerModel, folder: str | PathLike[str]) -> Self:
         """Return the size of a model that was saved into a folder."""
-        parts = list(_parts(model))
+        tensors: dict[str, Tensor] = {}
+        pack(model, "model", tensors)
+        # Steps may share a weight, which counts once.
+        steps = {step.weight_name or str(index): step for index, step in enumerate(model.steps)}.values()
         return cls(
-            weights=sum(part.payload.nbytes for part in parts if isinstance(part, QTensor)),
-            tensors=sum(part.nbytes for part in parts if isinstance(part, Tensor)),
+            weights=sum(part.payload.nbytes for part in _parts(tuple(steps)) if isinstance(part, QTensor)),
+            tensors=sum(tensor.nbytes for tensor in tensors.values()),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
-            float32=_FLOAT_BYTES * sum(step.num_parameters for step in model.steps),
+            float32=_FLOAT_BYTES * sum(step.num_parameters for step in steps),
         )
 
 

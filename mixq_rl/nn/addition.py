@@ -32,14 +32,14 @@ class Add(Operator):
         X' = \sigma\left(\mathrm{norm}\left(\sum_k c_k X_k\right) + b\right)
 
     On integers each :math:`q_k - z_k` is multiplied by a fixed-point number that brings it to the result's scale, the
-    factor :math:`c_k` and that of the norm included; the 64-bit sums are rounded once.
+    norm's factor and :math:`c_k` included; the 64-bit sums are rounded once.
 
     Components: the result.
 
     Args:
         result: name of the result's component.
         kind: kind of the component.
-        factors: constant c of each addend, of either sign; None: all 1.
+        coefficients: the numbers c, not 0, one for each X; None: all 1.
         bias_channels: length of b; None: no bias.
         norm: batch normalisation, or None.
         relu: whether :math:`\sigma` is ReLU or the identity.
@@ -56,14 +56,14 @@ class Add(Operator):
         result: str,
         *,
         kind: ComponentKind = "update",
-        factors: Sequence[float] | None = None,
+        coefficients: tuple[float, ...] | None = None,
         bias_channels: int | None = None,
         norm: nn.BatchNorm1d | None = None,
         relu: bool = False,
     ) -> None:
         super().__init__()
         self.relu = relu
-        self.factors = None if factors is None else tuple(map(float, factors))
+        self.coefficients = coefficients
         self.norm = norm
         self.bias = None if bias_channels is None else nn.Parameter(torch.zeros(bias_channels))
         self.result_quantizer = LearnedQuantizer(result, kind, signed=not relu, affine=not relu)
@@ -75,11 +75,10 @@ class Add(Operator):
             self.norm.reset_parameters()
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        addends = [x.dense for x in inputs]
-        if self.factors is not None:
-            addends = [factor * values for factor, values in zip(self.factors, addends, strict=True)]
-        result = addends[0]
-        for other in addends[1:]:
+        factors = self.coefficients or (1.0,) * len(inputs)
+        terms = [x.dense if factor == 1 else x.dense * factor for x, factor in zip(inputs, factors, strict=True)]
+        result = terms[0]
+        for other in terms[1:]:
             result = result + other
         result = result if self.norm is None else self.norm(result)
         result = result if self.bias is None else result + self.bias
@@ -101,18 +100,16 @@ class Add(Operator):
         return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
 
     def _affine(self, scales: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
-        """Return the addends' scales with all factors included, and the bias with the norm's."""
-        if self.factors is not None:
-            scales = [scale * factor for scale, factor in zip(scales, self.factors, strict=True)]
+        """Return the scales of the terms of the sum, norm included, and the bias."""
+        if self.coefficients is not None:
+            scales = [scale * number for scale, number in zip(scales, self.coefficients, strict=True)]
         if self.norm is None:
             return list(scales), self.bias
         factor, shift = folded_norm(self.norm)
-        bias = shift if self.bias is None else shift + self.bias
-        return [scale * factor.double() for scale in scales], bias
+        return [scale * factor.double() for scale in scales], shift if self.bias is None else shift + self.bias
 
     def extra_repr(self) -> str:
-        factors = "" if self.factors is None else f"factors={self.factors}, "
-        return f"{factors}bias={self.bias is not None}, relu={self.relu}"
+        return f"coefficients={self.coefficients}, bias={self.bias is not None}, relu={self.relu}"
 
 
 def centred(x: QTensor) -> Tensor:

@@ -63,8 +63,8 @@ class APPNP(nn.Module):
         for hop in range(1, hops + 1):
             adjacency = f"{name}.adjacency_{hop}" if has_entries(propagation) else None
             propagate = Propagate(propagation, adjacency=adjacency, aggregate=f"{name}.aggregate_{hop}")
-            factors = (1 - teleport, teleport)
-            add = Add(f"{name}.update_{hop}", factors=factors, relu=relu and hop == hops)
+            coefficients = (1 - teleport, teleport)
+            add = Add(f"{name}.update_{hop}", coefficients=coefficients, relu=relu and hop == hops)
             parts.append(nn.ModuleList((propagate, add)))
         self.hops = nn.ModuleList(parts)
 

@@ -78,6 +78,7 @@ class Attend(Operator):
     ) -> None:
         super().__init__()
         self.logits = logits
+        self.propagation = _SELF_LOOPS
         self.heads = heads
         self.concat = concat
         self.relu = relu
@@ -93,7 +94,7 @@ class Attend(Operator):
             nn.init.zeros_(self.bias)
 
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
-        message, csr = inputs[0], _neighbours(graph)
+        message, csr = inputs[0], self._neighbours(graph)
         names = self._names(message.name)
         coefficients = neighbour_softmax(self.logits.real(inputs, csr), csr)
         attention = self.dropout(self.attention_quantizer(coefficients))
@@ -105,7 +106,7 @@ class Attend(Operator):
         return Real(self.aggregate_quantizer(aggregate), self.aggregate_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        message, csr = inputs[0], _neighbours(graph)
+        message, csr = inputs[0], self._neighbours(graph)
         own, dtype = self.attention_quantizer, message.values.dtype
         logit, codes = self.logits.fake_quantized(inputs, csr)
         coefficients = neighbour_softmax(logit, csr)
@@ -126,6 +127,7 @@ class Attend(Operator):
         step = IntegerAttend(
             names=self._names(message.name),
             sources=tuple(x.index for x in inputs),
+            propagation=self.propagation.evaluated,
             heads=self.heads,
             concat=self.concat,
             logits=self.logits.freeze(inputs),
@@ -138,6 +140,10 @@ class Attend(Operator):
     def _names(self, source: str) -> records.Names:
         return self.attention_quantizer.name, source, self.aggregate_quantizer.name
 
+    def _neighbours(self, graph: Graph | None) -> CSR:
+        assert graph is not None
+        return graph.adjacency(self.propagation.at(self.training)).csr
+
     def _joined(self, sums: Tensor) -> Tensor:
         return _joined(sums, self.heads, self.concat)
 
@@ -145,9 +151,6 @@ class Attend(Operator):
         return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
 
 
-def _neighbours(graph: Graph | None) -> CSR:
-    assert graph is not None
-    return graph.adjacency(_SELF_LOOPS).csr
 
 
 def _weighted_sum(attention: Tensor, message: Tensor, csr: CSR) -> Tensor:
@@ -171,6 +174,7 @@ class IntegerAttend(IntegerStep):
     Attributes:
         names: names of the components: coefficients, messages, aggregate.
         sources: the source of the messages, and what else the logits take.
+        propagation: the edges that are attended to.
         heads: number of heads.
         concat: whether the heads' results are concatenated, or averaged.
         logits: computes the logits' integers.
@@ -181,6 +185,7 @@ class IntegerAttend(IntegerStep):
 
     names: tuple[str, str, str]
     sources: tuple[int, ...]
+    propagation: Propagation
     heads: int
     concat: bool
     logits: IntegerLogits
@@ -213,6 +218,8 @@ class IntegerAttend(IntegerStep):
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         message = inputs[0]
         message.require(self.result, Granularity.TENSOR)
+        if self.propagation.is_random or self.propagation.pooled:
+            raise ValueError(f"step {self.result!r} attends to other nodes than neighbours, or drops edges at random")
         if any(x.pooled for x in inputs):
             raise ValueError(f"step {self.result!r} takes values of nodes, not of graphs")
         if message.columns is None or self.heads < 1 or message.columns % self.heads:
@@ -227,7 +234,7 @@ class IntegerAttend(IntegerStep):
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
-        message, csr = inputs[0], _neighbours(graph)
+        message, csr = inputs[0], graph.adjacency(self.propagation).csr
         heads = 1 if self.concat else self.heads
         check_softmax(self.result, csr)
         check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)

@@ -203,6 +203,10 @@ class IntegerScore(IntegerStep):
         return self.weight.nbytes
 
     @property
+    def weight_name(self) -> str:
+        return self.names[1]
+
+    @property
     def num_parameters(self) -> int:
         return self.weight.shape[0] * self.weight.shape[1]
 

@@ -183,6 +183,10 @@ class IntegerLinear(IntegerStep):
         return self.weight.nbytes
 
     @property
+    def weight_name(self) -> str:
+        return self.names[1]
+
+    @property
     def num_parameters(self) -> int:
         return self.weight.shape[0] * self.weight.shape[1] + count_entries(self.requantization.bias)
 

@@ -119,6 +119,8 @@ class QuantizableModel(nn.Module):
             raise InputError(f"x is on {x.device}, the model is on {parameter.device}: move one by .to()")
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
+        if self.training:
+            graph = graph.redrawn()
         if self.allocation is None:
             result = self._compute(Real(self.input(x), self.input.name), graph)
             assert isinstance(result, Real)

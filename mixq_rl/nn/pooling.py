@@ -66,11 +66,11 @@ class MaxPool(Operator):
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
-        return x.program.append(IntegerMaxPool(x.name, (x.index,), self.propagation), x.quantizer, x.name)
+        return x.program.append(IntegerMaxPool(x.name, (x.index,), self.propagation.evaluated), x.quantizer, x.name)
 
     def _entries(self, graph: Graph | None) -> CSR:
         assert graph is not None
-        return graph.adjacency(self.propagation).csr
+        return graph.adjacency(self.propagation.at(self.training)).csr
 
 
 def _names(source: str) -> records.Names:

@@ -23,12 +23,23 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     - PyTorch Geometric's ``GCNConv``, ``SAGEConv`` (mean, sum or maximum), ``GraphConv``, ``ClusterGCNConv``,
       ``GINConv``, ``GATConv``, ``GATv2Conv``, ``TAGConv``, ``SGConv``, ``APPNP``; ``Linear``; ``BatchNorm`` and
       ``BatchNorm1d``; ``Dropout``; activations; ``JumpingKnowledge``; ``Sequential`` of both;
-    - of functions: activations, ``dropout``, ``+``, ``cat``, ``maximum``, ``global_add_pool``, ``global_mean_pool``,
-      ``global_max_pool``.
+    - of functions: activations, ``dropout``, ``+``, ``-``, products with numbers, ``cat``, ``maximum``,
+      ``global_add_pool``, ``global_mean_pool``, ``global_max_pool``;
+    - of functions of graphs: ``add_self_loops``, ``add_remaining_self_loops``, ``remove_self_loops``,
+      ``to_undirected``, ``coalesce``, ``sort_edge_index``, ``gcn_norm``; ``dropout_edge``, ``dropout_adj`` and
+      ``dropout_node``, which drop edges in training.
 
-    The ``forward`` of the model takes x, edge_index and, if needed, ``edge_weight`` and ``batch``; or one argument
-    ``data`` with these attributes. Other arguments keep their defaults. The call of ``forward`` is traced once, in
-    evaluation mode: its control flow may depend on attributes, but not on values of tensors.
+    The ``forward`` of the model takes x, edge_index and, if needed, ``edge_weight`` and ``batch``; or one argument with
+    these attributes, such as ``data``. ``edge_attr`` gets the edge weights where it is required and there is no
+    ``edge_weight``. Other arguments keep their defaults. The call of ``forward`` is traced once in evaluation and once
+    in training mode: its control flow may depend on attributes, but not on values of tensors.
+
+    A layer may be called several times. Its weights are held once, with one component such as ``"conv.weight"``; the
+    other components of the second call are called ``"conv:2.message"`` and so on.
+
+    Wrappers (``torch.compile``, ``DataParallel``, ``AveragedModel``) are left out, weights that are computed (weight
+    norm, spectral norm, parametrizations, pruning) are folded into parameters, and a softmax at the end is left out.
+    What was done is logged, a line each.
 
     A ReLU is merged into the layer before it, a batch normalisation into the linear layer or sum before it, and nested
     sums into one sum. A component is named after the path of its layer in the model, such as ``"convs.0.weight"``, or
@@ -38,31 +49,38 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         model: the float model. It is not changed; its weights are copied. A quantizable model is copied as it is.
         task: the task that the components are measured on. None: measure them later by
             :meth:`~mixq_rl.nn.QuantizableModel.observe`. An optional argument ``edge_weight`` of the model keeps its
-            default if the task's graph has no edge weights; an optional ``batch``, if nodes are classified.
+            default if the task's graph has no edge weights; an optional ``batch``, if nodes are classified. Layers
+            without weights yet (``GCNConv(-1, 16)``) get random ones by a call on the task.
 
     Returns:
-        the quantizable model, in the model's dtype and mode (training or evaluation), on the device of the task, or of
-        the model if there is no task.
+        the quantizable model, in float32 and the model's mode (training or evaluation), on the device of the task, or
+        of the model if there is no task.
 
     Raises:
         UnsupportedLayerError: naming every part that is not supported, its path and a replacement.
         InputError: if the model does not fit the task.
     """
     # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
-    from mixq_rl.nn.conversion import convert, explained, trace
+    from mixq_rl.nn.conversion import convert, copied, explained, give_weights, trace
 
     if isinstance(model, QuantizableModel):
-        made = copy.deepcopy(model)
+        prepared = copy.deepcopy(model)
         if task is not None:
-            _measure(made.to(task.device), task)
-        return made
-    original = copy.deepcopy(model).eval()
-    pooled = task is None or task.kind == "graph"
-    try:
-        graph = trace(original, weighted=task is None or task.edge_weight is not None, pooled=pooled)
-    except UnsupportedLayerError as error:
-        raise explained(error, original) from None
+            _measure(prepared.to(task.device), task)
+        return prepared
+    original = copied(model)
+    given = {"edge_weight", "batch"}
+    if task is not None:
+        held = {"edge_weight": task.edge_weight is not None, "batch": task.kind == "graph"}
+        given = {name for name in given if held[name]}
+        original.to(task.device)
     with seeded(0):  # new layers draw random weights, before the model's weights replace them
+        if task is not None:
+            give_weights(original, task, given)
+        try:
+            graph = trace(original, given)
+        except UnsupportedLayerError as error:
+            raise explained(error, original) from None
         nodes = convert(graph, original)
     first = next((node.name for node in nodes if not isinstance(node.layer, Dropout)), nodes[0].name)
     prepared = QuantizableModel(nodes, input_name=f"{first}.input").train(model.training)
@@ -80,8 +98,9 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
         with model.evaluating():
             logits = model(inputs.x, inputs.graph)
     except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"the model cannot be run on task {task.name!r}, of {task.num_features} features: {error}"
+            f"the model cannot be run on task {task.name!r}, of {task.num_features} features: {reason}"
         ) from error
     rows = inputs.y.shape[0]
     if logits.shape[0] != rows or logits.shape[1] < task.num_classes:

@@ -136,7 +136,7 @@ class Propagate(Operator):
         step = IntegerPropagate(
             names=self._names(x.name),
             sources=(x.index,),
-            propagation=self.propagation,
+            propagation=self.propagation.evaluated,
             epsilon=None if self.epsilon is None else self.epsilon.detach().double(),
             adjacency=quantizer,
             requantization=self.aggregate_quantizer.requantization(scale, self.bias, row_exponent),
@@ -146,7 +146,7 @@ class Propagate(Operator):
 
     def _adjacency(self, graph: Graph | None) -> Adjacency:
         assert graph is not None
-        return graph.adjacency(self.propagation)
+        return graph.adjacency(self.propagation.at(self.training))
 
     def _names(self, source: str) -> records.Names:
         adjacency = records.EDGES if self.adjacency_quantizer is None else self.adjacency_quantizer.name
@@ -214,7 +214,7 @@ class IntegerPropagate(IntegerStep):
 
     @property
     def takes_edge_weight(self) -> bool:
-        return self.propagation.weighted
+        return self.propagation.takes_edge_weight
 
     @property
     def num_parameters(self) -> int:
@@ -223,6 +223,8 @@ class IntegerPropagate(IntegerStep):
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
         x.require(self.result, Granularity.COLUMN)
+        if self.propagation.is_random:
+            raise ValueError(f"step {self.result!r} drops edges at random, which belongs to training")
         if x.pooled:
             raise ValueError(f"step {self.result!r} sums over nodes, but what comes before is pooled")
         columns = check_columns(self.result, x.columns, self.requantization.multiplier, self.requantization.bias)

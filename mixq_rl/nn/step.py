@@ -111,6 +111,11 @@ class IntegerStep:
         return 0
 
     @property
+    def weight_name(self) -> str | None:
+        """Name of the weights' component, which steps of one layer that is called several times share; or None."""
+        return None
+
+    @property
     def num_parameters(self) -> int:
         """Number of weights and biases of the float32 operation, batch normalisation folded into them."""
         return 0

@@ -51,13 +51,17 @@ def storable(cls: _T) -> _T:
 def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Return ``value`` as JSON data; its tensors go into ``tensors`` under dotted names that begin with ``name``.
 
+    Tensors of bytes with equal entries, such as the weights of a layer that is called several times, are stored once.
+
     Raises:
         TypeError: for a value that is neither plain, a tensor, a tuple, nor a storable dataclass.
     """
     if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
+        kept = value.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
+        name = _same(kept, tensors) or name
+        tensors.setdefault(name, kept)
         return {"tensor": name}
     if isinstance(value, tuple):
         return [pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
@@ -68,6 +72,14 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         }
         return {"type": type(value).__name__, **fields}
     raise TypeError(f"{name}: {type(value).__name__} cannot be stored")
+
+
+def _same(value: Tensor, tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a tensor with the same packed integers, such as a weight that several steps share; or None."""
+    if value.element_size() > 1:
+        return None
+    like = (name for name, held in tensors.items() if held.dtype == value.dtype and held.shape == value.shape)
+    return next((name for name in like if torch.equal(tensors[name], value)), None)
 
 
 def unpack(data: Any, expected: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
@@ -138,7 +150,8 @@ def save_artifact(
         ValueError: for NaN or infinity in ``config``.
     """
     path.mkdir(parents=True, exist_ok=True)
-    content = save(dict(tensors))
+    # safetensors refuses tensors that share memory, such as the parameters of a layer that is called several times.
+    content = save({name: tensor.clone() for name, tensor in tensors.items()})
     # Not by safetensors' save_file, whose files only the owner may read.
     (path / f"{kind}.safetensors").write_bytes(content)
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}

@@ -104,7 +104,7 @@ def optimize(
         progress: called after each epoch.
 
     Raises:
-        InputError: if the loss is NaN or infinite.
+        InputError: if the loss is NaN or infinite, or depends on no parameter that can be trained.
     """
     optimizer = _optimizer(model, schedule)
     decay = _decay(optimizer, schedule)
@@ -116,6 +116,10 @@ def optimize(
         for batch in batches():
             optimizer.zero_grad()
             value = loss(batch)
+            if not value.requires_grad:
+                raise InputError(
+                    "nothing can be trained: all weights that the loss depends on are frozen; set requires_grad of some"
+                )
             if not math.isfinite(value.item()):
                 raise InputError(
                     f"training diverged in epoch {epoch + 1}: the loss is {value.item()}; normalise the features"

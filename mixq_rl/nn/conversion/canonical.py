@@ -8,23 +8,34 @@ from torch.nn import functional
 
 from mixq_rl.nn.conversion.call import is_called
 
-__all__ = ["ADD", "canonicalize", "is_add"]
+__all__ = ["ADD", "canonicalize", "final_softmax"]
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
+_SOFTMAX = (
+    *(functional.softmax, functional.log_softmax, torch.softmax, torch.log_softmax),
+    *("softmax", "log_softmax"),
+)
 
 
 def canonicalize(graph: fx.Graph, model: nn.Module) -> None:
     """Change a traced graph to the canonical form that converters expect."""
-    _remove_identities(graph, model)
     _make_functional(graph, model)
+    _remove_identities(graph, model)
     for node in reversed(list(graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output"):
             graph.erase_node(node)
 
 
-def is_add(node: fx.Node) -> bool:
-    """Return whether a node adds two values."""
-    return is_called(node, ADD) and len(node.args) == 2 and not node.kwargs
+def final_softmax(graph: fx.Graph, model: nn.Module) -> fx.Node | None:
+    """Return the softmax of each row that gives a model's result, or None."""
+    last = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+    if not isinstance(last, fx.Node) or not last.args or not isinstance(last.args[0], fx.Node):
+        return None
+    if last.op == "call_module":
+        module = model.get_submodule(str(last.target))
+        return last if type(module) in (nn.Softmax, nn.LogSoftmax) and module.dim in (None, 1, -1) else None
+    dim = last.kwargs.get("dim", last.args[1] if len(last.args) > 1 else None)
+    return last if is_called(last, _SOFTMAX) and dim in (None, 1, -1) else None
 
 
 def _remove_identities(graph: fx.Graph, model: nn.Module) -> None:
@@ -36,7 +47,7 @@ def _remove_identities(graph: fx.Graph, model: nn.Module) -> None:
 
 def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
     """Return the node whose value a node repeats unchanged, or None."""
-    if is_add(node):  # sum() begins with 0 + first
+    if is_called(node, ADD) and len(node.args) == 2 and not node.kwargs:  # sum() begins with 0 + first
         left, right = node.args
         if type(left) is int and left == 0 and isinstance(right, fx.Node):
             return right
@@ -45,7 +56,8 @@ def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
         module = model.get_submodule(str(node.target))
         repeats = type(module) is nn.Identity or (type(module) is nn.Dropout and getattr(module, "p", None) == 0)
     else:
-        unchanged = is_called(node, (functional.dropout,)) and node.kwargs.get("p") == 0
+        options = node.kwargs
+        unchanged = is_called(node, (functional.dropout,)) and (options.get("p") == 0 or not options.get("training"))
         repeats = is_called(node, ("contiguous",)) or unchanged
     if not repeats or not node.args:
         return None

@@ -2,7 +2,8 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from torch import fx, nn
@@ -10,10 +11,13 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 
 from mixq_rl.errors import UnsupportedLayerError
-from mixq_rl.nn.conversion.call import Call, Made, describe
+from mixq_rl.graph import Propagation
+from mixq_rl.nn.conversion.call import Call, Made
+from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS, SUPPORTED, is_of_graph
 from mixq_rl.nn.conversion.functions import FUNCTIONS, REPLACED_FUNCTIONS
 from mixq_rl.nn.conversion.modules import MODULES
 from mixq_rl.nn.conversion.replacements import REPLACEMENTS
+from mixq_rl.nn.conversion.sharing import share
 from mixq_rl.nn.model import INPUT, Node
 
 __all__ = ["convert"]
@@ -29,7 +33,7 @@ def convert(graph: fx.Graph, model: nn.Module) -> list[Node]:
     Raises:
         UnsupportedLayerError: naming each part of the model that cannot be converted, on a line of its own.
     """
-    walk = _Walk(model, _repeated(graph, model))
+    walk = _Walk(model, Counter(str(node.target) for node in graph.nodes if node.op == "call_module"))
     for node in graph.nodes:
         walk.visit(node)
     if walk.refusals:
@@ -39,24 +43,14 @@ def convert(graph: fx.Graph, model: nn.Module) -> list[Node]:
     return walk.nodes
 
 
-def _repeated(graph: fx.Graph, model: nn.Module) -> list[str]:
-    """Return an error for each layer with parameters or buffers that is called more than once."""
-    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    first = {str(node.target): node for node in reversed(graph.nodes) if node.op == "call_module"}
-    return [
-        f"{describe(first[path], model)} is called {times} times, at places that need scales of their own: "
-        f"give each place a layer of its own"
-        for path, times in calls.items()
-        if times > 1 and model.get_submodule(path).state_dict()
-    ]
-
-
 class _Walk:
     """State of a conversion: the nodes so far, and the refused calls."""
 
-    def __init__(self, model: nn.Module, refusals: list[str]) -> None:
+    def __init__(self, model: nn.Module, calls: Mapping[str, int]) -> None:
         self.model = model
-        self.refusals = refusals
+        self.refusals: list[str] = []
+        self._calls = calls
+        self._first: dict[str, nn.Module] = {}
         self.nodes: list[Node] = []
         self._results: dict[fx.Node, str] = {}
         self._merged: set[fx.Node] = set()
@@ -68,11 +62,13 @@ class _Walk:
         elif node.op == "output":
             self._check_output(node)
         elif node not in self._merged:
-            call = Call(node, self.model, self._name(node))
+            shared = node.op == "call_module" and self._calls[str(node.target)] > 1
+            call = Call(node, self.model, self._name(node), is_shared=shared)
             try:
                 self._append(call)
             except UnsupportedLayerError as error:
-                self.refusals.append(str(error))
+                if not any(source.op == "get_attr" for source in node.all_input_nodes):  # refused themselves
+                    self.refusals.append(str(error))
                 self._results[node] = call.name
 
     def _append(self, call: Call) -> None:
@@ -80,31 +76,40 @@ class _Walk:
         if made is None:
             return
         layer, sources = made
-        for merged in call.merged:
-            _check_hooks(merged, self.model)
+        if call.is_shared:
+            share(layer, self._first.setdefault(str(call.node.target), layer))
+        _set_transforms(layer, call)
         self._merged.update(call.merged)
         self._results[call.merged[-1]] = call.name
         self.nodes.append(Node(call.name, layer, tuple(self._results[source] for source in sources)))
 
     def _name(self, node: fx.Node) -> str:
-        """Return the path of the called module, or the name of the function, with a number if the name is taken."""
-        name = str(node.target) or "model" if node.op == "call_module" else node.name
-        taken, number, unique = set(self._results.values()), 0, name
+        """Return the path of the called module, with the number of a later call, or the name of the function."""
+        is_module = node.op == "call_module"
+        name = str(node.target) or "model" if is_module else node.name
+        taken, number, unique = set(self._results.values()), int(is_module), name
         while unique in taken:
             number += 1
-            unique = f"{name}_{number}"
+            unique = f"{name}:{number}" if is_module else f"{name}_{number}"
         return unique
 
     def _check_output(self, node: fx.Node) -> None:
         if not isinstance(node.args[0], fx.Node):
-            kind = type(node.args[0]).__name__
+            kind = type(node.args[0]).__name__.removeprefix("immutable_")
             self.refusals.append(f"the model's forward returns a {kind}: let it return the logits alone")
+        elif is_of_graph(node.args[0]):
+            self.refusals.append("the model's forward returns no features: let it return the logits")
 
 
 def _converted(call: Call) -> Made | None:
     """Return the layer that a call becomes."""
+    if is_of_graph(call.node):
+        return None  # its takers read it
     if call.node.op == "get_attr":
-        raise call.refusal("is used outside of a layer", "let a Linear, BatchNorm or conv layer hold it")
+        raise call.refusal(
+            "is used outside of a layer",
+            "let a Linear, BatchNorm or conv layer hold it; a number is taken as it is, such as 0.5 or alpha.item()",
+        )
     if call.node.op == "call_module":
         module = call.model.get_submodule(str(call.node.target))
         converter: Callable[..., Made | None] | None = MODULES.get(type(module))
@@ -116,6 +121,10 @@ def _converted(call: Call) -> Made | None:
         converter = partial(FUNCTIONS[call.node.target], call)
     else:
         name = call.node.target if isinstance(call.node.target, str) else call.node.target.__name__
+        if call.node.target in GRAPH_FUNCTIONS and name not in REPLACED_FUNCTIONS:
+            raise call.refusal(
+                "is not supported", f"apply it to the data; of graph functions {SUPPORTED} are supported"
+            )
         known = sorted({key if isinstance(key, str) else key.__name__ for key in FUNCTIONS})
         raise call.refusal("is not supported", REPLACED_FUNCTIONS.get(name, f"supported are {', '.join(known)}"))
     try:
@@ -127,16 +136,15 @@ def _converted(call: Call) -> Made | None:
 
 def _check_weights(call: Call, module: nn.Module) -> None:
     if any(is_lazy(parameter) for parameter in module.parameters()):
-        raise call.refusal("has no weights yet", "call the model once, so that it learns the number of features")
+        raise call.refusal("has no weights yet", "call the model once, or prepare it with a task, to fix its width")
 
 
-def _check_hooks(node: fx.Node, model: nn.Module) -> None:
-    """Check that a layer has no hooks: a call must compute its forward and nothing else."""
-    parts = model.get_submodule(str(node.target)).modules() if node.op == "call_module" else ()
-    for part in parts:
-        if any(hooks for name, hooks in vars(part).items() if "forward" in name and name.endswith("hooks")):
-            what = describe(node, model)
-            raise UnsupportedLayerError(f"{what} has forward hooks: remove them, or let a layer do what they do")
+def _set_transforms(layer: nn.Module, call: Call) -> None:
+    """Let the parts of a layer that sum over edges change the edges first."""
+    for part in layer.modules() if call.transforms else ():
+        propagation = getattr(part, "propagation", None)
+        if isinstance(propagation, Propagation) and not propagation.pooled:
+            part.propagation = replace(propagation, transforms=call.transforms)  # type: ignore[assignment]
 
 
 def _replacement(module: nn.Module) -> str:

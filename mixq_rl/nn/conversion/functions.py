@@ -4,16 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
 from torch.nn import functional
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
-from mixq_rl.nn.addition import Add
 from mixq_rl.nn.combination import Concatenate, Maximum
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, functional_activation
 from mixq_rl.nn.conversion.call import Call, Made
-from mixq_rl.nn.conversion.canonical import ADD, is_add
 from mixq_rl.nn.conversion.replacements import LOGITS
+from mixq_rl.nn.conversion.sums import LINEAR, convert_sum
 from mixq_rl.nn.operator import Dropout
 from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
 
@@ -47,8 +45,6 @@ def pooling(call: Call, x: Any, batch: Any, reduce: str) -> Made:
 
 
 def _dropout(call: Call, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Made:  # noqa: A002
-    # The trace is in evaluation mode, so True does not come from self.training.
-    call.require("training", training, (False,), "give it training=self.training")
     return dropout(call, input, p)
 
 
@@ -69,32 +65,12 @@ def _binary_maximum(call: Call, input: Any, other: Any) -> Made:  # noqa: A002
     return maximum(call, input, other)
 
 
-def _add(call: Call, left: Any, right: Any, /) -> Made | None:
-    if _is_part_of_sum(call.node):
-        return None
-    sources = tuple(call.value(addend) for addend in _addends(call.node))
-    return Add(f"{call.name}.update", norm=call.following_norm(), relu=call.following_relu()), sources
-
-
-def _is_part_of_sum(node: fx.Node) -> bool:
-    """Return whether a sum is used only as an addend of another sum."""
-    return len(node.users) == 1 and is_add(next(iter(node.users)))
-
-
-def _addends(node: fx.Node) -> list[Any]:
-    addends: list[Any] = []
-    for argument in node.args:
-        inner = isinstance(argument, fx.Node) and is_add(argument) and _is_part_of_sum(argument)
-        addends += _addends(argument) if inner else [argument]  # type: ignore[arg-type]
-    return addends
-
-
 FUNCTIONS: dict[Callable[..., Any] | str, Callable[..., Made | None]] = {
     global_add_pool: _pool("sum"),
     global_mean_pool: _pool("mean"),
     global_max_pool: _pool("max"),
     functional.dropout: _dropout,
-    **dict.fromkeys(ADD, _add),
+    **dict.fromkeys(LINEAR, convert_sum),
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _cat),
     **dict.fromkeys((torch.maximum, torch.max, "maximum", "max"), _binary_maximum),
     **{alias: functional_activation(kind) for kind, aliases in ACTIVATIONS.items() for alias in aliases},
@@ -103,7 +79,9 @@ FUNCTIONS: dict[Callable[..., Any] | str, Callable[..., Made | None]] = {
 
 _POOL = "pool with global_add_pool, global_mean_pool or global_max_pool, and hand them the model's batch"
 _NORM = "use a BatchNorm layer"
-_SCALE = "let a Linear layer or a BatchNorm do it; of x * sigmoid(x), SiLU"
+_SCALE = "scale by a number, or by a Linear layer or a BatchNorm; of x * sigmoid(x), SiLU"
+_BY_HAND = "GCNConv and gcn_norm normalise by degrees; other sums over edges belong into a layer that is supported"
+_SHAPE = "features are [nodes, columns] from layer to layer; choose or reshape columns before the model sees them"
 
 REPLACED_FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax"), LOGITS),
@@ -112,5 +90,9 @@ REPLACED_FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("mul", "imul", "truediv", "div", "sub", "isub", "neg", "rsub"), _SCALE),
     **dict.fromkeys(("linear", "matmul", "mm", "addmm"), "use a Linear layer"),
     **dict.fromkeys(("prelu", "rrelu"), "use leaky_relu"),
+    **dict.fromkeys(("degree", "scatter", "index_select", "index_add", "pow", "rsqrt"), _BY_HAND),
+    **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "flatten", "transpose", "t", "getitem"), _SHAPE),
+    **dict.fromkeys(("alpha_dropout", "dropout1d", "feature_alpha_dropout"), "use dropout"),
+    **dict.fromkeys(("randn_like", "rand_like", "bernoulli"), "noise belongs into the data, or use dropout"),
 }
 """What could replace functions that cannot be converted, by their names."""

@@ -122,12 +122,19 @@ def test_the_model_is_left_as_it_is(x: Tensor) -> None:
     assert model.dropout.p == 0.3
 
 
-def test_dtype_and_frozen_weights_are_kept(x: Tensor) -> None:
-    model = make("GCN").double()
+def test_frozen_weights_are_kept() -> None:
+    model = make("GCN")
     model.convs[0].lin.weight.requires_grad_(False)
     prepared = prepare(model)
-    assert prepared(x.double(), random_graph()).dtype == torch.float64
     assert [parameter.requires_grad for parameter in prepared.parameters()].count(False) == 1
+
+
+def test_a_quantizable_model_is_copied(x: Tensor) -> None:
+    task = node_task(x, random_graph())
+    first = prepare(make("GCN"))
+    second = prepare(first, task)
+    assert second is not first
+    assert len(second.components) == len(names(first))
 
 
 def graph_task() -> GraphTask:
