@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixq_rl.datasets import GraphTask
+from mixq_rl.datasets.metrics import metrics
 from mixq_rl.evaluation.integer_score import IntegerScore
 from mixq_rl.quantization import FixedPoint, IntegerRange, QTensor
 
@@ -52,3 +55,21 @@ def test_counts_stay_on_the_device(task: GraphTask) -> None:
     correct = judge.measure(QTensor.pack(values, IntegerRange(8, True), torch.tensor(1.0, dtype=torch.float64)))
     assert correct.is_cuda
     assert judge.of([correct]) == [task.accuracy(torch.zeros(task.num_nodes, 3), "test")]
+
+
+@pytest.mark.parametrize("name", [name for name in metrics if name != "accuracy"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_other_metrics_are_those_of_the_dequantized_logits(task: GraphTask, name: str, split: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 256, (task.num_nodes, 3), dtype=torch.uint8, generator=draw)
+    logits = QTensor.pack(values, IntegerRange(8, signed=False), torch.tensor(0.1, dtype=torch.float64), 128)
+    labels = torch.randint(0, 2, (task.num_nodes, 3), generator=draw).float()
+    labels[torch.rand(labels.shape, generator=draw) < 0.2] = torch.nan
+    measured = [replace(task, metric=name)]
+    if metrics[name].multi_label:
+        measured.append(replace(task, y=labels, metric=name))
+    for each in measured:
+        judge = IntegerScore(each, split)  # type: ignore[arg-type]
+        expected = each.score(logits.dequantize(), split)  # type: ignore[arg-type]
+        assert judge.of([judge.measure(logits)] * 2) == [expected] * 2
+        assert 0.2 < expected < 0.8
