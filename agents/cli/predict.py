@@ -35,7 +35,8 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Folder of an integer network, or of the run that found it.")],
     given: Given[EvaluatorConfig],
     output_file: Annotated[
-        Path | None, typer.Option("--output", help="CSV file for the classes or labels, with a row for each node or graph.")
+        Path | None,
+        typer.Option("--output", help="CSV file for the classes or labels, with a row for each node or graph."),
     ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,

@@ -33,9 +33,7 @@ def allocations_text(
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
     chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
-    return (
-        f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
-    )
+    return f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
 
 
 def final_text(result: RunResult) -> str:
@@ -54,7 +52,14 @@ def final_text(result: RunResult) -> str:
 def _headings(objective: Objective, metric: Metric) -> list[str]:
     column = objective.column
     own = [] if column is None else [column.saving, column.unit]
-    return ["", f"validation {metric.title} (%)", "reduction", "BitOPs (linear)", *own, "bits, in the components' order"]
+    return [
+        "",
+        f"validation {metric.title} (%)",
+        "reduction",
+        "BitOPs (linear)",
+        *own,
+        "bits, in the components' order",
+    ]
 
 
 def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:

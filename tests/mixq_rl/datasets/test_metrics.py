@@ -115,7 +115,9 @@ def test_five_percent_of_positives_are_worth_as_much_as_the_others() -> None:
 
 
 def test_metric_that_does_not_fit_is_refused_with_those_that_do() -> None:
-    with pytest.raises(InputError, match=r"^metric accuracy does not measure.*: choose one of macro-f1, micro-f1, roc-auc$"):
+    with pytest.raises(
+        InputError, match=r"^metric accuracy does not measure.*: choose one of macro-f1, micro-f1, roc-auc$"
+    ):
         fitting("accuracy", multi_label=True)
     with pytest.raises(UnknownNameError, match=r"unknown metric 'rocauc'.*did you mean 'roc-auc'"):
         fitting("rocauc", multi_label=False)
