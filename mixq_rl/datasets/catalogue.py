@@ -44,6 +44,12 @@ _LOADERS = {
     ("node_graphs", "load_flickr"): ("Flickr",),
     ("node_graphs", "load_reddit"): ("Reddit",),
     ("ogbn", "load_ogbn"): ("ogbn-arxiv", "ogbn-products"),
+    ("ogbn", "load_ogbn_proteins"): ("ogbn-proteins",),
+    ("ogbg", "load_molecules"): (
+        *("ogbg-molhiv", "ogbg-molpcba", "ogbg-molbace", "ogbg-molbbbp", "ogbg-molclintox", "ogbg-molmuv"),
+        *("ogbg-molsider", "ogbg-moltox21", "ogbg-moltoxcast"),
+    ),
+    ("ppi", "load_ppi"): ("PPI",),
     ("superpixels", "load_superpixels"): ("MNIST", "CIFAR10"),
     ("tudataset", "load_tudataset"): (
         *("MUTAG", "PROTEINS", "ENZYMES", "DD", "NCI1", "NCI109", "PTC_MR", "AIDS", "Mutagenicity", "BZR", "COX2"),

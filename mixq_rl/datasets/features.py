@@ -1,10 +1,10 @@
-"""Node features made from degrees, and standardised attributes."""
+"""Node features made from degrees and categories, and standardised attributes."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-__all__ = ["MOST_DEGREES", "one_hot_degree", "standardised"]
+__all__ = ["MOST_DEGREES", "one_hot_columns", "one_hot_degree", "standardised"]
 
 MOST_DEGREES = 400
 
@@ -17,6 +17,14 @@ def one_hot_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
     """
     degree = torch.bincount(edge_index[1], minlength=num_nodes).clamp(max=MOST_DEGREES - 1)
     return one_hot(degree).float()
+
+
+def one_hot_columns(categories: Tensor) -> Tensor:
+    """Return each column of categories 0, 1, 2, ..., int64 ``[nodes, columns]``, as one-hot vectors side by side.
+
+    A column has as many entries as its greatest category requires.
+    """
+    return torch.cat([one_hot(column) for column in categories.T], dim=1).float()
 
 
 def standardised(x: Tensor, training: Tensor) -> Tensor:

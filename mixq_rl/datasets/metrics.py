@@ -123,9 +123,11 @@ def _one_against_others(logits: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Ten
     The log odds have the order of the softmax probabilities, and do not round to 0 and 1 as these do.
     """
     logits, y = logits.double().cpu(), y.cpu()
+    logits = logits - logits.amax(dim=1, keepdim=True)
     for label in range(logits.shape[1]):
         others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
-        yield y == label, logits[:, label] - others.logsumexp(dim=1)
+        # Sorted, because the rounding of a sum depends on the order: equal probabilities have equal log odds.
+        yield y == label, logits[:, label] - others.sort(dim=1).values.logsumexp(dim=1)
 
 
 def _classes(logits: Tensor, y: Tensor) -> tuple[object, object]:

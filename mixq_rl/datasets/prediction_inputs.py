@@ -151,10 +151,7 @@ def _splits(graph: FileGraph, fold: int | None) -> Mapping[Any, Tensor]:
     if given and "train" not in given:
         return given
     try:
-        if given:
-            return complete_splits(given, known, graph.noun)[0]
-        if bool(known.all()):
-            return graph.drawn(fold)
+        return complete_splits(given, known, graph.noun)[0] if given else graph.drawn(fold)
     except InvalidGraphError:  # too few to be split, which predictions do not need
         pass
     return given or {"all": torch.ones_like(known)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
-from mixq_rl.evaluation.integer_score import IntegerScore
+from mixq_rl.evaluation.integer_metric import IntegerMetric
 from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
 from mixq_rl.evaluation.protocol import Evaluation, check_allocation
 from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
@@ -140,7 +140,7 @@ class IntegerEvaluator:
         yield from in_chunks(checked, self._together)
 
     def _together(self, allocations: Sequence[tuple[int, ...]]) -> list[Evaluation]:
-        shared, judge = self.shared, IntegerScore(self.task, "validation")
+        shared, judge = self.shared, IntegerMetric(self.task, "validation")
         costs: dict[tuple[int, ...], OpCost] = {}
         measured: dict[tuple[int, ...], Tensor] = {}
         # Neighbours in this order share the first steps, whose results are still in the cache.

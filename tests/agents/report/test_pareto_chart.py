@@ -45,7 +45,7 @@ def test_what_a_point_says_when_it_is_pointed_at() -> None:
     (best,) = points(chart_of(run_result()), "best")
     assert best.one("title").text.replace("\N{NO-BREAK SPACE}", " ").splitlines() == [
         "agent 2 ★ best",
-        "79.0 % on validation data, 12.8× fewer bit operations than float32",
+        "79.0 % accuracy on validation data, 12.8× fewer bit operations than float32",
         "bits 4 2 2 2 4 2 2 2",
     ]
 

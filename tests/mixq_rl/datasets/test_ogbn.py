@@ -15,6 +15,7 @@ class FakeNodePropPredDataset(InMemoryDataset):
     """What ogb's class shows of itself, over a graph of six nodes."""
 
     def __init__(self, name: str, root: str) -> None:
+        self.proteins = name == "ogbn-proteins"
         super().__init__(str(Path(root) / name.replace("-", "_")))
         self.data, self.slices = torch.load(self.processed_paths[0])
 
@@ -32,6 +33,9 @@ class FakeNodePropPredDataset(InMemoryDataset):
     def process(self) -> None:
         y = (torch.arange(6) % 2).unsqueeze(1)
         data = Data(x=torch.ones(6, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=y)
+        if self.proteins:
+            edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.tensor([[1.0], [1], [3], [3]])
+            data = Data(num_nodes=6, edge_index=edge_index, edge_attr=edge_attr, y=torch.cat([y, 1 - y], dim=1))
         torch.save(self.collate([data]), self.processed_paths[0])
 
     def get_idx_split(self) -> dict[str, torch.Tensor]:
@@ -57,6 +61,17 @@ def test_takes_its_split_and_makes_edges_mutual(tmp_path: Path) -> None:
     places = [task.masks[split].nonzero()[:, 0].tolist() for split in ("train", "validation", "test")]
     assert places == [[0, 5], [1, 2], [3, 4]]
     assert not list(tmp_path.rglob("processed"))
+
+
+@pytest.mark.usefixtures("_ogb")
+def test_proteins_have_the_means_of_their_edges_as_features(tmp_path: Path) -> None:
+    raw = tmp_path / "ogb" / "ogbn_proteins" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "edge.csv.gz").touch()
+    task = mixq_rl.load_task("ogbn-proteins", tmp_path)
+    assert task.x.tolist() == [[1.0], [2], [3], [0], [0], [0]]
+    assert (task.multi_label, task.num_classes, task.metric) == (True, 2, "roc-auc")
+    assert task.y.tolist() == [[0.0, 1], [1, 0]] * 3
 
 
 @pytest.mark.usefixtures("_ogb")

@@ -9,10 +9,10 @@ from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.datasets.metrics import ACCURACY
 from mixq_rl.quantization import PackedRows, QTensor
 
-__all__ = ["IntegerScore"]
+__all__ = ["IntegerMetric"]
 
 
-class IntegerScore:
+class IntegerMetric:
     """Value of a task's metric from integer logits, equal to that of :meth:`GraphTask.score` for the real logits.
 
     Accuracy is counted from the integers, on their device. Other metrics are computed from the dequantized integers.
