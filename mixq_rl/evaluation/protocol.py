@@ -13,6 +13,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Fingerprinted",
+    "Forbidden",
+    "Restricted",
     "Seeded",
     "Streaming",
     "check_allocation",
@@ -77,8 +79,8 @@ class Evaluation:
 class Evaluator(Protocol):
     """Anything that returns an evaluation for an allocation: a network, a simulator, a lookup table.
 
-    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted` and
-    :class:`Seeded` are optional.
+    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted`,
+    :class:`Seeded` and :class:`Restricted` are optional.
 
     Attributes:
         components: components in execution order; their statistics are plain numbers.
@@ -123,6 +125,32 @@ class Seeded(Protocol):
 
     @property
     def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Forbidden:
+    """Bit-widths that an evaluator cannot execute together. If it is forbidden, so is every combination with more bits.
+
+    Attributes:
+        components: indices of the components, ascending.
+        bit_widths: one for each of them. An allocation is forbidden if each of these components has this bit-width or
+            a greater one.
+        reason: one line for people.
+    """
+
+    components: tuple[int, ...]
+    bit_widths: tuple[int, ...]
+    reason: str
+
+
+@runtime_checkable
+class Restricted(Protocol):
+    """Evaluator that cannot execute every allocation."""
+
+    @property
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        """The combinations of bit-widths that it cannot execute; empty: it executes all."""
+        ...
 
 
 def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[int, ...]:
