@@ -93,7 +93,7 @@ def measure_finalists(
         progress: called with (networks measured, networks in all).
     """
     task = evaluator.task
-    reference = measure_reference(float_model, task)
+    reference = replace(measure_reference(float_model, task), size=evaluator.reference.size)
     finalists = [Finalist("float32", reference, measure_reference(float_model, task, split="test").accuracy)]
     for label, model in models:
         if progress is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import torch
+from torch import Tensor
 
 from mixq_rl.errors import BitWidthError
 from mixq_rl.integer.model import IntegerModel, input_signature
@@ -14,6 +15,7 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.operator import Operator, Program, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import Quantizer
+from mixq_rl.storage.artifacts import pack, room_for
 
 __all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
 
@@ -75,6 +77,8 @@ class FrozenSteps:
         self._inputs: dict[int, FrozenStep] = {}
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
         self._steps: list[dict[Hashable, FrozenStep]] = []
+        self._room: dict[FrozenStep, int] = {}
+        self._frame = 0
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
         """Return the integer model that :meth:`IntegerModel.freeze` returns.
@@ -111,6 +115,24 @@ class FrozenSteps:
                 frozen = known[bits] = self._step(position, [values[index] for index in position.sources], allocation)
             values.append(frozen)
         return values
+
+    def size(self, allocation: tuple[int, ...]) -> int:
+        """Return the bytes of the integer model's files, its :attr:`~mixq_rl.IntegerModel.room`, step by step.
+
+        Raises:
+            BitWidthError, SumOverflowError: as in :meth:`at`.
+        """
+        values = self.at(allocation)
+        if not self._frame:
+            model = self.freeze(allocation)
+            self._frame = model.room - self._parts(values)
+        return self._frame + self._parts(values)
+
+    def _parts(self, values: Sequence[FrozenStep]) -> int:
+        for place, value in enumerate(values):
+            if value not in self._room:
+                self._room[value] = _room(value, place)
+        return sum(self._room[value] for value in values)
 
     def combinations(self, bit_widths: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
         """Return pairs of a step (counted from 1) and an allocation, which together cover the steps' bit-widths.
@@ -183,6 +205,13 @@ class FrozenSteps:
         finally:
             for component, bits in zip(components, before, strict=True):
                 self._quantizers[component].bits = bits
+
+
+def _room(value: FrozenStep, place: int) -> int:
+    """Return the room of the input's quantizer, or of a step, as a part of a model's files, and a constant."""
+    tensors: dict[str, Tensor] = {}
+    part = pack(value.step or value.quantizer, f"model.steps.{place - 1}" if value.step else "model.input", tensors)
+    return room_for("", {"model": {"steps": [part]} if value.step else {"input": part}}, tensors)
 
 
 def _ascending(indices: set[int]) -> tuple[int, ...]:

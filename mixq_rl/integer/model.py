@@ -19,7 +19,7 @@ from mixq_rl.kernels import dequantize, quantize
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature
 from mixq_rl.quantization import QTensor, Quantizer
-from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
+from mixq_rl.storage.artifacts import load_artifact, pack, room_for, save_artifact, storable, unpack
 from mixq_rl.storage.limits import STEPS
 
 __all__ = ["IntegerModel", "input_signature"]
@@ -264,6 +264,12 @@ class IntegerModel:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
         save_artifact(Path(path), _KIND, _VERSION, {"model": pack(self, "model", tensors)}, tensors)
+
+    @property
+    def room(self) -> int:
+        """Bytes that the files of :meth:`save` take at most: a function of the bit-widths, not of the scales."""
+        tensors: dict[str, Tensor] = {}
+        return room_for(_KIND, {"model": pack(self, "model", tensors)}, tensors)
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:

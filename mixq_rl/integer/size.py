@@ -12,7 +12,7 @@ from torch import Tensor
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.quantization import QTensor
 
-__all__ = ["ModelSize"]
+__all__ = ["ModelSize", "float_bytes"]
 
 _FLOAT_BYTES = 4
 
@@ -41,8 +41,13 @@ class ModelSize:
             weights=sum(part.payload.nbytes for part in parts if isinstance(part, QTensor)),
             tensors=sum(part.nbytes for part in parts if isinstance(part, Tensor)),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
-            float32=_FLOAT_BYTES * sum(step.num_parameters for step in model.steps),
+            float32=float_bytes(model),
         )
+
+
+def float_bytes(model: IntegerModel) -> int:
+    """Return the bytes of the float32 network of an integer network: weights and biases."""
+    return _FLOAT_BYTES * sum(step.num_parameters for step in model.steps)
 
 
 def _parts(value: Any) -> Iterator[Any]:

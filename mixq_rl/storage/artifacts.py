@@ -23,10 +23,15 @@ from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.limits import FILE, Limit
 from mixq_rl.storage.reading import read_json, read_regular
 
-__all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
+__all__ = ["load_artifact", "pack", "room_for", "save_artifact", "storable", "unpack"]
 
 _PLAIN = (bool, int, float, str)
 _CHECKSUM = "sha256"
+# Characters that a number of a description takes at most: scales' shifts and zero points four, any other number 24.
+_SHORT, _LONG = 4, 24
+_OFFSET = 10**9
+_LONGEST_TYPE = "BOOL"  # of tensors' types in a header
+_ALIGNMENT = 8
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
 
@@ -140,6 +145,39 @@ def save_artifact(
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     document[_CHECKSUM] = _checksum(document, content)
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def room_for(kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> int:
+    """Return the bytes that the files of :func:`save_artifact` take at most.
+
+    Every number of the files' descriptions counts with its greatest length. The result hence depends on the structure
+    of an artifact and the sizes of its tensors, not on the values. It is up to some hundred bytes above the files'
+    size.
+
+    Args:
+        kind, config, tensors: as in :func:`save_artifact`.
+    """
+    document = {"format": f"mixq_rl/{kind}", "version": 0, **config, _CHECKSUM: "0" * 64}
+    header = {
+        name: {"dtype": _LONGEST_TYPE, "shape": [_OFFSET] * tensor.dim(), "data_offsets": [_OFFSET] * 2}
+        for name, tensor in tensors.items()
+    }
+    described = len(json.dumps(_at_full_length(document), indent=2)) + 1
+    headed = 2 * _ALIGNMENT + len(json.dumps(header, separators=(",", ":")))
+    return described + headed + sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _at_full_length(plain: Any) -> Any:
+    """Return plain values in which texts as long as the longest numbers and truth values replace these."""
+    if isinstance(plain, dict):
+        return {name: _at_full_length(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_at_full_length(value) for value in plain]
+    if isinstance(plain, bool):
+        return False
+    if isinstance(plain, int | float):
+        return 10 ** (_SHORT - 1) if len(json.dumps(plain)) <= _SHORT else 10 ** (_LONG - 1)
+    return plain
 
 
 def load_artifact(
