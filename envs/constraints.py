@@ -105,7 +105,7 @@ class Constraints:
             pairs = zip(forbidden.components, forbidden.bit_widths, strict=True)
             if all(limits.lowest[component] >= bits for component, bits in pairs):
                 raise InputError(f"no allocation within the bit-widths can be executed: {forbidden.reason}")
-        within = " within the bit-widths of its components" if self.bits_of else ""
+        within = " of the given bit-widths" if self.bits_of or self.bits else ""
         if self.max_size is not None:
             limits = limits.within(_size_budget(evaluator, limits, self.max_size, within))
         given = [limit for limit in (self.max_bitops, max_bitops) if limit is not None]

@@ -43,6 +43,7 @@ METRICS: Mapping[str, str] = {
     "final/best_reduction": "best: reduction",
     "final/best_product_reduction": "best: reduction (product)",
     "final/best_speed_up": "best: speed-up",
+    "final/best_size_reduction": "best: size against float32",
     "search/hypervolume": "hypervolume",
     "search/reward_best": "best reward",
     "search/evaluations": "evaluations",
@@ -74,7 +75,8 @@ def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
         if kind == _NUMBER:
             start.hparams[name].number_value = float(str(value))
         else:
-            start.hparams[name].string_value = printable(str(value))
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            start.hparams[name].string_value = printable(text)
     _write(writer, metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 

@@ -18,7 +18,7 @@ def layout(components: Sequence[str]) -> dict[str, dict[str, list[str]]]:
             "reward": ["search/reward_mean", "search/reward_best"],
             "hypervolume": ["search/hypervolume"],
             "accuracy": ["search/accuracy"],
-            "saving (×)": ["search/reduction", "search/speed_up"],
+            "saving (×)": ["search/reduction", "search/speed_up", "search/size_reduction"],
             "evaluations": ["search/evaluations$", "search/cache_hits"],
             "evaluations per second": ["search/evaluations_per_second"],
         },

@@ -173,7 +173,7 @@ def test_sizes_that_do_not_add_up_are_refused() -> None:
         ({"max_size": 141}, r"a limit of 141 bytes cannot be kept: networks take 142 to 676 bytes"),
         (
             {"max_size": 300, "bits_of": {"*.weight": 8}},
-            r"a limit of 300 bytes cannot be kept: networks within the bit-widths of its components take 422 to 676",
+            r"a limit of 300 bytes cannot be kept: networks of the given bit-widths take 422 to 676",
         ),
         ({"max_bitops": 8}, r"a limit of 8 bit operations cannot be kept: allocations take 9 .* to 72"),
     ],
