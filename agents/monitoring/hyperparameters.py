@@ -70,7 +70,7 @@ def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
     for name, kind in HYPERPARAMETERS.items():
         value = values.get(name)
-        if value is None:
+        if value is None or value == ():
             continue
         if kind == _NUMBER:
             start.hparams[name].number_value = float(str(value))

@@ -44,7 +44,10 @@ def answers_with_one_line(result: Ended, message: str) -> None:
             ["--evaluator", "supernett"],
             "unknown evaluator 'supernett': known are supernet, fine-tune, post-training; did you mean 'supernet'?",
         ),
-        (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency, size; did you mean 'latency'?"),
+        (
+            ["--objective", "latancy"],
+            "unknown objective 'latancy': known are bitops, latency, size; did you mean 'latency'?",
+        ),
         (["--scheme", "lsqq"], "unknown quantization scheme 'lsqq': known are lsq,"),
         (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
         (["--bits", ""], "--bits '' is not a list of whole numbers"),
