@@ -8,7 +8,7 @@ from pathlib import Path
 from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.agents.records.run_document import CONFIG
 from mixq_rl.datasets import GraphTask
-from mixq_rl.envs import TradeOff
+from mixq_rl.envs import Constraints, EpisodeRules, TradeOff
 from mixq_rl.envs.episodes import check_preference
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator
@@ -57,12 +57,14 @@ def allocate(
     bit_widths: Sequence[int] = (2, 4, 8),
     policy: PPOAgent | str | PathLike[str] | None = None,
     seed: int = 0,
+    constraints: Constraints = Constraints(),  # noqa: B008  frozen
 ) -> tuple[int, ...]:
     """Return the bit-width of each component of a float-trained network, chosen by a policy.
 
     With a preference nothing is trained: the policy needs only the statistics of the float model. With ``max_drop`` a
     binary search finds the cheapest of the policy's 16 allocations that keeps the drop after a short quantization-aware
-    training. If none keeps it, the result is the highest bit-width for all components.
+    training. If none keeps it, the result is the highest allocation within the constraints: without constraints, the
+    highest bit-width for all components.
 
     Args:
         model: float-trained model; not changed.
@@ -73,10 +75,12 @@ def allocate(
         policy: an agent, the folder of its policy, or the folder of the run that trained it; None: the policy that
             comes with the package.
         seed: seed of the short trainings.
+        constraints: constraints on the allocation, such as bit-widths of components and the size of the network.
 
     Raises:
-        InputError: for a preference outside [0, 1], a negative drop, or if both are given.
-        BitWidthError: for a bit-width outside 1...8.
+        InputError: for a preference outside [0, 1], a negative drop, or if both are given; or for constraints that no
+            allocation keeps.
+        BitWidthError: for a bit-width outside 1...8, or constraints to bit-widths that are not on offer.
         ArtifactError: if the policy cannot be used.
 
     Example:
@@ -86,16 +90,22 @@ def allocate(
     check_wish(preference, max_drop)
     agent = policy if isinstance(policy, PPOAgent) else load_agent(policy)
     kind = PostTrainingEvaluator if max_drop is None else FineTuneEvaluator
-    return allocate_for(kind(model, task, bit_widths=bit_widths, seed=seed), agent, preference, max_drop)
+    evaluator = kind(model, task, bit_widths=bit_widths, seed=seed)
+    return allocate_for(evaluator, agent, preference, max_drop, constraints)
 
 
 def allocate_for(
-    evaluator: Evaluator, agent: PPOAgent, preference: float | None = None, max_drop: float | None = None
+    evaluator: Evaluator,
+    agent: PPOAgent,
+    preference: float | None = None,
+    max_drop: float | None = None,
+    constraints: Constraints = Constraints(),  # noqa: B008  frozen
 ) -> tuple[int, ...]:
     """Return an allocation as :func:`allocate` does, for an evaluator. Without ``max_drop`` nothing is evaluated."""
     if max_drop is not None:
-        return _cheapest(agent, evaluator, max_drop / 100)
-    return agent.allocate(evaluator, PREFERENCE if preference is None else preference, reward=TradeOff())
+        return _cheapest(agent, evaluator, max_drop / 100, constraints)
+    wish = PREFERENCE if preference is None else preference
+    return agent.allocate(evaluator, wish, reward=TradeOff(), constraints=constraints)
 
 
 def check_wish(preference: float | None, max_drop: float | None) -> None:
@@ -112,14 +122,14 @@ def check_wish(preference: float | None, max_drop: float | None) -> None:
         raise InputError(f"a tolerated drop of {max_drop} points: it cannot be negative")
 
 
-def _cheapest(agent: PPOAgent, evaluator: Evaluator, drop: float) -> tuple[int, ...]:
+def _cheapest(agent: PPOAgent, evaluator: Evaluator, drop: float, constraints: Constraints) -> tuple[int, ...]:
     """Return the cheapest of the policy's allocations that keeps the drop; the most expensive allocation if none does.
 
     The binary search assumes that more expensive allocations are more accurate.
     """
-    most_expensive = (evaluator.bit_widths[-1],) * len(evaluator.components)
+    most_expensive = EpisodeRules(evaluator, constraints=constraints).limits.highest
     macs = [component.macs for component in evaluator.components]
-    proposed = {*agent.sweep(evaluator, reward=TradeOff()), most_expensive}
+    proposed = {*agent.sweep(evaluator, reward=TradeOff(), constraints=constraints), most_expensive}
     ordered = sorted(proposed, key=lambda allocation: sum(m * b for m, b in zip(macs, allocation, strict=True)))
     low, high = 0, ordered.index(most_expensive)
     while low < high:

@@ -108,9 +108,10 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
     """
     problem = found[0].description
     widths = ", ".join(map(str, problem.bit_widths))
+    common = _common(found)
     table = Table(
         title=f"{escape(printable(problem.name))}: {len(problem.components)} components at {widths} bits, "
-        f"by {metrics[problem.metric].title}",
+        f"by {metrics[problem.metric].title}" + (f"\n{escape(printable(common))}" if common else ""),
         caption="mean ± half of the 95 % interval over seeds; reduction within N: at most N points below float32;\n"
         "area: mean hypervolume over the evaluations up to here",
         box=box.SIMPLE_HEAD,
@@ -130,11 +131,18 @@ def comparison_table(found: Sequence[Trace], budgets: Sequence[int]) -> Table:
             entries = [estimate([row[heading] for row in own]) for heading in headings]
             digits = [2 if heading.startswith("reduction") else 4 for heading in headings]
             texts = [entry.text(places) for entry, places in zip(entries, digits, strict=True)]
-            rows.append((entries[0].mean, [escape(printable(name)), str(len(own)), *texts]))
+            shown = name.removesuffix(f", {common}") if common else name
+            rows.append((entries[0].mean, [escape(printable(shown)), str(len(own)), *texts]))
         rows.sort(key=lambda row: -row[0])
         for index, (_, row) in enumerate(rows):
             table.add_row(str(budget) if not index else "", *row, end_section=index == len(rows) - 1)
     return table
+
+
+def _common(found: Sequence[Trace]) -> str:
+    """Return what follows the algorithm in the names of all searches: reward and constraints."""
+    ends = {trace.search.partition(", ")[2] for trace in found}
+    return ends.pop() if len(ends) == 1 else ""
 
 
 def search_document(found: Sequence[Trace]) -> list[dict[str, object]]:

@@ -8,8 +8,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 from mixq_rl.envs.bit_allocation import BitAllocationEnv
+from mixq_rl.envs.constraints import Constraints
 from mixq_rl.envs.cost import BitCost
 from mixq_rl.envs.episodes import EpisodeRules, Episodes
+from mixq_rl.envs.limits import Budget, Limits
 from mixq_rl.envs.observation import FEATURES, OBSERVATION_VERSION, LayerStatistics, Observation
 from mixq_rl.envs.reward import MaxBitOps, MaxDrop, Reward, TradeOff
 
@@ -18,9 +20,12 @@ __all__ = [
     "OBSERVATION_VERSION",
     "BitAllocationEnv",
     "BitCost",
+    "Budget",
+    "Constraints",
     "EpisodeRules",
     "Episodes",
     "LayerStatistics",
+    "Limits",
     "MaxBitOps",
     "MaxDrop",
     "Observation",

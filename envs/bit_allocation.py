@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from mixq_rl.envs.constraints import Constraints
 from mixq_rl.envs.episodes import EpisodeRules, Episodes, ObservationFactory, check_preference
 from mixq_rl.envs.observation import LayerStatistics
 from mixq_rl.envs.reward import Reward
@@ -20,7 +21,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     """Gymnasium environment in which each step chooses the bit-width of the next component.
 
     Observation: float32 ``[features]``, by default those of :class:`~mixq_rl.envs.LayerStatistics`.
-    Action: index into ``evaluator.bit_widths``. A limit on bit operations restricts it: see :meth:`action_masks`.
+    Action: index into ``evaluator.bit_widths``. Limits restrict it: see :meth:`action_masks`.
     Reward: 0 until the allocation is complete, then the value of ``reward`` for its evaluation.
     ``info``: ``"preference"`` after each call; ``"evaluation"`` (an :class:`~mixq_rl.Evaluation`) after the last step.
 
@@ -31,6 +32,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         reward: formula of the reward; None: the trade-off with the reduction in bit operations. If the reward has a
             limit on bit operations, the constructor measures the cost of bits: about one evaluation for each component
             and one for each bit-width. The ledger keeps them.
+        constraints: constraints on the allocations, such as bit-widths of components and the size of the network.
         observation: returns the observation for an evaluator, a cost of bits and a reward.
         render_mode: ``"ansi"`` or None.
 
@@ -39,8 +41,8 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     Raises:
         InputError: for a preference outside [0, 1], an unknown render mode, an evaluator without components or with
-            missing statistics, or a limit that no allocation keeps.
-        BitWidthError: for an evaluator with bit-widths outside 1...8.
+            missing statistics, limits that no allocation keeps, or constraints on components that do not exist.
+        BitWidthError: for an evaluator with bit-widths outside 1...8, or constraints to bit-widths that it lacks.
 
     Example:
         >>> import gymnasium, mixq_rl.envs
@@ -56,12 +58,13 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         *,
         preference: float | None = None,
         reward: Reward | None = None,
+        constraints: Constraints = Constraints(),  # noqa: B008  frozen
         observation: ObservationFactory = LayerStatistics,
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render mode {render_mode!r} is not among {self.metadata['render_modes']}")
-        self.rules = EpisodeRules(evaluator, reward=reward, observation=observation)
+        self.rules = EpisodeRules(evaluator, reward=reward, constraints=constraints, observation=observation)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(self.rules.observe.low, self.rules.observe.high)
         self.action_space = gymnasium.spaces.Discrete(len(self.evaluator.bit_widths))
@@ -106,7 +109,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
         Raises:
             gymnasium.error.InvalidAction: for an index outside the bit-widths, or a bit-width that makes it impossible
-                to keep the limit on bit operations.
+                to keep the limits.
             gymnasium.error.ResetNeeded: if the episode has ended, or none has begun.
         """
         if not self.action_space.contains(action):
@@ -117,10 +120,12 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if episode is None or episode.finished:
             raise gymnasium.error.ResetNeeded("no episode is under way: call reset() to begin one")
         bits = self.evaluator.bit_widths[int(action)]
-        if not episode.masks()[0, int(action)]:
+        mask = episode.masks()[0]
+        if not mask[int(action)]:
+            left = [width for width, allowed in zip(self.evaluator.bit_widths, mask, strict=True) if allowed]
             raise gymnasium.error.InvalidAction(
-                f"{bits} bits for {self.evaluator.components[episode.step_index].name!r} would exceed the limit of "
-                f"{self.reward.max_bitops:.6g} bit operations: choose among action_masks()"
+                f"{bits} bits for {self.evaluator.components[episode.step_index].name!r} would break the limits, which "
+                f"leave {', '.join(map(str, left))} bits: choose among action_masks()"
             )
         episode.step([bits])
         info: dict[str, Any] = {"preference": float(episode.preferences[0])}
@@ -131,9 +136,9 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return episode.observe()[0], episode.rewards([evaluation])[0], True, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which actions are allowed now, bool ``[bit-widths]``: those with which the limit can still be kept.
+        """Return which actions are allowed now, bool ``[bit-widths]``: those with which the limits can still be kept.
 
-        Without a limit on bit operations all are allowed. MaskablePPO of sb3-contrib calls this method by its name.
+        Without limits all are allowed. MaskablePPO of sb3-contrib calls this method by its name.
         """
         return self.rules.masks([self.allocation])[0]
 

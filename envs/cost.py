@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mixq_rl.envs.limits import Budget, Limits
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.nn import Component
 
-__all__ = ["BitCost", "probes"]
+__all__ = ["BitCost"]
 
 # Coefficients are differences of measured sums, and so have rounding errors. Both numbers are shares of the cost of the
 # most expensive allocation: the margin below a limit, and the tolerance of the check of the measured coefficients.
@@ -43,31 +44,44 @@ class BitCost:
         return cls(tuple(float(max(component.macs, 1)) for component in components), tuple(bit_widths))
 
     @classmethod
-    def measured(cls, evaluator: Evaluator) -> Self:
-        """Return the costs that follow from the evaluations of :func:`probes`.
+    def measured(cls, evaluator: Evaluator, limits: Limits | None = None) -> Self:
+        """Return the costs that follow from the evaluations of :meth:`~mixq_rl.envs.limits.Limits.probes`.
+
+        A component that the limits leave no choice keeps an estimate, which no other allocation contradicts.
 
         Args:
             evaluator: evaluates the probes; a :class:`~mixq_rl.Ledger` does not evaluate them again later.
+            limits: limits that the probes keep; None: none.
 
         Raises:
             InputError: if the costs are not a sum over components: if the measured cost of a uniform allocation is not
                 the sum predicted from allocations with one lowered component.
         """
-        bits = tuple(evaluator.bit_widths)
-        low, high = bits[0], bits[-1]
-        count = len(evaluator.components)
-        made = {e.allocation: e.bitops for e in evaluator.evaluate(probes(count, bits))}
-        most_expensive = made[(high,) * count]
-        per_bit = tuple(max(most_expensive - made[one], 0.0) / max(high - low, 1) for one in _lowered(count, low, high))
-        cost = cls(per_bit, bits, most_expensive - high * sum(per_bit))
-        for width in bits:
-            found, predicted = made[(width,) * count], cost.fixed + width * sum(per_bit)
-            if abs(predicted - found) > _TOLERANCE * most_expensive:
+        limits = limits or Limits.none(len(evaluator.components), evaluator.bit_widths)
+        pairs = _pairs(limits)
+        wanted = dict.fromkeys([*limits.probes(), *(allocation for pair in pairs.values() for allocation in pair)])
+        made = {e.allocation: e.bitops for e in evaluator.evaluate(list(wanted))}
+        per_bit = [float(max(component.macs, 1)) for component in evaluator.components]
+        estimated = sum(per_bit[place] for place in pairs)
+        for place, (fewer, more) in pairs.items():
+            per_bit[place] = max(made[more] - made[fewer], 0.0) / (more[place] - fewer[place])
+        unit = sum(per_bit[place] for place in pairs) / estimated if pairs else 1.0
+        per_bit = [cost if place in pairs else unit * cost for place, cost in enumerate(per_bit)]
+        top = limits.highest
+        cost = cls(tuple(per_bit), limits.bit_widths, made[top] - sum(c * b for c, b in zip(per_bit, top, strict=True)))
+        for width, allocation in limits.uniform.items():
+            found, predicted = made[allocation], float(cost.spent(allocation))
+            if abs(predicted - found) > _TOLERANCE * made[top]:
                 raise InputError(
                     f"{width} bits everywhere cost {found:.6g} bit operations, though lowering components one by one "
                     f"predicts {predicted:.6g}: a limit cannot be kept where costs do not add up"
                 )
         return cost
+
+    def budget(self, limit: float) -> Budget:
+        """Return the limit ``limit`` on the bit operations of a whole allocation, as a budget."""
+        margin = _ROUNDING * self.most_expensive
+        return Budget(np.outer(self._weights, self.bit_widths), self.fixed, limit - margin)
 
     @property
     def cheapest(self) -> float:
@@ -96,27 +110,6 @@ class BitCost:
         bits = np.asarray(allocations, dtype=np.float64)
         return np.asarray(self.fixed + bits @ self._weights[: bits.shape[-1]], dtype=np.float64)
 
-    def within(self, allocations: ArrayLike, limit: float) -> NDArray[np.bool_]:
-        """Return which bit-widths of the next component allow the rest of the allocation to keep ``limit``.
-
-        The lowest bit-width is always allowed. It keeps the limit if all earlier choices were allowed, too, and the
-        cheapest allocation keeps the limit.
-
-        Args:
-            allocations: bit-widths chosen so far, ``[..., t]``.
-            limit: greatest number of bit operations of the whole allocation.
-
-        Returns:
-            bool ``[..., bit-widths]``.
-        """
-        bits = np.asarray(allocations, dtype=np.float64)
-        place, low = bits.shape[-1], self.bit_widths[0]
-        least = self.spent(bits) + low * self._weights[place + 1 :].sum()
-        totals = least[..., None] + self._weights[place] * np.asarray(self.bit_widths, dtype=np.float64)
-        allowed = np.asarray(totals <= limit - _ROUNDING * self.most_expensive)
-        allowed[..., 0] = True
-        return allowed
-
     @cached_property
     def _weights(self) -> NDArray[np.float64]:
         return np.asarray(self.per_bit, dtype=np.float64)
@@ -126,22 +119,16 @@ class BitCost:
         return float(self._weights.sum())
 
 
-def probes(components: int, bit_widths: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return allocations from which the effect of each component can be told.
-
-    These are each bit-width for all components, and, for each component, the lowest bit-width for it and the highest
-    for all others.
-
-    Args:
-        components: number of components n.
-        bit_widths: k bit-widths on offer, ascending.
-
-    Returns:
-        n + k distinct allocations; fewer if there is only one component or one bit-width.
-    """
-    uniform = [(bits,) * components for bits in bit_widths]
-    return list(dict.fromkeys([*uniform, *_lowered(components, bit_widths[0], bit_widths[-1])]))
-
-
-def _lowered(components: int, low: int, high: int) -> list[tuple[int, ...]]:
-    return [tuple(low if index == place else high for index in range(components)) for place in range(components)]
+def _pairs(limits: Limits) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return two allocations within the limits that differ in one component only, for each component with a choice."""
+    top, low = limits.highest, limits.lowest
+    pairs = {}
+    for place, widths in enumerate(limits.allowed):
+        lowered = (*top[:place], widths[0], *top[place + 1 :])
+        raised = [(*low[:place], bits, *low[place + 1 :]) for bits in widths[1:]]
+        possible = [allocation for allocation in raised if limits.keeps([allocation])[0]]
+        if lowered != top:
+            pairs[place] = (lowered, top)
+        elif possible:
+            pairs[place] = (low, possible[0])
+    return pairs

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mixq_rl.envs.constraints import Constraints
 from mixq_rl.envs.cost import BitCost
 from mixq_rl.envs.observation import LayerStatistics, Observation
 from mixq_rl.envs.reward import Reward, TradeOff
@@ -25,21 +26,25 @@ class EpisodeRules:
 
     Args:
         evaluator: evaluates complete allocations. A :class:`~mixq_rl.Ledger` around it evaluates none twice.
-        reward: formula of the reward; None: the trade-off with the reduction in bit operations. If the reward has a
-            limit on bit operations, the cost of bits is measured by the evaluations of
-            :func:`~mixq_rl.envs.cost.probes`. The ledger keeps them.
+        reward: formula of the reward; None: the trade-off with the reduction in bit operations.
+        constraints: constraints on the allocations. If they or the reward have a limit on bit operations, the cost of
+            bits is measured by the evaluations of :meth:`~mixq_rl.envs.limits.Limits.probes`. The ledger keeps them.
         observation: returns the observation for an evaluator, a cost of bits and a reward.
 
     Attributes:
         evaluator: ledger of the evaluator.
         reward: formula of the reward.
-        cost: cost of bits: measured if the reward has a limit on bit operations, otherwise estimated.
+        constraints: as given.
+        limits: limits on allocations that follow from the constraints, the reward and the evaluator.
+        measured: whether the cost of bits was measured, for a limit on bit operations.
+        cost: cost of bits: measured or estimated.
         observation: as given.
         observe: the observation that ``observation`` returned.
 
     Raises:
-        InputError: for an evaluator without components or with missing statistics, or a limit that no allocation keeps.
-        BitWidthError: for an evaluator with bit-widths outside 1...8.
+        InputError: for an evaluator without components or with missing statistics, limits that no allocation keeps, or
+            constraints on components that do not exist.
+        BitWidthError: for an evaluator with bit-widths outside 1...8, or constraints to bit-widths that it lacks.
     """
 
     def __init__(
@@ -47,12 +52,16 @@ class EpisodeRules:
         evaluator: Evaluator,
         *,
         reward: Reward | None = None,
+        constraints: Constraints = Constraints(),  # noqa: B008  frozen
         observation: ObservationFactory = LayerStatistics,
     ) -> None:
         _check_evaluator(evaluator)
         self.evaluator = Ledger.of(evaluator)
         self.reward = reward or TradeOff()
-        self.cost = _cost(self.evaluator, self.reward)
+        self.constraints = constraints
+        self.limits, measured = constraints.resolve(self.evaluator, self.reward.max_bitops)
+        self.measured = measured is not None
+        self.cost = measured or BitCost.estimated(self.evaluator.components, self.evaluator.bit_widths)
         self.observation = observation
         self.observe = observation(self.evaluator, self.cost, self.reward)
 
@@ -62,7 +71,7 @@ class EpisodeRules:
         return len(self.evaluator.components)
 
     def masks(self, allocations: ArrayLike) -> NDArray[np.bool_]:
-        """Return which bit-widths are allowed for the next component: all, without a limit on bit operations.
+        """Return which bit-widths are allowed for the next component: all, without limits.
 
         Args:
             allocations: bit-widths of the first t components in several episodes, ``[episodes, t]``.
@@ -71,16 +80,13 @@ class EpisodeRules:
             bool ``[episodes, bit-widths]``.
         """
         bits = np.asarray(allocations)
-        if self.reward.max_bitops is None or bits.shape[1] == self.num_components:
+        if bits.shape[1] == self.num_components:
             return np.ones((len(bits), len(self.evaluator.bit_widths)), dtype=np.bool_)
-        return self.cost.within(bits, self.reward.max_bitops)
+        return self.limits.masks(bits)
 
     def allows(self, allocation: Sequence[int]) -> bool:
         """Return whether every step of a complete allocation is allowed."""
-        if self.reward.max_bitops is None:
-            return True
-        columns = [self.evaluator.bit_widths.index(bits) for bits in allocation]
-        return all(self.masks([allocation[:step]])[0, column] for step, column in enumerate(columns))
+        return bool(self.limits.keeps([allocation])[0])
 
 
 class Episodes:
@@ -173,20 +179,3 @@ def _check_evaluator(evaluator: Evaluator) -> None:
         wrong = [name for name in STATISTICS if not math.isfinite(component.statistics.get(name, math.nan))]
         if wrong:
             raise InputError(f"component {component.name!r}: statistics {', '.join(wrong)} are missing or not finite")
-
-
-def _cost(evaluator: Ledger, reward: Reward) -> BitCost:
-    if reward.max_bitops is None:
-        return BitCost.estimated(evaluator.components, evaluator.bit_widths)
-    cost = BitCost.measured(evaluator)
-    count = len(evaluator.components)
-    cheapest, most_expensive = evaluator.evaluate(
-        [[bits] * count for bits in (cost.bit_widths[0], cost.bit_widths[-1])]
-    )
-    if reward.max_bitops < cheapest.bitops:
-        raise InputError(
-            f"a limit of {reward.max_bitops:.6g} bit operations cannot be kept: allocations take "
-            f"{cheapest.bitops:.6g} ({cheapest.reduction:.4g}× fewer than float32) to {most_expensive.bitops:.6g} "
-            f"({most_expensive.reduction:.4g}×)"
-        )
-    return cost

@@ -70,19 +70,22 @@ class MaxDrop(Reward):
     Args:
         max_drop: greatest tolerated drop below float32, in [0, 1]: 0.003 for 0.3 points.
         objective: as in :class:`TradeOff`.
+        max_bitops: greatest number of bit operations as well, as in :class:`MaxBitOps`; None: no such limit.
 
     Raises:
-        InputError: for a drop outside [0, 1].
+        InputError: for a drop outside [0, 1], or a limit that is not positive.
         UnknownNameError: for an unknown objective.
     """
 
     max_drop: float = 0.0
     objective: Objective = BITOPS
+    max_bitops: float | None = None
     preference = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.max_drop <= 1.0:
             raise InputError(f"an accuracy drop of {self.max_drop} is outside [0, 1]")
+        _check_positive(self.max_bitops)
         object.__setattr__(self, "objective", _objective(self.objective))
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
@@ -108,11 +111,15 @@ class MaxBitOps(Reward):
     preference = 0.0
 
     def __post_init__(self) -> None:
-        if not self.max_bitops > 0:
-            raise InputError(f"a limit of {self.max_bitops} bit operations: it must be positive")
+        _check_positive(self.max_bitops)
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         return _gain(evaluation, reference)
+
+
+def _check_positive(max_bitops: float | None) -> None:
+    if max_bitops is not None and not max_bitops > 0:
+        raise InputError(f"a limit of {max_bitops} bit operations: it must be positive")
 
 
 def _gain(evaluation: Evaluation, reference: Evaluation) -> float:

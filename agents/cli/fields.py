@@ -146,7 +146,7 @@ def _typed(hint: Any) -> Any:
 
 def _written(value: Any) -> Any:
     """Return a field's default in the type of its option."""
-    if isinstance(value, tuple) and value and isinstance(value[0], str):
+    if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
         return list(value)
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)

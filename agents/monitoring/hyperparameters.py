@@ -45,6 +45,7 @@ METRICS: Mapping[str, str] = {
     "final/best_reduction": "best: reduction",
     "final/best_product_reduction": "best: reduction (product)",
     "final/best_speed_up": "best: speed-up",
+    "final/best_size_reduction": "best: size against float32",
     "search/hypervolume": "hypervolume",
     "search/reward_best": "best reward",
     "search/evaluations": "evaluations",
@@ -71,12 +72,13 @@ def begin_session(writer: RunWriter, values: Mapping[str, object]) -> None:
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
     for name, kind in HYPERPARAMETERS.items():
         value = values.get(name)
-        if value is None:
+        if value is None or value == ():
             continue
         if kind == _NUMBER:
             start.hparams[name].number_value = float(str(value))
         else:
-            start.hparams[name].string_value = printable(str(value))
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            start.hparams[name].string_value = printable(text)
     _write(writer, metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 

@@ -21,7 +21,7 @@ def layout(components: Sequence[str], metric: Metric = ACCURACY) -> dict[str, di
             "reward": ["search/reward_mean", "search/reward_best"],
             "hypervolume": ["search/hypervolume"],
             metric.title: [f"search/{metric.name}"],
-            "saving (×)": ["search/reduction", "search/speed_up"],
+            "saving (×)": ["search/reduction", "search/speed_up", "search/size_reduction"],
             "evaluations": ["search/evaluations$", "search/cache_hits"],
             "evaluations per second": ["search/evaluations_per_second"],
         },

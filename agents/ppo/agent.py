@@ -10,7 +10,7 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import Logger
 
-from mixq_rl.agents.ppo.algorithm import environments, make_ppo
+from mixq_rl.agents.ppo.algorithm import environments, learn_from_rollouts, make_ppo
 from mixq_rl.agents.ppo.explorer import Explorer
 from mixq_rl.agents.ppo.imitation import imitate
 from mixq_rl.agents.ppo.policy import AllocationPolicy
@@ -20,7 +20,7 @@ from mixq_rl.agents.ppo.settings import PPOSettings
 from mixq_rl.agents.ppo.state import load_ppo_state, ppo_state
 from mixq_rl.agents.records.checkpoints import State
 from mixq_rl.agents.records.policy_record import PolicyRecord
-from mixq_rl.envs import LayerStatistics, Reward
+from mixq_rl.envs import Constraints, LayerStatistics, Reward
 from mixq_rl.envs.episodes import EpisodeRules, check_preference
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator
@@ -30,8 +30,6 @@ __all__ = ["PPOAgent", "PPOSettings", "Watcher"]
 
 Watcher = Callable[[Sequence[Evaluation]], None]
 """Called with the evaluations of each batch of episodes."""
-
-_NEVER = 2**31
 
 
 class PPOAgent:
@@ -89,6 +87,7 @@ class PPOAgent:
         ]
         self._observation = envs[0].rules.observation
         self._reward: Reward | None = envs[0].reward
+        self._constraints = envs[0].rules.constraints if len(envs) == 1 else Constraints()
         self._random = np.random.default_rng(seed)
         self._bit_widths = sorted({bits for task in envs for bits in task.evaluator.bit_widths})
         self._global = RandomStream(seed)
@@ -102,7 +101,9 @@ class PPOAgent:
         self._left: dict[int, int] = {}
         self.record = PolicyRecord() if start is None else start.record
         if start is not None:
-            self._take_over(start)
+            if start._observation is not self._observation:
+                raise InputError("the policy to start from learned with another observation")
+            self._policy.take_over(start._policy)
 
     def learn(
         self,
@@ -156,7 +157,7 @@ class PPOAgent:
             if not batches[-1] or not self._left[index]:
                 del self._left[index]
         if any(batches):
-            self._learn_from_rollouts()
+            learn_from_rollouts(self._learning(), self._settings.rollouts)
         return [batch for batch in batches if batch]
 
     def state_dict(self) -> State:
@@ -217,32 +218,42 @@ class PPOAgent:
         return self
 
     def allocate(
-        self, evaluator: Evaluator, preference: float = 0.5, *, reward: Reward | None = None
+        self,
+        evaluator: Evaluator,
+        preference: float = 0.5,
+        *,
+        reward: Reward | None = None,
+        constraints: Constraints | None = None,
     ) -> tuple[int, ...]:
-        """Return the most likely allocation of the policy, for any set of bit-widths.
+        """Return the most likely allocation of the policy, for any set of bit-widths and any constraints.
 
-        Nothing is evaluated, except if the reward has a limit on bit operations: then the cost of bits is measured.
+        Nothing is evaluated, except with a limit on bit operations: then the cost of bits is measured.
 
         Args:
             evaluator: defines the components and the bit-widths on offer.
             preference: weight of the saving in the trade-off, in [0, 1]; ignored by rewards with a fixed preference.
             reward: formula of the reward; None: the reward that the agent learned with, or the trade-off if the agent
                 was loaded.
+            constraints: constraints on the allocation; None: those that the agent learned with on its one environment.
 
         Raises:
-            InputError: for a preference outside [0, 1].
+            InputError: for a preference outside [0, 1], or constraints that no allocation keeps.
         """
-        rules = self._rules(evaluator, reward)
+        rules = self._rules(evaluator, reward, constraints)
         fixed = rules.reward.preference
         asked = check_preference(preference) if fixed is None else fixed
         return roll_out(self._policy, rules, np.array([asked]))[0]
 
-    def sweep(self, evaluator: Evaluator, count: int = SWEEP, *, reward: Reward | None = None) -> list[tuple[int, ...]]:
-        """Return at most ``count`` distinct allocations that together approximate the Pareto front.
-
-        See :func:`~mixq_rl.agents.ppo.proposals.sweep`. The other arguments and evaluations are as in :meth:`allocate`.
-        """
-        return sweep(self._policy, self._rules(evaluator, reward), count)
+    def sweep(
+        self,
+        evaluator: Evaluator,
+        count: int = SWEEP,
+        *,
+        reward: Reward | None = None,
+        constraints: Constraints | None = None,
+    ) -> list[tuple[int, ...]]:
+        """Return what :func:`~mixq_rl.agents.ppo.proposals.sweep` returns; arguments are those of :meth:`allocate`."""
+        return sweep(self._policy, self._rules(evaluator, reward, constraints), count)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the policy and its record into the folder ``path`` as ``policy.safetensors`` and ``policy.json``.
@@ -267,7 +278,7 @@ class PPOAgent:
         """
         agent = cls.__new__(cls)
         agent._policy, agent.record = load_policy(Path(path))
-        agent._observation, agent._reward = LayerStatistics, None
+        agent._observation, agent._reward, agent._constraints = LayerStatistics, None, Constraints()
         agent._ppo, agent._learned = None, True
         return agent
 
@@ -276,25 +287,13 @@ class PPOAgent:
             raise InputError("this agent was loaded without an environment: it can allocate, but not learn")
         return self._ppo
 
-    def _take_over(self, start: "PPOAgent") -> None:
-        if start._observation is not self._observation:
-            raise InputError("the policy to start from learned with another observation")
-        try:
-            self._policy.load_state_dict(start._policy.state_dict())
-        except RuntimeError as error:
-            raise InputError(f"the policy to start from is of another shape: {error}") from error
-
-    def _rules(self, evaluator: Evaluator, reward: Reward | None) -> EpisodeRules:
+    def _rules(self, evaluator: Evaluator, reward: Reward | None, constraints: Constraints | None) -> EpisodeRules:
         """Return the rules of the episodes that the policy plays on ``evaluator``."""
-        rules = EpisodeRules(evaluator, reward=reward or self._reward, observation=self._observation)
+        rules = EpisodeRules(
+            evaluator,
+            reward=reward or self._reward,
+            constraints=self._constraints if constraints is None else constraints,
+            observation=self._observation,
+        )
         self._policy.offer(rules.evaluator.bit_widths)
         return rules
-
-    def _learn_from_rollouts(self) -> None:
-        """Let PPO learn from episodes on the surrogates."""
-        assert self._ppo is not None
-        steps = self._ppo.n_steps * self._ppo.n_envs * self._settings.rollouts
-        if steps:
-            self._ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
-            logger = self._ppo.logger
-            logger.record("train/policy_entropy", -logger.name_to_value["train/entropy_loss"])

@@ -13,7 +13,9 @@ from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluator
 
-__all__ = ["environments", "make_ppo"]
+__all__ = ["environments", "learn_from_rollouts", "make_ppo"]
+
+_NEVER = 2**31
 
 
 def environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]]) -> list[BitAllocationEnv]:
@@ -66,6 +68,14 @@ def make_ppo(
         seed=seed,
         device="cpu",
     )
+
+
+def learn_from_rollouts(ppo: MaskablePPO, rollouts: int) -> None:
+    """Let PPO learn from ``rollouts`` rollouts of episodes on the surrogates."""
+    steps = ppo.n_steps * ppo.n_envs * rollouts
+    if steps:
+        ppo.learn(steps, reset_num_timesteps=False, log_interval=_NEVER)
+        ppo.logger.record("train/policy_entropy", -ppo.logger.name_to_value["train/entropy_loss"])
 
 
 def _minibatch(steps: int, count: int) -> int:

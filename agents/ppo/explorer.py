@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from mixq_rl.agents.ppo.proposals import mutate, roll_out, spread_preferences, s
 from mixq_rl.agents.ppo.settings import PPOSettings
 from mixq_rl.agents.ppo.surrogate import Surrogate
 from mixq_rl.envs import BitAllocationEnv
-from mixq_rl.envs.cost import probes
 from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["Explorer"]
@@ -29,7 +28,7 @@ class Explorer:
     """Chooses the allocations to evaluate on one task.
 
     The proposals of a policy that learned on other tasks come first, then allocations in which the components differ
-    (:func:`~mixq_rl.envs.cost.probes`), then the most promising candidates.
+    (:meth:`~mixq_rl.envs.limits.Limits.probes`), then the most promising candidates.
 
     Args:
         env: environment of the task.
@@ -65,14 +64,12 @@ class Explorer:
         return evaluations
 
     def promising(self) -> list[Allocation]:
-        """Return the evaluated allocations and small changes to them, mostly to the best.
-
-        An allocation is left out if a mask forbids one of its steps.
-        """
+        """Return the evaluated allocations and small changes to them, mostly to the best, that keep the limits."""
         known, count = list(self.env.evaluator.evaluations), self._settings.mutations
         changed = mutate(self._best(), count, self.env.rules, self._random)
         changed += mutate(known, count // 2, self.env.rules, self._random)
-        return [allocation for allocation in dict.fromkeys([*known, *changed]) if self.env.rules.allows(allocation)]
+        found = list(dict.fromkeys([*known, *changed]))
+        return list(compress(found, self.env.rules.limits.keeps(found)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the exploration, with the evaluated allocations but without their evaluations."""
@@ -123,11 +120,9 @@ class Explorer:
 
         With a limit on bit operations the environment has evaluated the probes already.
         """
-        evaluator = self.env.evaluator
-        proposed = sweep(policy, self.env.rules) if learned else []
-        if self.env.reward.max_bitops is not None:
-            return proposed
-        return list(dict.fromkeys([*proposed, *probes(len(evaluator.components), evaluator.bit_widths)]))
+        rules = self.env.rules
+        proposed = sweep(policy, rules) if learned else []
+        return proposed if rules.measured else list(dict.fromkeys([*proposed, *rules.limits.probes()]))
 
     def _proposed(self, policy: AllocationPolicy) -> list[Allocation]:
         preferences = spread_preferences(self.env.reward, self._settings.candidates, self._random)
@@ -138,7 +133,8 @@ class Explorer:
     def _best(self) -> list[Allocation]:
         """Return the allocations known to be best: the front, or those of highest reward."""
         reward, evaluator = self.env.reward, self.env.evaluator
-        known = list(filter(reward.allows, evaluator.evaluations.values()))
+        every = list(evaluator.evaluations.values())
+        known = list(compress(every, self.env.rules.limits.keeps([evaluation.allocation for evaluation in every])))
         if reward.preference is None:
             best = pareto_front(known, partial(reward.objective.saving, reference=evaluator.reference))
         else:

@@ -97,13 +97,13 @@ def mutate(
 ) -> list[tuple[int, ...]]:
     """Return up to ``count`` random changes to random ``parents``.
 
-    The mean number of redrawn components is itself drawn for each allocation, uniformly from 0 to 4. Allocations that
-    exceed the limit on bit operations are left out.
+    The mean number of redrawn components is itself drawn for each allocation, uniformly from 0 to 4. A component that
+    may not have the drawn bit-width gets the nearest that it may have. Allocations that do not keep the other limits
+    are left out.
     """
     chosen = np.asarray(parents)[random.integers(len(parents), size=count)]
     rates = random.random((count, 1)) * min(_MOST_CHANGES / chosen.shape[1], 1.0)
     other = random.choice(rules.evaluator.bit_widths, size=chosen.shape)
     children = np.where(random.random(chosen.shape) < rates, other, chosen)
-    if rules.reward.max_bitops is not None:
-        children = children[rules.cost.spent(children) <= rules.reward.max_bitops]
-    return [tuple(child) for child in children.tolist()]
+    children = rules.limits.nearest(children)
+    return [tuple(child) for child in children[rules.limits.keeps(children)].tolist()]

@@ -26,9 +26,9 @@ class Surrogate:
     A Gaussian process over log2 bits and 2^-bits of each component predicts the accuracy; a sum over the components'
     bits predicts the costs.
 
-    The costs are the inverses of both reductions, bytes and seconds. They are fitted by least squares, with a ridge
-    penalty on the deviations from the components' shares of multiply-accumulates. A cost that is exactly a sum over n
-    components is determined by n + 1 evaluations in general position.
+    The costs are the inverses of both reductions, bytes, seconds and size. They are fitted by least squares, with a
+    ridge penalty on the deviations from the components' shares of multiply-accumulates. A cost that is exactly a sum
+    over n components is determined by n + 1 evaluations in general position.
 
     Args:
         evaluator: evaluator whose evaluations are predicted.
@@ -123,8 +123,9 @@ class Surrogate:
                 product_reduction=1 / product,
                 bytes=round(size),
                 seconds=seconds,
+                size=round(stored),
             )
-            for allocation, value, (linear, product, size, seconds) in zip(
+            for allocation, value, (linear, product, size, seconds, stored) in zip(
                 allocations, accuracy, costs.tolist(), strict=True
             )
         ]
@@ -133,7 +134,7 @@ class Surrogate:
         """Keep the evaluations, fit the costs, and return inputs and targets of the Gaussian process."""
         self._known = {evaluation.allocation: evaluation for evaluation in evaluations}
         bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
-        costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds] for e in evaluations]
+        costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds, e.size] for e in evaluations]
         self._fit_costs(bits, np.array(costs, dtype=np.float64))
         return _inputs(bits), torch.tensor([e.accuracy for e in evaluations], dtype=torch.float64)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mixq_rl.agents.records.constraint_options import bit_widths_of, parse_size
 from mixq_rl.agents.records.network import (
     NETWORK,
     WEIGHTS,
@@ -21,6 +22,7 @@ from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.datasets.inspection import advice
 from mixq_rl.datasets.metrics import metrics
 from mixq_rl.devices import full_name
+from mixq_rl.envs import Constraints
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
 from mixq_rl.evaluation.objective import objectives
@@ -55,9 +57,15 @@ _METRIC = (
     "roc-auc: one class against the others, mean; with several labels, mean of the labels."
 )
 _OBJECTIVE = (
-    "The cost to save: bit operations or time. Time is measured on this machine under its present load, so that two "
-    "runs with the same seed differ."
+    "The cost to save: bit operations, time or size. Time is measured on this machine under its present load, so that "
+    "two runs with the same seed differ. Size is that of the network's files."
 )
+_PIN = "Fix the bit-width of a component, or of all that match a pattern: conv1.weight=8, conv*.input=4."
+_BITS_OF = (
+    "Bit-widths that a component may have, or all that match a pattern, instead of --bits: conv*.adjacency=4,8. All "
+    "patterns that match a component count."
+)
+_MAX_SIZE = "Greatest size of the network's files: 64KB (64,000 bytes), 64KiB (65,536), 1.5MB, or a number of bytes."
 _EVALUATOR = (
     "Weights with which the search evaluates an allocation. supernet: weights trained once for all allocations. "
     "fine-tune: weights fine-tuned for each allocation for a few epochs, which is slow. post-training: the float32 "
@@ -93,6 +101,10 @@ class EvaluatorConfig:
             trained in float32. None: it is trained.
         metric: name in :data:`mixq_rl.datasets.metrics.metrics`; None: that of the dataset.
         bits: bit-widths on offer, each within 1...8.
+        pin: components and the bit-width that each has: ``("conv1.weight=8",)``; patterns as in
+            :class:`~mixq_rl.envs.Constraints`.
+        bits_of: components and the bit-widths that they may have, in place of ``bits``: ``("conv*.adjacency=4,8",)``.
+        max_size: greatest size of the network, as :func:`~mixq_rl.agents.records.constraint_options.parse_size` reads.
         seed: seed of weights, training, search and fine-tuning.
         data_root: folder of the datasets' files.
         num_layers: number of layers; None: the default of the model and the kind of task.
@@ -124,6 +136,9 @@ class EvaluatorConfig:
         },
     )
     bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
+    pin: tuple[str, ...] = field(default=(), metadata={"help": _PIN, "metavar": "NAME=BITS"})
+    bits_of: tuple[str, ...] = field(default=(), metadata={"help": _BITS_OF, "metavar": "NAME=BITS,BITS"})
+    max_size: str | None = field(default=None, metadata={"help": _MAX_SIZE, "metavar": "SIZE"})
     seed: int = field(default=0, metadata={"help": "Seed of weights, training, search and fine-tuning."})
     data_root: str = field(
         default="data", metadata={"help": "Folder of the datasets' files.", "envvar": "MIXQ_RL_DATA"}
@@ -165,7 +180,32 @@ class EvaluatorConfig:
         if self.metric is not None:
             metrics[self.metric]
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
+        object.__setattr__(self, "pin", tuple(self.pin))
+        object.__setattr__(self, "bits_of", tuple(self.bits_of))
+        self.constraints  # noqa: B018  checks the texts
         object.__setattr__(self, "device", full_name(self.device))
+
+    @property
+    def offered(self) -> tuple[int, ...]:
+        """Bit-widths that the evaluator offers: ``bits``, and those that components have by ``pin`` and ``bits_of``."""
+        return check_bit_widths([*self.bits, *(bits for _, widths in self._named for bits in widths)])
+
+    @property
+    def constraints(self) -> Constraints:
+        """The constraints on allocations."""
+        bits = None if self.offered == self.bits else self.bits
+        size = None if self.max_size is None else parse_size(self.max_size)
+        return Constraints(bits_of=self._named, bits=bits, max_size=size)
+
+    @property
+    def constrained(self) -> str:
+        """The constraints as text: ``"conv1.weight=8, at most 64KB"``; empty without constraints."""
+        size = () if self.max_size is None else (f"at most {self.max_size}",)
+        return ", ".join([*self.pin, *self.bits_of, *size])
+
+    @property
+    def _named(self) -> list[tuple[str, tuple[int, ...]]]:
+        return [*bit_widths_of("pin", self.pin, one=True), *bit_widths_of("bits-of", self.bits_of)]
 
     def seen_from(self, directory: Path) -> Self:
         """Return a copy with absolute paths: each relative path that exists below ``directory`` is resolved.
@@ -259,7 +299,7 @@ class EvaluatorConfig:
             model,
             task,
             evaluator=evaluators[self.evaluator],
-            bit_widths=self.bits,
+            bit_widths=self.offered,
             scheme=schemes[self.scheme],
             seed=self.seed,
             origin=("trained here" if self.weights is None else "trained before", self.model_sha256),
@@ -285,13 +325,13 @@ class EvaluatorConfig:
             _logger.info("float32: the given weights, which are not trained further")
         kind, scheme = evaluators[self.evaluator], schemes[self.scheme]
         with stage(kind.preparation, "epochs") as progress:
-            prepared = kind.prepare(model, task, self.bits, scheme=scheme, seed=self.seed, progress=progress)
+            prepared = kind.prepare(model, task, self.offered, scheme=scheme, seed=self.seed, progress=progress)
         return self._evaluator(prepared)
 
     def _restore(self, task: GraphTask, model: QuantizableModel, known: Preparation) -> NetworkEvaluator:
         load_state(model, known.float_state)
         model.eval()
-        prepared = restore_prepared(model, task, self.bits, known.evaluator_state, scheme=schemes[self.scheme])
+        prepared = restore_prepared(model, task, self.offered, known.evaluator_state, scheme=schemes[self.scheme])
         model.components = prepared.components
         return self._evaluator(prepared)
 

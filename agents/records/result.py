@@ -131,13 +131,13 @@ class RunResult:
 
     @property
     def uniform(self) -> list[Finalist]:
-        """The integer networks of one bit-width everywhere."""
-        return [finalist for finalist in self.finalists[1:] if len(set(finalist.evaluation.allocation)) == 1]
+        """The integer networks of one bit-width everywhere, as far as constraints allow it."""
+        return [finalist for finalist in self.finalists[1:] if finalist.label.startswith("uniform")]
 
     @property
     def mixed(self) -> list[Finalist]:
         """The other integer networks."""
-        return [finalist for finalist in self.finalists[1:] if len(set(finalist.evaluation.allocation)) > 1]
+        return [finalist for finalist in self.finalists[1:] if not finalist.label.startswith("uniform")]
 
     def document(self) -> dict[str, Any]:
         """Return the result without the run folder, in plain values."""

@@ -21,9 +21,10 @@ NOT_OF_TRANSFER = ("objective", *_LIMITS)
 class RunConfig(EvaluatorConfig):
     """Configuration of a run.
 
-    On one machine equal configurations give equal results, unless time is the objective. At most one of the limits
-    ``max_drop``, ``max_bitops`` and ``max_reduction`` may be given. Without a limit the reward is the trade-off, at all
-    preferences.
+    On one machine equal configurations give equal results, unless time is the objective. ``max_drop`` asks for the
+    greatest saving, ``max_bitops`` or ``max_reduction`` for the highest accuracy; both together for the greatest saving
+    within both limits. Without them the reward is the trade-off, at all preferences. ``pin``, ``bits_of`` and
+    ``max_size`` restrict the allocations of any search, and do not change the reward.
 
     Attributes:
         episodes: number of episodes of the search, at least 1; each evaluates a new allocation.
@@ -36,7 +37,8 @@ class RunConfig(EvaluatorConfig):
         others: see :class:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig`.
 
     Raises:
-        InputError: for a value out of bounds, two limits, or an unknown model, objective, evaluator or scheme.
+        InputError: for a value out of bounds, limits that contradict each other, or an unknown model, objective,
+            evaluator or scheme.
     """
 
     episodes: int = field(
@@ -64,16 +66,19 @@ class RunConfig(EvaluatorConfig):
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
         given = self.limits
-        if len(given) > 1:
-            raise InputError(f"{' and '.join(given)}: a search has one limit")
+        if {"max_bitops", "max_reduction"} <= given.keys():
+            raise InputError("max_bitops and max_reduction: both limit the bit operations: choose one of the two")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise InputError(f"a drop of at most {self.max_drop:g} points: it must be within 0...100")
         if self.max_bitops is not None:
             MaxBitOps(self.max_bitops)
         if self.max_reduction is not None and not 0 < self.max_reduction < math.inf:
             raise InputError(f"{self.max_reduction:g} times fewer bit operations: it must be positive and finite")
-        if self.saved is not BITOPS and {"max_bitops", "max_reduction"} & given.keys():
-            raise InputError(f"a limit on bit operations and the objective {self.objective}: choose one of the two")
+        if self.saved is not BITOPS and self.limits_bitops and self.max_drop is None:
+            raise InputError(
+                f"a limit on bit operations and the objective {self.objective}: such a search asks for accuracy alone; "
+                "add max_drop, or choose one of the two"
+            )
 
     @property
     def saved(self) -> Objective:
@@ -86,6 +91,11 @@ class RunConfig(EvaluatorConfig):
         values = {name: getattr(self, name) for name in _LIMITS}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def limits_bitops(self) -> bool:
+        """Whether the bit operations are limited."""
+        return self.max_bitops is not None or self.max_reduction is not None
+
     def evaluator_config(self) -> EvaluatorConfig:
         """Return the part of the configuration that describes the evaluator."""
         return EvaluatorConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluatorConfig)})
@@ -96,10 +106,7 @@ class RunConfig(EvaluatorConfig):
         Args:
             reference: evaluation of the float32 network.
         """
+        limit = self.max_bitops if self.max_reduction is None else reference.bitops / self.max_reduction
         if self.max_drop is not None:
-            return MaxDrop(self.max_drop / 100, self.saved)
-        if self.max_bitops is not None:
-            return MaxBitOps(self.max_bitops)
-        if self.max_reduction is not None:
-            return MaxBitOps(reference.bitops / self.max_reduction)
-        return TradeOff(self.saved)
+            return MaxDrop(self.max_drop / 100, self.saved, limit)
+        return TradeOff(self.saved) if limit is None else MaxBitOps(limit)

@@ -89,13 +89,20 @@ def _repeated(folder: RunFolder) -> str:
     words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]
     for name, value in folder.config.items():
         if value is not None and name not in _NO_OPTIONS:
-            given = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
-            words += [f"--{name.replace('_', '-')}", given]
+            for given in _options(value):
+                words += [f"--{name.replace('_', '-')}", given]
     return f"{' '.join(map(shell_word, words))} --run-dir NEW"
 
 
+def _options(value: object) -> list[str]:
+    """Return the values of an option as words: several for a list of texts, one such as 2,4,8 for a list of numbers."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    return [",".join(map(str, value)) if isinstance(value, list) else str(value)]
+
+
 def _listed(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name, _written(value)) for name, value in entries if value is not None]
+    return [(name, _written(value)) for name, value in entries if value not in (None, [])]
 
 
 def _written(value: object) -> str:

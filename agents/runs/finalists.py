@@ -11,7 +11,7 @@ from mixq_rl.agents.quantities import bit_operations
 from mixq_rl.agents.records.folder import finalist_path
 from mixq_rl.agents.records.result import Finalist
 from mixq_rl.datasets.metrics import ACCURACY, Metric
-from mixq_rl.envs import Reward
+from mixq_rl.envs import Limits, Reward
 from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.measurement import measure_reference
@@ -21,9 +21,22 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.files import replacing_folder
 from mixq_rl.training.loop import Progress
 
-__all__ = ["best_finalist", "choice", "fine_tune_finalists", "measure_finalists"]
+__all__ = ["best_finalist", "choice", "fine_tune_finalists", "measure_finalists", "uniform_finalists"]
 
 _PREFERENCE = 0.5
+
+
+def uniform_finalists(bit_widths: Sequence[int], limits: Limits) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the labelled allocations of one bit-width everywhere, the highest first.
+
+    A component that may not have the bit-width has the nearest that it may have. An allocation that exceeds a limit is
+    in the table for comparison, and never chosen; one that cannot be executed is left out, with a line in the log.
+    """
+    executable = replace(limits, budgets=()).uniform
+    for bits in bit_widths:
+        if bits not in executable:
+            logger.info("no network of %d bits everywhere: it cannot be executed, or is that of other bits", bits)
+    return [(f"uniform {bits}", executable[bits]) for bits in reversed(bit_widths) if bits in executable]
 
 
 def fine_tune_finalists(
@@ -94,7 +107,7 @@ def measure_finalists(
         progress: called with (networks measured, networks in all).
     """
     task = evaluator.task
-    reference = measure_reference(float_model, task)
+    reference = replace(measure_reference(float_model, task), size=evaluator.reference.size)
     finalists = [Finalist("float32", reference, measure_reference(float_model, task, split="test").accuracy)]
     for label, model in models:
         if progress is not None:
@@ -123,10 +136,19 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
     return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
 
 
-def choice(reward: Reward, metric: Metric = ACCURACY) -> str:
-    """Return a description of the criterion of :func:`best_finalist`, for tables and the report."""
+def choice(reward: Reward, metric: Metric = ACCURACY, constrained: str = "") -> str:
+    """Return a description of the criterion of :func:`best_finalist`, for tables and the report.
+
+    Args:
+        reward: formula of the reward.
+        metric: metric of the task.
+        constrained: constraints on the allocations, as text.
+    """
+    limit = None if reward.max_bitops is None else f"at most {bit_operations(reward.max_bitops)} bit operations"
+    within = f", within {constrained}" if constrained else ""
     if reward.max_drop is not None:
-        return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
-    if reward.max_bitops is not None:
-        return f"highest {metric.title} with at most {bit_operations(reward.max_bitops)} bit operations, on validation data"
-    return "highest reward at preference 0.5, on validation data"
+        least = f"greatest saving at most {100 * reward.max_drop:g} points below float32"
+        return f"{least}{'' if limit is None else f' with {limit}'}, on validation data{within}"
+    if limit is not None:
+        return f"highest {metric.title} with {limit}, on validation data{within}"
+    return f"highest reward at preference 0.5, on validation data{within}"

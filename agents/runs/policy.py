@@ -51,6 +51,12 @@ class PolicyPlan:
             raise InputError("a policy learns on tasks: at least one is needed")
         if len({task.seen_from(Path.cwd()) for task in self.tasks}) < len(self.tasks):
             raise InputError("a task is named twice: name each dataset, model, depth and set of bit-widths once")
+        for task in self.tasks:
+            if task.constrained:
+                raise InputError(
+                    f"{task.constrained}: a policy for several tasks learns without constraints; give them to mixq-rl "
+                    "transfer or mixq-rl allocate"
+                )
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
 

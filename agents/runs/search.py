@@ -12,6 +12,7 @@ from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.trace import Trace, traces
 from mixq_rl.agents.runs.context import RunContext
+from mixq_rl.agents.runs.feasibility import check_limits
 from mixq_rl.agents.searches import SearchProblem, run_search, searches
 from mixq_rl.envs import TradeOff
 from mixq_rl.errors import InputError
@@ -88,7 +89,8 @@ def run_searches(
     config = config.pinned()
     with stage("loading the dataset", ""):
         task, model = config.load()
-        folder = RunFolder.create(run_dir, "search", config, notes=task.notes, shared=True)
+    check_limits(config, task, model, stage)
+    folder = RunFolder.create(run_dir, "search", config, notes=task.notes, shared=True)
     with RunContext.of(folder, stage, cache) as run:
         folder.result.unlink(missing_ok=True)
         prepared = run.prepare(config, task, model)
@@ -116,12 +118,13 @@ def _search(
         closing(RunWriter(run.folder.path / f"{name}-seed{seed}")) as writer,
         run.stage(f"{name}, seed {seed}", "evaluations") as progress,
     ):
-        ledger = prepared.ledger((name, seed), budget=plan.evaluations)
+        search = ", ".join(filter(None, [name, config.constrained]))
+        ledger = prepared.ledger((search, seed), budget=plan.evaluations)
         monitor = watch(
             prepared,
             ledger,
             writer=writer,
-            search=name,
+            search=search,
             seed=seed,
             episodes=plan.evaluations,
             reward=TradeOff(),
@@ -130,6 +133,13 @@ def _search(
             progress=progress,
         )
         ledger.watch(on_request=monitor)
-        run_search(name, SearchProblem(ledger, seed, reference_accuracy=prepared.majority, logger=writer.logger))
+        problem = SearchProblem(
+            ledger,
+            seed,
+            reference_accuracy=prepared.majority,
+            logger=writer.logger,
+            constraints=config.constraints,
+        )
+        run_search(name, problem)
         monitor.finish(always=last)
         end_session(writer)

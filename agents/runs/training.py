@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 
 from mixq_rl.agents.allocation import load_agent
@@ -26,9 +27,16 @@ from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.context import RunContext
-from mixq_rl.agents.runs.finalists import best_finalist, choice, fine_tune_finalists, measure_finalists
+from mixq_rl.agents.runs.feasibility import check_limits
+from mixq_rl.agents.runs.finalists import (
+    best_finalist,
+    choice,
+    fine_tune_finalists,
+    measure_finalists,
+    uniform_finalists,
+)
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
-from mixq_rl.envs import BitAllocationEnv, Reward, TradeOff
+from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
@@ -65,7 +73,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
     start, config = None if config.policy is None else load_agent(config.policy or None), config.pinned()
     with stage("loading the dataset", ""):
         task, model = config.load()
-        folder = RunFolder.create(run_dir, "run", config, notes=task.notes)
+    check_limits(config, task, model, stage)
+    folder = RunFolder.create(run_dir, "run", config, notes=task.notes)
     with RunContext.of(folder, stage, cache) as run:
         if start is not None:
             run.save_policy(start, folder.path / _START)
@@ -147,6 +156,7 @@ class _Searched:
 
     agent: PPOAgent
     reward: Reward
+    limits: Limits
     ledger: Ledger
     monitor: SearchMonitor
 
@@ -157,8 +167,10 @@ class _Searched:
 
     @property
     def front(self) -> list[Evaluation]:
-        """The Pareto front of the evaluations that keep the limit on bit operations, if there is one."""
-        return pareto_front(filter(self.reward.allows, self.evaluations), self.monitor.archive.saving)
+        """The Pareto front of the evaluations that keep the limits."""
+        kept = self.limits.keeps([evaluation.allocation for evaluation in self.evaluations])
+        allowed = filter(self.reward.allows, compress(self.evaluations, kept))
+        return pareto_front(allowed, self.monitor.archive.saving)
 
 
 def _search(
@@ -171,7 +183,7 @@ def _search(
 ) -> _Searched:
     """Let the agent search, from the last checkpoint if there is one, and save its policy."""
     reward = config.reward(prepared.evaluator.reference)
-    name = "ppo" if reward == TradeOff() else f"ppo, {reward}"
+    name = ", ".join(["ppo", *([] if reward == TradeOff() else [str(reward)]), *filter(None, [config.constrained])])
     ledger = prepared.ledger((name, config.seed))
     with run.stage("searching", "episodes") as progress:
         monitor = watch(
@@ -188,8 +200,9 @@ def _search(
         )
         # Progress is reported after each evaluation, so that a run can be ended between two of them.
         ledger.watch(on_evaluation=lambda evaluation: progress(monitor.episodes, config.episodes))
+        env = BitAllocationEnv(ledger, reward=reward, constraints=config.constraints)
         agent = PPOAgent(
-            BitAllocationEnv(ledger, reward=reward),
+            env,
             seed=config.seed,
             settings=PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings(),
             reference_accuracy=prepared.majority,
@@ -204,7 +217,7 @@ def _search(
             logger=writer.logger,
         )
         monitor.finish()
-    searched = _Searched(agent, reward, ledger, monitor)
+    searched = _Searched(agent, reward, env.rules.limits, ledger, monitor)
     agent.record = agent.record.with_tasks([LearnedTask.of(prepared.description, searched.evaluations)])
     run.save_policy(agent, run.folder.policy)
     return searched
@@ -214,10 +227,9 @@ def _fine_tune(
     run: RunContext, config: RunConfig, prepared: PreparedEvaluator, searched: _Searched
 ) -> list[tuple[str, IntegerModel]]:
     """Fine-tune the uniform allocations, and the points of the front that are not uniform."""
-    archive, front = searched.monitor.archive, searched.front
-    count = len(front[0].allocation)
-    uniform = [(f"uniform {bits}", (bits,) * count) for bits in reversed(config.bits)]
-    mixed = [point for point in front if len(set(point.allocation)) > 1]
+    archive = searched.monitor.archive
+    uniform = uniform_finalists(config.bits, searched.limits)
+    mixed = [point for point in searched.front if point.allocation not in dict(uniform).values()]
     points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with run.stage("fine-tuning", "epochs") as progress:
@@ -244,14 +256,15 @@ def _choose(
 ) -> tuple[RunResult, IntegerModel]:
     """Choose the best network on validation data, and return the result of the run with that network."""
     float32, *quantized = finalists
-    best = best_finalist(quantized, float32.evaluation, searched.reward)
+    kept = searched.limits.keeps([finalist.evaluation.allocation for finalist in quantized])
+    best = best_finalist(list(compress(quantized, kept)), float32.evaluation, searched.reward)
     network, components = networks[best.label], prepared.evaluator.components
     task = prepared.evaluator.task
     result = RunResult(
         title=prepared.title,
         kind=task.kind,
         objective=config.saved,
-        choice=choice(searched.reward, prepared.metric),
+        choice=choice(searched.reward, prepared.metric, config.constrained),
         finalists=tuple(finalists),
         best=best,
         components=tuple(component.name for component in components),

@@ -9,18 +9,17 @@ __all__ = ["greedy"]
 def greedy(problem: SearchProblem) -> None:
     """Lower bit-widths one by one from the highest, each time with the least loss of accuracy per halving of the cost.
 
-    Each step evaluates all allocations in which one component has its next lower bit-width. The search ends when all
-    components have their lowest bit-width. With n components and k bit-widths it makes at most about n² (k - 1)
-    evaluations.
+    It begins with the highest allocation within the limits. Each step evaluates all allocations in which one component
+    has its next lower bit-width. The search ends when all components have their lowest bit-width. With n components and
+    k bit-widths it makes at most about n² (k - 1) evaluations.
     """
-    evaluator = problem.evaluator
-    widths = evaluator.bit_widths
-    allocation = (widths[-1],) * len(evaluator.components)
+    evaluator, limits = problem.evaluator, problem.limits
+    allocation = limits.highest
     (here,) = evaluator.evaluate([allocation])
-    while set(allocation) != {widths[0]}:
+    while allocation != limits.lowest:
         lowered = [
             (*allocation[:place], widths[widths.index(bits) - 1], *allocation[place + 1 :])
-            for place, bits in enumerate(allocation)
+            for place, (bits, widths) in enumerate(zip(allocation, limits.allowed, strict=True))
             if bits != widths[0]
         ]
         here = min(evaluator.evaluate(lowered), key=lambda evaluation: _price(problem, here, evaluation))

@@ -31,8 +31,12 @@ def nsga2(problem: SearchProblem) -> None:
 
 
 def _optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
-    """Maximise accuracy and log2 saving until the budget is spent, in at most 20 trials for each evaluation left."""
-    evaluator = problem.evaluator
+    """Maximise accuracy and log2 saving until the budget is spent, in at most 20 trials for each evaluation left.
+
+    The sampler chooses among the bit-widths that a component may have. A choice that does not keep the other limits is
+    evaluated with fewer bits for its later components.
+    """
+    evaluator, limits = problem.evaluator, problem.limits
     names = [component.name for component in evaluator.components]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -40,7 +44,8 @@ def _optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
         study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler)
         for _ in range(_TRIALS_PER_EVALUATION * evaluator.left):
             trial = study.ask()
-            (evaluation,) = evaluator.evaluate([[trial.suggest_categorical(n, evaluator.bit_widths) for n in names]])
+            chosen = [trial.suggest_categorical(*each) for each in zip(names, limits.allowed, strict=True)]
+            (evaluation,) = evaluator.evaluate(limits.completed([chosen]).tolist())
             study.tell(trial, [evaluation.accuracy, problem.log_saving(evaluation)])
     finally:
         optuna.logging.set_verbosity(verbosity)

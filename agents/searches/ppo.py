@@ -9,7 +9,7 @@ __all__ = ["ppo"]
 
 def ppo(problem: SearchProblem, settings: PPOSettings | None = None) -> None:
     """Let a :class:`~mixq_rl.agents.PPOAgent` learn until the budget is spent."""
-    env = BitAllocationEnv(problem.evaluator, reward=problem.reward)
+    env = BitAllocationEnv(problem.evaluator, reward=problem.reward, constraints=problem.constraints)
     agent = PPOAgent(
         env,
         seed=problem.seed,

@@ -1,6 +1,6 @@
 """MixQ's differentiable search: a softmax over bit-widths, and a penalty on bits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mixq_rl.agents.searches.problem import SearchProblem
 from mixq_rl.datasets import GraphInputs
 from mixq_rl.devices import deterministic
+from mixq_rl.envs import Limits
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
@@ -37,7 +38,9 @@ def relaxed(problem: SearchProblem) -> None:
 
     The search of MixQ-GNN (ICDE 2025). In the float forward, the softmax weights the quantized values of a component at
     all bit-widths, and their sum replaces the component's real values. Forward hooks of the quantizers do that. The
-    loss has a penalty: λ times the expected mean bit-width, weighted by multiply-accumulates.
+    loss has a penalty: λ times the expected mean bit-width, weighted by multiply-accumulates. Bit-widths that a
+    component may not have take no part. A most likely allocation that does not keep the other limits is evaluated with
+    fewer bits for its later components.
 
     One λ gives one trade-off. The search takes up to 64 values of λ between 0.001 and 30, one after another, in an
     order that covers the range ever more finely. Each may take one evaluation per epoch. The network's weights do not
@@ -48,7 +51,7 @@ def relaxed(problem: SearchProblem) -> None:
     """
     evaluator = _network(problem.evaluator)
     for index, penalty in enumerate(_penalties()):
-        mixture = _Mixture(evaluator.model, evaluator.bit_widths, whole_graph=evaluator.task.kind == "node")
+        mixture = _Mixture(evaluator.model, problem.limits, whole_graph=evaluator.task.kind == "node")
         _train(mixture, evaluator, problem, penalty, seed=problem.seed * _PENALTIES + index)
 
 
@@ -84,7 +87,7 @@ def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProb
 
 
 def _evaluate(problem: SearchProblem, mixture: "_Mixture") -> None:
-    problem.evaluator.evaluate([mixture.winners()])
+    problem.evaluator.evaluate(problem.limits.completed([mixture.winners()]).tolist())
 
 
 class _Mixture(nn.Module):
@@ -92,12 +95,15 @@ class _Mixture(nn.Module):
 
     quantizers: tuple[LearnedQuantizer, ...] = ()
     _shares: Tensor
+    _excluded: Tensor
 
-    def __init__(self, model: QuantizableModel, bit_widths: Sequence[int], *, whole_graph: bool) -> None:
+    def __init__(self, model: QuantizableModel, limits: Limits, *, whole_graph: bool) -> None:
         super().__init__()
         self._model = [model]  # in a list, so that its parameters are not those of the mixture
-        self._bit_widths = tuple(bit_widths)
-        self.logits = nn.Parameter(torch.zeros(len(model.quantizers), len(bit_widths)))
+        self._bit_widths = limits.bit_widths
+        self.logits = nn.Parameter(torch.zeros(len(model.quantizers), len(limits.bit_widths)))
+        excluded = [[bits not in widths for bits in limits.bit_widths] for widths in limits.allowed]
+        self.register_buffer("_excluded", torch.tensor(excluded), persistent=False)
         macs = torch.tensor([float(max(component.macs, 1)) for component in model.components])
         self.register_buffer("_shares", macs / macs.sum(), persistent=False)
         self._constant = {"weight", "adjacency", "input"} if whole_graph else {"weight"}
@@ -113,11 +119,16 @@ class _Mixture(nn.Module):
     def expected_bits(self) -> Tensor:
         """Return the mean bit-width, by shares of multiply-accumulates."""
         bits = torch.tensor(self._bit_widths, dtype=self.logits.dtype, device=self.logits.device)
-        return (self._shares[:, None] * self.logits.softmax(dim=1) * bits).sum()
+        return (self._shares[:, None] * self._open.softmax(dim=1) * bits).sum()
 
     def winners(self) -> list[int]:
         """Return the allocation of the most likely bit-widths."""
-        return [self._bit_widths[int(index)] for index in self.logits.argmax(dim=1)]
+        return [self._bit_widths[int(index)] for index in self._open.argmax(dim=1)]
+
+    @property
+    def _open(self) -> Tensor:
+        """The logits, without those of bit-widths that a component may not have."""
+        return self.logits.masked_fill(self._excluded, -torch.inf)
 
     @contextmanager
     def _relaxing(self, model: QuantizableModel) -> Iterator[None]:
@@ -142,7 +153,7 @@ class _Mixture(nn.Module):
         quantized = self._kept.get(index) or [_quantized(_at(quantizer, b), x.detach()) for b in self._bit_widths]
         if quantizer.kind in self._constant:
             self._kept[index] = quantized
-        shares = self.logits[index].softmax(dim=0)
+        shares = self._open[index].softmax(dim=0)
         mixed = sum((s * q for s, q in zip(shares, quantized, strict=True)), shares.new_zeros(()))
         # Straight through: rounding has the gradient of the identity.
         return mixed.to(x.dtype) + (x - x.detach())

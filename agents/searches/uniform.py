@@ -1,4 +1,4 @@
-"""Search over uniform allocations: one bit-width for all components."""
+"""Search over uniform allocations: one bit-width for all components, as far as limits allow it."""
 
 from mixq_rl.agents.searches.problem import SearchProblem
 
@@ -6,6 +6,9 @@ __all__ = ["uniform"]
 
 
 def uniform(problem: SearchProblem) -> None:
-    """Evaluate each bit-width on offer for all components, one evaluation for each bit-width."""
-    evaluator = problem.evaluator
-    evaluator.evaluate([[bits] * len(evaluator.components) for bits in evaluator.bit_widths])
+    """Evaluate each bit-width on offer for all components, one evaluation for each bit-width.
+
+    A component that may not have the bit-width has the nearest that it may have. Bit-widths for which the allocation
+    does not keep the limits are left out.
+    """
+    problem.evaluator.evaluate(list(problem.limits.uniform.values()))

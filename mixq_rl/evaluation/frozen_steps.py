@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import torch
+from torch import Tensor
 
 from mixq_rl.errors import BitWidthError
 from mixq_rl.integer.model import IntegerModel, input_signature
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.operator import Operator, Program, Symbol
-from mixq_rl.nn.step import IntegerStep, Signature
+from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights
 from mixq_rl.quantization import Quantizer
+from mixq_rl.storage.artifacts import pack, room_for
 
 __all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
 
@@ -75,6 +77,8 @@ class FrozenSteps:
         self._inputs: dict[int, FrozenStep] = {}
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
         self._steps: list[dict[Hashable, FrozenStep]] = []
+        self._room: dict[FrozenStep, int] = {}
+        self._frame = 0
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
         """Return the integer model that :meth:`IntegerModel.freeze` returns.
@@ -112,6 +116,26 @@ class FrozenSteps:
             values.append(frozen)
         return values
 
+    def size(self, allocation: tuple[int, ...]) -> int:
+        """Return the bytes of the integer model's files, its :attr:`~mixq_rl.IntegerModel.room`, step by step.
+
+        Raises:
+            BitWidthError, SumOverflowError: as in :meth:`at`.
+        """
+        values = self.at(allocation)
+        if not self._frame:
+            model = self.freeze(allocation)
+            self._frame = model.room - self._parts(values)
+        return self._frame + self._parts(values)
+
+    def _parts(self, values: Sequence[FrozenStep]) -> int:
+        for place, value in enumerate(values):
+            if value not in self._room:
+                self._room[value] = _room(value, place)
+        steps = [value.step for value in values if value.step is not None]
+        shared = sum(step.nbytes for step in steps) - sum(step.nbytes for step in distinct_weights(steps))
+        return sum(self._room[value] for value in values) - shared
+
     def combinations(self, bit_widths: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
         """Return pairs of a step (counted from 1) and an allocation, which together cover the steps' bit-widths.
 
@@ -139,9 +163,13 @@ class FrozenSteps:
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
-        steps, own = tuple(program.steps), self.model
         model = IntegerModel(
-            quantizer, steps, names, tuple(allocation), metric=own.metric, multi_label=own.multi_label
+            quantizer,
+            tuple(program.steps),
+            names,
+            tuple(allocation),
+            metric=self.model.metric,
+            multi_label=self.model.multi_label,
         )
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
@@ -186,6 +214,14 @@ class FrozenSteps:
         finally:
             for component, bits in zip(components, before, strict=True):
                 self._quantizers[component].bits = bits
+
+
+def _room(value: FrozenStep, place: int) -> int:
+    """Return the room of the input's quantizer, or of a step, as a part of a model's files, and a constant."""
+    tensors: dict[str, Tensor] = {}
+    name = f"model.steps.{place - 1}" if value.step else "model.input"
+    part = pack(value.step or value.quantizer, name, tensors, share=False)
+    return room_for("", {"model": {"steps": [part]} if value.step else {"input": part}}, tensors)
 
 
 def _ascending(indices: set[int]) -> tuple[int, ...]:

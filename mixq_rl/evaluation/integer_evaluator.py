@@ -17,6 +17,7 @@ from mixq_rl.evaluation.protocol import Evaluation, check_allocation
 from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
 from mixq_rl.evaluation.timing import median_seconds
 from mixq_rl.integer.model import IntegerModel
+from mixq_rl.integer.size import float_bytes
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import QTensor
 from mixq_rl.storage.hashing import content_hash
@@ -78,7 +79,8 @@ class IntegerEvaluator:
         self.seed = seed
         self.epochs = epochs
         self.timing_repeats = timing_repeats
-        self.reference = measure_reference(prepared.float_model, self.task, timing_repeats=timing_repeats)
+        reference = measure_reference(prepared.float_model, self.task, timing_repeats=timing_repeats)
+        self.reference = replace(reference, size=_float_size(prepared))
         self._float_model = prepared.float_model
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self._shared: SharedExecution | None = None
@@ -149,13 +151,31 @@ class IntegerEvaluator:
             costs[allocation], measured[allocation] = OpCost.total(each), judge.measure(output)
         scores = dict(zip(measured, judge.of(list(measured.values())), strict=True))
         return [
-            Evaluation.against(self.reference, allocation=each, accuracy=scores[each], **costs[each]._asdict())
+            Evaluation.against(
+                self.reference,
+                allocation=each,
+                accuracy=scores[each],
+                size=shared.frozen.size(each),
+                **costs[each]._asdict(),
+            )
             for each in allocations
         ]
 
     def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
         """Yield the evaluations of allocations whose networks are executed separately."""
         return (self.measure(self.freeze(allocation), "validation") for allocation in allocations)
+
+    def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
+        """Return the bytes of the files of the network at each allocation, its :attr:`~mixq_rl.IntegerModel.room`.
+
+        Nothing is executed, and fine-tuning does not change the size.
+
+        Raises:
+            BitWidthError: for bit-widths that are not on offer.
+            SumOverflowError: if an int32 sum might overflow.
+        """
+        frozen = self.shared.frozen
+        return [frozen.size(check_allocation(self, allocation)) for allocation in allocations]
 
     @property
     def shared(self) -> SharedExecution:
@@ -222,6 +242,7 @@ class IntegerEvaluator:
             product_bitops=meter.bitops("product"),
             bytes=meter.bytes,
             seconds=seconds,
+            size=model.room,
         )
 
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
@@ -250,3 +271,11 @@ class IntegerEvaluator:
         if split not in self._references:
             self._references[split] = measure_reference(self._float_model, self.task, split=split)
         return self._references[split]
+
+
+def _float_size(prepared: PreparedNetwork) -> int:
+    """Return the bytes of the float32 network's weights and biases; 0 if no allocation can be frozen."""
+    lowest = (prepared.bit_widths[0],) * len(prepared.components)
+    with suppress(SumOverflowError, ScaleError):
+        return float_bytes(IntegerModel.freeze(prepared.model, lowest))
+    return 0

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Seeded, Streaming, check_allocation
+from mixq_rl.evaluation.protocol import (
+    Evaluation,
+    Evaluator,
+    Forbidden,
+    Restricted,
+    Seeded,
+    Sized,
+    Streaming,
+    check_allocation,
+)
 from mixq_rl.evaluation.store import EvaluationStore, fingerprint
 from mixq_rl.nn import Component
 
@@ -81,6 +90,21 @@ class Ledger:
     @property
     def reference(self) -> Evaluation:
         return self.evaluator.reference
+
+    @property
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        """Combinations of bit-widths that the evaluator cannot execute; none if it does not say."""
+        return self.evaluator.forbidden if isinstance(self.evaluator, Restricted) else ()
+
+    def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
+        """Return the size of the network at each allocation, in bytes; 0: not known.
+
+        A :class:`~mixq_rl.evaluation.protocol.Sized` evaluator is asked. For any other the allocations are evaluated,
+        as in :meth:`evaluate`.
+        """
+        if isinstance(self.evaluator, Sized):
+            return self.evaluator.sizes(allocations)
+        return [evaluation.size for evaluation in self.evaluate(allocations)]
 
     @cached_property
     def fingerprint(self) -> str:

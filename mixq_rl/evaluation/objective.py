@@ -7,7 +7,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.registry import Registry
 
-__all__ = ["BITOPS", "LATENCY", "CostColumn", "Objective", "objectives"]
+__all__ = ["BITOPS", "LATENCY", "SIZE", "CostColumn", "Objective", "objectives"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ def _seconds(evaluation: Evaluation) -> float:
     return evaluation.seconds
 
 
+def _size(evaluation: Evaluation) -> float:
+    return float(evaluation.size)
+
+
 BITOPS = objectives.register("bitops")(
     _BitOps(
         "bitops",
@@ -132,3 +136,22 @@ LATENCY = objectives.register("latency")(
     )
 )
 """Seconds, as measured on this machine under its load. The saving is the speed-up."""
+
+SIZE = objectives.register("size")(
+    Objective(
+        "size",
+        _size,
+        label="reduction in size against float32",
+        compared="smaller than float32",
+        column=CostColumn(
+            heading="size",
+            unit="kB",
+            scale=1e-3,
+            saving="times smaller",
+            cost_field="size",
+            saving_field="size_reduction",
+            note="size: the network's files in units of 1000 bytes; float32: 4 bytes for each parameter",
+        ),
+    )
+)
+"""Bytes of the network as it is shipped. The saving is the size of float32's weights and biases over them."""

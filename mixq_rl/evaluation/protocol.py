@@ -13,7 +13,10 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Fingerprinted",
+    "Forbidden",
+    "Restricted",
     "Seeded",
+    "Sized",
     "Streaming",
     "check_allocation",
     "check_evaluation",
@@ -38,6 +41,8 @@ class Evaluation:
         bytes: bytes moved by all operations, as :class:`~mixq_rl.metering.OpRecord` counts them.
         seconds: wall-clock time of all operations, or the median of repeated executions. An operation that several
             allocations share is timed once. 0.0 if nothing was timed, as for single executions on a GPU.
+        size: bytes of the network as it is shipped, :attr:`~mixq_rl.IntegerModel.room`; 4 bytes for each parameter of
+            the float32 reference; 0: not known.
     """
 
     allocation: tuple[int, ...]
@@ -48,6 +53,7 @@ class Evaluation:
     product_reduction: float
     bytes: int = 0
     seconds: float = 0.0
+    size: int = 0
 
     @classmethod
     def against(
@@ -60,6 +66,7 @@ class Evaluation:
         product_bitops: float,
         bytes: int,  # noqa: A002  the field's name
         seconds: float,
+        size: int,
     ) -> "Evaluation":
         """Return an evaluation whose reductions are those against ``reference``."""
         return cls(
@@ -71,6 +78,7 @@ class Evaluation:
             product_reduction=reference.product_bitops / product_bitops,
             bytes=bytes,
             seconds=seconds,
+            size=size,
         )
 
 
@@ -78,8 +86,8 @@ class Evaluation:
 class Evaluator(Protocol):
     """Anything that returns an evaluation for an allocation: a network, a simulator, a lookup table.
 
-    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted` and
-    :class:`Seeded` are optional.
+    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted`,
+    :class:`Seeded`, :class:`Restricted` and :class:`Sized` are optional.
 
     Attributes:
         components: components in execution order; their statistics are plain numbers.
@@ -126,6 +134,41 @@ class Seeded(Protocol):
     def seed(self) -> int: ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """Evaluator that knows the size of a network without its execution. More bits never make a network smaller."""
+
+    def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
+        """Return the bytes of the network at each allocation, the ``size`` of its evaluation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Forbidden:
+    """Bit-widths that an evaluator cannot execute together. If it is forbidden, so is every combination with more bits.
+
+    Attributes:
+        components: indices of the components, ascending.
+        bit_widths: one for each of them. An allocation is forbidden if each of these components has this bit-width or
+            a greater one.
+        reason: one line for people.
+    """
+
+    components: tuple[int, ...]
+    bit_widths: tuple[int, ...]
+    reason: str
+
+
+@runtime_checkable
+class Restricted(Protocol):
+    """Evaluator that cannot execute every allocation."""
+
+    @property
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        """The combinations of bit-widths that it cannot execute; empty: it executes all."""
+        ...
+
+
 def check_allocation(evaluator: Evaluator, allocation: Sequence[int]) -> tuple[int, ...]:
     """Return ``allocation`` as a tuple, checked against an evaluator's components and bit-widths.
 
@@ -155,5 +198,5 @@ def check_evaluation(evaluation: Evaluation, count: int) -> None:
     positive = (evaluation.bitops, evaluation.reduction, evaluation.product_bitops, evaluation.product_reduction)
     if not 0 <= evaluation.accuracy <= 1 or not all(1 / GREATEST < value < GREATEST for value in positive):
         raise ArtifactError(f"the accuracy, bit operations or reductions of {evaluation} are out of bounds")
-    if not 0 <= evaluation.bytes < GREATEST or not 0 <= evaluation.seconds < GREATEST:
-        raise ArtifactError(f"the bytes or seconds of {evaluation} are out of bounds")
+    if not all(0 <= value < GREATEST for value in (evaluation.bytes, evaluation.seconds, evaluation.size)):
+        raise ArtifactError(f"the bytes, seconds or size of {evaluation} are out of bounds")

@@ -30,6 +30,7 @@ _COLUMNS = (
     "product_reduction",
     "bytes",
     "seconds",
+    "size",
 )
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS problems (fingerprint TEXT PRIMARY KEY, description TEXT NOT NULL);
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS requests (
     fingerprint TEXT NOT NULL, search TEXT NOT NULL, seed INTEGER NOT NULL, place INTEGER NOT NULL,
     allocation TEXT NOT NULL, PRIMARY KEY (fingerprint, search, seed, allocation));
 """
+_UPGRADES = ("ALTER TABLE evaluations ADD COLUMN size INTEGER NOT NULL DEFAULT 0",)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class EvaluationStore:
 
     def __init__(self, path: str | PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
-        self._database = Database(self.path, _SCHEMA, _VERSION, read_only=read_only)
+        self._database = Database(self.path, _SCHEMA, _VERSION, upgrades=_UPGRADES, read_only=read_only)
 
     def describe(self, evaluator: str, description: EvaluatorDescription) -> None:
         """Store the description of an evaluator, given by its fingerprint."""

@@ -18,9 +18,9 @@ from mixq_rl.integer.execution import PreparedGraph, execute
 from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.kernels import dequantize, quantize
 from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.nn.step import IntegerStep, Signature
+from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights
 from mixq_rl.quantization import QTensor, Quantizer
-from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
+from mixq_rl.storage.artifacts import load_artifact, pack, room_for, save_artifact, storable, unpack
 from mixq_rl.storage.limits import STEPS
 
 __all__ = ["IntegerModel", "input_signature"]
@@ -277,12 +277,19 @@ class IntegerModel:
     @property
     def nbytes(self) -> int:
         """Number of bytes of the packed weights; weights that several steps share count once."""
-        return sum({step.weight_name or str(index): step.nbytes for index, step in enumerate(self.steps)}.values())
+        return sum(step.nbytes for step in distinct_weights(self.steps))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
         save_artifact(Path(path), _KIND, _VERSION, {"model": pack(self, "model", tensors)}, tensors)
+
+    @property
+    def room(self) -> int:
+        """Bytes that the files of :meth:`save` take at most: a function of the bit-widths, not of the scales."""
+        tensors: dict[str, Tensor] = {}
+        whole = room_for(_KIND, {"model": pack(self, "model", tensors, share=False)}, tensors)
+        return whole - sum(step.nbytes for step in self.steps) + self.nbytes
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:

@@ -10,10 +10,11 @@ from typing import Any, Self
 from torch import Tensor
 
 from mixq_rl.integer.model import IntegerModel
+from mixq_rl.nn.step import distinct_weights
 from mixq_rl.quantization import QTensor
 from mixq_rl.storage.artifacts import pack
 
-__all__ = ["ModelSize"]
+__all__ = ["ModelSize", "float_bytes"]
 
 _FLOAT_BYTES = 4
 
@@ -39,14 +40,17 @@ class ModelSize:
         """Return the size of a model that was saved into a folder."""
         tensors: dict[str, Tensor] = {}
         pack(model, "model", tensors)
-        # Steps may share a weight, which counts once.
-        steps = {step.weight_name or str(index): step for index, step in enumerate(model.steps)}.values()
         return cls(
-            weights=sum(part.payload.nbytes for part in _parts(tuple(steps)) if isinstance(part, QTensor)),
+            weights=sum(part.payload.nbytes for part in _parts(distinct_weights(model.steps)) if isinstance(part, QTensor)),
             tensors=sum(tensor.nbytes for tensor in tensors.values()),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
-            float32=_FLOAT_BYTES * sum(step.num_parameters for step in steps),
+            float32=float_bytes(model),
         )
+
+
+def float_bytes(model: IntegerModel) -> int:
+    """Return the bytes of the float32 network of an integer network: weights and biases."""
+    return _FLOAT_BYTES * sum(step.num_parameters for step in distinct_weights(model.steps))
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Steps of an integer network: their base class, and what is known of their values before execution."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from mixq_rl import kernels
 from mixq_rl.graph import Graph
 from mixq_rl.quantization import Granularity, IntegerRange, QTensor
 
-__all__ = ["IntegerStep", "Signature", "check_columns", "check_scale", "count_entries"]
+__all__ = ["IntegerStep", "Signature", "check_columns", "check_scale", "count_entries", "distinct_weights"]
 
 
 @dataclass(frozen=True)
@@ -191,3 +191,8 @@ def check_scale(step: str, scale: Tensor) -> None:
 def count_entries(*tensors: Tensor | None) -> int:
     """Return the number of entries of some tensors together; None has no entries."""
     return sum(tensor.numel() for tensor in tensors if tensor is not None)
+
+
+def distinct_weights(steps: Iterable[IntegerStep]) -> list[IntegerStep]:
+    """Return the steps without those that share the weights of an earlier step."""
+    return list({step.weight_name or str(place): step for place, step in enumerate(steps)}.values())

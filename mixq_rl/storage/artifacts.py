@@ -23,10 +23,15 @@ from mixq_rl.errors import ArtifactError
 from mixq_rl.storage.limits import FILE, Limit
 from mixq_rl.storage.reading import read_json, read_regular
 
-__all__ = ["load_artifact", "pack", "save_artifact", "storable", "unpack"]
+__all__ = ["load_artifact", "pack", "room_for", "save_artifact", "storable", "unpack"]
 
 _PLAIN = (bool, int, float, str)
 _CHECKSUM = "sha256"
+# Characters that a number of a description takes at most: scales' shifts and zero points four, any other number 24.
+_SHORT, _LONG = 4, 24
+_OFFSET = 10**9
+_LONGEST_TYPE = "BOOL"  # of tensors' types in a header
+_ALIGNMENT = 8
 _storable: dict[str, type] = {}
 _T = TypeVar("_T", bound=type)
 
@@ -48,10 +53,11 @@ def storable(cls: _T) -> _T:
     return cls
 
 
-def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+def pack(value: Any, name: str, tensors: dict[str, Tensor], *, share: bool = True) -> Any:
     """Return ``value`` as JSON data; its tensors go into ``tensors`` under dotted names that begin with ``name``.
 
-    Tensors of bytes with equal entries, such as the weights of a layer that is called several times, are stored once.
+    Tensors of bytes with equal entries, such as the weights of a layer that is called several times, are stored once,
+    unless ``share`` is False.
 
     Raises:
         TypeError: for a value that is neither plain, a tensor, a tuple, nor a storable dataclass.
@@ -60,14 +66,14 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return value
     if isinstance(value, Tensor):
         kept = value.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
-        name = _same(kept, tensors) or name
+        name = (_same(kept, tensors) if share else None) or name
         tensors.setdefault(name, kept)
         return {"tensor": name}
     if isinstance(value, tuple):
-        return [pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
+        return [pack(item, f"{name}.{index}", tensors, share=share) for index, item in enumerate(value)]
     if type(value).__name__ in _storable:
         fields = {
-            field.name: pack(getattr(value, field.name), f"{name}.{field.name}", tensors)
+            field.name: pack(getattr(value, field.name), f"{name}.{field.name}", tensors, share=share)
             for field in dataclasses.fields(value)
         }
         return {"type": type(value).__name__, **fields}
@@ -157,6 +163,39 @@ def save_artifact(
     document = {"format": f"mixq_rl/{kind}", "version": version, **config}
     document[_CHECKSUM] = _checksum(document, content)
     (path / f"{kind}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def room_for(kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> int:
+    """Return the bytes that the files of :func:`save_artifact` take at most.
+
+    Every number of the files' descriptions counts with its greatest length. The result hence depends on the structure
+    of an artifact and the sizes of its tensors, not on the values. It is up to some hundred bytes above the files'
+    size.
+
+    Args:
+        kind, config, tensors: as in :func:`save_artifact`.
+    """
+    document = {"format": f"mixq_rl/{kind}", "version": 0, **config, _CHECKSUM: "0" * 64}
+    header = {
+        name: {"dtype": _LONGEST_TYPE, "shape": [_OFFSET] * tensor.dim(), "data_offsets": [_OFFSET] * 2}
+        for name, tensor in tensors.items()
+    }
+    described = len(json.dumps(_at_full_length(document), indent=2)) + 1
+    headed = 2 * _ALIGNMENT + len(json.dumps(header, separators=(",", ":")))
+    return described + headed + sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _at_full_length(plain: Any) -> Any:
+    """Return plain values in which texts as long as the longest numbers and truth values replace these."""
+    if isinstance(plain, dict):
+        return {name: _at_full_length(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_at_full_length(value) for value in plain]
+    if isinstance(plain, bool):
+        return False
+    if isinstance(plain, int | float):
+        return 10 ** (_SHORT - 1) if len(json.dumps(plain)) <= _SHORT else 10 ** (_LONG - 1)
+    return plain
 
 
 def load_artifact(

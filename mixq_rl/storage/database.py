@@ -35,6 +35,8 @@ class Database:
         path: path of the file. It is created if it does not exist, except for ``read_only``.
         schema: statements that create the tables.
         version: version of the schema, ``PRAGMA user_version``.
+        upgrades: statements, each of which turns a file into one of the next version. A file of an earlier version is
+            upgraded when it is opened; for ``read_only``, a copy in memory.
         read_only: whether the file is only read. Nothing is then written beside it, so that the folder need not be
             writable.
 
@@ -43,20 +45,25 @@ class Database:
         OSError: if the file cannot be read or written, now or later.
     """
 
-    def __init__(self, path: Path, schema: str, version: int, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, schema: str, version: int, *, upgrades: Sequence[str] = (), read_only: bool = False
+    ) -> None:
         self.path = path
+        self._schema, self._first, self._upgrades = schema, version, tuple(upgrades)
+        self._newest = version + len(self._upgrades)
         _check_files(path, read_only)
         try:
             self._connection = _connected(path, read_only)
             self._connection.text_factory = lambda text: text.decode(errors="replace")  # damaged text is compared, too
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
             self._connection.execute("PRAGMA trusted_schema = OFF")
-            self._check(schema, version, read_only)
-            if not read_only:
+            self._check(read_only)
+            if read_only and self._version() < self._newest:
+                self._connection = _in_memory(self._connection)
+            elif not read_only:
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                if not self._version():
-                    self._connection.executescript(schema)
-                    self._connection.execute(f"PRAGMA user_version = {version}")
+            if self._version() < self._newest:
+                self._upgrade()
         except sqlite3.OperationalError as error:
             raise self._failed(error) from error
         except _DAMAGE as error:
@@ -110,10 +117,24 @@ class Database:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         return int(version)
 
-    def _check(self, schema: str, version: int, read_only: bool) -> None:
+    def _upgrade(self) -> None:
+        """Make a new file, or one of an earlier version, one of the newest, in one transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        own = self._version()  # another process may have upgraded the file meanwhile
+        statements = self._schema.split(";") if not own else []
+        for statement in (*statements, *self._upgrades[max(own - self._first, 0) :]):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version = {self._newest}")
+        self._connection.execute("COMMIT")
+
+    def _expected(self, version: int) -> set[tuple[Any, ...]]:
         with closing(sqlite3.connect(":memory:")) as pattern:
-            pattern.executescript(schema)
-            expected = _tables(pattern)
+            pattern.executescript(self._schema)
+            for statement in self._upgrades[: max(version - self._first, 0)]:
+                pattern.execute(statement)
+            return _tables(pattern)
+
+    def _check(self, read_only: bool) -> None:
         try:
             self._connection.set_progress_handler(lambda: True, _MOST_INSTRUCTIONS)  # ends the query
             found, own_version = _tables(self._connection), self._version()
@@ -123,9 +144,12 @@ class Database:
             raise self._damaged("its pages refer to each other without end") from error
         finally:
             self._connection.set_progress_handler(None, 0)
+        expected = self._expected(own_version)
         begun = not own_version and not read_only and found <= expected  # a new file, or its process was killed
-        if own_version != version and not begun:
-            raise ArtifactError(f"the store {self.path} has format version {own_version}: this one reads {version}")
+        if not self._first <= own_version <= self._newest and not begun:
+            raise ArtifactError(
+                f"the store {self.path} has format version {own_version}: this one reads {self._newest}"
+            )
         if found != expected and not begun:
             raise self._damaged("its tables are not those of a store")
         (reason,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -146,6 +170,16 @@ def _connected(path: Path, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if _size(_beside(path, "-wal")) else "ro&immutable=1"
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     return sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)
+
+
+def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy of a checked file in memory, and close the file."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    copy.text_factory = connection.text_factory
+    copy.execute("PRAGMA trusted_schema = OFF")
+    connection.backup(copy)
+    connection.close()
+    return copy
 
 
 def _check_files(path: Path, read_only: bool) -> None:

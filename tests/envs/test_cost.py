@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import mixq_rl
 from mixq_rl.envs import BitCost
-from mixq_rl.envs.cost import probes
+from mixq_rl.envs.limits import Limits
 from mixq_rl.errors import InputError
 from tests.lookup_table import LookupTable
 
@@ -30,10 +30,10 @@ def test_measuring_takes_one_call() -> None:
 
 
 def test_probes_tell_components_apart() -> None:
-    found = probes(3, (2, 4, 8))
+    found = Limits.none(3, (2, 4, 8)).probes()
     assert found == [(2, 2, 2), (4, 4, 4), (8, 8, 8), (2, 8, 8), (8, 2, 8), (8, 8, 2)]
-    assert probes(1, (2, 4, 8)) == [(2,), (4,), (8,)]
-    assert probes(2, (8,)) == [(8, 8)]
+    assert Limits.none(1, (2, 4, 8)).probes() == [(2,), (4,), (8,)]
+    assert Limits.none(2, (8,)).probes() == [(8, 8)]
 
 
 def test_costs_that_do_not_add_up_are_refused() -> None:
@@ -61,13 +61,15 @@ def test_costs_that_do_not_add_up_are_refused() -> None:
 def test_whoever_follows_the_masks_keeps_the_limit(per_bit: list[int], fixed: int, level: float, seed: int) -> None:
     cost = BitCost(tuple(map(float, per_bit)), (1, 3, 8), float(fixed))
     limit = cost.cheapest + level * (cost.most_expensive - cost.cheapest)
+    limits = Limits.none(len(per_bit), cost.bit_widths).within(cost.budget(limit))
     random = np.random.default_rng(seed)
     allocation: list[int] = []
     for _ in per_bit:
-        allowed = cost.within(allocation, limit)
+        (allowed,) = limits.masks([allocation])
         assert allowed[0]
         assert (np.diff(allowed.astype(int)) <= 0).all()
         allocation.append(int(random.choice(np.array(cost.bit_widths)[allowed])))
     assert cost.spent(allocation) <= limit
     if level == 1:
-        assert cost.within(allocation[:-1], limit * (1 + 1e-6)).all()
+        wider = Limits.none(len(per_bit), cost.bit_widths).within(cost.budget(limit * (1 + 1e-6)))
+        assert wider.masks([allocation[:-1]]).all()

@@ -44,7 +44,10 @@ def answers_with_one_line(result: Ended, message: str) -> None:
             ["--evaluator", "supernett"],
             "unknown evaluator 'supernett': known are supernet, fine-tune, post-training; did you mean 'supernet'?",
         ),
-        (["--objective", "latancy"], "unknown objective 'latancy': known are bitops, latency; did you mean 'latency'?"),
+        (
+            ["--objective", "latancy"],
+            "unknown objective 'latancy': known are bitops, latency, size; did you mean 'latency'?",
+        ),
         (["--scheme", "lsqq"], "unknown quantization scheme 'lsqq': known are lsq,"),
         (["--bits", "3,x"], "--bits '3,x' is not a list of whole numbers"),
         (["--bits", ""], "--bits '' is not a list of whole numbers"),
@@ -106,11 +109,25 @@ def test_run_folder_in_use_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        (["--max-drop", "1", "--max-bitops", "1e9"], "max_drop and max_bitops: a search has one limit"),
+        (
+            ["--max-reduction", "4", "--max-bitops", "1e9"],
+            "max_bitops and max_reduction: both limit the bit operations",
+        ),
         (["--max-drop", "-1"], "a drop of at most -1 points: it must be within 0...100"),
         (["--max-reduction", "0"], "0 times fewer bit operations: it must be positive and finite"),
         (["--max-reduction", "inf"], "inf times fewer bit operations: it must be positive and finite"),
         (["--max-bitops", "1e9", "--objective", "latency"], "choose one of the two"),
+        (["--max-bitops", "1e9", "--objective", "size"], "add max_drop, or choose one of the two"),
+        (
+            ["--max-size", "64XB"],
+            "a size of '64XB': give bytes, or a unit, such as 64KB (64,000 bytes), 64KiB (65,536)",
+        ),
+        (["--max-size", "0"], "a size of '0'"),
+        (["--pin", "conv1.weight"], "--pin 'conv1.weight' is not of the form conv1.weight=8"),
+        (["--pin", "conv1.weight=4,8"], "--pin 'conv1.weight=4,8' is not of the form conv1.weight=8"),
+        (["--pin", "conv1.weight=9"], "--pin 'conv1.weight=9': bit-width 9 is outside 1...8"),
+        (["--bits-of", "=4,8"], "--bits-of '=4,8' is not of the form conv*.adjacency=4,8"),
+        (["--dataset", "citation", "--dataset", "CSL", "--pin", "conv1.weight=8"], "learns without constraints"),
     ],
 )
 def test_limits_that_make_no_sense_are_answered_with_one_line(limit: list[str], message: str, tmp_path: Path) -> None:

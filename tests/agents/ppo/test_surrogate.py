@@ -6,14 +6,14 @@ import pytest
 import mixq_rl
 from mixq_rl.agents.ppo.surrogate import Surrogate
 from mixq_rl.envs import BitAllocationEnv, Episodes
-from mixq_rl.envs.cost import probes
+from mixq_rl.envs.limits import Limits
 from mixq_rl.evaluation.protocol import Evaluator
 from tests.lookup_table import LookupTable
 
 
 def test_costs_that_add_up_are_known_from_the_probes(evaluator: mixq_rl.SupernetEvaluator) -> None:
     surrogate = Surrogate(evaluator)
-    surrogate.fit(evaluator.evaluate(probes(9, (2, 4, 8))))
+    surrogate.fit(evaluator.evaluate(Limits.none(9, (2, 4, 8)).probes()))
     allocations = np.random.default_rng(0).choice((2, 4, 8), size=(30, 9)).tolist()
     for expected, executed in zip(surrogate.evaluate(allocations), evaluator.evaluate(allocations), strict=True):
         assert expected.allocation == executed.allocation
@@ -50,7 +50,7 @@ def test_many_evaluations_are_thinned(evaluator: mixq_rl.SupernetEvaluator) -> N
 def test_allocations_that_were_executed_keep_their_evaluations() -> None:
     table = LookupTable()
     surrogate = Surrogate(table)
-    made = table.evaluate(probes(4, (2, 4, 8)))
+    made = table.evaluate(Limits.none(4, (2, 4, 8)).probes())
     surrogate.fit(made)
     other = (2, 4, 8, 2)
     *known, predicted = surrogate.evaluate([*(evaluation.allocation for evaluation in made), other])

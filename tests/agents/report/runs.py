@@ -21,7 +21,7 @@ def evaluation(allocation: Sequence[int], accuracy: float, seconds: float = 0.0)
     mean = sum(allocation) / len(allocation)
     return Evaluation(
         tuple(allocation), accuracy, WHOLE * mean / 32, 32 / mean, 32 * WHOLE * (mean / 32) ** 2, (32 / mean) ** 2,
-        seconds=seconds,
+        seconds=seconds, size=round(1000 * mean),
     )  # fmt: skip
 
 

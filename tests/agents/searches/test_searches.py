@@ -85,7 +85,7 @@ def test_relaxed_follows_the_penalty(evaluator: mixq_rl.SupernetEvaluator) -> No
     budgeted = Ledger(evaluator)
     bits = []
     for penalty in (0.0, 1000.0):
-        mixture = _Mixture(evaluator.model, evaluator.bit_widths, whole_graph=True)
+        mixture = _Mixture(evaluator.model, SearchProblem(budgeted).limits, whole_graph=True)
         _train(mixture, evaluator, SearchProblem(budgeted), penalty, seed=0)
         bits.append(sum(mixture.winners()))
     assert bits[0] > bits[1]

@@ -3,16 +3,17 @@ from dataclasses import replace
 import pytest
 
 from mixq_rl.errors import InputError, UnknownNameError
-from mixq_rl.evaluation.objective import BITOPS, LATENCY, objectives
+from mixq_rl.evaluation.objective import BITOPS, LATENCY, SIZE, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 
-FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0, seconds=0.006)
-QUANTIZED = replace(FLOAT, allocation=(8,), bitops=400.0, reduction=4.0, seconds=0.002)
+FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0, seconds=0.006, size=800)
+QUANTIZED = replace(FLOAT, allocation=(8,), bitops=400.0, reduction=4.0, seconds=0.002, size=320)
 
 
 def test_saving_is_the_reduction_or_the_speed_up() -> None:
     assert BITOPS.saving(QUANTIZED, FLOAT) == 4
     assert LATENCY.saving(QUANTIZED, FLOAT) == pytest.approx(3)
+    assert SIZE.saving(QUANTIZED, FLOAT) == 2.5
     assert LATENCY.saving(FLOAT, QUANTIZED) == pytest.approx(1 / 3)
     assert all(objective.saving(FLOAT, FLOAT) == 1 for objective in map(objectives.__getitem__, objectives))
 
@@ -20,7 +21,7 @@ def test_saving_is_the_reduction_or_the_speed_up() -> None:
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
     assert objectives["latency"] is LATENCY
     with pytest.raises(
-        UnknownNameError, match=r"unknown objective 'bitop': known are bitops, latency; did you mean 'bitops'\?"
+        UnknownNameError, match=r"unknown objective 'bitop': known are bitops, latency, size; did you mean 'bitops'\?"
     ):
         objectives["bitop"]
 

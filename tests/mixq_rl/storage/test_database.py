@@ -182,3 +182,25 @@ def _page(size: int, kind: int, cells: list[bytes], header: int = 0, last: int |
     if last is not None:
         page[header + 8 : header + 12] = last.to_bytes(4, "big")
     return page
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_of_an_earlier_version_is_upgraded(path: Path, read_only: bool) -> None:
+    upgrades = ("ALTER TABLE toys ADD COLUMN weight INTEGER NOT NULL DEFAULT 7",)
+    before = path.read_bytes()
+    for _ in range(2):
+        with closing(Database(path, SCHEMA, 3, upgrades=upgrades, read_only=read_only)) as database:
+            assert list(database.rows("SELECT name, weight FROM toys")) == [("ball", 7), ("car", 7)]
+    if read_only:
+        assert path.read_bytes() == before
+    else:
+        with pytest.raises(ArtifactError, match="format version 4: this one reads 3"):
+            Database(path, SCHEMA, 3)
+
+
+def test_a_new_file_has_the_upgraded_schema(tmp_path: Path) -> None:
+    upgrades = ("ALTER TABLE toys ADD COLUMN weight INTEGER NOT NULL DEFAULT 7",)
+    with closing(Database(tmp_path / "new.sqlite", SCHEMA, 3, upgrades=upgrades)) as database:
+        database.insert("INSERT INTO toys VALUES (?, ?, ?)", [("ball", 1.5, 2)])
+    with closing(Database(tmp_path / "new.sqlite", SCHEMA, 3, upgrades=upgrades, read_only=True)) as database:
+        assert list(database.rows("SELECT weight FROM toys")) == [(2,)]
