@@ -41,7 +41,8 @@ def predict(
 ) -> None:
     """Predict the classes of the nodes of a graph, or of graphs, with an integer network.
 
-    The graphs may be new to the network. For a file without labels no accuracy is printed. Classes have the names that they had in the data that the network was trained on.
+    The graphs may be new to the network. For a file without labels (.npz or .pt) no accuracy is printed. Classes have
+    the names that they had in the data that the network was trained on.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
