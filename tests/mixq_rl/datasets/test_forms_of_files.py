@@ -92,7 +92,8 @@ def test_what_people_bring_is_taken_and_said(tmp_path: Path, changes: Any, class
         ),
         ({"edge_index": np.array([ROWS + 1, ROWS[::-1] + 1])}, "subtract 1"),
         ({"edge_index": np.eye(40)}, "is an adjacency matrix"),
-        ({"x": None}, "x missing; it holds edge_index, y"),
+        ({"x": None}, "x missing; it holds edge_index, y; give nodes features"),
+        ({"x": np.full((40, 2), 1e300)}, r"features reach 1e\+300, beyond float32: normalise them"),
     ],
 )
 def test_the_rest_is_refused_in_one_line(tmp_path: Path, changes: Any, message: str) -> None:
