@@ -12,6 +12,7 @@ from mixq_rl.datasets.batching import GraphSelection
 from mixq_rl.datasets.consistency import (
     check_arbitrary_sign,
     check_batch,
+    check_class_names,
     check_edges,
     check_features,
     check_labels,
@@ -74,6 +75,7 @@ class GraphTask:
             check_labels(self.y, self.num_nodes if self.batch is None else self.num_graphs, self.kind)
             check_edges(self.edge_index, self.num_nodes, self.edge_weight, self.batch)
             check_masks(self.masks, self.y, self.kind)
+            check_class_names(self.class_names, self.num_classes)
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self.name}: {error}") from error
 
