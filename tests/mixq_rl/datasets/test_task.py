@@ -152,5 +152,5 @@ def test_each_class_has_a_name_if_any_has() -> None:
     task = make_task()
     names = tuple(f"class {label}" for label in range(task.num_classes))
     assert replace(task, class_names=names).class_names == names
-    with pytest.raises(InvalidGraphError, match="names for .* classes: name each class"):
+    with pytest.raises(InvalidGraphError, match=r"names for .* classes: name each class"):
         replace(task, class_names=names[:-1])
