@@ -44,8 +44,8 @@ def predict(
     """Predict the classes or labels of the nodes of a graph, or of graphs, with an integer network.
 
     The graphs may be new to the network. They are measured by the metric that the network was chosen by. A file without
-    labels (.npz, or .pt with a dictionary of tensors) is not measured. Classes have the names that they had in the data
-    that the network was trained on. A network of several labels predicts those of a probability above one half.
+    labels (.npz or .pt) is not measured. Classes have the names that they had in the data that the network was trained
+    on. A network of several labels predicts those of a probability above one half.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """

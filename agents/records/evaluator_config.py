@@ -46,11 +46,11 @@ _data_logger = _logger.getChild("data")
 
 _DATASET = (
     f"Dataset: {', '.join(datasets)}; tu:NAME for any other dataset of TUDataset; or the path of a file with your own "
-    "graph or graphs (.npz, or .pt with a dictionary of tensors)."
+    "graph or graphs (.npz, or .pt with a dictionary of tensors or a Data of PyTorch Geometric)."
 )
 _FOLD = (
     "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and files with "
-    "several graphs have 10, CSL has 5."
+    "several graphs have 10, CSL has 5; a file has as many as its masks have columns."
 )
 _METRIC = (
     "Measure that selects networks, in points of 100. accuracy, balanced-accuracy: of one class for each node or graph. "

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,15 @@ from mixq_rl.datasets.label_matrix import has_label
 from mixq_rl.edges import check_edge_index
 from mixq_rl.errors import InvalidGraphError
 
-__all__ = ["check_arbitrary_sign", "check_batch", "check_edges", "check_features", "check_labels", "check_masks"]
+__all__ = [
+    "check_arbitrary_sign",
+    "check_batch",
+    "check_class_names",
+    "check_edges",
+    "check_features",
+    "check_labels",
+    "check_masks",
+]
 
 _GREATEST_FEATURE = 1e18
 
@@ -84,6 +92,16 @@ def check_labels(y: Tensor, num_rows: int, noun: str) -> None:
         raise InvalidGraphError(f"y has shape {list(y.shape)}, but there are {num_rows} {noun}s: each needs one label")
     if y.dtype != torch.int64:
         raise InvalidGraphError(f"y must hold classes 0, 1, 2, ..., as int64, not {y.dtype}")
+
+
+def check_class_names(class_names: Sequence[str] | None, num_classes: int) -> None:
+    """Check that all classes have a name, if any has.
+
+    Raises:
+        InvalidGraphError: saying how many have.
+    """
+    if class_names is not None and len(class_names) < num_classes:
+        raise InvalidGraphError(f"class_names has {len(class_names)} names for {num_classes} classes: name each class")
 
 
 def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, batch: Tensor | None) -> None:

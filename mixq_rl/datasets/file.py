@@ -1,5 +1,6 @@
 """Tasks from files of the user: one graph or several, as arrays."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -152,6 +153,10 @@ def _is_blank(y: Tensor) -> bool:
 
 
 def _features(x: Tensor, notes: list[str]) -> Tensor:
+    if x.dtype == torch.float64 and x.numel():
+        reach = float(x.abs().max())
+        if math.isfinite(reach) and reach > torch.finfo(torch.float32).max:
+            raise InvalidGraphError(f"features reach {reach:.3g}, beyond float32: normalise them")
     if x.dtype in (torch.float64, torch.float16, torch.bfloat16):
         notes.append(f"x was converted from {str(x.dtype).removeprefix('torch.')} to float32")
     return x.float()

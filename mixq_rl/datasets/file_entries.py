@@ -76,7 +76,8 @@ def read_entries(path: Path, required: Sequence[str]) -> Entries:
     entries = _read(path)
     missing = [name for name in required if name not in entries.tensors]
     if missing:
-        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {listed(entries.names)}")
+        remedy = "; give nodes features, such as their one-hot degrees" if missing == ["x"] else ""
+        raise InvalidGraphError(f"{path.name}: {', '.join(missing)} missing; it holds {listed(entries.names)}{remedy}")
     unused = [name for name in entries.names if name not in (*_READ, *_IMPLIED, _ATTRIBUTES, _ADJACENCY)]
     if unused:
         entries.notes.append(f"not used: {listed(unused)}")
@@ -131,7 +132,7 @@ def _read_pt(name: str, file: BinaryIO) -> Entries:
         names=list(dict.fromkeys(key for graph in found.graphs for key in graph if graph[key] is not None))
     )
     if found.origin:
-        entries.notes.append(f"the file holds {found.origin}, which was read as its entries")
+        entries.notes.append(f"the file holds {found.origin}: its entries were read")
     known = [_known(graph, saved, entries) for graph in found.graphs]
     slices = {} if found.slices is None else {key: found.slices[key] for key in _READ if key in found.slices}
     saved.check_memory((inert, _ITEMSIZES.get(key, 0)) for graph in known for key, inert in graph.items())

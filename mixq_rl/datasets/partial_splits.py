@@ -172,6 +172,8 @@ def complete_splits(given: Mapping[Split, Tensor], known: Tensor, noun: str) -> 
     if "validation" in missing and "train" in masks and free.numel() < _FEWEST_NODES * (len(missing) - 1) + 1:
         training = masks["train"].nonzero()[:, 0]
         order = training[torch.randperm(training.numel(), generator=torch.Generator().manual_seed(_SPLIT_SEED))]
+        if training.numel() == 1:
+            raise InvalidGraphError(f"one training {noun} is too few to draw a validation mask from: give val_mask")
         count = max(1, round(_SHARES["validation"] * training.numel()))
         masks["validation"] = _among(order[:count], known.numel())
         masks["train"] = _among(order[count:], known.numel())

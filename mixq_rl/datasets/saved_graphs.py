@@ -109,7 +109,9 @@ def _entries(name: str, value: Any) -> dict[str, Any]:
         return _named(mapping)
     if value.made_by == _OLD_DATA and "edge_index" in state:
         return _named(state)  # PyTorch Geometric before 2.0
-    raise ValueError(f"{_ADVICE}, but a {_class(value)}" if isinstance(value.made_by, Named) else _ADVICE)
+    if isinstance(value.made_by, Named):
+        raise ValueError(_ADVICE.replace("other objects than", f"a {_class(value)}, not"))
+    raise ValueError(_ADVICE)
 
 
 def _class(value: Saved) -> str:

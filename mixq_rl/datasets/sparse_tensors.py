@@ -93,7 +93,8 @@ def _of_torch_sparse(file: TensorFile, state: Any) -> SparseMatrix | None:
     if parts.get("_row") is not None:
         (rows,) = _tensors(file, [parts["_row"]])
     else:
-        rows = _expanded(*_tensors(file, [parts.get("_rowptr")]), columns)
+        (pointers,) = _tensors(file, [parts.get("_rowptr")])
+        rows = _expanded(pointers, columns)
     values = None if parts.get("_value") is None else _tensors(file, [parts["_value"]])[0]
     return _checked(rows, columns, values, _shape(parts.get("_sparse_sizes")))
 

@@ -12,6 +12,7 @@ from mixq_rl.datasets.batching import GraphSelection
 from mixq_rl.datasets.consistency import (
     check_arbitrary_sign,
     check_batch,
+    check_class_names,
     check_edges,
     check_features,
     check_labels,
@@ -80,6 +81,7 @@ class GraphTask:
             (check_label_matrix if self.multi_label else check_labels)(self.y, rows, self.kind)
             check_edges(self.edge_index, self.num_nodes, self.edge_weight, self.batch)
             check_masks(self.masks, self.y, self.kind)
+            check_class_names(self.class_names, self.num_classes)
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self.name}: {error}") from error
         metric = fitting(self.metric or default_metric(self.multi_label), self.multi_label)

@@ -53,7 +53,8 @@ def write_data(root: Path, **options: Any) -> None:
 def write_dataset(root: Path) -> None:
     edges = torch.tensor([[0, 1], [1, 0]])
     graphs = [Data(x=torch.ones(3, 2), edge_index=edges, y=torch.tensor([number % 2])) for number in range(12)]
-    InMemoryDataset.save(graphs, str(root / "g.pt"))
+    data, slices = InMemoryDataset.collate(graphs)
+    torch.save((data.to_dict(), slices, Data), root / "g.pt")  # as InMemoryDataset.save does
 
 
 def _folder(root: Path, name: str) -> Path:

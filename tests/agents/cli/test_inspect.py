@@ -87,6 +87,9 @@ def test_a_run_says_what_was_done_and_keeps_it(invoke: Invoke) -> None:
     with Path("classes.csv").open() as file:
         names = {row["class"] for row in csv.DictReader(file)}
     assert names <= {str(10 * label + 10) for label in graph["y"].tolist()}
+    assert invoke("export", "run", "--output", "model", "--quiet").code == 0
+    shipped = json.loads(invoke("predict", "model", "--dataset", "graph.npz", "--json").stdout)
+    assert set(shipped["classes"]) == names
     printed = json.loads(invoke("predict", "run", "--dataset", "graph.npz", "--json").stdout)
     assert set(printed["classes"]) == names
     result = json.loads(Path("run/result.json").read_text())

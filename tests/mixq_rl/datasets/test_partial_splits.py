@@ -124,6 +124,11 @@ def test_nothing_is_left() -> None:
         complete_splits({"validation": FIRST, "test": ~FIRST}, ALL, "node")
 
 
+def test_one_training_row_is_not_taken_away() -> None:
+    with pytest.raises(InvalidGraphError, match="one training node is too few"):
+        complete_splits({"train": PLACE == 0, "test": PLACE > 0}, ALL, "node")
+
+
 def test_labelled_rows_are_split() -> None:
     y = torch.where(PLACE % 2 == 0, PLACE % 3, -1)
     splits = drawn_splits("g", y, y >= 0, "node", None)

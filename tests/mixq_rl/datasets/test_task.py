@@ -146,3 +146,11 @@ def test_a_task_moves_with_all_that_it_has(kind: str, graph_task: GraphTask) -> 
         assert {mask.device for mask in there.masks.values()} == {ELSEWHERE}
         assert there.majority_accuracy("test") == here.majority_accuracy("test")
         assert there.num_classes == here.num_classes
+
+
+def test_each_class_has_a_name_if_any_has() -> None:
+    task = make_task()
+    names = tuple(f"class {label}" for label in range(task.num_classes))
+    assert replace(task, class_names=names).class_names == names
+    with pytest.raises(InvalidGraphError, match=r"names for .* classes: name each class"):
+        replace(task, class_names=names[:-1])
