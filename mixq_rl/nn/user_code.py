@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
@@ -32,12 +32,11 @@ class UserCode:
         self._source = source
         self._name = f"_mixq_rl_user_code_{id(self):x}"
         self._known: frozenset[str] = frozenset()
-        self._printed = redirect_stdout(sys.stderr)
+        self._redirected = ExitStack()
 
     def __enter__(self) -> Self:
         self._known = frozenset(sys.modules)
-        self._printed = redirect_stdout(sys.stderr)
-        self._printed.__enter__()
+        self._redirected.enter_context(redirect_stdout(sys.stderr))
         sys.path.insert(0, str(self._folder))
         return self
 
@@ -46,7 +45,7 @@ class UserCode:
     ) -> None:
         if str(self._folder) in sys.path:
             sys.path.remove(str(self._folder))
-        self._printed.__exit__(kind, error, traceback)
+        self._redirected.close()
         own = [name for name, module in sys.modules.items() if self._is_own(name, getattr(module, "__file__", None))]
         for name in own:
             del sys.modules[name]

@@ -154,6 +154,29 @@ def test_files_in_two_folders_have_modules_of_their_own(task: GraphTask, folder:
     assert shapes == [8, 12, 12]
 
 
+def test_a_model_of_graphs(graph_task: GraphTask) -> None:
+    Path("pooled.py").write_text(
+        """
+import torch
+from layers import GCNConv
+from torch_geometric.nn import global_mean_pool
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.conv = GCNConv(in_channels, 8)
+        self.lin = torch.nn.Linear(8, num_classes)
+
+    def forward(self, x, edge_index, batch):
+        return self.lin(global_mean_pool(self.conv(x, edge_index).relu(), batch))
+"""
+    )
+    model = mixq_rl.load_model("pooled.py:Net", graph_task)
+    inputs = graph_task.inputs("validation")
+    assert model(inputs.x, inputs.graph).shape == (inputs.y.shape[0], graph_task.num_classes)
+
+
 def test_the_seed_gives_the_weights(task: GraphTask) -> None:
     def logits(seed: int) -> torch.Tensor:
         result: torch.Tensor = mixq_rl.load_model("net.py:Net", task, seed=seed)(task.x, task.edge_index)
