@@ -128,5 +128,6 @@ def choice(reward: Reward, metric: Metric = ACCURACY) -> str:
     if reward.max_drop is not None:
         return f"greatest saving at most {100 * reward.max_drop:g} points below float32, on validation data"
     if reward.max_bitops is not None:
-        return f"highest {metric.title} with at most {bit_operations(reward.max_bitops)} bit operations, on validation data"
+        limit = bit_operations(reward.max_bitops)
+        return f"highest {metric.title} with at most {limit} bit operations, on validation data"
     return "highest reward at preference 0.5, on validation data"

@@ -95,7 +95,7 @@ def load_task(
     """Return the task of a dataset or a file.
 
     Args:
-        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"`` or ``"PROTEINS"``;
+        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"``;
             ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files

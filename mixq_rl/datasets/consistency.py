@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mixq_rl.conditions import check_finite
-from mixq_rl.edges import check_edge_index
 from mixq_rl.datasets.label_matrix import has_label
+from mixq_rl.edges import check_edge_index
 from mixq_rl.errors import InvalidGraphError
 
 __all__ = ["check_arbitrary_sign", "check_batch", "check_edges", "check_features", "check_labels", "check_masks"]

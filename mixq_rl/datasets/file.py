@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mixq_rl.datasets.array_files import ArrayArchive
 from mixq_rl.datasets.inert import Saved
-from mixq_rl.datasets.memory_limit import ExcessError
 from mixq_rl.datasets.label_matrix import is_label_matrix
+from mixq_rl.datasets.memory_limit import ExcessError
 from mixq_rl.datasets.messages import in_one_line, listed
 from mixq_rl.datasets.splits import check_fold, fold_split, fraction_split
 from mixq_rl.datasets.task import GraphTask, Split
