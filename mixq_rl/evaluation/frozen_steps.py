@@ -139,8 +139,8 @@ class FrozenSteps:
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
-        steps, own = tuple(program.steps), self.model
-        model = IntegerModel(quantizer, steps, names, tuple(allocation), own.metric, own.multi_label)
+        steps, metric, multi_label = tuple(program.steps), self.model.metric, self.model.multi_label
+        model = IntegerModel(quantizer, steps, names, tuple(allocation), metric, multi_label)
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):
