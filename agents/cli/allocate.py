@@ -33,7 +33,7 @@ def allocate(
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="Instead of --preference: greatest drop of the metric below float32 after a short training, in points: 1."
+            help="Instead of --preference: greatest drop of the metric below float32 after a short training, in points."
         ),
     ] = None,
     cache: options.Cache = options.CACHE,

@@ -33,7 +33,8 @@ def allocations_text(
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
     chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
-    return f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{_table(['component', 'bits'], chosen)}"
+    bits_table = _table(["component", "bits"], chosen)
+    return f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{bits_table}"
 
 
 def final_text(result: RunResult) -> str:

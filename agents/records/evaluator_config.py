@@ -53,7 +53,7 @@ _FOLD = (
     "several graphs have 10, CSL has 5; a file has as many as its masks have columns."
 )
 _METRIC = (
-    "Measure that selects networks, in points of 100. accuracy, balanced-accuracy: of one class for each node or graph. "
+    "Measure that selects networks, in points of 100. accuracy, balanced-accuracy: for one class a node or graph. "
     "roc-auc: one class against the others, mean; with several labels, mean of the labels."
 )
 _OBJECTIVE = (

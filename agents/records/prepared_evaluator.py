@@ -91,7 +91,7 @@ class PreparedEvaluator:
 
     @property
     def majority(self) -> float:
-        """Validation accuracy of the majority class, or the metric of a constant prediction: the hypervolume's reference."""
+        """The hypervolume's reference: accuracy of the majority class, or the metric of a constant prediction."""
         return self.description.reference_accuracy
 
     @property

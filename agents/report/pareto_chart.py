@@ -57,7 +57,8 @@ def _mark(point: Point, objective: Objective, metric: Metric) -> _Mark:
     bits = " ".join(str(width) for width in point.evaluation.allocation)
     title = (
         f"{point.name}{' ★ best' if point.kind == 'best' else ''}\n"
-        f"{percent(point.evaluation.accuracy)} {metric.title} on validation data, {times(point.saving)} {objective.compared}\n"
+        f"{percent(point.evaluation.accuracy)} {metric.title} on validation data, "
+        f"{times(point.saving)} {objective.compared}\n"
         f"bits {bits}"
     )
     return _Mark(point, title, bits)

@@ -118,7 +118,7 @@ def write_csv(
     objective: Objective = BITOPS,
     metric: Metric = ACCURACY,
 ) -> None:
-    """Write one row for each network: name and values in [0, 1] of the metric, bit operations, reductions, bits of each component.
+    """Write one row for each network: the metric in [0, 1], bit operations, reductions, bits of each component.
 
     The first finalist is float32. An objective other than bit operations adds its cost and its saving
     before the bits. Without measured times, two runs with the same seed write the same file.

@@ -105,8 +105,8 @@ def load_task(
     information, and a warning for a task from which nothing can be learned: one class, no edges, the same features.
 
     Args:
-        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"`` or
-            ``"PROTEINS"``; ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
+        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"``;
+            ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
             of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.

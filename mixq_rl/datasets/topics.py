@@ -23,7 +23,7 @@ def load_topics(seed: int = 0) -> GraphTask:
     """Return a multi-label task: 2,000 documents, each with one or several of ten topics.
 
     A document has each topic with a probability between 0.06 and 0.3, and at least one. Its words are drawn from the
-    vocabularies of its topics, a share of one half, and from a vocabulary that all topics share. With probability 0.75 the
+    vocabularies of its topics, a share of one half, and from a vocabulary that all share. With probability 0.75 the
     second node of an edge is drawn from the nodes that have one of the first node's topics, otherwise from all nodes.
     Features are row-normalised. A tenth of the labels is unknown (NaN). The split is 50/25/25, and the metric is the
     ROC-AUC.

@@ -46,7 +46,7 @@ class IntegerEvaluator:
         seed: seed of the preparation. Callers of :meth:`fine_tune` pass it by default.
         epochs: number of epochs of the preparation; None: the default.
         timing_repeats: number of timed executions. 1: the seconds are those of the only execution. More: the first
-            execution gives the value of the metric and the bit operations and is the warm-up, and the seconds are the median of this many
+            execution gives metric and bit operations and is the warm-up, and the seconds are the median of this many
             further executions. The reference is timed in the same way. On a GPU the executions are replays of a CUDA
             graph (:func:`~mixq_rl.evaluation.timing.median_seconds`).
 

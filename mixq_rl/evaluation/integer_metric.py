@@ -42,7 +42,7 @@ class IntegerMetric:
         return torch.tensor(self._metric.score(self._real(logits), self._labels), dtype=torch.float64)
 
     def of(self, measured: Sequence[Tensor]) -> list[float]:
-        """Return the values of the metric, in [0, 1], from results of :meth:`measure`, copied from the device at once."""
+        """Return the metric's values, in [0, 1], from results of :meth:`measure`, copied from the device at once."""
         if not measured:
             return []
         count = self._labels.numel() if self._metric is ACCURACY else 1

@@ -32,8 +32,7 @@ class Evaluation:
 
     Attributes:
         allocation: the bit-width of each component (32 for the float32 reference).
-        accuracy: value of the task's metric on the validation split, in [0, 1]: the accuracy, unless the task has another
-            metric.
+        accuracy: value of the task's metric on the validation split, in [0, 1]: the accuracy by default.
         bitops: bit operations, convention ``linear``.
         reduction: ``bitops`` of the float32 model over those of the allocation.
         product_bitops: bit operations, convention ``product``.

@@ -35,7 +35,7 @@ def test_classes_by_hand(name: str, expected: float) -> None:
         # Label 0: 1 true positive, 1 false positive, 1 false negative. Label 1: 1, 1, 1.
         ("macro-f1", (2 / 4 + 2 / 4) / 2),
         ("micro-f1", 4 / 8),
-        # Label 0: of the pairs of a positive and a negative row, 1 > 0.5, 1 > -2 and -1 > -2 are in order, -1 > 0.5 not.
+        # Label 0: of the pairs of a positive and a negative row, 1 > 0.5, 1 > -2, -1 > -2 are in order, -1 > 0.5 not.
         # Label 1: 2 > -1, 2 > 1 are in order, -1 = -1 counts half, -1 > 1 is not.
         ("roc-auc", (3 / 4 + 2.5 / 4) / 2),
     ],
