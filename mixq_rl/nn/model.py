@@ -14,6 +14,7 @@ from mixq_rl.graph import Graph
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
+from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Symbol, Value
 from mixq_rl.nn.step import IntegerStep
 from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
@@ -81,6 +82,15 @@ class QuantizableModel(nn.Module):
             if name in node.sources:
                 found += self._consumers(node.name) if isinstance(node.layer, Dropout) else [node.layer]
         return found
+
+    @property
+    def in_channels(self) -> int | None:
+        """Number of features of a node, or None if the first layers do not begin with a product that fixes it."""
+        for layer in self._consumers(INPUT):
+            first = next((part for part in layer.modules() if isinstance(part, Operator)), None)
+            if isinstance(first, Linear):
+                return first.weight.shape[0]
+        return None
 
     def reset_parameters(self) -> None:
         """Draw new random weights for all layers."""

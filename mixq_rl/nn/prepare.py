@@ -94,6 +94,12 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
 
 def _measure(model: QuantizableModel, task: GraphTask) -> None:
     inputs = task.calibration_inputs
+    expected = model.in_channels
+    if expected not in (None, task.num_features):
+        raise InputError(
+            f"the model cannot be run on task {task.name!r}, of {task.num_features} features: it takes {expected}; "
+            f"build it with in_channels={task.num_features}"
+        )
     try:
         with model.evaluating():
             logits = model(inputs.x, inputs.graph)

@@ -10,6 +10,7 @@ from torch_geometric.nn import BatchNorm
 
 from mixq_rl.errors import UnsupportedLayerError
 from mixq_rl.nn.conversion.edges import Transforms, is_of_graph, read_index, read_weight, without_weights
+from mixq_rl.nn.conversion.sizes import is_one_each
 
 __all__ = ["RELU", "Call", "Made", "batch_norm", "describe", "is_called"]
 
@@ -89,6 +90,8 @@ class Call:
         Raises:
             UnsupportedLayerError: if it takes other edge weights.
         """
+        if is_one_each(edge_weight) and not self._indices and not getattr(self._own(), "improved", False):
+            return False
         try:
             transforms = read_weight(edge_weight)
         except ValueError:
@@ -144,6 +147,9 @@ class Call:
             return True
         return False
 
+    def _own(self) -> nn.Module | None:
+        return self._module(self.node) if self.node.op == "call_module" else None
+
     def _follower(self) -> fx.Node | None:
         users = list(self.merged[-1].users)
         return users[0] if len(users) == 1 else None
@@ -153,6 +159,8 @@ class Call:
 
 
 def _constant(argument: Any) -> str:
+    if isinstance(argument, tuple | list):
+        return "several values"
     return f"the constant {argument}" if isinstance(argument, int | float) else "a constant"
 
 

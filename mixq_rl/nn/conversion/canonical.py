@@ -16,6 +16,8 @@ _SOFTMAX = (
     *("softmax", "log_softmax"),
 )
 
+_UNCHANGED = ("contiguous", "clone", torch.clone, "cpu", "cuda", "float")
+
 
 def canonicalize(graph: fx.Graph, model: nn.Module) -> None:
     """Change a traced graph to the canonical form that converters expect."""
@@ -58,11 +60,22 @@ def _same_as(node: fx.Node, model: nn.Module) -> fx.Node | None:
     else:
         options = node.kwargs
         unchanged = is_called(node, (functional.dropout,)) and (options.get("p") == 0 or not options.get("training"))
-        repeats = is_called(node, ("contiguous",)) or unchanged
+        repeats = is_called(node, _UNCHANGED) or unchanged or _is_cast(node)
     if not repeats or not node.args:
         return None
     first = node.args[0]
     return first if isinstance(first, fx.Node) else None
+
+
+def _is_cast(node: fx.Node) -> bool:
+    """Return whether a call moves a value, converts it to float32, or detaches an input, which changes no number."""
+    if is_called(node, ("detach", torch.Tensor.detach)):
+        return isinstance(node.args[0], fx.Node) and node.args[0].op == "placeholder"
+    wanted = {value for value in (*node.args[1:], *node.kwargs.values()) if isinstance(value, torch.dtype)}
+    if is_called(node, ("long",)) or wanted == {torch.int64}:
+        source = node.args[0]
+        return isinstance(source, fx.Node) and source.target in ("edge_index", "batch") and source.op == "placeholder"
+    return is_called(node, ("to", "type")) and wanted <= {torch.float32}
 
 
 def _make_functional(graph: fx.Graph, model: nn.Module) -> None:

@@ -18,6 +18,7 @@ from mixq_rl.nn.conversion.functions import FUNCTIONS, REPLACED_FUNCTIONS
 from mixq_rl.nn.conversion.modules import MODULES
 from mixq_rl.nn.conversion.replacements import REPLACEMENTS
 from mixq_rl.nn.conversion.sharing import share
+from mixq_rl.nn.conversion.sizes import is_edge_index
 from mixq_rl.nn.model import INPUT, Node
 
 __all__ = ["convert"]
@@ -126,11 +127,15 @@ def _converted(call: Call) -> Made | None:
                 "is not supported", f"apply it to the data; of graph functions {SUPPORTED} are supported"
             )
         known = sorted({key if isinstance(key, str) else key.__name__ for key in FUNCTIONS})
+        if name == "getitem" and is_edge_index(call.node.args[0]):
+            name = "degree"  # what the ends of edges are taken for
         raise call.refusal("is not supported", REPLACED_FUNCTIONS.get(name, f"supported are {', '.join(known)}"))
     try:
         inspect.signature(converter).bind(*call.node.args, **call.node.kwargs)
     except TypeError as error:
-        raise call.refusal(f"has arguments that are not supported ({error})", "leave them out") from None
+        is_short = "missing" in str(error)
+        remedy = "hand it on; in a sequence, torch_geometric.nn.Sequential does" if is_short else "leave them out"
+        raise call.refusal(f"has arguments that are not supported ({error})", remedy) from None
     return converter(*call.node.args, **call.node.kwargs)
 
 

@@ -20,6 +20,14 @@ from mixq_rl.edge_transforms import (
     ToUndirected,
 )
 from mixq_rl.errors import UnsupportedLayerError
+from mixq_rl.nn.conversion.sizes import (
+    is_edge_index,
+    is_item,
+    is_number_of_edges,
+    is_number_of_nodes,
+    is_one_each,
+    is_shape,
+)
 
 __all__ = [
     "GRAPH_FUNCTIONS",
@@ -191,7 +199,7 @@ def read_index(argument: Any) -> Transforms | None:
         return None
     if argument.op == "placeholder":
         return () if argument.target == "edge_index" else None
-    function = argument.args[0] if _is_item(argument, 0) else argument
+    function = argument.args[0] if is_item(argument, 0) else argument
     if not isinstance(function, fx.Node) or function.target not in _READERS:
         return None
     change = _change(function)
@@ -218,7 +226,7 @@ def read_weight(argument: Any) -> Transforms | None:
             if isinstance(change.transform, Normalize):
                 return _after(read_index(change.index), change.transform)
             return _after(read_weight(change.weight), change.transform)
-        masked = isinstance(item, fx.Node) and _is_item(item, 1) and item.args[0]
+        masked = isinstance(item, fx.Node) and is_item(item, 1) and item.args[0]
         if isinstance(masked, fx.Node) and masked.target in RANDOM_FUNCTIONS:
             return _after(read_weight(source), _change(masked).transform)
     raise ValueError(argument)
@@ -230,28 +238,13 @@ def _after(before: Transforms | None, transform: EdgeTransform | None) -> Transf
     return (*before, transform)
 
 
-def _is_item(node: fx.Node, item: int) -> bool:
-    return node.target is operator.getitem and bool(node.args[1] == item)
-
-
-def is_number_of_nodes(value: Any) -> bool:
-    """Return whether an argument is the number of nodes, or None."""
-    if not isinstance(value, fx.Node):
-        return value is None
-    if value.target == "size":
-        return bool(value.args[1:] == (0,) or value.kwargs.get("dim") == 0)
-    return _is_item(value, 0) and isinstance(value.args[0], fx.Node) and _is_shape(value.args[0])
-
-
-def _is_shape(node: fx.Node) -> bool:
-    return (node.target is getattr and node.args[1] == "shape") or (node.target == "size" and len(node.args) == 1)
-
-
 def is_of_graph(node: fx.Node) -> bool:
     """Return whether a call computes edges, their weights, or the number of nodes, and not features."""
     if node.op not in ("call_function", "call_method"):
         return False
-    if node.target in _READERS or is_number_of_nodes(node) or _is_shape(node):
+    if node.target in _READERS or is_number_of_nodes(node) or is_shape(node) or is_one_each(node):
+        return True
+    if is_number_of_edges(node) or (node.target is getattr and is_edge_index(node.args[0])):  # its device, as well
         return True
     if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
         return False
@@ -276,7 +269,7 @@ def kept_whole(node: fx.Node) -> fx.Node | None:
     if node.target is not operator.getitem:
         return None
     source, item = node.args
-    mask = item.args[0] if isinstance(item, fx.Node) and _is_item(item, 1) else None
+    mask = item.args[0] if isinstance(item, fx.Node) and is_item(item, 1) else None
     if isinstance(mask, fx.Node) and mask.target in RANDOM_FUNCTIONS:
         return source if isinstance(source, fx.Node) else None
     if isinstance(source, fx.Node) and source.target in RANDOM_FUNCTIONS:

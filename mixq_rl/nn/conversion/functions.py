@@ -1,14 +1,16 @@
 """Converters of functions and tensor methods."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from mixq_rl.nn.combination import Concatenate, Maximum
-from mixq_rl.nn.conversion.activations import ACTIVATIONS, functional_activation
+from mixq_rl.nn.conversion.activations import ACTIVATIONS, convert_activation, convert_relu, functional_activation
 from mixq_rl.nn.conversion.call import Call, Made
 from mixq_rl.nn.conversion.replacements import LOGITS
 from mixq_rl.nn.conversion.sums import LINEAR, convert_sum
@@ -56,6 +58,15 @@ def _pool(reduce: str) -> Callable[..., Made]:
     return convert
 
 
+def _clamp(call: Call, input: Any, min: Any = None, max: Any = None) -> Made:  # noqa: A002
+    if not all(isinstance(bound, int | float | None) for bound in (min, max)):
+        raise call.refusal("has bounds that are not numbers", "give it numbers")
+    if max is None and min == 0:
+        return convert_relu(call, input)
+    bounds = (-math.inf if min is None else min, math.inf if max is None else max)
+    return convert_activation(call, nn.Hardtanh(*bounds), input)
+
+
 def _cat(call: Call, tensors: Sequence[Any], dim: int = 0) -> Made:
     call.require("dim", dim, (1, -1), "concatenate columns, with dim=-1")
     return concatenation(call, tensors)
@@ -70,6 +81,7 @@ FUNCTIONS: dict[Callable[..., Any] | str, Callable[..., Made | None]] = {
     global_mean_pool: _pool("mean"),
     global_max_pool: _pool("max"),
     functional.dropout: _dropout,
+    **dict.fromkeys((torch.clamp, torch.clip, "clamp", "clamp_", "clip"), _clamp),
     **dict.fromkeys(LINEAR, convert_sum),
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _cat),
     **dict.fromkeys((torch.maximum, torch.max, "maximum", "max"), _binary_maximum),
@@ -90,9 +102,12 @@ REPLACED_FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("mul", "imul", "truediv", "div", "sub", "isub", "neg", "rsub"), _SCALE),
     **dict.fromkeys(("linear", "matmul", "mm", "addmm"), "use a Linear layer"),
     **dict.fromkeys(("prelu", "rrelu"), "use leaky_relu"),
-    **dict.fromkeys(("degree", "scatter", "index_select", "index_add", "pow", "rsqrt"), _BY_HAND),
+    **dict.fromkeys(("degree", "scatter", "index_select", "index_add", "rsqrt"), _BY_HAND),
     **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "flatten", "transpose", "t", "getitem"), _SHAPE),
     **dict.fromkeys(("alpha_dropout", "dropout1d", "feature_alpha_dropout"), "use dropout"),
+    **dict.fromkeys(("pow", "exp", "log", "sqrt", "abs", "square"), "use an activation, such as softplus or tanh"),
+    **dict.fromkeys(("detach",), "leave it out: it changes nothing but gradients"),
+    **dict.fromkeys(("size", "shape", "ones", "zeros"), "sizes and new tensors belong into __init__"),
     **dict.fromkeys(("randn_like", "rand_like", "bernoulli"), "noise belongs into the data, or use dropout"),
 }
 """What could replace functions that cannot be converted, by their names."""

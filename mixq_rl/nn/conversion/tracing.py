@@ -149,6 +149,8 @@ class _Symbol(fx.Proxy):
     def _in_place(self, method: str, other: Any) -> Any:
         return self.tracer.create_proxy("call_method", method, (self, other), {})
 
+    is_sparse = False
+
     def dim(self) -> int:
         return 2
 

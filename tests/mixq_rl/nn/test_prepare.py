@@ -158,7 +158,7 @@ def test_a_task_measures_the_components_and_trains_the_model() -> None:
 
 def test_models_that_do_not_fit_the_task_are_refused(x: Tensor) -> None:
     task = node_task(x, random_graph())
-    with pytest.raises(InputError, match=r"cannot be run on task 'nodes', of 6 features"):
+    with pytest.raises(InputError, match=r"cannot be run on task 'nodes', of 6 features: it takes 7; build"):
         prepare(pyg.GCN(FEATURES + 1, 8, 2, CLASSES), task)
     with pytest.raises(InputError, match=r"logits of shape \[40, 2\]; .* a column for each of 3 classes"):
         prepare(pyg.GCN(FEATURES, 8, 2, 2), task)

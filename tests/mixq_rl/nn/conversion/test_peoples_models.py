@@ -271,9 +271,31 @@ class Precomputed(Base):
         return self.conv2(h.relu() if h is not None else h, edge_index)
 
 
+class OnesWithoutWeights(Base):
+    def forward(self, x, edge_index, edge_weight=None):
+        if edge_weight is None:
+            edge_weight = torch.ones(edge_index.size(1), device=edge_index.device)
+        x = self.conv1(x, edge_index, edge_weight).relu()
+        return self.conv2(x, edge_index, edge_index.new_ones((edge_index.shape[1],)).float())
+
+
+class Casts(Base):
+    def forward(self, data):
+        x, edge_index = data.x.float(), data.edge_index.long()
+        x = self.conv1(x.detach(), edge_index).to(torch.float32).clone()
+        return self.conv2((x.to_dense() if x.is_sparse else x).cpu(), edge_index)
+
+
+class Clamped(Base):
+    def forward(self, x, edge_index):
+        x = torch.clamp(self.conv1(x, edge_index), min=0)
+        return self.conv2(x.add(x).clamp_(-0.5, 0.5), edge_index)
+
+
 NODE_MODELS: list[Callable[[], nn.Module]] = [
     *(OnData, OnG, OnGraph, OnSample, KeywordOnly, Positional, EdgeAttr, OtherNames, Residual, Halved, Difference),
     *(Scaled, InPlace, MeanOfLayers, InitialResidual, Dense, EncoderDecoder, StringForward, NoGraph, Precomputed),
+    *(OnesWithoutWeights, Casts, Clamped),
 ]
 
 
@@ -361,6 +383,10 @@ REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     (lambda: with_forward(lambda self, data: self.conv1(data.pos, data.edge_index)), r"it reads 'pos' of the graph"),
     (lambda: with_forward(lambda self, g: self.conv1(g.x, g.adj_t)), r"it reads 'adj_t' of the graph"),
     (lambda: with_forward(lambda self: self.lin(torch.ones(2, 2))), r"takes no features: let x be its first"),
+    (lambda: Takes(lambda m, x, e: m.conv(x.long(), e)), r"'long' in the model's forward is not supported"),
+    (lambda: Takes(lambda m, x, e: m.conv(x, e) ** 2), r"'pow' .*use an activation"),
+    (lambda: Takes(lambda m, x, e: m.conv((x, x), e)), r"'conv' \(GCNConv\) takes several values where features"),
+    (lambda: Takes(lambda m, x, e: m.conv(x)), r"missing .*'edge_index'.*: hand it on; .*Sequential does"),
     (lambda: nn.Module(), r"has no forward|takes no features"),
 ]
 
