@@ -11,6 +11,7 @@ from mixq_rl.nn.gatv2 import GATv2Conv
 from mixq_rl.nn.gcn import GCNConv
 from mixq_rl.nn.gin import GINConv
 from mixq_rl.nn.graph_conv import GraphConv
+from mixq_rl.nn.layer_norm import LayerNorm
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.model import INPUT, Node, QuantizableModel
 from mixq_rl.nn.model_file import load_model
@@ -42,6 +43,7 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GraphConv",
+    "LayerNorm",
     "Linear",
     "MaxPool",
     "Maximum",

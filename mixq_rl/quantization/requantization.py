@@ -18,10 +18,10 @@ _ROW_SHIFT = 30
 _MULTIPLIER_LIMIT = 2**31
 
 
-def rounding_shift(value: Tensor, shift: int) -> Tensor:
-    """Divide int64 ``value`` by 2^shift (shift >= 1), rounding half to even."""
+def rounding_shift(value: Tensor, shift: int | Tensor) -> Tensor:
+    """Divide int64 ``value`` by 2^shift (shift >= 1, one number or int64), rounding half to even."""
     odd = (value >> shift) & 1
-    return (value + (2 ** (shift - 1) - 1) + odd) >> shift
+    return (value + ((1 << (shift - 1)) - 1) + odd) >> shift
 
 
 @dataclass(frozen=True)

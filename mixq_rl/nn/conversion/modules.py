@@ -11,6 +11,7 @@ from mixq_rl.nn.conversion import convs
 from mixq_rl.nn.conversion.activations import ACTIVATIONS, convert_activation
 from mixq_rl.nn.conversion.call import Call, Made, batch_norm
 from mixq_rl.nn.conversion.functions import concatenation, dropout, maximum, pooling
+from mixq_rl.nn.conversion.norms import convert_graph_layer_norm, convert_layer_norm
 from mixq_rl.nn.conversion.parameters import carry_over, carry_over_weight
 from mixq_rl.nn.linear import Linear
 
@@ -75,6 +76,8 @@ MODULES: dict[type[nn.Module], Callable[..., Made]] = {
     pyg.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     pyg.BatchNorm: _batch_norm,
+    nn.LayerNorm: convert_layer_norm,
+    pyg.LayerNorm: convert_graph_layer_norm,
     nn.Dropout: _dropout,
     pyg.JumpingKnowledge: _jumping_knowledge,
     pyg.SumAggregation: _pool("sum"),

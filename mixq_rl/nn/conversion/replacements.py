@@ -9,7 +9,7 @@ __all__ = ["LOGITS", "REPLACEMENTS", "explained"]
 LOGITS = "return the logits, the greatest of which names the class"
 """Remedy in the error for a softmax."""
 
-_NORM = "use BatchNorm, whose statistics are known before execution"
+_NORM = "use BatchNorm, whose statistics are known before execution, or LayerNorm of each node (mode='node')"
 _ATTENTION = "use GATConv or GATv2Conv"
 _GATES = "its gates multiply values by each other; use GraphConv or GATv2Conv"
 _POWERS = "use TAGConv, SGConv or APPNP"
@@ -22,7 +22,7 @@ _POINTS = "the graph is given here, not found by distances; use GraphConv or SAG
 _POOLING = "use mean, sum or max pooling"
 
 REPLACEMENTS: dict[str, str] = {
-    **dict.fromkeys(("LayerNorm", "GraphNorm", "InstanceNorm", "InstanceNorm1d", "PairNorm", "GraphSizeNorm"), _NORM),
+    **dict.fromkeys(("GraphNorm", "InstanceNorm", "InstanceNorm1d", "PairNorm", "GraphSizeNorm"), _NORM),
     **dict.fromkeys(("MessageNorm", "DiffGroupNorm", "MeanSubtractionNorm", "GroupNorm", "RMSNorm"), _NORM),
     "SyncBatchNorm": _NORM,
     **dict.fromkeys(("Softmax", "LogSoftmax"), LOGITS),

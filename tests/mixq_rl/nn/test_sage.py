@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torch_geometric.nn
 
-from mixq_rl import IntegerModel
+from mixq_rl import IntegerModel, export_program
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import SAGEConv
 from mixq_rl.nn.rooted import Aggregation
@@ -79,3 +81,15 @@ def test_the_maximum_is_recorded_as_an_aggregation_of_its_source() -> None:
         assert records[0].shape == (graph.num_nodes, edges, FEATURES)
         assert (records[0].left_bits, records[0].right_bits, records[0].result_bits) == (None, bits, bits)
         assert records[0].bitops() == 2 * edges * FEATURES * bits
+
+
+def test_an_exported_maximum_gives_the_same_logits(tmp_path: Path) -> None:
+    graph = make_graph()
+    model = calibrated(network(SAGEConv(FEATURES, 5, name="conv1", aggregation="max")), features(graph), graph)
+    frozen = IntegerModel.freeze(model, [4] * len(model.quantizers))
+    frozen.save(tmp_path)
+    other = make_graph(40, seed=1)
+    x = features(other, 1)
+    expected = frozen(x, other.edge_index)
+    assert torch.equal(IntegerModel.load(tmp_path)(x, other.edge_index), expected)
+    assert torch.equal(export_program(frozen).module()(x, other.edge_index), expected)

@@ -108,6 +108,22 @@ def test_convolutions_with_edge_weights(conv: nn.Module, x: Tensor) -> None:
     assert_integers_agree(prepared, x, graph)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        pyg.GCN(FEATURES, 8, 2, CLASSES, norm="LayerNorm", norm_kwargs={"mode": "node"}),
+        pyg.GCN(FEATURES, 8, 2, CLASSES, norm=nn.LayerNorm(8, elementwise_affine=False)),
+        pyg.GCN(FEATURES, 8, 2, CLASSES, norm=nn.LayerNorm(8, bias=False), act="tanh"),
+    ],
+    ids=["mode='node'", "torch", "torch without bias"],
+)
+def test_layer_normalisation(model: nn.Module, x: Tensor) -> None:
+    model = settled(model)
+    prepared = prepare(model)
+    assert_same(model, prepared, x, random_graph())
+    assert_integers_agree(prepared, x, random_graph())
+
+
 def test_epsilon_is_learned_where_the_model_learns_it() -> None:
     for train_eps in (False, True):
         prepared = prepare(pyg.GINConv(nn.Linear(FEATURES, 5), eps=0.5, train_eps=train_eps))

@@ -33,7 +33,8 @@ class OwnConv(pyg.MessagePassing):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (pyg.GCN(6, 8, 2, 3, norm="LayerNorm"), r"layer 'norms.0' \(LayerNorm\) is not supported: use BatchNorm"),
+        (pyg.GCN(6, 8, 2, 3, norm="LayerNorm"), r"layer 'norms.0' \(LayerNorm\) has mode='graph'.*: use mode='node'"),
+        (nn.LayerNorm((6, 6)), r"\(LayerNorm\) has normalized_shape=\(6, 6\).*: give it the number of columns"),
         (pyg.GCN(6, 8, 2, 3, norm="GraphNorm"), r"layer 'norms.0' \(GraphNorm\) is not supported: use BatchNorm"),
         (pyg.GCN(6, 8, 2, 3, jk="lstm"), r"layer 'jk' \(JumpingKnowledge\) has mode='lstm'.*: use 'cat' or 'max'"),
         (pyg.GCN(6, 8, 2, 3, act="PReLU"), r"layer 'act' \(PReLU\) .*: use LeakyReLU"),
@@ -149,7 +150,7 @@ class Forward(nn.Module):
         super().__init__()
         self.conv, self.conv2 = pyg.GCNConv(6, 6), pyg.GCNConv(6, 6)
         self.attention, self.scale = pyg.GATConv(6, 6), nn.Parameter(torch.ones(6))
-        self.norm, self.layer_norm = nn.BatchNorm1d(6), nn.LayerNorm(6)
+        self.norm, self.group_norm = nn.BatchNorm1d(6), nn.GroupNorm(2, 6)
         self.function = function
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, batch: Tensor) -> Any:
@@ -176,8 +177,8 @@ class Forward(nn.Module):
         (lambda m, x, e, w, b: (m.conv(x, e), x), r"returns a tuple: let it return the logits alone"),
         (lambda m, x, e, w, b: x if x.sum() > 0 else m.conv(x, e), r"forward cannot be followed"),
         (
-            lambda m, x, e, w, b: m.conv(m.layer_norm(x), e).exp(),
-            r"'layer_norm' .*BatchNorm.*\n.*'exp' .*supported",
+            lambda m, x, e, w, b: m.conv(m.group_norm(x), e).exp(),
+            r"'group_norm' .*BatchNorm.*\n.*'exp' .*supported",
         ),
     ],
 )
