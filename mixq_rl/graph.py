@@ -26,7 +26,7 @@ from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Adjacency", "Graph", "Propagation"]
 
-NORMALIZATIONS = ("none", "mean", "symmetric")
+NORMALIZATIONS = ("none", "mean", "symmetric", "absolute")
 SELF_LOOPS = ("keep", "add", "replace", "remaining")
 
 
@@ -38,7 +38,8 @@ class Propagation:
     Attributes:
         normalization: ``"none"``: sums; ``"mean"``: sums times :math:`1 / d_i`; ``"symmetric"``: entries
             :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (Kipf and Welling, 2017). :math:`d_i` is the number of edges into node
-            i, or the sum of their weights, including self-loops.
+            i, or the sum of their weights, including self-loops. ``"absolute"``: the same with sums of the weights'
+            magnitudes, which negative weights have too.
         self_loops: ``"keep"``: self-loops of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one
             at every node; ``"remaining"``: those of the graph, and one at every node that has none.
         loop_weight: weight of the added self-loops if edges have weights; without edge weights it is 1, as in PyTorch
@@ -154,10 +155,18 @@ class Graph:
         self.num_graphs = named if num_graphs is None else num_graphs
         self._adjacencies: dict[Propagation, Adjacency] = {}
 
-    def adjacency(self, propagation: Propagation) -> Adjacency:
-        """Return the adjacency of a propagation, which is computed once."""
+    def adjacency(self, propagation: Propagation, layer: str = "") -> Adjacency:
+        """Return the adjacency of a propagation, which is computed once.
+
+        Args:
+            propagation: the propagation.
+            layer: name of the layer that asks, for the message.
+
+        Raises:
+            InvalidGraphError: for a normalization by a negative degree.
+        """
         if propagation not in self._adjacencies:
-            made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation)
+            made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation, layer)
             self._adjacencies[propagation] = made
         return self._adjacencies[propagation]
 
@@ -172,12 +181,18 @@ class Graph:
             num_graphs=self.num_graphs,
         )
 
-    def _neighbours(self, propagation: Propagation) -> Adjacency:
+    def _neighbours(self, propagation: Propagation, layer: str) -> Adjacency:
         weight = self.edge_weight if propagation.weighted else None
         edges = sort_edges(self.edge_index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
         csr, weight, loops = edges
-        if propagation.normalization == "symmetric":
-            degree = csr.rowptr.diff().double() if weight is None else row_sums(edges)
+        if propagation.normalization in ("symmetric", "absolute"):
+            if weight is None:
+                degree = csr.rowptr.diff().double()
+            elif propagation.normalization == "absolute":
+                degree = row_sums(edges._replace(weight=weight.abs()))
+            else:
+                degree = row_sums(edges)
+                _check_degree(degree, layer)
             factor = _inverse_root(degree)
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
@@ -220,6 +235,22 @@ def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
         )
     reason = "edge_weight holds NaN or infinity: replace them"
     require(edge_weight.isfinite().all(), reason, lambda: InvalidGraphError(reason))
+
+
+def _check_degree(degree: Tensor, layer: str) -> None:
+    of_layer = f"layer {layer!r}: " if layer else ""
+    remedy = (
+        "normalisation by degree has no value there: give weights that are not negative, leave them out, "
+        "or take a layer without this normalisation (the model tag, or normalize=False)"
+    )
+
+    def error() -> InvalidGraphError:
+        node = int(degree.argmin())
+        total = f"the weights of the edges into node {node} add up to {float(degree[node]):.4g}"
+        return InvalidGraphError(f"{of_layer}{total}, and {remedy}")
+
+    reason = f"{of_layer}the weights of the edges into a node add up to less than 0, and {remedy}"
+    require((degree >= 0).all(), reason, error)
 
 
 def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:

@@ -9,10 +9,10 @@ from operator import itemgetter
 import torch
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.integer.model import IntegerModel, input_signature
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.operator import Operator, Program, Symbol
-from mixq_rl.nn.step import IntegerStep, Signature
+from mixq_rl.nn.step import IntegerStep, Signature, input_signature
 from mixq_rl.quantization import Quantizer
 
 __all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
@@ -120,11 +120,11 @@ class FrozenSteps:
         first, the fifth those of the second, and so on. All other components have the most bits.
 
         Raises:
-            BitWidthError, SumOverflowError: as in :meth:`at`, for the most bits.
+            BitWidthError, SumOverflowError: as in :meth:`at`, for the fewest bits.
         """
         count, most = len(self._quantizers), max(bit_widths)
         if self.first is None:
-            self._trace((most,) * count)
+            self._trace((min(bit_widths),) * count)
         found = []
         for step, position in enumerate(self.positions, start=1):
             for chosen in itertools.product(bit_widths, repeat=min(len(position.frozen_from), _COMBINED)):
@@ -139,7 +139,7 @@ class FrozenSteps:
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
         names = tuple(each.name for each in self._quantizers)
-        model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation))
+        model = IntegerModel(quantizer, tuple(program.steps), names, tuple(allocation), self.model.scaling)
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):

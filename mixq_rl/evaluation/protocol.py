@@ -13,6 +13,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Fingerprinted",
+    "Forbidden",
+    "Restricted",
     "Seeded",
     "Streaming",
     "check_allocation",
@@ -115,6 +117,29 @@ class Fingerprinted(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Forbidden:
+    """Bit-widths that an evaluator cannot execute together. If it is forbidden, so is every combination with more bits.
+
+    Attributes:
+        components: indices of components, ascending.
+        bit_widths: one for each of ``components``; each component at this bit-width or above is forbidden together.
+        reason: one line for people.
+    """
+
+    components: tuple[int, ...]
+    bit_widths: tuple[int, ...]
+    reason: str
+
+
+@runtime_checkable
+class Restricted(Protocol):
+    """Evaluator that cannot execute every allocation."""
+
+    @property
+    def forbidden(self) -> tuple[Forbidden, ...]: ...
 
 
 @runtime_checkable

@@ -243,11 +243,21 @@ class IntegerAttend(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         message, csr = inputs[0], _neighbours(graph)
-        heads = 1 if self.concat else self.heads
+        heads, coefficients = 1 if self.concat else self.heads, self.softmax.range
+
+        def totals() -> Tensor:
+            return (coefficients.maximum * csr.rowptr.diff().long()).clamp(max=self.softmax.greatest_sum)
+
         check_softmax(self.result, csr)
-        check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)
+        check_aggregate(
+            self.result, csr, coefficients, 0, message.range, message.zero_point, heads=heads, totals=totals
+        )
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+        self.check(graph, inputs)
+        csr = _neighbours(graph)
         csr.repeated(self.heads)
         return csr
 

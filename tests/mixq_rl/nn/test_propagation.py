@@ -87,7 +87,7 @@ def test_bias_beside_an_input_of_one_scale() -> None:
 
 def test_hub_that_could_overflow_is_refused_by_layer_and_node() -> None:
     graph = make_graph()
-    model = calibrated(network(make_layer(PROPAGATIONS[2])), features(graph), graph)
+    model = calibrated(network(make_layer(PROPAGATIONS[3])), features(graph), graph)
     frozen = IntegerModel.freeze(model, [8] * len(model.quantizers))
     frozen.quantize_graph(star(10_000))
     with pytest.raises(SumOverflowError, match=r"'conv\.aggregate': the sum over the 100001 neighbours of node 0"):
