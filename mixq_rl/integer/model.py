@@ -14,32 +14,20 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.integer.execution import PreparedGraph, execute
+from mixq_rl.integer.features import check_features
 from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.kernels import dequantize, quantize
 from mixq_rl.nn.model import QuantizableModel
-from mixq_rl.nn.step import IntegerStep, Signature
-from mixq_rl.quantization import QTensor, Quantizer
+from mixq_rl.nn.step import IntegerStep, Signature, input_signature
+from mixq_rl.quantization import FeatureScaling, QTensor, Quantizer
 from mixq_rl.storage.artifacts import load_artifact, pack, save_artifact, storable, unpack
 from mixq_rl.storage.limits import STEPS
 
-__all__ = ["IntegerModel", "input_signature"]
+__all__ = ["IntegerModel"]
 
 _KIND = "integer_model"
-_VERSION = 4
-_LARGEST_EXPONENT = 512
-
-
-def input_signature(source: Quantizer) -> Signature:
-    """Return the signature of a network's quantized input.
-
-    Raises:
-        ValueError: for scales that no step accepts.
-    """
-    by_column = source.scale.dim() > 0
-    if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
-        raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
-    columns = source.scale.numel() if by_column else None
-    return Signature(source.range, source.zero_point, columns, source.row_exponent is not None, by_column)
+_VERSION = 5
+_UNSCALED = 4  # networks without a scaling of features
 
 
 @storable
@@ -57,6 +45,7 @@ class IntegerModel:
             has the number 0.
         components: names of the components in the order of the allocation: that of the input, then those of the steps.
         allocation: bit-width of each component.
+        scaling: scaling of the features before they are quantized, or None.
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -69,6 +58,7 @@ class IntegerModel:
     steps: tuple[IntegerStep, ...]
     components: tuple[str, ...]
     allocation: tuple[int, ...]
+    scaling: FeatureScaling | None = None
 
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
@@ -77,6 +67,10 @@ class IntegerModel:
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
+        if self.scaling is not None and self._width not in (None, self.scaling.factor.numel()):
+            raise ValueError(
+                f"the features' scaling has {self.scaling.factor.numel()} columns, the steps {self._width}"
+            )
         self.signatures  # noqa: B018  computed now, to find steps that do not fit
         self.finished  # noqa: B018  computed now: torch does not compile the computation
 
@@ -96,9 +90,14 @@ class IntegerModel:
         last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
         return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
 
-    @cached_property
+    @property
     def num_features(self) -> int | None:
-        """Number of features of a node, or None if no step fixes it."""
+        """Number of features of a node, or None if nothing fixes it."""
+        return self._width if self.scaling is None else self.scaling.factor.numel()
+
+    @cached_property
+    def _width(self) -> int | None:
+        """Number of columns that the steps take as input, or None if no step fixes it."""
         as_wide = {0}  # values of as many columns as the input has
         if self.signatures[0].columns is not None:
             return self.signatures[0].columns
@@ -133,6 +132,7 @@ class IntegerModel:
         """
         model = object.__new__(cls)
         fields = {"input": source, "steps": steps, "components": like.components, "allocation": allocation}
+        fields["scaling"] = like.scaling
         model.__dict__.update(fields, signatures=signatures, finished=like.finished)
         return model
 
@@ -168,7 +168,7 @@ class IntegerModel:
         with model.allocated(allocation):
             source, steps = model.freeze()
         names = tuple(quantizer.name for quantizer in model.quantizers)
-        return cls(source, steps, names, tuple(int(bits) for bits in allocation))
+        return cls(source, steps, names, tuple(int(bits) for bits in allocation), model.scaling)
 
     def quantize_features(self, x: Tensor) -> QTensor:
         """Quantize node features, ``[nodes, features]``, floating point, dense or sparse (CSR or COO).
@@ -177,19 +177,9 @@ class IntegerModel:
             InputError: for features that are not floating point or not finite, for a wrong number of features, or for
                 rows far beyond the calibration data.
         """
-        if x.layout not in (torch.strided, torch.sparse_csr, torch.sparse_coo):
-            raise InputError(f"features are {x.layout}: give them dense, torch.sparse_csr or torch.sparse_coo")
-        if not x.is_floating_point():
-            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
-        if x.dim() != 2:
-            raise InputError(f"features are of shape {list(x.shape)}: give them as [nodes, features]")
-        if self.num_features is not None and x.shape[1] != self.num_features:
-            raise InputError(
-                f"{x.shape[1]} features a node where the model takes {self.num_features}: "
-                f"give those that it was trained on, in their order"
-            )
+        check_features(x, self.num_features)
         try:
-            return quantize(x, self.input)
+            return quantize(x if self.scaling is None else self.scaling(x), self.input)
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 
@@ -263,7 +253,11 @@ class IntegerModel:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model into the folder ``path`` as safetensors and JSON."""
         tensors: dict[str, Tensor] = {}
-        save_artifact(Path(path), _KIND, _VERSION, {"model": pack(self, "model", tensors)}, tensors)
+        packed = pack(self, "model", tensors)
+        if self.scaling is None:
+            del packed["scaling"]
+        version = _UNSCALED if self.scaling is None else _VERSION
+        save_artifact(Path(path), _KIND, version, {"model": packed}, tensors)
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str | torch.device = "cpu") -> Self:
@@ -278,17 +272,21 @@ class IntegerModel:
             InputError: for a device that does not exist.
         """
         target = resolve_device(device)
-        config, tensors = load_artifact(Path(path), _KIND, _VERSION)
+        config, tensors = load_artifact(Path(path), _KIND, _UNSCALED, _VERSION)
         try:
-            _check_number_of_steps(config)
+            described = _described(config)
             tensors = {name: tensor.to(target) for name, tensor in tensors.items()}
-            model: Self = unpack(config.get("model"), cls, "model", tensors)
+            model: Self = unpack(described, cls, "model", tensors)
         except (ArtifactError, SumOverflowError) as error:
             raise ArtifactError(f"{path}: {error}") from error
         return model
 
 
-def _check_number_of_steps(config: Mapping[str, Any]) -> None:
+def _described(config: Mapping[str, Any]) -> Any:
+    """Return the description of a model, completed by what its format version does not have."""
     model = config.get("model")
-    if isinstance(model, dict) and isinstance(steps := model.get("steps"), list):
+    if not isinstance(model, dict):
+        return model
+    if isinstance(steps := model.get("steps"), list):
         STEPS.check(len(steps), "the model")
+    return model if config.get("version") == _VERSION else {**model, "scaling": None}

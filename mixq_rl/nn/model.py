@@ -16,7 +16,15 @@ from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
 from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Symbol, Value
 from mixq_rl.nn.step import IntegerStep
-from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
+from mixq_rl.quantization import (
+    FeatureScaling,
+    Granularity,
+    LearnedQuantizer,
+    Quantizer,
+    Scheme,
+    scale_features,
+    schemes,
+)
 from mixq_rl.sparse import SparseMatrix, as_features
 
 __all__ = ["INPUT", "Node", "QuantizableModel"]
@@ -50,13 +58,19 @@ class QuantizableModel(nn.Module):
     Attributes:
         components: one entry for each quantizer, in execution order, from the last call of :meth:`observe`.
         scheme: quantization scheme of the last calibration.
+        feature_factor: factors of :attr:`scaling`, or None.
+        feature_offset: offsets of :attr:`scaling`, or None.
 
     Raises:
         InputError: if two components have one name.
     """
 
+    feature_factor: Tensor | None
+    feature_offset: Tensor | None
+
     def __init__(self, nodes: Sequence[Node], *, input_name: str) -> None:
         super().__init__()
+        self.scaling = None
         self.components: tuple[Component, ...] = ()
         self.scheme = schemes["lsq"]
         self.nodes = tuple(nodes)
@@ -68,6 +82,20 @@ class QuantizableModel(nn.Module):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise InputError(f"two components are called {repeated[0]!r}: give every layer a name of its own")
+
+    @property
+    def scaling(self) -> FeatureScaling | None:
+        """Scaling of the features, of which the network is a function: with it, its input is the scaled features."""
+        if self.feature_factor is None:
+            return None
+        offset = None if self.feature_offset is None else self.feature_offset.double()
+        return FeatureScaling(self.feature_factor.double(), offset)
+
+    @scaling.setter
+    def scaling(self, scaling: FeatureScaling | None) -> None:
+        # Buffers, which move with the model and are part of its state.
+        self.register_buffer("feature_factor", None if scaling is None else scaling.factor)
+        self.register_buffer("feature_offset", None if scaling is None else scaling.offset)
 
     def _input_granularity(self) -> Granularity:
         taken = {getattr(layer, "takes", Granularity.TENSOR) for layer in self._consumers(INPUT)}
@@ -89,7 +117,8 @@ class QuantizableModel(nn.Module):
 
     def features(self, x: Tensor) -> Tensor | SparseMatrix:
         """Return node features in the form that trains fastest: sparse if few are not 0 and the layers allow it."""
-        return as_features(x) if self.input.granularity is Granularity.ROW else x
+        is_sparse = self.input.granularity is Granularity.ROW and self.feature_offset is None
+        return as_features(x) if is_sparse else x
 
     def forward(
         self,
@@ -117,6 +146,8 @@ class QuantizableModel(nn.Module):
             raise InputError(f"x is on {x.device}, the model is on {parameter.device}: move one by .to()")
         if isinstance(graph, Tensor):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
+        if self.feature_factor is not None:
+            x = scale_features(x, self.feature_factor, self.feature_offset)
         if self.allocation is None:
             result = self._compute(Real(self.input(x), self.input.name), graph)
             assert isinstance(result, Real)

@@ -20,6 +20,7 @@ from mixq_rl.nn.operator import Chain, Dropout
 from mixq_rl.nn.pooling import mean_pool
 from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
+from mixq_rl.quantization import FeatureScaling
 from mixq_rl.randomness import seeded
 from mixq_rl.registry import Registry
 
@@ -82,7 +83,8 @@ def _sage(
 def _tag(
     in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
 ) -> nn.Module:
-    propagation = Propagation("symmetric", "keep", weighted=weighted)
+    # Sums of magnitudes are degrees where weights are negative too, and the same where they are not.
+    propagation = Propagation("absolute" if weighted else "symmetric", "keep", weighted=weighted)
     return TAGConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
 
 
@@ -205,6 +207,9 @@ def build_model(
 ) -> QuantizableModel:
     """Return a new quantizable network for a task, with random weights and measured components.
 
+    Features whose columns are too far apart for 8 bits are scaled, in the network and exactly:
+    :class:`~mixq_rl.quantization.FeatureScaling`.
+
     Args:
         name: ``"gcn"``, ``"sage"``, ``"gin"``, ``"gat"`` or ``"tag"``.
         task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
@@ -226,6 +231,8 @@ def build_model(
         dropout=dropout,
         seed=seed,
     ).to(task.device)
+    shifts = task.arbitrary_sign is None  # a column of either sign has no offset
+    model.scaling = FeatureScaling.fitted(task.inputs("train").x, shifts=shifts)
     inputs = task.calibration_inputs
     model.observe(inputs.x, inputs.graph)
     return model

@@ -143,7 +143,7 @@ def save_artifact(
 
 
 def load_artifact(
-    path: Path, kind: str, version: int, *, limit: Limit = FILE
+    path: Path, kind: str, *versions: int, limit: Limit = FILE
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the config and the tensors that :func:`save_artifact` wrote, after a check against their checksum.
 
@@ -152,7 +152,7 @@ def load_artifact(
     Args:
         path: folder of the artifact.
         kind: kind of the artifact, as in :func:`save_artifact`.
-        version: expected format version.
+        versions: format versions that the caller reads.
         limit: limit on the size of the tensors' file.
 
     Raises:
@@ -170,9 +170,10 @@ def load_artifact(
         raise ArtifactError(f"{path} holds a damaged {kind}: {error}") from error
     if not isinstance(config, dict) or config.get("format") != f"mixq_rl/{kind}":
         raise ArtifactError(f"{config_file} is not a mixq_rl {kind}")
-    if config.get("version") != version:
+    if config.get("version") not in versions:
         raise ArtifactError(
-            f"{config_file} has format version {config.get('version')!r}; this version of mixq_rl reads {version}"
+            f"{config_file} has format version {config.get('version')!r}; "
+            f"this version of mixq_rl reads {' and '.join(map(str, versions))}"
         )
     if config.pop(_CHECKSUM, None) != _checksum(config, content):
         raise ArtifactError(f"{path} holds a damaged {kind}: its files are not as they were written")

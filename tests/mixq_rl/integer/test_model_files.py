@@ -88,8 +88,8 @@ def test_a_network_of_every_kind_of_step_is_read_again(frozen: IntegerModel, sav
 @pytest.mark.parametrize(
     ("where", "change", "message"),
     [
-        ("version", to(99), "has format version 99; this version of mixq_rl reads 4"),
-        ("version", to(2), "has format version 2; this version of mixq_rl reads 4"),
+        ("version", to(99), "has format version 99; this version of mixq_rl reads 4 and 5"),
+        ("version", to(2), "has format version 2; this version of mixq_rl reads 4 and 5"),
         ("format", to("mixq_rl/policy"), "is not a mixq_rl integer_model"),
         ("model", to(None), "None is not IntegerModel"),
         ("model.steps", to([]), r"the allocation \(3, .*\) is not what its steps have, \{'net\.input': 3\}"),
