@@ -22,9 +22,9 @@ from measuring import circumstances, interleaved
 import mixq_rl
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.bounds import check_aggregate, check_linear
 from mixq_rl.nn.linear import IntegerLinear
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import IntegerRange
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"

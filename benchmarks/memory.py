@@ -21,9 +21,10 @@ from graphs import SHAPES, Shape, power_law_graph
 from inference import HIDDEN
 from measuring import circumstances
 
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel, build_network
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"

@@ -94,7 +94,7 @@ def sort_edges(
         edge_index: int64 or int32 ``[2, edges]``, sources and targets, which were checked.
         num_nodes: number of nodes.
         weight: floating point ``[edges]``, or None: all 1, those of self-loops too.
-        self_loops: treatment of self-loops; see :class:`~mixq_rl.graph.Propagation`.
+        self_loops: treatment of self-loops; see :class:`~mixq_rl.propagation.Propagation`.
         loop_weight: weight of the added self-loops.
 
     Raises:

@@ -1,9 +1,8 @@
 """Graphs, and their adjacency matrices for each kind of propagation."""
 
 import copy
-import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -23,73 +22,10 @@ from mixq_rl.edges import (
     sort_nodes,
 )
 from mixq_rl.errors import InvalidGraphError
+from mixq_rl.propagation import Propagation
 from mixq_rl.sparse import CSR
-from mixq_rl.storage.artifacts import storable
 
-__all__ = ["Adjacency", "Graph", "Propagation"]
-
-NORMALIZATIONS = ("none", "mean", "symmetric")
-SELF_LOOPS = ("keep", "add", "replace", "remaining")
-
-
-@storable
-@dataclass(frozen=True)
-class Propagation:
-    r"""Kind of propagation of a layer: the edges that it sums over, and the normalization of the sums.
-
-    Attributes:
-        normalization: ``"none"``: sums; ``"mean"``: sums times :math:`1 / d_i`; ``"symmetric"``: entries
-            :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (Kipf and Welling, 2017). :math:`d_i` is the number of edges into node
-            i, or the sum of their weights, including self-loops.
-        self_loops: ``"keep"``: self-loops of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one
-            at every node; ``"remaining"``: those of the graph, and one at every node that has none.
-        loop_weight: weight of the added self-loops if edges have weights; without edge weights it is 1, as in PyTorch
-            Geometric.
-        weighted: whether edge weights are used; without edge weights all are 1.
-        pooled: whether each row is a graph that sums over its nodes, instead of a node that sums over its neighbours.
-        transforms: changes of the graph's edges, in this order, before all else.
-
-    Raises:
-        ValueError: for an unknown normalization or treatment of self-loops, or a loop weight that is not finite.
-    """
-
-    normalization: str = "none"
-    self_loops: str = "keep"
-    loop_weight: float = 1.0
-    weighted: bool = False
-    pooled: bool = False
-    transforms: tuple[EdgeTransform, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.loop_weight):
-            raise ValueError(f"a loop weight of {self.loop_weight} is not a number")
-        if self.normalization not in NORMALIZATIONS or self.self_loops not in SELF_LOOPS:
-            raise ValueError(
-                f"propagation {self.normalization!r} with self-loops {self.self_loops!r}: "
-                f"known are {NORMALIZATIONS} with {SELF_LOOPS}"
-            )
-
-    @property
-    def takes_edge_weight(self) -> bool:
-        """Whether the entries depend on the weights of the graph's edges."""
-        return self.weighted and not any(transform.makes_weights for transform in self.transforms)
-
-    @property
-    def is_random(self) -> bool:
-        """Whether edges are dropped at random in training."""
-        return any(isinstance(transform, RandomTransform) for transform in self.transforms)
-
-    @property
-    def evaluated(self) -> "Propagation":
-        """The propagation in evaluation, which drops no edges."""
-        if not self.is_random:
-            return self
-        lasting = (transform for transform in self.transforms if not isinstance(transform, RandomTransform))
-        return replace(self, transforms=tuple(lasting))
-
-    def at(self, training: bool) -> "Propagation":
-        """Return the propagation in training or in evaluation."""
-        return self if training else self.evaluated
+__all__ = ["Adjacency", "Graph"]
 
 
 @dataclass(frozen=True)
@@ -182,11 +118,20 @@ class Graph:
         self._drawn: dict[Propagation, Adjacency] = {}
         self._draws: dict[tuple[EdgeTransform, ...], Tensor] = {}
 
-    def adjacency(self, propagation: Propagation) -> Adjacency:
-        """Return the adjacency of a propagation, which is computed once; edges to drop are drawn once too."""
+    def adjacency(self, propagation: Propagation, layer: str = "") -> Adjacency:
+        """Return the adjacency of a propagation, which is computed once; edges to drop are drawn once too.
+
+        Args:
+            propagation: the propagation.
+            layer: name of the layer that asks, for the message.
+
+        Raises:
+            InvalidGraphError: for a normalization by a negative degree.
+        """
         held = self._drawn if propagation.is_random else self._adjacencies
         if propagation not in held:
-            held[propagation] = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation)
+            made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation, layer)
+            held[propagation] = made
         return held[propagation]
 
     def redrawn(self) -> Self:
@@ -206,12 +151,18 @@ class Graph:
             num_graphs=self.num_graphs,
         )
 
-    def _neighbours(self, propagation: Propagation) -> Adjacency:
+    def _neighbours(self, propagation: Propagation, layer: str) -> Adjacency:
         index, weight = self._edges(propagation)
         edges = sort_edges(index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
         csr, weight, loops = edges
-        if propagation.normalization == "symmetric":
-            degree = csr.rowptr.diff().double() if weight is None else row_sums(edges)
+        if propagation.normalization in ("symmetric", "absolute"):
+            if weight is None:
+                degree = csr.rowptr.diff().double()
+            elif propagation.normalization == "absolute":
+                degree = row_sums(edges._replace(weight=weight.abs()))
+            else:
+                degree = row_sums(edges)
+                _check_degree(degree, layer)
             factor = _inverse_root(degree)
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
@@ -270,6 +221,22 @@ def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
         )
     reason = "edge_weight holds NaN or infinity: replace them"
     require(edge_weight.isfinite().all(), reason, lambda: InvalidGraphError(reason))
+
+
+def _check_degree(degree: Tensor, layer: str) -> None:
+    of_layer = f"layer {layer!r}: " if layer else ""
+    remedy = (
+        "normalisation by degree has no value there: give weights that are not negative, leave them out, "
+        "or take a layer without this normalisation (the model tag, or normalize=False)"
+    )
+
+    def error() -> InvalidGraphError:
+        node = int(degree.argmin())
+        total = f"the weights of the edges into node {node} add up to {float(degree[node]):.4g}"
+        return InvalidGraphError(f"{of_layer}{total}, and {remedy}")
+
+    reason = f"{of_layer}the weights of the edges into a node add up to less than 0, and {remedy}"
+    require((degree >= 0).all(), reason, error)
 
 
 def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:

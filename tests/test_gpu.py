@@ -13,7 +13,8 @@ import mixq_rl
 from mixq_rl.agents import RunConfig, RunResult, resume_training, train
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, silent
 from mixq_rl.datasets import GraphTask
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
+from mixq_rl.propagation import Propagation
 from mixq_rl.sparse import CSR
 from mixq_rl.training import Progress, class_probabilities, fine_tune, fit_supernet
 from tests.agents.cli.invoking import save_graph

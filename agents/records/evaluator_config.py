@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mixq_rl.agents.records import option_texts
 from mixq_rl.agents.records.constraint_options import bit_widths_of, parse_size
 from mixq_rl.agents.records.network import (
     NETWORK,
     WEIGHTS,
     check_network,
     load_network,
-    may_take_weights,
     network_label,
+    with_usable_edges,
 )
 from mixq_rl.agents.records.user_files import check_unchanged, digests
 from mixq_rl.datasets import GraphTask, datasets, load_task
@@ -43,39 +44,6 @@ RECORDED = ("model_sha256", "weights_sha256")
 
 _logger = logging.getLogger("mixq_rl")
 _data_logger = _logger.getChild("data")
-
-_DATASET = (
-    f"Dataset: {', '.join(datasets)}; tu:NAME for any other dataset of TUDataset; or the path of a file with your own "
-    "graph or graphs (.npz, or .pt with a dictionary of tensors or a Data of PyTorch Geometric)."
-)
-_FOLD = (
-    "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and files with "
-    "several graphs have 10, CSL has 5; a file has as many as its masks have columns."
-)
-_METRIC = (
-    "Measure that selects networks, in points of 100. accuracy, balanced-accuracy: for one class a node or graph. "
-    "roc-auc: one class against the others, mean; with several labels, mean of the labels."
-)
-_OBJECTIVE = (
-    "The cost to save: bit operations, time or size. Time is measured on this machine under its present load, so that "
-    "two runs with the same seed differ. Size is that of the network's files."
-)
-_PIN = "Fix the bit-width of a component, or of all that match a pattern: conv1.weight=8, conv*.input=4."
-_BITS_OF = (
-    "Bit-widths that a component may have, or all that match a pattern, instead of --bits: conv*.adjacency=4,8. All "
-    "patterns that match a component count."
-)
-_MAX_SIZE = "Greatest size of the network's files: 64KB (64,000 bytes), 64KiB (65,536), 1.5MB, or a number of bytes."
-_EVALUATOR = (
-    "Weights with which the search evaluates an allocation. supernet: weights trained once for all allocations. "
-    "fine-tune: weights fine-tuned for each allocation for a few epochs, which is slow. post-training: the float32 "
-    "weights."
-)
-_SCHEME = (
-    "How scales are found. lsq: learned. a2q: several learned scales for each component, of which each node takes the "
-    "nearest. The others are observed in training; degree-quant protects nodes by their degree."
-)
-_DEVICE = "Device of training and execution: cpu, cuda, cuda:1, or auto for a GPU if torch sees one."
 
 
 @contextmanager
@@ -122,23 +90,23 @@ class EvaluatorConfig:
             a model of a file.
     """
 
-    dataset: str = field(default="citation", metadata={"help": _DATASET, "completion": datasets})
-    fold: int | None = field(default=None, metadata={"help": _FOLD, "show_default": "the first"})
+    dataset: str = field(default="citation", metadata={"help": option_texts.DATASET, "completion": datasets})
+    fold: int | None = field(default=None, metadata={"help": option_texts.FOLD, "show_default": "the first"})
     model: str = field(default="gcn", metadata={"help": NETWORK, "completion": models})
     weights: str | None = field(default=None, metadata={"help": WEIGHTS})
     metric: str | None = field(
         default=None,
         metadata={
-            "help": _METRIC,
+            "help": option_texts.METRIC,
             "metavar": f"<{'|'.join(metrics)}>",
             "completion": metrics,
             "show_default": "that of the dataset",
         },
     )
     bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
-    pin: tuple[str, ...] = field(default=(), metadata={"help": _PIN, "metavar": "NAME=BITS"})
-    bits_of: tuple[str, ...] = field(default=(), metadata={"help": _BITS_OF, "metavar": "NAME=BITS,BITS"})
-    max_size: str | None = field(default=None, metadata={"help": _MAX_SIZE, "metavar": "SIZE"})
+    pin: tuple[str, ...] = field(default=(), metadata={"help": option_texts.PIN, "metavar": "NAME=BITS"})
+    bits_of: tuple[str, ...] = field(default=(), metadata={"help": option_texts.BITS_OF, "metavar": "NAME=BITS,BITS"})
+    max_size: str | None = field(default=None, metadata={"help": option_texts.MAX_SIZE, "metavar": "SIZE"})
     seed: int = field(default=0, metadata={"help": "Seed of weights, training, search and fine-tuning."})
     data_root: str = field(
         default="data", metadata={"help": "Folder of the datasets' files.", "envvar": "MIXQ_RL_DATA"}
@@ -157,16 +125,17 @@ class EvaluatorConfig:
     )
     objective: str = field(
         default="bitops",
-        metadata={"help": _OBJECTIVE, "metavar": f"<{'|'.join(objectives)}>", "completion": objectives},
+        metadata={"help": option_texts.OBJECTIVE, "metavar": f"<{'|'.join(objectives)}>", "completion": objectives},
     )
     evaluator: str = field(
         default="supernet",
-        metadata={"help": _EVALUATOR, "metavar": f"<{'|'.join(evaluators)}>", "completion": evaluators},
+        metadata={"help": option_texts.EVALUATOR, "metavar": f"<{'|'.join(evaluators)}>", "completion": evaluators},
     )
     scheme: str = field(
-        default="lsq", metadata={"help": _SCHEME, "metavar": f"<{'|'.join(schemes)}>", "completion": schemes}
+        default="lsq",
+        metadata={"help": option_texts.SCHEME, "metavar": f"<{'|'.join(schemes)}>", "completion": schemes},
     )
-    device: str = field(default="auto", metadata={"help": _DEVICE, "completion": ("auto", "cpu", "cuda")})
+    device: str = field(default="auto", metadata={"help": option_texts.DEVICE, "completion": ("auto", "cpu", "cuda")})
     model_sha256: str | None = None
     weights_sha256: str | None = None
 
@@ -259,7 +228,7 @@ class EvaluatorConfig:
         """
         check_unchanged(self.model, self.weights, {name: getattr(self, name) for name in RECORDED})
         task = load_task(self.dataset, self.data_root, fold=self.fold, metric=self.metric, device=self.device)
-        task = self._with_usable_edges(task)
+        task = with_usable_edges(self.model, task)
         for finding in advice(task, self.bits):
             _data_logger.info("%s: %s", task.name, finding)
         return task, load_network(
@@ -270,14 +239,6 @@ class EvaluatorConfig:
             hidden_channels=self.hidden_channels,
             seed=self.seed,
         )
-
-    def _with_usable_edges(self, task: GraphTask) -> GraphTask:
-        """Return the task without edge weights if the model takes none."""
-        if task.edge_weight is None or may_take_weights(self.model):
-            return task
-        note = f"the edge weights are not used: {self.model} takes none"
-        _data_logger.info("%s: %s", task.name, note)
-        return replace(task, edge_weight=None, notes=(*task.notes, note))
 
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None

@@ -1,5 +1,7 @@
 """Network of a configuration: built by name, or made by a Python file of the user."""
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 from mixq_rl.datasets import GraphTask
@@ -8,7 +10,9 @@ from mixq_rl.nn import QuantizableModel, build_model, models, prepare
 from mixq_rl.nn.model_file import ModelFile, load_model, names_file
 from mixq_rl.nn.weights import load_weights
 
-__all__ = ["NETWORK", "WEIGHTS", "check_network", "load_network", "may_take_weights", "network_label"]
+__all__ = ["NETWORK", "WEIGHTS", "check_network", "load_network", "network_label", "with_usable_edges"]
+
+_logger = logging.getLogger("mixq_rl.data")
 
 NETWORK = (
     f"Network: {', '.join(models)}; or FILE.py:NAME, a class or function of your own that makes a PyTorch model. The "
@@ -34,9 +38,13 @@ def check_network(model: str, num_layers: int | None, hidden_channels: int | Non
         raise InputError(f"model {model!r} has the layers and widths that its file gives it: leave these options out")
 
 
-def may_take_weights(model: str) -> bool:
-    """Return whether a network may use edge weights. What a file makes is not known before it is executed."""
-    return names_file(model) or models[model].takes_weights
+def with_usable_edges(model: str, task: GraphTask) -> GraphTask:
+    """Return the task without edge weights if the network takes none; what a file makes may take them."""
+    if task.edge_weight is None or names_file(model) or models[model].takes_weights:
+        return task
+    note = f"the edge weights are not used: {model} takes none"
+    _logger.info("%s: %s", task.name, note)
+    return replace(task, edge_weight=None, notes=(*task.notes, note))
 
 
 def network_label(model: str) -> str:

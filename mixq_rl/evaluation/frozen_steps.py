@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import BitWidthError
-from mixq_rl.integer.model import IntegerModel, input_signature
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.operator import Operator, Program, Symbol
-from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights
+from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights, input_signature
 from mixq_rl.quantization import Quantizer
 from mixq_rl.storage.artifacts import pack, room_for
 
@@ -144,11 +144,11 @@ class FrozenSteps:
         first, the fifth those of the second, and so on. All other components have the most bits.
 
         Raises:
-            BitWidthError, SumOverflowError: as in :meth:`at`, for the most bits.
+            BitWidthError, SumOverflowError: as in :meth:`at`, for the fewest bits.
         """
         count, most = len(self._quantizers), max(bit_widths)
         if self.first is None:
-            self._trace((most,) * count)
+            self._trace((min(bit_widths),) * count)
         found = []
         for step, position in enumerate(self.positions, start=1):
             for chosen in itertools.product(bit_widths, repeat=min(len(position.frozen_from), _COMBINED)):
@@ -170,6 +170,7 @@ class FrozenSteps:
             tuple(allocation),
             metric=self.model.metric,
             multi_label=self.model.multi_label,
+            scaling=self.model.scaling,
         )
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []

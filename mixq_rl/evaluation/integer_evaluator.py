@@ -13,7 +13,8 @@ from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
 from mixq_rl.evaluation.integer_metric import IntegerMetric
 from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
-from mixq_rl.evaluation.protocol import Evaluation, check_allocation
+from mixq_rl.evaluation.overflow import overflowing
+from mixq_rl.evaluation.protocol import Evaluation, Forbidden, check_allocation
 from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
 from mixq_rl.evaluation.timing import median_seconds
 from mixq_rl.integer.model import IntegerModel
@@ -204,6 +205,19 @@ class IntegerEvaluator:
                 shared.execute_step(allocation, place)
             if progress is not None:
                 progress(done, len(combinations))
+
+    @cached_property
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        """The combinations of bit-widths whose int32 sums might overflow, on the graphs of any split.
+
+        Sums over neighbours are judged by bit-widths alone, so that the answer holds after fine-tuning too.
+        :meth:`evaluate` knows the integers and may accept more.
+
+        Raises:
+            SumOverflowError: if no allocation can be executed.
+        """
+        graphs = {id(inputs.graph): inputs.graph for inputs in map(self.task.inputs, self.task.masks)}
+        return overflowing(self.shared.frozen, tuple(graphs.values()), self.bit_widths)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -15,32 +15,22 @@ from mixq_rl.devices import resolve_device
 from mixq_rl.errors import ArtifactError, InputError, ScaleError, SumOverflowError
 from mixq_rl.graph import Graph
 from mixq_rl.integer.execution import PreparedGraph, execute
+from mixq_rl.integer.features import check_features
 from mixq_rl.integer.graph_memory import Given, prepare_once
+from mixq_rl.integer.wiring import infer_signatures, input_width, last_uses
 from mixq_rl.kernels import dequantize, quantize
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights
-from mixq_rl.quantization import QTensor, Quantizer
+from mixq_rl.quantization import FeatureScaling, QTensor, Quantizer
 from mixq_rl.storage.artifacts import load_artifact, pack, room_for, save_artifact, storable, unpack
 from mixq_rl.storage.limits import STEPS
 
-__all__ = ["IntegerModel", "input_signature"]
+__all__ = ["IntegerModel"]
 
 _KIND = "integer_model"
 _VERSION = 5
-_LARGEST_EXPONENT = 512
-
-
-def input_signature(source: Quantizer) -> Signature:
-    """Return the signature of a network's quantized input.
-
-    Raises:
-        ValueError: for scales that no step accepts.
-    """
-    by_column = source.scale.dim() > 0
-    if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
-        raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
-    columns = source.scale.numel() if by_column else None
-    return Signature(source.range, source.zero_point, columns, source.row_exponent is not None, by_column)
+# What the models of one network have in common at all allocations.
+_SHARED = ("components", "classes", "metric", "multi_label", "scaling", "finished")
 
 
 @storable
@@ -61,6 +51,7 @@ class IntegerModel:
         classes: names of the classes in the data that it was trained on; None: 0, 1, 2, ...
         metric: name of the measure in :data:`~mixq_rl.datasets.metrics.metrics` that the network was chosen by.
         multi_label: whether each logit above 0 predicts a label, instead of the greatest logit the class.
+        scaling: scaling of the features before they are quantized, or None.
 
     Raises:
         ValueError: if the steps do not fit each other or the allocation.
@@ -76,6 +67,7 @@ class IntegerModel:
     classes: tuple[str, ...] | None = None
     metric: str = ACCURACY.name
     multi_label: bool = False
+    scaling: FeatureScaling | None = None
 
     def __post_init__(self) -> None:
         executed = {self.components[0] if self.components else "input": self.input.range.bits}
@@ -86,6 +78,10 @@ class IntegerModel:
         fits = len(self.components) == len(self.allocation)
         if not self.steps or not fits or executed != dict(zip(self.components, self.allocation, strict=True)):
             raise ValueError(f"the allocation {self.allocation} is not what its steps have, {executed}")
+        if self.scaling is not None and self._width not in (None, self.scaling.factor.numel()):
+            raise ValueError(
+                f"the features' scaling has {self.scaling.factor.numel()} columns, the steps {self._width}"
+            )
         columns = self.signatures[-1].columns  # computed now, to find steps that do not fit
         if self.classes is not None and columns is not None and len(self.classes) < columns:
             raise ValueError(f"{len(self.classes)} classes have names, of {columns}")
@@ -95,35 +91,21 @@ class IntegerModel:
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:
         """Signatures of the input and of each step's result."""
-        values = [input_signature(self.input)]
-        for step in self.steps:
-            if not step.sources or not all(0 <= source < len(values) for source in step.sources):
-                raise ValueError(f"step {step.result!r} takes values {step.sources}, of which there are {len(values)}")
-            values.append(step.infer([values[source] for source in step.sources]))
-        return tuple(values)
+        return infer_signatures(self.input, self.steps)
 
     @cached_property
     def finished(self) -> tuple[tuple[int, ...], ...]:
         """For each step, the values that no later step takes."""
-        last = {source: index for index, step in enumerate(self.steps) for source in step.sources}
-        return tuple(tuple(source for source, at in last.items() if at == index) for index in range(len(self.steps)))
+        return last_uses(self.steps)
+
+    @property
+    def num_features(self) -> int | None:
+        """Number of features of a node, or None if nothing fixes it."""
+        return self._width if self.scaling is None else self.scaling.factor.numel()
 
     @cached_property
-    def num_features(self) -> int | None:
-        """Number of features of a node, or None if no step fixes it."""
-        as_wide = {0}  # values of as many columns as the input has
-        if self.signatures[0].columns is not None:
-            return self.signatures[0].columns
-        for index, step in enumerate(self.steps, start=1):
-            if as_wide.isdisjoint(step.sources):
-                continue
-            if step.in_columns is not None:
-                return step.in_columns
-            if step.keeps_columns:
-                if self.signatures[index].columns is not None:
-                    return self.signatures[index].columns
-                as_wide.add(index)
-        return None
+    def _width(self) -> int | None:
+        return input_width(self.steps, self.signatures)
 
     @classmethod
     def assemble(
@@ -144,7 +126,7 @@ class IntegerModel:
             allocation: the allocation of the steps.
         """
         model = object.__new__(cls)
-        kept = {name: getattr(like, name) for name in ("components", "classes", "metric", "multi_label", "finished")}
+        kept = {name: getattr(like, name) for name in _SHARED}
         model.__dict__.update(kept, input=source, steps=steps, allocation=allocation, signatures=signatures)
         return model
 
@@ -187,6 +169,7 @@ class IntegerModel:
             tuple(int(bits) for bits in allocation),
             metric=model.metric,
             multi_label=model.multi_label,
+            scaling=model.scaling,
         )
 
     def quantize_features(self, x: Tensor) -> QTensor:
@@ -196,19 +179,9 @@ class IntegerModel:
             InputError: for features that are not floating point or not finite, for a wrong number of features, or for
                 rows far beyond the calibration data.
         """
-        if x.layout not in (torch.strided, torch.sparse_csr, torch.sparse_coo):
-            raise InputError(f"features are {x.layout}: give them dense, torch.sparse_csr or torch.sparse_coo")
-        if not x.is_floating_point():
-            raise InputError(f"features are {x.dtype}: convert them to a floating-point dtype")
-        if x.dim() != 2:
-            raise InputError(f"features are of shape {list(x.shape)}: give them as [nodes, features]")
-        if self.num_features is not None and x.shape[1] != self.num_features:
-            raise InputError(
-                f"{x.shape[1]} features a node where the model takes {self.num_features}: "
-                f"give those that it was trained on, in their order"
-            )
+        check_features(x, self.num_features)
         try:
-            return quantize(x, self.input)
+            return quantize(x if self.scaling is None else self.scaling(x), self.input)
         except ScaleError as error:
             raise ScaleError(f"features beyond those of training: {error}; normalise them alike") from error
 

@@ -41,7 +41,9 @@ class ModelSize:
         tensors: dict[str, Tensor] = {}
         pack(model, "model", tensors)
         return cls(
-            weights=sum(part.payload.nbytes for part in _parts(distinct_weights(model.steps)) if isinstance(part, QTensor)),
+            weights=sum(
+                part.payload.nbytes for part in _parts(distinct_weights(model.steps)) if isinstance(part, QTensor)
+            ),
             tensors=sum(tensor.nbytes for tensor in tensors.values()),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
             float32=float_bytes(model),

@@ -13,9 +13,10 @@ from mixq_rl.nn.gin import GINConv
 from mixq_rl.nn.graph_conv import GraphConv
 from mixq_rl.nn.layer_norm import LayerNorm
 from mixq_rl.nn.linear import Linear
-from mixq_rl.nn.model import INPUT, Node, QuantizableModel
+from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.model_file import load_model
 from mixq_rl.nn.models import build_model, build_network, models
+from mixq_rl.nn.node import INPUT, Node
 from mixq_rl.nn.operator import Chain, Dropout
 from mixq_rl.nn.pooling import MaxPool, mean_pool, sum_pool
 from mixq_rl.nn.prepare import prepare

@@ -5,10 +5,11 @@ from typing import Any
 from torch import nn
 
 from mixq_rl.errors import InputError
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.nn.addition import Add
 from mixq_rl.nn.operator import Value
 from mixq_rl.nn.propagation import Propagate, has_entries
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import Granularity
 
 __all__ = ["APPNP"]

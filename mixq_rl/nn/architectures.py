@@ -7,7 +7,6 @@ from typing import Protocol
 from torch import nn
 
 from mixq_rl.errors import InputError
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.activations import Activation
 from mixq_rl.nn.appnp import APPNP
 from mixq_rl.nn.gat import GATConv
@@ -20,6 +19,7 @@ from mixq_rl.nn.operator import Chain
 from mixq_rl.nn.pooling import mean_pool
 from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
+from mixq_rl.propagation import Propagation
 from mixq_rl.registry import Registry
 
 __all__ = ["Architecture", "models"]
@@ -81,7 +81,8 @@ def _sage(
 def _tag(
     in_channels: int, out_channels: int, *, name: str, last: bool, pooled: bool, weighted: bool, dropout: float
 ) -> nn.Module:
-    propagation = Propagation("symmetric", "keep", weighted=weighted)
+    # Sums of magnitudes are degrees where weights are negative too, and the same where they are not.
+    propagation = Propagation("absolute" if weighted else "symmetric", "keep", weighted=weighted)
     return TAGConv(in_channels, out_channels, name=name, relu=not last, propagation=propagation)
 
 

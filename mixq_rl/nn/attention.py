@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl import kernels
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.bounds import check_aggregate, check_softmax
@@ -16,6 +16,7 @@ from mixq_rl.nn.logits import IntegerLogits, Logits
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import (
     AnyRequantization,
     FakeQuantized,
@@ -151,8 +152,6 @@ class Attend(Operator):
         return f"heads={self.heads}, concat={self.concat}, relu={self.relu}"
 
 
-
-
 def _weighted_sum(attention: Tensor, message: Tensor, csr: CSR) -> Tensor:
     """Return the sums of each node and head, ``[nodes * heads, channels]``."""
     heads = attention.shape[1]
@@ -233,11 +232,21 @@ class IntegerAttend(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
         message, csr = inputs[0], graph.adjacency(self.propagation).csr
-        heads = 1 if self.concat else self.heads
+        heads, coefficients = 1 if self.concat else self.heads, self.softmax.range
+
+        def totals() -> Tensor:
+            return (coefficients.maximum * csr.rowptr.diff().long()).clamp(max=self.softmax.greatest_sum)
+
         check_softmax(self.result, csr)
-        check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point, heads=heads)
+        check_aggregate(
+            self.result, csr, coefficients, 0, message.range, message.zero_point, heads=heads, totals=totals
+        )
+
+    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+        self.check(graph, inputs)
+        csr = graph.adjacency(self.propagation).csr
         csr.repeated(self.heads)
         return csr
 

@@ -3,20 +3,27 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from mixq_rl.conditions import require
 from mixq_rl.errors import SumOverflowError
 from mixq_rl.quantization import IntegerRange, PackedRows
 from mixq_rl.sparse import CSR
 
-__all__ = ["check_aggregate", "check_linear", "check_softmax"]
+__all__ = ["any_zero_point", "check_aggregate", "check_linear", "check_softmax"]
 
 _LIMIT = 2**31 - 1
 _SOFTMAX_NEIGHBOURS = 2**23
+_REMEDY = "sample them, or offer the layer fewer bits (--bits)"
 
 
 def _magnitude(offered: IntegerRange, zero_point: int) -> int:
     return max(abs(offered.minimum), abs(offered.maximum)) + abs(zero_point)
+
+
+def any_zero_point(offered: IntegerRange, zero_point: int) -> int:
+    """Return the farthest zero point that training may give to integers: unsigned ones keep theirs."""
+    return max(abs(offered.minimum), abs(offered.maximum)) if offered.signed else zero_point
 
 
 def check_linear(name: str, weight: PackedRows, offered: IntegerRange, zero_point: int) -> None:
@@ -53,8 +60,11 @@ def check_aggregate(
     zero_point: int,
     *,
     heads: int = 1,
+    totals: Callable[[], Tensor] | None = None,
 ) -> None:
     """Check the sums over each row's neighbours, the theorem's four terms included.
+
+    The bound is the number of neighbours times the greatest magnitudes. A row beyond it is measured by ``totals``.
 
     Args:
         name: name of the step's result, for the message.
@@ -64,12 +74,26 @@ def check_aggregate(
         offered: range of the messages.
         zero_point: zero point of the messages.
         heads: number of such sums that are added together.
+        totals: returns the sum of the magnitudes of each row's integers, int64 ``[rows]``, or more; None: not known.
 
     Raises:
         SumOverflowError: naming layer and node.
     """
-    largest = heads * _magnitude(weights, weight_zero_point) * _magnitude(offered, zero_point)
-    _check_neighbours(name, csr, _LIMIT // largest, lambda degree: f"may reach {degree * largest}, beyond int32")
+    message = heads * _magnitude(offered, zero_point)
+    largest = message * _magnitude(weights, weight_zero_point)
+    most = _LIMIT // largest
+    if totals is None or not (torch.compiler.is_compiling() or csr.fullest_row[1] > most):
+        _check_neighbours(name, csr, most, lambda degree: f"may reach {degree * largest}, beyond int32")
+        return
+    sums = totals() + abs(weight_zero_point) * csr.rowptr.diff().long()
+
+    def error() -> SumOverflowError:
+        worst = int(sums.argmax())
+        degree = int(csr.rowptr[worst + 1] - csr.rowptr[worst])
+        return _refusal(name, worst, degree, f"may reach {int(sums[worst]) * message}, beyond int32")
+
+    reason = f"layer {name!r}: the sum over the neighbours of a node may pass int32; {_REMEDY}"
+    require((sums <= _LIMIT // message).all(), reason, error)
 
 
 def check_softmax(name: str, csr: CSR) -> None:
@@ -86,16 +110,18 @@ def check_softmax(name: str, csr: CSR) -> None:
 
 
 def _check_neighbours(name: str, csr: CSR, most: int, consequence: Callable[[int], str]) -> None:
-    remedy = "sample them, or offer the layer fewer bits (--bits)"
-
     def error() -> SumOverflowError:
         worst, degree = csr.fullest_row
-        return SumOverflowError(
-            f"layer {name!r}: the sum over the {degree} neighbours of node {worst} {consequence(degree)}; {remedy}"
-        )
+        return _refusal(name, worst, degree, consequence(degree))
 
     # The greatest degree is computed once for a graph. A program that torch traces must compute it in every call.
     traced = torch.compiler.is_compiling()
     within = (csr.rowptr.diff() <= most).all() if traced else csr.fullest_row[1] <= most
-    reason = f"layer {name!r}: a node has more than {most} neighbours, whose sum {consequence(most + 1)}; {remedy}"
+    reason = f"layer {name!r}: a node has more than {most} neighbours, whose sum {consequence(most + 1)}; {_REMEDY}"
     require(within, reason, error)
+
+
+def _refusal(name: str, node: int, degree: int, consequence: str) -> SumOverflowError:
+    return SumOverflowError(
+        f"layer {name!r}: the sum over the {degree} neighbours of node {node} {consequence}; {_REMEDY}"
+    )

@@ -1,7 +1,7 @@
 """Cluster-GCN."""
 
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.rooted import RootedConv
+from mixq_rl.propagation import Propagation
 
 __all__ = ["ClusterGCNConv"]
 

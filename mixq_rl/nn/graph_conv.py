@@ -1,8 +1,8 @@
 """Graph convolution with a weight of its own for the node itself."""
 
 from mixq_rl.errors import InputError
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.rooted import Aggregation, RootedConv
+from mixq_rl.propagation import Propagation
 
 __all__ = ["GraphConv"]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,30 +14,21 @@ from mixq_rl.metering import OpMeter
 from mixq_rl.nn.component import Component, measure_graph, measure_statistics
 from mixq_rl.nn.flow import recorded_flow
 from mixq_rl.nn.linear import Linear
-from mixq_rl.nn.operator import Dropout, Operator, Program, Real, Symbol, Value
+from mixq_rl.nn.node import INPUT, Node, consumers
+from mixq_rl.nn.operator import Operator, Program, Real, Symbol, Value
 from mixq_rl.nn.step import IntegerStep
-from mixq_rl.quantization import Granularity, LearnedQuantizer, Quantizer, Scheme, schemes
+from mixq_rl.quantization import (
+    FeatureScaling,
+    Granularity,
+    LearnedQuantizer,
+    Quantizer,
+    Scheme,
+    scale_features,
+    schemes,
+)
 from mixq_rl.sparse import SparseMatrix, as_features
 
-__all__ = ["INPUT", "Node", "QuantizableModel"]
-
-INPUT = "x"
-"""Name of a network's input among the sources of its nodes."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """Node of a network: a layer and its sources.
-
-    Attributes:
-        name: name of the node, unique in the network.
-        layer: an :class:`~mixq_rl.nn.operator.Operator`, or a module that is called like one.
-        sources: names of the nodes whose results the layer takes; :data:`INPUT` is the network's input.
-    """
-
-    name: str
-    layer: nn.Module
-    sources: tuple[str, ...]
+__all__ = ["QuantizableModel"]
 
 
 class QuantizableModel(nn.Module):
@@ -52,13 +42,19 @@ class QuantizableModel(nn.Module):
         components: one entry for each quantizer, in execution order, from the last call of :meth:`observe`.
         scheme: quantization scheme of the last calibration.
         metric, multi_label: of the task of the last calibration; a frozen network keeps them.
+        feature_factor: factors of :attr:`scaling`, or None.
+        feature_offset: offsets of :attr:`scaling`, or None.
 
     Raises:
         InputError: if two components have one name.
     """
 
+    feature_factor: Tensor | None
+    feature_offset: Tensor | None
+
     def __init__(self, nodes: Sequence[Node], *, input_name: str) -> None:
         super().__init__()
+        self.scaling = None
         self.components: tuple[Component, ...] = ()
         self.scheme = schemes["lsq"]
         self.metric, self.multi_label = "accuracy", False
@@ -72,21 +68,28 @@ class QuantizableModel(nn.Module):
         if repeated:
             raise InputError(f"two components are called {repeated[0]!r}: give every layer a name of its own")
 
-    def _input_granularity(self) -> Granularity:
-        taken = {getattr(layer, "takes", Granularity.TENSOR) for layer in self._consumers(INPUT)}
-        return taken.pop() if len(taken) == 1 else Granularity.TENSOR
+    @property
+    def scaling(self) -> FeatureScaling | None:
+        """Scaling of the features, of which the network is a function: with it, its input is the scaled features."""
+        if self.feature_factor is None:
+            return None
+        offset = None if self.feature_offset is None else self.feature_offset.double()
+        return FeatureScaling(self.feature_factor.double(), offset)
 
-    def _consumers(self, name: str) -> list[nn.Module]:
-        found: list[nn.Module] = []
-        for node in self.nodes:
-            if name in node.sources:
-                found += self._consumers(node.name) if isinstance(node.layer, Dropout) else [node.layer]
-        return found
+    @scaling.setter
+    def scaling(self, scaling: FeatureScaling | None) -> None:
+        # Buffers, which move with the model and are part of its state.
+        self.register_buffer("feature_factor", None if scaling is None else scaling.factor)
+        self.register_buffer("feature_offset", None if scaling is None else scaling.offset)
+
+    def _input_granularity(self) -> Granularity:
+        taken = {getattr(layer, "takes", Granularity.TENSOR) for layer in consumers(self.nodes, INPUT)}
+        return taken.pop() if len(taken) == 1 else Granularity.TENSOR
 
     @property
     def in_channels(self) -> int | None:
         """Number of features of a node, or None if the first layers do not begin with a product that fixes it."""
-        for layer in self._consumers(INPUT):
+        for layer in consumers(self.nodes, INPUT):
             first = next((part for part in layer.modules() if isinstance(part, Operator)), None)
             if isinstance(first, Linear):
                 return first.weight.shape[0]
@@ -101,7 +104,8 @@ class QuantizableModel(nn.Module):
 
     def features(self, x: Tensor) -> Tensor | SparseMatrix:
         """Return node features in the form that trains fastest: sparse if few are not 0 and the layers allow it."""
-        return as_features(x) if self.input.granularity is Granularity.ROW else x
+        is_sparse = self.input.granularity is Granularity.ROW and self.feature_offset is None
+        return as_features(x) if is_sparse else x
 
     def forward(
         self,
@@ -131,6 +135,8 @@ class QuantizableModel(nn.Module):
             graph = Graph(graph, x.shape[0], edge_weight=edge_weight, batch=batch)
         if self.training:
             graph = graph.redrawn()
+        if self.feature_factor is not None:
+            x = scale_features(x, self.feature_factor, self.feature_offset)
         if self.allocation is None:
             result = self._compute(Real(self.input(x), self.input.name), graph)
             assert isinstance(result, Real)

@@ -9,8 +9,10 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
 from mixq_rl.nn.architectures import Architecture, models
 from mixq_rl.nn.linear import Linear
-from mixq_rl.nn.model import INPUT, Node, QuantizableModel
+from mixq_rl.nn.model import QuantizableModel
+from mixq_rl.nn.node import INPUT, Node
 from mixq_rl.nn.operator import Dropout
+from mixq_rl.quantization import FeatureScaling
 from mixq_rl.randomness import seeded
 
 __all__ = ["Architecture", "build_model", "build_network", "models"]
@@ -91,6 +93,9 @@ def build_model(
 ) -> QuantizableModel:
     """Return a new quantizable network for a task, with random weights and measured components.
 
+    Features whose columns are too far apart for 8 bits are scaled, in the network and exactly:
+    :class:`~mixq_rl.quantization.FeatureScaling`.
+
     Args:
         name: name of an architecture in :data:`models`, such as ``"gcn"``.
         task: gives the numbers of features and classes, whether nodes or graphs are classified, the data that the
@@ -113,6 +118,8 @@ def build_model(
         dropout=dropout,
         seed=seed,
     ).to(task.device)
+    shifts = task.arbitrary_sign is None  # a column of either sign has no offset
+    model.scaling = FeatureScaling.fitted(task.inputs("train").x, shifts=shifts)
     if task.multi_label:
         _start_at_label_shares(model, task)
     inputs = task.calibration_inputs

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.propagation import Propagate
 from mixq_rl.nn.step import IntegerStep, Signature
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import FakeQuantized, Granularity, IntegerRange, PackedRows, QTensor
 from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable

@@ -6,6 +6,7 @@ from torch import nn
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, UnsupportedLayerError
+from mixq_rl.nn.feature_folding import fold_feature_scaling
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.operator import Dropout
 from mixq_rl.randomness import seeded
@@ -40,6 +41,9 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     Wrappers (``torch.compile``, ``DataParallel``, ``AveragedModel``) are left out, weights that are computed (weight
     norm, spectral norm, parametrizations, pruning) are folded into parameters, and a softmax at the end is left out.
     What was done is logged, a line each.
+
+    Features whose columns are too far apart for 8 bits are scaled exactly, and the factors are folded into the first
+    weights (:class:`~mixq_rl.quantization.FeatureScaling`).
 
     A ReLU is merged into the layer before it, a batch normalisation into the linear layer or sum before it, and nested
     sums into one sum. A component is named after the path of its layer in the model, such as ``"convs.0.weight"``, or
@@ -89,6 +93,8 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         prepared.to(parameter.device if task is None else task.device)
     if task is not None:
         _measure(prepared, task)
+        inputs = task.inputs("train")
+        fold_feature_scaling(prepared, inputs.x, inputs.graph)
     return prepared
 
 

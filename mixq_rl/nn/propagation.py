@@ -7,35 +7,30 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl import kernels
-from mixq_rl.graph import Adjacency, Graph, Propagation
+from mixq_rl.graph import Adjacency, Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
-from mixq_rl.nn.bounds import check_aggregate
+from mixq_rl.nn.adjacency import ROW_EXPONENT, IntegerAdjacency, fixed_row, integers_of
+from mixq_rl.nn.bounds import any_zero_point, check_aggregate
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import (
     AnyRequantization,
     FakeQuantized,
-    FixedPoint,
     Granularity,
-    IntegerRange,
     LearnedQuantizer,
     QTensor,
     Quantizer,
 )
-from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
 
-__all__ = ["IntegerAdjacency", "IntegerPropagate", "Propagate", "has_entries"]
-
-# Row scales 1/d and d^(-1/2) never exceed 1.
-_ROW_EXPONENT = 30
-_UNWEIGHTED = IntegerRange(1, signed=False)
+__all__ = ["IntegerPropagate", "Propagate", "has_entries"]
 
 
 def has_entries(propagation: Propagation) -> bool:
     """Return whether the entries of a propagation's adjacency may differ from 1."""
-    return propagation.normalization == "symmetric" or propagation.weighted
+    return propagation.normalization in ("symmetric", "absolute") or propagation.weighted
 
 
 class Propagate(Operator):
@@ -125,14 +120,14 @@ class Propagate(Operator):
             value, scale = alpha.dense, alpha.scale * scale
         protected = None if self.propagation.pooled else x.protected
         return self.aggregate_quantizer.fake_requantize(
-            adjacency.csr.matmul(value, message), scale, bias=self.bias, row=_row(adjacency), protected=protected
+            adjacency.csr.matmul(value, message), scale, bias=self.bias, row=fixed_row(adjacency), protected=protected
         )
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
         quantizer = None if self.adjacency_quantizer is None else self.adjacency_quantizer.quantizer()
         scale = x.quantizer.scale if quantizer is None else quantizer.scale * x.quantizer.scale
-        row_exponent = None if self.propagation.normalization == "none" else _ROW_EXPONENT
+        row_exponent = None if self.propagation.normalization == "none" else ROW_EXPONENT
         step = IntegerPropagate(
             names=self._names(x.name),
             sources=(x.index,),
@@ -146,7 +141,7 @@ class Propagate(Operator):
 
     def _adjacency(self, graph: Graph | None) -> Adjacency:
         assert graph is not None
-        return graph.adjacency(self.propagation.at(self.training))
+        return graph.adjacency(self.propagation.at(self.training), self.aggregate_quantizer.name)
 
     def _names(self, source: str) -> records.Names:
         adjacency = records.EDGES if self.adjacency_quantizer is None else self.adjacency_quantizer.name
@@ -158,26 +153,6 @@ class Propagate(Operator):
 
 def _is_one_number(epsilon: Tensor) -> bool:
     return epsilon.shape == (1,) and epsilon.dtype == torch.float64 and bool(epsilon.isfinite())
-
-
-def _row(adjacency: Adjacency) -> FixedPoint | None:
-    return None if adjacency.row_scale is None else FixedPoint.nearest(adjacency.row_scale, _ROW_EXPONENT)
-
-
-@dataclass(frozen=True)
-class IntegerAdjacency:
-    """Quantized adjacency matrix of a step.
-
-    Attributes:
-        csr: the sparsity pattern.
-        weight: the integers alpha of the edges, int8 or uint8 ``[edges]``; None: all 1. Each takes a byte at any
-            bit-width, because the index of the edge and the row that it gathers take many more.
-        row: fixed-point scales of the rows, or None.
-    """
-
-    csr: CSR
-    weight: Tensor | None
-    row: FixedPoint | None
 
 
 @storable
@@ -237,33 +212,21 @@ class IntegerPropagate(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row, pooled=self.propagation.pooled)
 
+    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        (x,), adjacency = inputs, self._adjacency(graph)
+        messages = x.range, any_zero_point(x.range, x.zero_point)
+        check_aggregate(self.result, adjacency.csr, *integers_of(self.adjacency), *messages)
+
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
-        (x,), adjacency = inputs, graph.adjacency(self.propagation)
-        weights, zero_point = _UNWEIGHTED, 0
-        if self.adjacency is not None:
-            weights, zero_point = self.adjacency.range, self.adjacency.zero_point
-        check_aggregate(self.result, adjacency.csr, weights, zero_point, x.range, x.zero_point)
-        if torch.compiler.is_compiling():
-            return self._quantized(adjacency)
-        # Steps that differ only in the bits of other components share one copy.
-        scale = None if self.adjacency is None else float(self.adjacency.scale)
-        epsilon = None if self.epsilon is None else float(self.epsilon)
-        made = adjacency.quantized.get((weights, zero_point, scale, epsilon))
-        if made is None:
-            made = adjacency.quantized[weights, zero_point, scale, epsilon] = self._quantized(adjacency)
+        (x,), adjacency = inputs, self._adjacency(graph)
+        made = IntegerAdjacency.of(adjacency, self.adjacency, self.epsilon, self.result)
+        check_aggregate(
+            self.result, adjacency.csr, *integers_of(self.adjacency), x.range, x.zero_point, totals=lambda: made.totals
+        )
         return made
 
-    def _quantized(self, adjacency: Adjacency) -> IntegerAdjacency:
-        return IntegerAdjacency(adjacency.csr, self._weight(adjacency), _row(adjacency))
-
-    def _weight(self, adjacency: Adjacency) -> Tensor | None:
-        if self.adjacency is None:
-            return None
-        integers = adjacency.map(self.adjacency.integers)
-        if self.epsilon is None:
-            return integers
-        heavier = adjacency.entries(adjacency.loops) + self.epsilon
-        return integers.index_copy(0, adjacency.loops, self.adjacency.integers(heavier))
+    def _adjacency(self, graph: Graph) -> Adjacency:
+        return graph.adjacency(self.propagation, self.result)
 
     def call(self, inputs: Sequence[Signature], prepared: IntegerAdjacency) -> kernels.Call | None:
         (x,), uniform, csr = inputs, self.requantization.uniform, prepared.csr

@@ -4,12 +4,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.nn.addition import Add
 from mixq_rl.nn.linear import Linear
 from mixq_rl.nn.operator import Value
 from mixq_rl.nn.pooling import MaxPool
 from mixq_rl.nn.propagation import Propagate, has_entries
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import Granularity
 
 __all__ = ["Aggregation", "RootedConv"]

@@ -1,7 +1,7 @@
 """GraphSAGE."""
 
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.rooted import Aggregation, RootedConv
+from mixq_rl.propagation import Propagation
 
 __all__ = ["SAGEConv"]
 

@@ -86,6 +86,15 @@ class IntegerSoftmax:
             attention.range,
         )
 
+    @property
+    def greatest_sum(self) -> int:
+        """Bound of the sum of a row's coefficients, for any number of neighbours.
+
+        Rounding at most doubles a coefficient that does not become 0, and unrounded ones add up to
+        :math:`R / 2^{20}`.
+        """
+        return (2 * self.reciprocal >> _DIVISION_BITS) + 1
+
     def __call__(self, logit: Tensor, csr: CSR) -> Tensor:
         """Return the coefficients' integers, uint8.
 

@@ -9,9 +9,19 @@ from torch import Tensor
 
 from mixq_rl import kernels
 from mixq_rl.graph import Graph
-from mixq_rl.quantization import Granularity, IntegerRange, QTensor
+from mixq_rl.quantization import Granularity, IntegerRange, QTensor, Quantizer
 
-__all__ = ["IntegerStep", "Signature", "check_columns", "check_scale", "count_entries", "distinct_weights"]
+__all__ = [
+    "IntegerStep",
+    "Signature",
+    "check_columns",
+    "check_scale",
+    "count_entries",
+    "distinct_weights",
+    "input_signature",
+]
+
+_LARGEST_EXPONENT = 512
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,19 @@ class Signature:
             raise ValueError(f"step {step!r} takes no values whose columns have scales of their own")
         if columns is not None and self.columns not in (None, columns):
             raise ValueError(f"step {step!r} takes {columns} columns, but what comes before has {self.columns}")
+
+
+def input_signature(source: Quantizer) -> Signature:
+    """Return the signature of a network's quantized input.
+
+    Raises:
+        ValueError: for scales that no step accepts.
+    """
+    by_column = source.scale.dim() > 0
+    if source.scale.dim() > 1 or abs(source.row_exponent or 0) > _LARGEST_EXPONENT:
+        raise ValueError("the input's scale is neither one nor one a column, or its rows' scales are out of bounds")
+    columns = source.scale.numel() if by_column else None
+    return Signature(source.range, source.zero_point, columns, source.row_exponent is not None, by_column)
 
 
 class IntegerStep:
@@ -128,6 +151,16 @@ class IntegerStep:
             SumOverflowError: if an int32 sum over inputs might overflow.
         """
         raise NotImplementedError
+
+    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+        """Check the sums over a graph's neighbours by the ranges of the integers, cheaply.
+
+        The answer depends on bit-widths, and not on scales that further training may change. :meth:`prepare` may
+        accept more: it knows the integers.
+
+        Raises:
+            SumOverflowError: if a sum over neighbours might overflow.
+        """
 
     def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> Any:
         """Return what the step needs of a graph, quantized; None if it needs nothing.

@@ -3,6 +3,7 @@
 from mixq_rl.quantization.alignment import Alignment
 from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization, BankAlignment, BankRequantization, ScaleBank
 from mixq_rl.quantization.fake import FakeQuantized, LearnedFixedPoint, fake_map, fake_round, fake_sum, substitute
+from mixq_rl.quantization.feature_scaling import FeatureScaling, scale_features
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import MAX_BITS, IntegerRange, check_bit_widths
@@ -24,6 +25,7 @@ __all__ = [
     "BankRequantization",
     "ComponentKind",
     "FakeQuantized",
+    "FeatureScaling",
     "FixedPoint",
     "Granularity",
     "IntegerRange",
@@ -48,6 +50,7 @@ __all__ = [
     "fit_quantizer",
     "rounding_shift",
     "row_magnitude",
+    "scale_features",
     "schemes",
     "substitute",
 ]

@@ -1,5 +1,7 @@
 """Quantizers as value objects, and functions that choose a quantizer from data."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 _SEARCH_STEPS = 40
+_OUTLYING = 2.0**8
+"""Greatest ratio of the greatest row to the median row at which 8 bits for the one leave something of the other."""
 _SAMPLE_ELEMENTS = 2**18
 _BLOCK_ELEMENTS = 2**16
 _BLOCK_ELEMENTS_ON_GPU = 2**26  # a block takes a dozen launches and half a gigabyte
@@ -115,6 +119,10 @@ def fit_quantizer(
     granularity ``ROW`` the scale of a row is one fraction times the row's own magnitude. The quantizer then fits the
     rows divided by their magnitudes, so its scale is a scalar.
 
+    With granularity ``TENSOR``, if the greatest row is more than 256 times the median row, the errors of each row count
+    relative to its magnitude. The sum of squared errors would be that of a few rows, such as that of a hub, and a range
+    for them would leave nothing of all others.
+
     Args:
         x: values, ``[rows, columns]`` or ``[entries]``, floating point; of large ones, evenly spaced rows count.
         bits: bit-width.
@@ -138,11 +146,17 @@ def _search(
     dims = (0,) if granularity is Granularity.COLUMN else tuple(range(x.dim()))
     if values.numel() == 0:
         return Quantizer(offered, values.new_ones(values.shape[1:] if dims == (0,) else ()))
+    fractions = _fractions()
+    if granularity is Granularity.TENSOR and values.dim() == 2:
+        rows = row_magnitude(values)
+        outlying = _outlying(rows)
+        if outlying > _OUTLYING:
+            fractions, weight = _fractions_to(1 / outlying), nonzero(rows).reciprocal()
     if affine and not offered.is_sign:
-        candidates = _affine_candidates(values, offered)
+        candidates = _affine_candidates(values, offered, fractions)
     else:
         magnitude = values.abs().amax() if columns is None else columns.double()
-        candidates = _symmetric_candidates(magnitude, offered)
+        candidates = _symmetric_candidates(magnitude, offered, fractions)
     best = candidates[0]
     best_error: Tensor | None = None
     for candidate in candidates:
@@ -207,12 +221,23 @@ def _fractions() -> list[float]:
     return [1.0 - step / _SEARCH_STEPS for step in range(_SEARCH_STEPS)]
 
 
-def _symmetric_candidates(magnitude: Tensor, offered: IntegerRange) -> list[Quantizer]:
+def _outlying(rows: Tensor) -> float:
+    """Return how many times the greatest row is as large as the median of the rows that are not 0; 0 without rows."""
+    nonzeros = rows[rows > 0]
+    return float(nonzeros.max() / nonzeros.median()) if nonzeros.numel() else 0.0
+
+
+def _fractions_to(least: float) -> list[float]:
+    """Return fractions from 1 to an eighth of ``least``, four to an octave."""
+    return [2.0 ** (-step / 4) for step in range(round(4 * (3 - math.log2(least))))]
+
+
+def _symmetric_candidates(magnitude: Tensor, offered: IntegerRange, fractions: Sequence[float]) -> list[Quantizer]:
     step = nonzero(magnitude) / offered.maximum
-    return [Quantizer(offered, step * fraction) for fraction in _fractions()]
+    return [Quantizer(offered, step * fraction) for fraction in fractions]
 
 
-def _affine_candidates(x: Tensor, offered: IntegerRange) -> list[Quantizer]:
+def _affine_candidates(x: Tensor, offered: IntegerRange, fractions: Sequence[float]) -> list[Quantizer]:
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
     # Their zero points differ: each fraction moves both ends.
-    return [affine_quantizer(fraction * low, fraction * high, offered, x.device) for fraction in _fractions()]
+    return [affine_quantizer(fraction * low, fraction * high, offered, x.device) for fraction in fractions]

@@ -26,11 +26,11 @@ def calibrate(
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+        SumOverflowError: if an int32 sum might overflow at the lowest bit-width: no allocation could be executed.
     """
     offered = check_bit_widths(tuple(bit_widths))
     inputs = task.calibration_inputs
     model.metric, model.multi_label = task.metric, task.multi_label
     model.calibrate(inputs.x, inputs.graph, offered, scheme)
-    IntegerModel.freeze(model, [offered[-1]] * len(model.quantizers)).quantize_graph(inputs.graph)
+    IntegerModel.freeze(model, [offered[0]] * len(model.quantizers)).quantize_graph(inputs.graph)
     return offered

@@ -63,7 +63,7 @@ def prepare_calibrated(
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+        SumOverflowError: if an int32 sum might overflow at the lowest bit-width.
     """
     prepared = _copied(model, task, bit_widths, scheme)
     calibrate(prepared.model, task, prepared.bit_widths, scheme)
@@ -93,7 +93,7 @@ def prepare_supernet(
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+        SumOverflowError: if an int32 sum might overflow at the lowest bit-width.
     """
     prepared = _copied(model, task, bit_widths, scheme)
     fit_supernet(

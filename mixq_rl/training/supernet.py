@@ -50,7 +50,7 @@ def fit_supernet(
 
     Raises:
         BitWidthError: for a bit-width outside 1...8.
-        SumOverflowError: if an int32 sum might overflow at the highest bit-width.
+        SumOverflowError: if an int32 sum might overflow at the lowest bit-width.
     """
     schedule = schedule_for("supernet", task, schedule, epochs)
     target = class_probabilities(model, task) if teacher is None else teacher

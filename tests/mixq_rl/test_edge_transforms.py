@@ -21,7 +21,8 @@ from mixq_rl.edge_transforms import (
     RemoveSelfLoops,
     ToUndirected,
 )
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
+from mixq_rl.propagation import Propagation
 
 PAIRS: list[tuple[EdgeTransform, Callable[[Tensor, Any, int], Any]]] = [
     (AddSelfLoops(0.5), lambda e, w, n: utils.add_self_loops(e, w, 0.5, n)),

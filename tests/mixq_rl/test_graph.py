@@ -5,7 +5,8 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import scatter
 
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.graph import Adjacency, Graph, Propagation
+from mixq_rl.graph import Adjacency, Graph
+from mixq_rl.propagation import Propagation
 from tests.mixq_rl.nn.networks import make_graph
 
 NO_EDGES = torch.zeros(2, 0, dtype=torch.int64)
@@ -116,6 +117,52 @@ def test_isolated_nodes_sum_over_nothing() -> None:
         matrix = dense(Graph(torch.tensor([[0], [1]]), 3).adjacency(Propagation(normalization)))
         assert bool(matrix.isfinite().all())
         assert not matrix[2].any()
+
+
+def signed_graph(seed: int = 0) -> Graph:
+    edges = make_graph(20, seed=seed).edge_index
+    return Graph(edges, 20, edge_weight=torch.randn(edges.shape[1], generator=torch.Generator().manual_seed(seed)))
+
+
+def test_a_negative_degree_is_refused_by_layer_and_node() -> None:
+    weight = torch.tensor([1.0, -3.0, 0.5])
+    graph = Graph(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3, edge_weight=weight)
+    message = r"layer 'conv1': the weights of the edges into node 2 add up to -3, and normalisation by degree"
+    with pytest.raises(InvalidGraphError, match=message):
+        graph.adjacency(Propagation("symmetric", weighted=True), "conv1")
+    for taken in (Propagation("symmetric"), Propagation("mean", weighted=True), Propagation(weighted=True)):
+        assert bool(dense(graph.adjacency(taken)).isfinite().all())
+
+
+def test_negative_weights_of_positive_degrees_are_normalised_as_by_pytorch_geometric() -> None:
+    edges = make_graph(20).edge_index
+    weight = 1.5 + torch.rand(edges.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight[::9] = -0.1
+    index, expected = gcn_norm(edges, weight, 20, add_self_loops=False, dtype=torch.float64)
+    got = dense(Graph(edges, 20, edge_weight=weight).adjacency(Propagation("symmetric", weighted=True)))
+    torch.testing.assert_close(got, matrix_of(index, expected, 20))
+    assert got.min() < 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_absolute_degrees_are_sums_of_magnitudes(seed: int) -> None:
+    graph = signed_graph(seed)
+    assert graph.edge_weight is not None
+    matrix = matrix_of(graph.edge_index, graph.edge_weight, 20)
+    degree = matrix_of(graph.edge_index, graph.edge_weight.abs(), 20).sum(dim=1)
+    root = torch.where(degree > 0, degree.rsqrt(), 0.0)
+    torch.testing.assert_close(
+        dense(graph.adjacency(Propagation("absolute", weighted=True))), root[:, None] * matrix * root
+    )
+
+
+def test_absolute_degrees_of_weights_that_are_not_negative_are_those_of_symmetric() -> None:
+    for graph in (make_graph(20, weighted=True), make_graph(20)):
+        for weighted in (True, False):
+            one, other = (
+                graph.adjacency(Propagation(kind, "remaining", weighted=weighted)) for kind in ("symmetric", "absolute")
+            )
+            assert torch.equal(dense(one), dense(other))
 
 
 @pytest.mark.parametrize("normalization", ["none", "mean"])

@@ -11,7 +11,6 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 
 from mixq_rl.errors import UnsupportedLayerError
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.conversion.call import Call, Made
 from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS, SUPPORTED, is_of_graph
 from mixq_rl.nn.conversion.functions import FUNCTIONS, REPLACED_FUNCTIONS
@@ -19,7 +18,8 @@ from mixq_rl.nn.conversion.modules import MODULES
 from mixq_rl.nn.conversion.replacements import REPLACEMENTS
 from mixq_rl.nn.conversion.sharing import share
 from mixq_rl.nn.conversion.sizes import is_edge_index
-from mixq_rl.nn.model import INPUT, Node
+from mixq_rl.nn.node import INPUT, Node
+from mixq_rl.propagation import Propagation
 
 __all__ = ["convert"]
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixq_rl.graph import Propagation
 from mixq_rl.nn.appnp import APPNP
 from mixq_rl.nn.cluster_gcn import ClusterGCNConv
 from mixq_rl.nn.conversion.call import Call, Made
@@ -21,6 +20,7 @@ from mixq_rl.nn.propagation import Propagate
 from mixq_rl.nn.rooted import Aggregation, RootedConv
 from mixq_rl.nn.sage import SAGEConv
 from mixq_rl.nn.tag import TAGConv
+from mixq_rl.propagation import Propagation
 
 __all__ = [
     "convert_appnp",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import InputError, InvalidGraphError
-from mixq_rl.graph import Adjacency, Graph, Propagation
+from mixq_rl.graph import Adjacency, Graph
 from mixq_rl.integer import graph_memory
 from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.native import extension
+from mixq_rl.propagation import Propagation
 from tests.mixq_rl.frozen import MODELS, arguments, frozen
 from tests.mixq_rl.nn.networks import KINDS, make_graph
 from tests.pretended_device import ELSEWHERE, pretended_gpu

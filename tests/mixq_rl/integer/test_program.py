@@ -165,12 +165,11 @@ def changed(name: str, **changes: Tensor) -> Tensor:
     return call(exported(name, "node").module(), **{**arguments(frozen(name, "node"), make_graph()), **changes})
 
 
-@pytest.mark.parametrize("name", ["gcn", "gat"])
-def test_a_hub_that_could_overflow_is_refused_by_layer(name: str) -> None:
-    program = exported(name, "node", (8,)).module()
-    message = r"layer 'conv1\..*': a node has more than \d+ neighbours, whose sum may reach \d+, beyond int32; sample"
+def test_a_hub_that_could_overflow_is_refused_by_layer() -> None:
+    program = exported("gin", "node", (8,)).module()
+    message = r"layer 'conv1\..*': the sum over the neighbours of a node may pass int32; sample"
     with pytest.raises(RuntimeError, match=message):
-        call(program, **arguments(frozen(name, "node", (8,)), star(100_000)))
+        call(program, **arguments(frozen("gin", "node", (8,)), star(100_000)))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import torch
 
 from mixq_rl import IntegerModel
 from mixq_rl.errors import SumOverflowError
-from mixq_rl.graph import Propagation
 from mixq_rl.nn import GATConv
 from mixq_rl.nn.attention import Attend
 from mixq_rl.nn.logits import AddedScores
 from mixq_rl.nn.operator import Real
 from mixq_rl.nn.softmax import neighbour_softmax
+from mixq_rl.propagation import Propagation
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, check_equal, features, make_graph, network, star
 
 NAMES = ("conv.attention", "conv.aggregate")
@@ -73,17 +73,29 @@ def test_equal_scores_share_the_coefficient_among_all_neighbours() -> None:
         torch.testing.assert_close(logits, model(x.double(), graph), rtol=0.02, atol=0.02)
 
 
-def test_mean_over_heads_counts_all_of_them_where_sums_could_overflow() -> None:
+def test_coefficients_add_up_to_one_so_that_a_hub_of_any_size_fits() -> None:
     graph = make_graph()
-    frozen = {}
+    model = calibrated(network(GATConv(FEATURES, 2, name="conv")), features(graph), graph)
+    hub = star(40_000)  # 8 bits of both are beyond int32 if each coefficient could be 1
+    check_equal(model, features(hub), hub, [[8] * len(model.quantizers)])
+
+
+def test_mean_over_heads_counts_all_of_them_where_sums_could_overflow() -> None:
+    graph, hub = make_graph(), star(10_000)
     for concat in (True, False):
         layer = GATConv(FEATURES, 2, name="conv", heads=8, concat=concat)
         model = calibrated(network(layer), features(graph), graph)
-        frozen[concat] = IntegerModel.freeze(model, [8] * len(model.quantizers))
-    hub = star(10_000)
-    frozen[True].quantize_graph(hub)
-    with pytest.raises(SumOverflowError, match=r"'conv\.aggregate': the sum over the 10001 neighbours of node 0"):
-        frozen[False].quantize_graph(hub)
+        frozen = IntegerModel.freeze(model, [8] * len(model.quantizers))
+        frozen.quantize_graph(hub)
+        attend = replace(frozen.steps[-1], softmax=replace(frozen.steps[-1].softmax, reciprocal=2**40))
+        inputs = [frozen.signatures[source] for source in attend.sources]
+        if concat:
+            attend.prepare(hub, inputs)
+        else:
+            with pytest.raises(
+                SumOverflowError, match=r"'conv\.aggregate': the sum over the 10001 neighbours of node 0"
+            ):
+                attend.prepare(hub, inputs)
 
 
 def test_rows_of_heads_that_do_not_begin_at_a_byte_are_told_apart() -> None:

@@ -5,9 +5,9 @@ import torch
 import torch_geometric.nn
 
 from mixq_rl.datasets import GraphTask
-from mixq_rl.graph import Propagation
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import GCNConv, build_model
+from mixq_rl.propagation import Propagation
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, make_graph, network, real
 
 

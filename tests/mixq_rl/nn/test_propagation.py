@@ -3,9 +3,10 @@ import torch
 
 from mixq_rl import IntegerModel
 from mixq_rl.errors import SumOverflowError
-from mixq_rl.graph import Graph, Propagation
+from mixq_rl.graph import Graph
 from mixq_rl.nn import INPUT, Add, Linear, Node, Propagate, QuantizableModel
 from mixq_rl.nn.propagation import has_entries
+from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import Granularity
 from tests.mixq_rl.nn.networks import (
     FEATURES,
@@ -87,7 +88,7 @@ def test_bias_beside_an_input_of_one_scale() -> None:
 
 def test_hub_that_could_overflow_is_refused_by_layer_and_node() -> None:
     graph = make_graph()
-    model = calibrated(network(make_layer(PROPAGATIONS[2])), features(graph), graph)
+    model = calibrated(network(make_layer(PROPAGATIONS[3])), features(graph), graph)
     frozen = IntegerModel.freeze(model, [8] * len(model.quantizers))
     frozen.quantize_graph(star(10_000))
     with pytest.raises(SumOverflowError, match=r"'conv\.aggregate': the sum over the 100001 neighbours of node 0"):

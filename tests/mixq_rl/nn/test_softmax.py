@@ -140,3 +140,16 @@ def test_tables_out_of_bounds_are_refused(changes: dict[str, object], error: typ
     }
     with pytest.raises(error, match=message):
         IntegerSoftmax(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(
+    degree=st.integers(1, 3000),
+    bits=st.integers(1, 8),
+    scale=st.floats(1e-5, 2),
+    seed=st.integers(0, 1000),
+)
+def test_coefficients_never_add_up_to_more_than_their_bound(degree: int, bits: int, scale: float, seed: int) -> None:
+    softmax = IntegerSoftmax.from_quantizers(quantizer(8, True, 0.02), quantizer(bits, False, scale))
+    logit = draw(IntegerRange(8, True), degree, 2, seed)
+    assert softmax(logit, rows([degree])).long().sum(dim=0).max() <= softmax.greatest_sum

@@ -3,8 +3,8 @@ import torch
 import torch_geometric.nn
 
 from mixq_rl.errors import InputError
-from mixq_rl.graph import Propagation
 from mixq_rl.nn import TAGConv
+from mixq_rl.propagation import Propagation
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, check_layer, features, make_graph, network, real
 
 

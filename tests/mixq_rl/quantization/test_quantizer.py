@@ -90,3 +90,22 @@ def test_columns_that_a_sample_of_rows_misses_have_scales_of_their_own(observer:
     quantizer, error = fit(observer, x, IntegerRange(4, False), affine=False, granularity=Granularity.COLUMN)
     assert float(quantizer.scale.max()) < 0.01
     assert error < 0.01
+
+
+@pytest.mark.parametrize(("signed", "affine"), [(True, False), (True, True), (False, False)])
+def test_one_row_out_of_line_does_not_take_the_range_of_the_others(signed: bool, affine: bool) -> None:
+    x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    x = x if signed else x.relu()
+    alone, _ = fit_quantizer(x, 8, signed=signed, affine=affine)
+    x[7] *= 1e6
+    together, error = fit_quantizer(x, 8, signed=signed, affine=affine)
+    assert together.scale < 4 * alone.scale
+    assert error > 0.9  # of the one row, which is clamped
+
+
+def test_rows_up_to_256_times_the_median_count_by_their_squared_error() -> None:
+    x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    x[7] *= 50
+    quantizer, error = fit_quantizer(x, 8, signed=True)
+    assert quantizer.scale > 0.2 * x.abs().max() / 127
+    assert error < 0.1
