@@ -169,8 +169,7 @@ class EvaluatorConfig:
     @property
     def constrained(self) -> str:
         """The constraints as text: ``"conv1.weight=8, at most 64KB"``; empty without constraints."""
-        size = () if self.max_size is None else (f"at most {self.max_size}",)
-        return ", ".join([*self.pin, *self.bits_of, *size])
+        return ", ".join([*self.pin, *self.bits_of, *([f"at most {self.max_size}"] if self.max_size else [])])
 
     @property
     def _named(self) -> list[tuple[str, tuple[int, ...]]]:

@@ -42,7 +42,9 @@ class ModelSize:
         pack(model, "model", tensors)
         return cls(
             weights=sum(
-                part.payload.nbytes for part in _parts(distinct_weights(model.steps)) if isinstance(part, QTensor)
+                part.payload.nbytes
+                for part in _parts(tuple(distinct_weights(model.steps)))
+                if isinstance(part, QTensor)
             ),
             tensors=sum(tensor.nbytes for tensor in tensors.values()),
             files=sum((Path(folder) / name).stat().st_size for name in IntegerModel.FILES),
