@@ -15,7 +15,6 @@ from mixq_rl.agents.records.network import (
     check_network,
     load_network,
     network_label,
-    with_usable_edges,
 )
 from mixq_rl.agents.records.user_files import check_unchanged, digests
 from mixq_rl.datasets import GraphTask, datasets, load_task
@@ -227,10 +226,7 @@ class EvaluatorConfig:
         """
         check_unchanged(self.model, self.weights, {name: getattr(self, name) for name in RECORDED})
         task = load_task(self.dataset, self.data_root, fold=self.fold, metric=self.metric, device=self.device)
-        task = with_usable_edges(self.model, task)
-        for finding in advice(task, self.bits):
-            _data_logger.info("%s: %s", task.name, finding)
-        return task, load_network(
+        task, network = load_network(
             self.model,
             task,
             weights=self.weights,
@@ -238,6 +234,9 @@ class EvaluatorConfig:
             hidden_channels=self.hidden_channels,
             seed=self.seed,
         )
+        for finding in advice(task, self.bits):
+            _data_logger.info("%s: %s", task.name, finding)
+        return task, network
 
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None

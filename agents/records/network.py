@@ -10,7 +10,7 @@ from mixq_rl.nn import QuantizableModel, build_model, models, prepare
 from mixq_rl.nn.model_file import ModelFile, load_model, names_file
 from mixq_rl.nn.weights import load_weights
 
-__all__ = ["NETWORK", "WEIGHTS", "check_network", "load_network", "network_label", "with_usable_edges"]
+__all__ = ["NETWORK", "WEIGHTS", "check_network", "load_network", "network_label"]
 
 _logger = logging.getLogger("mixq_rl.data")
 
@@ -38,15 +38,6 @@ def check_network(model: str, num_layers: int | None, hidden_channels: int | Non
         raise InputError(f"model {model!r} has the layers and widths that its file gives it: leave these options out")
 
 
-def with_usable_edges(model: str, task: GraphTask) -> GraphTask:
-    """Return the task without edge weights if the network takes none; what a file makes may take them."""
-    if task.edge_weight is None or names_file(model) or models[model].takes_weights:
-        return task
-    note = f"the edge weights are not used: {model} takes none"
-    _logger.info("%s: %s", task.name, note)
-    return replace(task, edge_weight=None, notes=(*task.notes, note))
-
-
 def network_label(model: str) -> str:
     """Return the name of a network for titles: that of a file is without its folder."""
     return ModelFile.parse(model).label if names_file(model) else model
@@ -60,17 +51,28 @@ def load_network(
     num_layers: int | None = None,
     hidden_channels: int | None = None,
     seed: int = 0,
-) -> QuantizableModel:
-    """Return the network for a task, on its device, with random weights or those of a file.
+) -> tuple[GraphTask, QuantizableModel]:
+    """Return the task as the network takes it, and the network on its device, with random weights or those of a file.
+
+    A task loses edge weights that the network does not take. What is done to the data is logged, and in the task's
+    notes.
 
     Raises:
         InputError: as in :func:`mixq_rl.build_model`, :func:`~mixq_rl.nn.model_file.load_model` and
             :func:`~mixq_rl.nn.weights.load_weights`.
     """
     if names_file(model):
-        return load_model(model, task, weights=weights, seed=seed)
-    network = build_model(model, task, hidden_channels=hidden_channels, num_layers=num_layers, seed=seed)
-    if weights is None:
-        return network
-    load_weights(network, Path(weights))
-    return prepare(network, task)  # measures the components
+        network = load_model(model, task, weights=weights, seed=seed)
+    else:
+        if task.edge_weight is not None and not models[model].takes_weights:
+            task = _noted(replace(task, edge_weight=None), f"the edge weights are not used: {model} takes none")
+        network = build_model(model, task, hidden_channels=hidden_channels, num_layers=num_layers, seed=seed)
+        if weights is not None:
+            load_weights(network, Path(weights))
+            network = prepare(network, task)  # measures the components
+    return task if network.scaling is None else _noted(task, str(network.scaling)), network
+
+
+def _noted(task: GraphTask, note: str) -> GraphTask:
+    _logger.info("%s: %s", task.name, note)
+    return replace(task, notes=(*task.notes, note))

@@ -87,6 +87,12 @@ class GraphTask:
         metric = fitting(self.metric or default_metric(self.multi_label), self.multi_label)
         object.__setattr__(self, "metric", metric.name)
 
+    def __repr__(self) -> str:
+        parts = [f"{self.num_graphs} graphs"] if self.kind == "graph" else []
+        parts += [f"{self.num_nodes} nodes", f"{self.edge_index.shape[1]} edges", f"{self.num_features} features"]
+        parts += [f"{self.num_classes} {'labels' if self.multi_label else 'classes'}", self.metric]
+        return f"{type(self).__name__}({self.name}: {', '.join(parts)})"
+
     @property
     def multi_label(self) -> bool:
         """Whether a node (graph) has any number of labels, instead of one class."""
