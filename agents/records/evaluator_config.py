@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mixq_rl.agents.records import option_texts
 from mixq_rl.agents.records.constraint_options import bit_widths_of, parse_size
@@ -22,7 +22,6 @@ from mixq_rl.datasets.file import SUFFIXES
 from mixq_rl.datasets.inspection import advice
 from mixq_rl.datasets.metrics import metrics
 from mixq_rl.devices import full_name
-from mixq_rl.envs import Constraints
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
 from mixq_rl.evaluation.objective import objectives
@@ -32,6 +31,9 @@ from mixq_rl.training.cache import Preparation, PreparationCache, load_state
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.preparation import PreparedNetwork, restore_prepared
+
+if TYPE_CHECKING:
+    from mixq_rl.envs import Constraints
 
 __all__ = ["RECORDED", "EvaluatorConfig", "Stage", "silent"]
 
@@ -150,7 +152,7 @@ class EvaluatorConfig:
         object.__setattr__(self, "bits", check_bit_widths(self.bits))
         object.__setattr__(self, "pin", tuple(self.pin))
         object.__setattr__(self, "bits_of", tuple(self.bits_of))
-        self.constraints  # noqa: B018  checks the texts
+        self.offered, self.max_size is None or parse_size(self.max_size)
         object.__setattr__(self, "device", full_name(self.device))
 
     @property
@@ -159,11 +161,12 @@ class EvaluatorConfig:
         return check_bit_widths([*self.bits, *(bits for _, widths in self._named for bits in widths)])
 
     @property
-    def constraints(self) -> Constraints:
+    def constraints(self) -> "Constraints":
         """The constraints on allocations."""
-        bits = None if self.offered == self.bits else self.bits
+        from mixq_rl.envs import Constraints  # here: it needs Gymnasium, which predict and report do without
+
         size = None if self.max_size is None else parse_size(self.max_size)
-        return Constraints(bits_of=self._named, bits=bits, max_size=size)
+        return Constraints(bits_of=self._named, bits=None if self.offered == self.bits else self.bits, max_size=size)
 
     @property
     def constrained(self) -> str:

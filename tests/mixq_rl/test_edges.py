@@ -12,8 +12,8 @@ from torch import Tensor
 from mixq_rl import edges
 from mixq_rl.edges import SortedEdges, check_edge_index, gather, row_sums, scaled_entries, sort_edges, sort_nodes
 from mixq_rl.errors import InputError, InvalidGraphError
-from mixq_rl.graph import SELF_LOOPS
 from mixq_rl.native import extension
+from mixq_rl.propagation import SELF_LOOPS
 from mixq_rl.sparse import CSR
 
 pytestmark = pytest.mark.skipif(extension() is None, reason="compares C++ with torch")

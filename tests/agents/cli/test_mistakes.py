@@ -36,7 +36,10 @@ def answers_with_one_line(result: Ended, message: str) -> None:
         (["--dataset", "CSL", "--fold", "5"], "CSL has no fold 5: it has folds 0...4"),
         (["--dataset", "citation", "--fold", "0x"], "Invalid value for '--fold'"),
         (["--dataset", "citation", "--fold", "1"], "citation has no fold 1: it has one split: leave the fold out"),
-        (["--model", "gcm"], "unknown model 'gcm': known are gcn, sage, gin, gat, tag; did you mean 'gcn'?"),
+        (
+            ["--model", "gcm"],
+            "unknown model 'gcm': known are gcn, sage, gin, gat, gatv2, tag, graphconv, appnp; did you mean 'gcn'?",
+        ),
         (["--model", "gat", "--hidden-channels", "12"], "12 hidden channels of a gat: they are split among 8 heads"),
         (["--layers", "0"], "a gcn of 0 layers of width 128: both must be at least 1"),
         (["--hidden-channels", "-3"], "a gcn of 2 layers of width -3: both must be at least 1"),

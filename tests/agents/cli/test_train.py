@@ -22,7 +22,8 @@ def test_prints_lines_where_there_is_no_terminal(invoke: Invoke) -> None:
     ended = invoke("train", *SMALL, "--run-dir", "run")
     assert ended.code == 0
     assert ended.stderr == ""
-    assert ended.stdout.startswith("run folder: run\nto watch the search: ")
+    assert "run folder: run\nto watch the search: " in ended.stdout
+    assert ended.stdout.startswith("graph.npz: ")  # what is to be known of the data
     for line in ("training in float32: 200/200 epochs in ", "searching: 4/4 episodes in ", "uniform 4", "★"):
         assert line in ended.stdout
     assert "\x1b" not in ended.stdout

@@ -37,8 +37,9 @@ class Tags(nn.Module):
 )
 def test_factors_are_folded_into_the_first_weights_exactly(make: type[nn.Module]) -> None:
     torch.manual_seed(0)
-    user = make().double().eval()
-    model = mixq_rl.prepare(user).eval()
+    user = make().eval()
+    model = mixq_rl.prepare(user).double().eval()
+    user = user.double()
     fold_feature_scaling(model, X.double(), GRAPH)
     assert model.scaling is not None
     with torch.no_grad():

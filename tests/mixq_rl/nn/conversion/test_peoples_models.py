@@ -1,6 +1,5 @@
 """Models as people write them: arguments, results, sums and numbers, containers."""
 
-import logging
 from collections.abc import Callable
 from typing import Optional
 
@@ -10,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  as people write it
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool, global_max_pool, global_mean_pool
-from torch_geometric.utils import add_self_loops, dropout_edge
+from torch_geometric.utils import add_self_loops
 
 from mixq_rl.nn import prepare
 from tests.mixq_rl.nn.conversion.accepting import FEATURES, accept
@@ -89,26 +88,6 @@ class RequiredEdgeAttr(Base):
 class OtherNames(Base):
     def forward(self, features, edges, edge_weights=None):
         return self.conv2(F.leaky_relu_(self.conv1(features, edges)), edges)
-
-
-class LogSoftmax(Base):
-    def forward(self, x, edge_index):
-        return F.log_softmax(self.conv2(self.conv1(x, edge_index).relu(), edge_index), dim=1)
-
-
-class LogSoftmaxModule(Base):
-    def __init__(self) -> None:
-        super().__init__()
-        self.out = nn.LogSoftmax(dim=-1)
-
-    def forward(self, x, edge_index):
-        return self.out(self.conv2(self.conv1(x, edge_index).relu(), edge_index))
-
-
-class LogSoftmaxMethod(Base):
-    def forward(self, x, edge_index):
-        x = self.conv2(self.conv1(x, edge_index).relu(), edge_index)
-        return x.log_softmax(dim=-1)
 
 
 class Residual(Base):
@@ -246,16 +225,6 @@ class NoGraph(nn.Module):
         return self.net(x)
 
 
-class DropEverything(Base):
-    def forward(self, data):
-        x, edge_index = data.x, data.edge_index
-        edge_index, _ = dropout_edge(edge_index, p=0.2, training=self.training)
-        x = F.dropout(x, p=0.6, training=self.training)
-        x = F.elu(self.conv1(x, edge_index))
-        x = F.dropout(x, p=0.6, training=self.training)
-        return F.log_softmax(self.conv2(x, edge_index), dim=1)
-
-
 class Precomputed(Base):
     """A number that is computed from attributes, and flow that depends on them."""
 
@@ -312,13 +281,6 @@ def test_models_of_weighted_graphs(make: Callable[[], nn.Module]) -> None:
 @pytest.mark.parametrize("make", [OnBatch, OnAnnotatedBatch, Readout, OptionalBatch])
 def test_models_of_graphs(make: Callable[[], nn.Module]) -> None:
     accept(make(), graph=random_graph(graphs=5))
-
-
-@pytest.mark.parametrize("make", [LogSoftmax, LogSoftmaxModule, LogSoftmaxMethod, DropEverything])
-def test_a_softmax_at_the_end_is_left_out(make: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    accept(make(), like="log_softmax")
-    assert any("at the end of the model is left out: the network gives its logits" in line for line in caplog.messages)
 
 
 def test_a_weighted_sum_is_one_component() -> None:
