@@ -8,8 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch_geometric.data import Data
 from typer.main import get_command
 
 import mixq_rl.agents.cli
@@ -62,6 +66,15 @@ def test_other_commands_are_ones_that_exist(shown: str) -> None:
         assert Path(program).name in ("mkdir", "cd", "git", "pip", "tensorboard", "python")
 
 
+MODEL = """
+from torch_geometric.nn import GCN
+
+class Net(GCN):
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, 8, 2, out_channels)
+"""
+
+
 @dataclass(frozen=True)
 class Kitchen:
     """What examples find in the folder they are run in."""
@@ -89,6 +102,14 @@ def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureReque
     if "--data-root" in arguments:
         Path("data").symlink_to(request.getfixturevalue("data_root"))
     shutil.copy(kitchen.graph, "graph.npz")
+    with np.load(kitchen.graph) as arrays:
+        graph = Data.from_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
+    torch.save(graph, "graph.pt")
+    if "net.py:Net" in arguments:
+        Path("net.py").write_text(MODEL)
+        made: dict[str, Any] = {}
+        exec(MODEL, made)  # noqa: S102  the text above
+        torch.save(made["Net"](graph.num_features, int(graph.y.max()) + 1).state_dict(), "model.pt")
     for before, argument in itertools.pairwise(arguments):
         if before not in READ_FROM or argument.startswith("-"):
             continue

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mixq_rl.agents.records import option_texts
 from mixq_rl.agents.records.constraint_options import bit_widths_of, parse_size
-from mixq_rl.agents.records.network import (
-    NETWORK,
-    WEIGHTS,
-    check_network,
-    load_network,
-    network_label,
-)
+from mixq_rl.agents.records.network import NETWORK, WEIGHTS, check_network, load_network, network_label
 from mixq_rl.agents.records.user_files import check_unchanged, digests
 from mixq_rl.datasets import GraphTask, datasets, load_task
 from mixq_rl.datasets.file import SUFFIXES
@@ -40,8 +34,7 @@ __all__ = ["RECORDED", "EvaluatorConfig", "Stage", "silent"]
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Called with the title of a stage and the unit of its progress; the context gives the function to report progress."""
 
-RECORDED = ("model_sha256", "weights_sha256")
-"""Fields that a run records, and that are no options."""
+RECORDED = ("model_sha256", "weights_sha256")  # fields that a run records, and that are no options
 
 _logger = logging.getLogger("mixq_rl")
 _data_logger = _logger.getChild("data")
@@ -165,8 +158,8 @@ class EvaluatorConfig:
         """The constraints on allocations."""
         from mixq_rl.envs import Constraints  # here: it needs Gymnasium, which predict and report do without
 
-        size = None if self.max_size is None else parse_size(self.max_size)
-        return Constraints(bits_of=self._named, bits=None if self.offered == self.bits else self.bits, max_size=size)
+        bits = None if self.offered == self.bits else self.bits
+        return Constraints(self._named, bits, None if self.max_size is None else parse_size(self.max_size))
 
     @property
     def constrained(self) -> str:

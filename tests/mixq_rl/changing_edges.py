@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixq_rl.edges import check_edge_index, sort_edges
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.graph import SELF_LOOPS
+from mixq_rl.propagation import SELF_LOOPS
 from tests.mixq_rl.kernels.guarded import KEPT, guarded
 
 NODES, EDGES = 1000, 100_000

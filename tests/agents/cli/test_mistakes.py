@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mixq_rl
+from mixq_rl.nn import models
 from tests.agents.cli.invoking import Ended, run, run_alone, save_graph
 from tests.conftest import make_task
 
@@ -38,7 +39,7 @@ def answers_with_one_line(result: Ended, message: str) -> None:
         (["--dataset", "citation", "--fold", "1"], "citation has no fold 1: it has one split: leave the fold out"),
         (
             ["--model", "gcm"],
-            "unknown model 'gcm': known are gcn, sage, gin, gat, gatv2, tag, graphconv, appnp; did you mean 'gcn'?",
+            f"unknown model 'gcm': known are {', '.join(models)}; did you mean 'gcn'?",
         ),
         (["--model", "gat", "--hidden-channels", "12"], "12 hidden channels of a gat: they are split among 8 heads"),
         (["--layers", "0"], "a gcn of 0 layers of width 128: both must be at least 1"),
