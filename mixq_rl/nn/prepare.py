@@ -1,6 +1,7 @@
 """Conversion of a user's float model to a quantizable one: ``prepare``."""
 
 import copy
+import logging
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -13,6 +14,8 @@ from mixq_rl.nn.operator import Dropout
 from mixq_rl.randomness import seeded
 
 __all__ = ["prepare"]
+
+_logger = logging.getLogger(__name__)
 
 
 def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel:
@@ -40,7 +43,8 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     other components of the second call are called ``"conv:2.message"`` and so on.
 
     Wrappers (``torch.compile``, ``DataParallel``, ``AveragedModel``) are left out, weights that are computed (weight
-    norm, spectral norm, parametrizations, pruning) are folded into parameters. A softmax at the end is left out, on a multi-label task a sigmoid.
+    norm, spectral norm, parametrizations, pruning) are folded into parameters. A softmax at the end is left out;
+    on a multi-label task, a sigmoid.
     What was done is logged, a line each.
 
     Features whose columns are too far apart for 8 bits are scaled exactly, and the factors are folded into the first
@@ -128,6 +132,9 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
             f"the model gives logits of shape {list(logits.shape)}; task {task.name!r} needs a row for each of "
             f"{rows} {task.kind}s and a column for each of {task.num_classes} classes"
         )
+    if logits.shape[1] > task.num_classes:
+        line = "the model gives %d logits for the %d classes of %s: the others are never right"
+        _logger.warning(line, logits.shape[1], task.num_classes, task.name)
     if not bool(logits.isfinite().all()):
         raise InputError(
             f"the model gives NaN or infinity on task {task.name!r}: its weights or statistics are damaged"

@@ -167,6 +167,11 @@ def test_models_that_do_not_fit_the_task_are_refused(x: Tensor) -> None:
         prepare(pyg.GCN(FEATURES, 8, 2, CLASSES), graph_task())
 
 
+def test_logits_of_no_class_are_said(x: Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    prepare(pyg.GCN(FEATURES, 8, 2, CLASSES + 2), node_task(x, random_graph()))
+    assert "the model gives 5 logits for the 3 classes of nodes: the others are never right" in caplog.messages
+
+
 def test_models_that_diverged_are_refused(x: Tensor) -> None:
     task = node_task(x, random_graph())
     model = pyg.GCN(FEATURES, 8, 2, CLASSES, norm="batch_norm")
