@@ -62,7 +62,8 @@ def advice(task: GraphTask, bits: Sequence[int] = _BITS) -> list[Finding]:
 def nothing_to_learn(task: GraphTask) -> Iterator[Finding]:
     """Yield findings about a task that no network can be judged by: one class, the same features, no edges.
 
-    One class is that of all labels, or of all that train. Where the metric is accuracy, a class that most rows have is one of them.
+    One class is that of all labels, or of all that train. Where the metric is accuracy, a class that most rows have is
+    one of the findings.
     """
     if task.x.shape[0] > 1 and bool((task.x[0] == task.x[-1]).all()):
         least, greatest = torch.aminmax(task.x, dim=0)
