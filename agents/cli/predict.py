@@ -56,7 +56,10 @@ def predict(
         inputs = load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold).renamed(network.classes)
         if network.classifies_graphs != (inputs.noun == "graph"):
             other = "node" if inputs.noun == "graph" else "graph"
-            raise InputError(f"{inputs.name} asks about {inputs.noun}s, and this network answers for {other}s")
+            remedy = "leave batch out" if other == "node" else "give batch, the graph of each node"
+            raise InputError(
+                f"{inputs.name} asks about {inputs.noun}s, and this network answers for {other}s: {remedy}"
+            )
         there = inputs.to(place)
         weight = there.edge_weight if network.takes_edge_weight else None
         if weight is None and there.edge_weight is not None:

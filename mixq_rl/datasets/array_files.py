@@ -138,7 +138,8 @@ def read_header(file: Any, file_bytes: int, start: bytes, name: str, *, is_text:
     except Exception as error:  # the header is an expression of Python, of which parsers raise exceptions of any kind
         raise ValueError(f"an array {name} with a damaged header") from error
     if dtype.hasobject:
-        raise ValueError(f"an array {name} of objects, which only unpickling would read")
+        remedy = f"save {name}.astype(" + ("str)" if is_text else "'float32')")
+        raise ValueError(f"an array {name} of objects, which only unpickling would read: {remedy}")
     few = is_text or (dtype.itemsize <= _LONGEST_TEXT and not shape)
     if dtype.kind not in "biufc" and not (dtype.kind in "SU" and few and dtype.names is None):
         raise ValueError(f"an array {name} of other values than numbers")

@@ -79,7 +79,9 @@ def check_batch(batch: Tensor, num_nodes: int) -> None:
         )
     if bool((step > 1).any()):
         empty = int(batch[int((step > 1).nonzero()[0])]) + 1
-        raise InvalidGraphError(f"graph {empty} has no node: number the graphs 0, 1, 2, ... without gaps")
+        raise InvalidGraphError(
+            f"graph {empty} has no node: leave it out, and number the graphs 0, 1, 2, ... without gaps"
+        )
 
 
 def check_labels(y: Tensor, num_rows: int, noun: str) -> None:

@@ -11,7 +11,15 @@ from mixq_rl.errors import InvalidGraphError
 from mixq_rl.quantization import IntegerRange
 from mixq_rl.sparse import CSR
 
-__all__ = ["edge_findings"]
+__all__ = ["NO_EDGES", "ONLY_LOOPS", "edge_findings"]
+
+NO_EDGES = Finding("edges", "there are no edges", "message passing has nothing to sum", matters=True)
+"""Finding about a graph without edges."""
+
+ONLY_LOOPS = Finding(
+    "edges", "all edges are self-loops", "message passing sums each node alone, as if there were no edges", matters=True
+)
+"""Finding about a graph whose edges join no two nodes."""
 
 _LARGEST_SUM = 2**31 - 1
 _WIDE = 1000
@@ -35,7 +43,7 @@ def edge_findings(
         return
     count = edge_index.shape[1]
     if not count:
-        yield Finding("edges", "there are no edges", "message passing has nothing to sum", matters=True)
+        yield NO_EDGES
         return
     csr = sort_edges(edge_index, num_nodes, None, "keep", 1.0).csr
     incoming = csr.rowptr.diff().long()
@@ -45,6 +53,8 @@ def edge_findings(
     is_symmetric = torch.equal(csr.rowptr, back.rowptr) and torch.equal(csr.col, back.col)
     form = "each in both directions" if is_symmetric else "in one direction at least partly"
     yield Finding("edges", f"{count:,} edges, {form}, {count / num_nodes:.1f} for each node")
+    if bool((source == target).all()):
+        yield ONLY_LOOPS
     if not is_symmetric and (deaf := int(((incoming == 0) & (outgoing > 0)).sum())):
         yield Finding(
             "direction",

@@ -121,7 +121,7 @@ def read_graph(path: Path, required: tuple[str, ...], fold: int | None = None, *
         tensors, notes = entries.tensors, entries.notes
         x = _features(tensors["x"], notes)
         edge_index = read_edge_index(tensors["edge_index"], len(x) if x.dim() else 0, notes)
-        batch = None if "batch" not in tensors else _integers(tensors["batch"])
+        batch = _batch(tensors, len(x) if x.dim() else 0, notes)
         graph = FileGraph(name, x, edge_index, _weight(entries, edge_index), batch, None, Masks({}), ())
         if not checked:
             return replace(graph, notes=tuple(notes))
@@ -172,6 +172,22 @@ def _weight(entries: Entries, edge_index: Tensor) -> Tensor | None:
     if attributes is None:
         return None
     return weight_of_attributes(attributes, edge_index.shape[-1], entries.notes)
+
+
+def _batch(tensors: dict[str, Tensor], nodes: int, notes: list[str]) -> Tensor | None:
+    """Return the graph of each node, or None where nodes are classified: without ``batch``, or with a label a node."""
+    if "batch" not in tensors:
+        return None
+    batch = _integers(tensors["batch"])
+    graphs = batch.unique().numel()
+    if "y" in tensors and batch.shape == (nodes,) and graphs < nodes == len(_rows(tensors["y"])):
+        notes.append(f"batch is not used: y has a label for each of {nodes} nodes, not for each of {graphs} graphs")
+        return None
+    return batch
+
+
+def _rows(y: Tensor) -> Tensor:
+    return y.reshape(1) if y.dim() == 0 else y
 
 
 def _integers(entry: Tensor) -> Tensor:

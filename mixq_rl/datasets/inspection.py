@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mixq_rl.datasets.edge_findings import edge_findings
+from mixq_rl.datasets.edge_findings import NO_EDGES, ONLY_LOOPS, edge_findings
 from mixq_rl.datasets.feature_findings import feature_findings
 from mixq_rl.datasets.finding import Finding
 from mixq_rl.datasets.messages import listed
@@ -25,9 +25,10 @@ def inspect_task(task: GraphTask, bits: Sequence[int] = _BITS) -> Iterator[Findi
         task: the task.
         bits: bit-widths on offer.
     """
-    yield from inspect_arrays(task.x, task.edge_index, task.edge_weight, bits, task.num_graphs)
+    found = list(inspect_arrays(task.x, task.edge_index, task.edge_weight, bits, task.num_graphs))
+    yield from found
     yield from _label_findings(task)
-    yield from nothing_to_learn(task)
+    yield from (finding for finding in nothing_to_learn(task) if finding not in found)
 
 
 def inspect_arrays(
@@ -55,13 +56,14 @@ def inspect_arrays(
 def advice(task: GraphTask, bits: Sequence[int] = _BITS) -> list[Finding]:
     """Return the findings that matter, without those of :func:`nothing_to_learn`, which ``load_task`` has logged."""
     found = [*inspect_arrays(task.x, task.edge_index, task.edge_weight, bits), *_label_findings(task)]
-    return [finding for finding in found if finding.matters and finding.found != _NO_EDGES.found]
+    return [finding for finding in found if finding.matters and finding not in (NO_EDGES, ONLY_LOOPS)]
 
 
 def nothing_to_learn(task: GraphTask) -> Iterator[Finding]:
     """Yield findings about a task that no network can be judged by: one class, the same features, no edges.
 
-    Where the metric is accuracy, a class that most rows have is one of them.
+    One class is that of all labels, or of all that train. Where the metric is accuracy, a class that most rows have is
+    one of the findings.
     """
     if task.x.shape[0] > 1 and bool((task.x[0] == task.x[-1]).all()):
         least, greatest = torch.aminmax(task.x, dim=0)
@@ -69,7 +71,9 @@ def nothing_to_learn(task: GraphTask) -> Iterator[Finding]:
             what = "all features are 0" if not bool(greatest.any()) else "all nodes have the same features"
             yield Finding("features", what, "only the edges tell nodes apart; give one-hot degrees", matters=True)
     if not task.edge_index.shape[1]:
-        yield _NO_EDGES
+        yield NO_EDGES
+    elif bool((task.edge_index[0] == task.edge_index[1]).all()):
+        yield ONLY_LOOPS
     if task.y.dim() != 1:
         return
     counts = _class_counts(task)
@@ -77,16 +81,18 @@ def nothing_to_learn(task: GraphTask) -> Iterator[Finding]:
     if share == 1:
         meaning = "every network is right, and nothing can be learned"
         yield Finding("classes", f"all labels are of class {_name(task, int(counts.argmax()))}", meaning, matters=True)
-    elif share > _MAJORITY and task.metric == "accuracy":
+        return
+    trained = task.y[task.masks["train"]].unique()
+    if trained.numel() == 1:
+        found = f"all training labels are of class {_name(task, int(trained))}"
+        yield Finding("training", found, "no other class can be learned; give another train_mask", matters=True)
+    if share > _MAJORITY and task.metric == "accuracy":
         yield Finding(
             "majority",
             f"{100 * share:.1f} % of the labels are of class {_name(task, int(counts.argmax()))}",
             "accuracy hardly sees the others; --metric balanced-accuracy or macro-f1 does",
             matters=True,
         )
-
-
-_NO_EDGES = Finding("edges", "there are no edges", "message passing has nothing to sum", matters=True)
 
 
 def _label_findings(task: GraphTask) -> Iterator[Finding]:
@@ -96,6 +102,7 @@ def _label_findings(task: GraphTask) -> Iterator[Finding]:
         known = ~task.y.isnan()
         positive = float((task.y == 1).sum()) / max(int(known.sum()), 1)
         yield Finding("labels", f"{task.y.shape[1]} labels of each {task.kind}, {100 * positive:.1f} % of them 1")
+        yield from _labels_of_one_value(task)
         return
     counts = _class_counts(task)
     order = counts.argsort(descending=True, stable=True).tolist()
@@ -113,6 +120,20 @@ def _label_findings(task: GraphTask) -> Iterator[Finding]:
                 matters=True,
             )
             return
+
+
+def _labels_of_one_value(task: GraphTask) -> Iterator[Finding]:
+    """Yield a finding about labels that are all 0 or all 1 in training, or not known there."""
+    trained = task.y[task.masks["train"]]
+    both = (trained == 0).any(dim=0) & (trained == 1).any(dim=0)
+    if not bool(both.all()):
+        numbers = (~both).nonzero()[:, 0].tolist()
+        yield Finding(
+            "constant labels",
+            f"{len(numbers)} of {both.numel()} labels have one value in training: {listed([str(n) for n in numbers])}",
+            "such a label cannot be learned, and a metric leaves it out where it is constant too",
+            matters=True,
+        )
 
 
 def _class_counts(task: GraphTask) -> Tensor:

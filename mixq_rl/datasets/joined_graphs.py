@@ -31,19 +31,29 @@ def join_graphs(name: str, graphs: Sequence[Mapping[str, Tensor]]) -> dict[str, 
             if part not in graph or graph[part].dim() != 2:
                 raise InvalidGraphError(f"{name}: graph {number} of {len(graphs)} has no {part} of two dimensions")
     shared = [entry for entry in graphs[0] if entry != "batch" and all(entry in graph for graph in graphs)]
-    try:
-        joined = {
-            entry: torch.cat([_rows(entry, graph[entry]) for graph in graphs], dim=1 if entry == "edge_index" else 0)
-            for entry in shared
-            if _is_of_nodes(entry) or entry in ("y", "edge_index", "edge_weight", "edge_attr")
-        }
-    except RuntimeError as error:
-        raise InvalidGraphError(
-            f"{name}: the graphs have entries of different widths or numbers of dimensions"
-        ) from error
+    joined = {
+        entry: _joined(name, entry, [_rows(entry, graph[entry]) for graph in graphs])
+        for entry in shared
+        if _is_of_nodes(entry) or entry in ("y", "edge_index", "edge_weight", "edge_attr")
+    }
     nodes = torch.tensor([len(graph["x"]) for graph in graphs])
     edges = torch.tensor([graph["edge_index"].shape[1] for graph in graphs])
     return _as_one(joined, nodes, edges, "y" in joined and len(joined["y"]) == len(graphs) != int(nodes.sum()))
+
+
+def _joined(name: str, entry: str, parts: Sequence[Tensor]) -> Tensor:
+    """Return an entry of all graphs.
+
+    Raises:
+        InvalidGraphError: if its widths or numbers of dimensions differ.
+    """
+    along = 1 if entry == "edge_index" else 0
+    widths = [[size for dim, size in enumerate(part.shape) if dim != along] for part in parts]
+    other = next((number for number, width in enumerate(widths) if width != widths[0]), None)
+    if other is not None:
+        shapes = f"{list(parts[0].shape)} in graph 0, {list(parts[other].shape)} in graph {other}"
+        raise InvalidGraphError(f"{name}: the graphs have {entry} of different widths or dimensions: {shapes}")
+    return torch.cat(list(parts), dim=along)
 
 
 def join_slices(name: str, entries: dict[str, Tensor], slices: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from mixq_rl.datasets.memory_limit import check_memory
 
 __all__ = ["read_list", "read_texts"]
 
+_MISSING = ("", "nan", "None", "<NA>", "NaT")
 _NUMBERS = (bool, int, float)
 
 
@@ -36,7 +37,9 @@ def read_list(value: Any) -> Tensor | None:
 
 
 def read_texts(texts: np.ndarray) -> tuple[Tensor, list[str]]:
-    """Return the number of each text in the list of all distinct texts, -1 for an empty one, and the list.
+    """Return the number of each text in the list of all distinct texts, -1 for none, and the list.
+
+    A text is none if it is empty, or what ``astype(str)`` makes of a missing value: ``"nan"``, ``"None"``, ``"<NA>"``.
 
     Args:
         texts: unicode or bytes, ``[rows]``.
@@ -45,10 +48,9 @@ def read_texts(texts: np.ndarray) -> tuple[Tensor, list[str]]:
         texts = np.char.decode(texts, "utf-8", "replace")
     names, numbers = np.unique(texts, return_inverse=True)
     number_of = torch.from_numpy(numbers.reshape(-1))
-    known = [str(name) for name in names]
-    if known and not known[0]:
-        return number_of - 1, known[1:]
-    return number_of, known
+    is_known = np.array([str(name) not in _MISSING for name in names], dtype=bool)
+    renumbered = torch.from_numpy(np.where(is_known, is_known.cumsum() - 1, -1))
+    return renumbered[number_of], [str(name) for name in names[is_known]]
 
 
 def _tensor(numbers: list[Any]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixq_rl.datasets.catalogue import load_task
 from mixq_rl.datasets.file import SUFFIXES, FileGraph, read_graph
 from mixq_rl.datasets.label_matrix import has_label
+from mixq_rl.datasets.messages import listed
 from mixq_rl.datasets.metrics import Metric
 from mixq_rl.datasets.partial_splits import complete_splits
 from mixq_rl.errors import InvalidGraphError
@@ -72,7 +73,7 @@ class PredictionInputs:
     def renamed(self, class_names: Sequence[str] | None) -> Self:
         """Return the inputs with the classes of a network in place of those of the file, matched by their names.
 
-        Classes that the network does not know get a number that it never answers.
+        Classes that the network does not know get a number that it never answers, and are logged.
 
         Args:
             class_names: names of the network's classes in their order; None: 0, 1, 2, ...
@@ -84,6 +85,12 @@ class PredictionInputs:
             number_of = {name: int(name) for name in own if name.isdecimal() and len(name) <= _LONGEST_NUMBER}
         else:
             number_of = {name: number for number, name in enumerate(class_names)}
+        if unknown := [name for name in own if name not in number_of]:
+            known = "0, 1, 2, ..." if class_names is None else listed(class_names)
+            _logger.warning(
+                "%s: the network does not know the classes %s, whose %ss count as wrong: its classes are %s",
+                *(self.name, listed(unknown), self.noun, known),
+            )
         table = torch.tensor([number_of.get(name, _UNKNOWN) for name in own])
         y = torch.where(self.y >= 0, table[self.y.clamp(min=0)], self.y)
         return replace(self, y=y, class_names=None if class_names is None else tuple(class_names))

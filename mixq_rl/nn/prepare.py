@@ -1,8 +1,10 @@
 """Conversion of a user's float model to a quantizable one: ``prepare``."""
 
 import copy
+import logging
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, UnsupportedLayerError
@@ -12,6 +14,8 @@ from mixq_rl.nn.operator import Dropout
 from mixq_rl.randomness import seeded
 
 __all__ = ["prepare"]
+
+_logger = logging.getLogger(__name__)
 
 
 def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel:
@@ -39,7 +43,8 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
     other components of the second call are called ``"conv:2.message"`` and so on.
 
     Wrappers (``torch.compile``, ``DataParallel``, ``AveragedModel``) are left out, weights that are computed (weight
-    norm, spectral norm, parametrizations, pruning) are folded into parameters, and a softmax at the end is left out.
+    norm, spectral norm, parametrizations, pruning) are folded into parameters. A softmax at the end is left out;
+    on a multi-label task, a sigmoid.
     What was done is logged, a line each.
 
     Features whose columns are too far apart for 8 bits are scaled exactly, and the factors are folded into the first
@@ -62,7 +67,7 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
 
     Raises:
         UnsupportedLayerError: naming every part that is not supported, its path and a replacement.
-        InputError: if the model does not fit the task.
+        InputError: if the model does not fit the task, or holds NaN or infinity.
     """
     # PyTorch Geometric takes seconds to import, and no other part of the engine needs it.
     from mixq_rl.nn.conversion import convert, copied, explained, give_weights, trace
@@ -78,11 +83,12 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         held = {"edge_weight": task.edge_weight is not None, "batch": task.kind == "graph"}
         given = {name for name in given if held[name]}
         original.to(task.device)
+    _check_finite(original)
     with seeded(0):  # new layers draw random weights, before the model's weights replace them
         if task is not None:
             give_weights(original, task, given)
         try:
-            graph = trace(original, given)
+            graph = trace(original, given, multi_label=task is not None and task.multi_label)
         except UnsupportedLayerError as error:
             raise explained(error, original) from None
         nodes = convert(graph, original)
@@ -96,6 +102,12 @@ def prepare(model: nn.Module, task: GraphTask | None = None) -> QuantizableModel
         inputs = task.inputs("train")
         fold_feature_scaling(prepared, inputs.x, inputs.graph)
     return prepared
+
+
+def _check_finite(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if not is_lazy(parameter) and not bool(parameter.isfinite().all()):
+            raise InputError(f"the model's {name} holds NaN or infinity: the training of it diverged")
 
 
 def _measure(model: QuantizableModel, task: GraphTask) -> None:
@@ -119,5 +131,12 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
         raise InputError(
             f"the model gives logits of shape {list(logits.shape)}; task {task.name!r} needs a row for each of "
             f"{rows} {task.kind}s and a column for each of {task.num_classes} classes"
+        )
+    if logits.shape[1] > task.num_classes:
+        line = "the model gives %d logits for the %d classes of %s: the others are never right"
+        _logger.warning(line, logits.shape[1], task.num_classes, task.name)
+    if not bool(logits.isfinite().all()):
+        raise InputError(
+            f"the model gives NaN or infinity on task {task.name!r}: its weights or statistics are damaged"
         )
     model.observe(inputs.x, inputs.graph)

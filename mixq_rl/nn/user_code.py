@@ -57,7 +57,7 @@ class UserCode:
             InputError: for an exception in the file, or a call of ``sys.exit``.
         """
         module = ModuleType(self._name)
-        module.__file__ = str(self.path)
+        module.__file__, module.__package__ = str(self.path), ""  # a file is in no package
         sys.modules[self._name] = module  # dataclasses and PyTorch Geometric look modules up
         with self.blamed():
             exec(compile(self._source, str(self.path), "exec"), module.__dict__)  # noqa: S102  the user's own code
@@ -109,4 +109,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {in_one_line(error.msg)}"
     text = " ".join(str(error).split())
+    if isinstance(error, ImportError) and "relative import" in text:
+        text += ": modules beside the file are imported by name, from layers import X"
     return f"{type(error).__name__}: {in_one_line(text)}" if text else type(error).__name__

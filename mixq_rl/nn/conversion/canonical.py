@@ -8,13 +8,14 @@ from torch.nn import functional
 
 from mixq_rl.nn.conversion.call import is_called
 
-__all__ = ["ADD", "canonicalize", "final_softmax"]
+__all__ = ["ADD", "canonicalize", "final_probabilities"]
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
 _SOFTMAX = (
     *(functional.softmax, functional.log_softmax, torch.softmax, torch.log_softmax),
     *("softmax", "log_softmax"),
 )
+_SIGMOID = (functional.sigmoid, torch.sigmoid, "sigmoid", "sigmoid_")
 
 _UNCHANGED = ("contiguous", "clone", torch.clone, "cpu", "cuda", "float")
 
@@ -28,14 +29,24 @@ def canonicalize(graph: fx.Graph, model: nn.Module) -> None:
             graph.erase_node(node)
 
 
-def final_softmax(graph: fx.Graph, model: nn.Module) -> fx.Node | None:
-    """Return the softmax of each row that gives a model's result, or None."""
+def final_probabilities(graph: fx.Graph, model: nn.Module, *, multi_label: bool) -> fx.Node | None:
+    """Return the call that makes a model's result probabilities, or None: a softmax of each row, or a sigmoid.
+
+    Args:
+        graph: the traced graph of the model.
+        model: the model.
+        multi_label: whether each row has several labels, whose probabilities are sigmoids of the logits.
+    """
     last = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if not isinstance(last, fx.Node) or not last.args or not isinstance(last.args[0], fx.Node):
         return None
     if last.op == "call_module":
         module = model.get_submodule(str(last.target))
+        if multi_label:
+            return last if type(module) is nn.Sigmoid else None
         return last if type(module) in (nn.Softmax, nn.LogSoftmax) and module.dim in (None, 1, -1) else None
+    if multi_label:
+        return last if is_called(last, _SIGMOID) else None
     dim = last.kwargs.get("dim", last.args[1] if len(last.args) > 1 else None)
     return last if is_called(last, _SOFTMAX) and dim in (None, 1, -1) else None
 

@@ -97,7 +97,9 @@ _SHAPE = "features are [nodes, columns] from layer to layer; choose or reshape c
 
 REPLACED_FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax"), LOGITS),
-    **dict.fromkeys(("sum", "mean", "amax", "stack"), _POOL),
+    **dict.fromkeys(("sum", "mean", "amax"), f"{_POOL}; normalise rows in the data"),
+    "stack": "use torch.cat of columns, or + and a number for a mean of results",
+    "arange": "numbers of nodes belong into x, as one-hot columns or learned features",
     **dict.fromkeys(("batch_norm", "layer_norm", "instance_norm", "group_norm", "normalize"), _NORM),
     **dict.fromkeys(("mul", "imul", "truediv", "div", "sub", "isub", "neg", "rsub"), _SCALE),
     **dict.fromkeys(("linear", "matmul", "mm", "addmm"), "use a Linear layer"),

@@ -25,6 +25,7 @@ REPLACEMENTS: dict[str, str] = {
     **dict.fromkeys(("GraphNorm", "InstanceNorm", "InstanceNorm1d", "PairNorm", "GraphSizeNorm"), _NORM),
     **dict.fromkeys(("MessageNorm", "DiffGroupNorm", "MeanSubtractionNorm", "GroupNorm", "RMSNorm"), _NORM),
     "SyncBatchNorm": _NORM,
+    "Embedding": "use Linear on one-hot columns of x, or put the rows of the embedding into x",
     **dict.fromkeys(("Softmax", "LogSoftmax"), LOGITS),
     **dict.fromkeys(("PReLU", "RReLU"), "use LeakyReLU"),
     **dict.fromkeys(("Dropout1d", "AlphaDropout", "FeatureAlphaDropout"), "use Dropout"),

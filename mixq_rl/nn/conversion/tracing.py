@@ -16,7 +16,7 @@ from torch_geometric.utils import scatter
 
 from mixq_rl.errors import UnsupportedLayerError
 from mixq_rl.nn.conversion.arguments import ModelCall, Roles, readings
-from mixq_rl.nn.conversion.canonical import canonicalize, final_softmax
+from mixq_rl.nn.conversion.canonical import canonicalize, final_probabilities
 from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS, number_of_results
 from mixq_rl.nn.conversion.phases import always_on, apply_dropout, same_but_dropout
 
@@ -27,7 +27,7 @@ _COMPOSITE = (nn.Sequential, fx.GraphModule, GraphSequential, BasicGNN, MLP)
 _logger = logging.getLogger(__name__)
 
 
-def trace(model: nn.Module, given: set[str]) -> fx.Graph:
+def trace(model: nn.Module, given: set[str], *, multi_label: bool = False) -> fx.Graph:
     """Return the graph of the calls that a model makes.
 
     The placeholders of the graph are ``x``, ``edge_index``, ``edge_weight`` and ``batch``, also if the model gives its
@@ -36,11 +36,12 @@ def trace(model: nn.Module, given: set[str]) -> fx.Graph:
     Geometric are one call each.
 
     The model is traced in evaluation and in training. The graph is that of training, if both compute the same but for
-    dropout; a softmax that gives the result is left out.
+    dropout; a softmax that gives the result is left out, or, with several labels of each row, a sigmoid.
 
     Args:
         model: a model in evaluation mode.
         given: inputs that the graph has, beside x and edge_index; others are None.
+        multi_label: whether the model answers several labels of each row.
 
     Raises:
         UnsupportedLayerError: if the model takes other arguments, returns anything but one tensor, or has control flow
@@ -50,7 +51,7 @@ def trace(model: nn.Module, given: set[str]) -> fx.Graph:
     for name in always_on(graph):
         _logger.warning("%s has training=True, and so is never off: it is taken as one of training only", name)
     graph = _with_training(graph, model, roles, given)
-    last = final_softmax(graph, model)
+    last = final_probabilities(graph, model, multi_label=multi_label)
     if last is not None:
         _logger.info("the %s at the end of the model is left out: the network gives its logits", last.name)
         last.replace_all_uses_with(last.args[0])  # type: ignore[arg-type]

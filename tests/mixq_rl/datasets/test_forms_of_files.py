@@ -82,7 +82,11 @@ def test_what_people_bring_is_taken_and_said(tmp_path: Path, changes: Any, class
     [
         ({"y": RNG.standard_normal(40)}, "regression is not supported"),
         ({"y": 7 * ROWS}, "40 different numbers for 40 nodes: regression"),
-        ({"y": np.array([None] * 40)}, "y of objects, which only unpickling would read"),
+        ({"y": np.array([None] * 40)}, r"y of objects, which only unpickling would read: save y.astype\(str\)"),
+        (
+            {"x": np.ones((40, 2), dtype=object)},
+            r"x of objects, which only unpickling would read: save x.astype\('float32'\)",
+        ),
         ({"y": np.full(40, -1)}, "no node has a label"),
         ({"y": np.where(ROWS < 3, ROWS, -1)}, "3 nodes with a label are too few to be split"),
         ({"train_mask": np.ones(40, dtype=bool)}, "no nodes are left for the test mask"),
@@ -100,6 +104,15 @@ def test_the_rest_is_refused_in_one_line(tmp_path: Path, changes: Any, message: 
     with pytest.raises(InvalidGraphError, match=message) as error:
         load(tmp_path, **big(**changes))
     assert str(error.value).isprintable()
+
+
+def test_labels_of_nodes_in_a_batch_are_labels_of_nodes(tmp_path: Path) -> None:
+    whole = load(tmp_path, **big(batch=np.zeros(40, dtype=np.int64)))
+    assert whole.kind == "node"
+    assert "batch is not used: y has a label for each of 40 nodes, not for each of 1 graphs" in whole.notes
+    several = load(tmp_path, **big(batch=ROWS // 4))
+    assert several.kind == "node"
+    assert torch.equal(several.y, torch.from_numpy(ROWS % 4))
 
 
 def test_a_fold_chooses_the_column(tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_edges_that_are_wrong_are_findings() -> None:
         ({"x": torch.zeros(NODES, 3)}, "features", "all features are 0"),
         ({"x": torch.ones(NODES, 3)}, "features", "all nodes have the same features"),
         ({"edge_index": torch.zeros((2, 0), dtype=torch.int64)}, "edges", "there are no edges"),
+        ({"edge_index": torch.arange(NODES).expand(2, -1)}, "edges", "all edges are self-loops"),
+        ({"y": (PLACE > 2).long()}, "training", "all training labels are of class 0"),
     ],
 )
 def test_nothing_to_learn_is_warned_about(
@@ -163,6 +165,22 @@ def test_nothing_to_learn_is_warned_about(
     assert found.subject == subject
     assert said in found.found
     assert said not in " ".join(finding.found for finding in advice(made))
+
+
+@pytest.mark.parametrize("edge_index", [EDGES[:, :0], RING[:1].expand(2, -1)])
+def test_each_finding_is_there_once(edge_index: torch.Tensor) -> None:
+    found = [str(finding) for finding in inspect_task(task(edge_index=edge_index))]
+    assert len(set(found)) == len(found)
+
+
+def test_labels_that_are_constant_in_training() -> None:
+    y = torch.zeros(NODES, 3)
+    y[::2, 0] = 1.0
+    y[PLACE == 4, 1] = 1.0
+    y[:, 2] = torch.nan
+    found = by_subject(inspect_task(task(y=y)))["constant labels"]
+    assert found.found == "2 of 3 labels have one value in training: 1, 2"
+    assert "constant labels" not in by_subject(inspect_task(task(y=y[:, :1].expand(-1, 2))))
 
 
 def test_load_task_warns_once(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,3 +37,10 @@ def test_texts_are_numbered(dtype: str) -> None:
     numbers, names = read_texts(np.array(["b", "", "a", "b"], dtype=dtype))
     assert numbers.tolist() == [1, -1, 0, 1]
     assert names == ["a", "b"]
+
+
+def test_texts_of_missing_values_are_none() -> None:
+    numbers, names = read_texts(np.array(["b", "nan", "Nan", "None", "<NA>", "zebra"]))
+    assert numbers.tolist() == [1, -1, 0, -1, -1, 2]
+    assert names == ["Nan", "b", "zebra"]
+    assert read_texts(np.array(["nan"]))[0].tolist() == [-1]

@@ -116,6 +116,21 @@ def test_a_file_may_hold_more_than_a_graph(tmp_path: Path) -> None:
     assert torch.equal(load_task(str(tmp_path / "sparse.pt")).x, data.x)
 
 
+def test_classes_that_the_network_does_not_know_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    y = np.array(["cat", "fox", "dog", "elk", "cat"])
+    np.savez(tmp_path / "new.npz", x=np.eye(5), edge_index=np.array([[0, 1], [1, 2]]), y=y)
+    inputs = load_prediction_inputs(str(tmp_path / "new.npz"))
+    assert inputs.renamed(("cat", "dog", "elk", "fox")).scores(torch.zeros(5, 4), ACCURACY)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    renamed = inputs.renamed(("cat", "dog"))
+    assert renamed.y is not None
+    assert renamed.y[[0, 2, 4]].tolist() == [0, 1, 0]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning == (
+        "new.npz: the network does not know the classes elk, fox, whose nodes count as wrong: its classes are cat, dog"
+    )
+
+
 def test_several_labels_are_measured_where_they_are_known(tmp_path: Path) -> None:
     y = np.array([[1, 0], [0, 1], [1, 1], [0, np.nan], [np.nan, np.nan]])
     np.savez(tmp_path / "new.npz", x=np.eye(5), edge_index=np.array([[0, 1], [1, 2]]), y=y, test_mask=np.ones(5, bool))

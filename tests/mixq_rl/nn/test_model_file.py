@@ -96,6 +96,7 @@ def test_what_makes_a_model(task: GraphTask, text: str) -> None:
         ("import sys\nsys.exit()", "^made.py, line 3: the file ends the program \\(sys.exit\\): put what is not"),
         ("def make(:", "^made.py, line 2: SyntaxError: "),
         ("x = '\0'", "^made.py: SyntaxError: source code string cannot contain null bytes"),
+        ("from .base import Net", "^made.py, line 2: ImportError: .*: modules beside the file are imported by name"),
         ("import nowhere", "^made.py, line 2: ModuleNotFoundError: No module named 'nowhere'$"),
         ("from broken import x", "broken.py, line 2: RuntimeError: deep$"),
         ("def make(task): return Net(task.num_features, 1)", "the model gives logits of shape"),

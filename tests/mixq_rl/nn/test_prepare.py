@@ -1,5 +1,6 @@
 import copy
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -164,6 +165,49 @@ def test_models_that_do_not_fit_the_task_are_refused(x: Tensor) -> None:
         prepare(pyg.GCN(FEATURES, 8, 2, 2), task)
     with pytest.raises(InputError, match=r"a row for each of 8 graphs"):
         prepare(pyg.GCN(FEATURES, 8, 2, CLASSES), graph_task())
+
+
+def test_logits_of_no_class_are_said(x: Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    prepare(pyg.GCN(FEATURES, 8, 2, CLASSES + 2), node_task(x, random_graph()))
+    assert "the model gives 5 logits for the 3 classes of nodes: the others are never right" in caplog.messages
+
+
+def test_models_that_diverged_are_refused(x: Tensor) -> None:
+    task = node_task(x, random_graph())
+    model = pyg.GCN(FEATURES, 8, 2, CLASSES, norm="batch_norm")
+    with torch.no_grad():
+        model.convs[1].lin.weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match=r"the model's convs.1.lin.weight holds NaN or infinity"):
+        prepare(model)
+    model = pyg.GCN(FEATURES, 8, 2, CLASSES, norm="batch_norm")
+    model.norms[0].module.running_mean.fill_(torch.nan)
+    with pytest.raises(InputError, match=r"gives NaN or infinity on task 'nodes'"):
+        prepare(model, task)
+
+
+class Probabilities(nn.Module):
+    """The sigmoids of the labels, as BCELoss takes them."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.last = pyg.GCNConv(FEATURES, CLASSES), last
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.last(self.conv(x, edge_index))
+
+
+@pytest.mark.parametrize("last", [torch.sigmoid, lambda x: x.sigmoid(), functional.sigmoid, nn.Sigmoid()])
+def test_a_sigmoid_at_the_end_is_left_out_where_rows_have_several_labels(
+    last: Callable[[Tensor], Tensor], x: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    classes = node_task(x, random_graph())
+    labels = GraphTask("labels", x, classes.edge_index, torch.ones(NODES, CLASSES).tril(), classes.masks)
+    model = Probabilities(last).eval()
+    expected = model.conv(x, classes.edge_index)
+    torch.testing.assert_close(prepare(model, labels)(x, classes.edge_index), expected)
+    assert any("at the end of the model is left out" in line for line in caplog.messages)
+    torch.testing.assert_close(prepare(model, classes)(x, classes.edge_index), expected.sigmoid())
 
 
 class NodesOrGraphs(nn.Module):

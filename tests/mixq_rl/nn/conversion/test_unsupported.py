@@ -162,6 +162,8 @@ class Forward(nn.Module):
     [
         (lambda m, x, e, w, b: functional.log_softmax(m.conv(x, e), dim=0), r"'log_softmax' .*: return the logits"),
         (lambda m, x, e, w, b: m.conv(x, e) * m.scale, r"tensor 'scale' is used outside of a layer"),
+        (lambda m, x, e, w, b: torch.stack([m.conv(x, e), x]).mean(0), r"'stack' .*: use torch.cat of columns, or \+"),
+        (lambda m, x, e, w, b: m.conv(x / x.sum(-1, keepdim=True), e), r"'sum' .*; normalise rows in the data"),
         (lambda m, x, e, w, b: m.conv(x, e) + 1, r"function 'add' .* takes the constant 1"),
         (lambda m, x, e, w, b: m.conv(x, e) + w, r"function 'add' .* takes edge_weight"),
         (lambda m, x, e, w, b: m.conv(x, e, w * 2), r"'conv' \(GCNConv\) takes another edge_weight"),
