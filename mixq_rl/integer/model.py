@@ -166,7 +166,7 @@ class IntegerModel:
     def of(
         cls, model: QuantizableModel, source: Quantizer, steps: Sequence[IntegerStep], allocation: Sequence[int]
     ) -> Self:
-        """Return the integer model of an input and steps that ``model`` was frozen to; raises what :meth:`freeze` does."""
+        """Return the integer model of the input and steps that ``model`` was frozen to; raises as :meth:`freeze`."""
         names = tuple(quantizer.name for quantizer in model.quantizers)
         return cls(
             source,

@@ -74,7 +74,7 @@ def test_what_is_drawn() -> None:
 def test_a_negative_degree_has_no_normalization() -> None:
     edges = Edges(torch.tensor([[0, 1, 2], [1, 2, 1]]), torch.tensor([0.5, 1.0, -2.0], dtype=torch.float64))
     assert gcn_norm(*edges, 3)[1].isnan().any()
-    with pytest.raises(InvalidGraphError, match="the weights of the edges into node 1 add up to -0.5, and normalis"):
+    with pytest.raises(InvalidGraphError, match=r"the weights of the edges into node 1 add up to -0\.5, and normalis"):
         Normalize()(edges, 3)
 
 
