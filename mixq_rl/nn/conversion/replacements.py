@@ -15,7 +15,7 @@ _GATES = "its gates multiply values by each other; use GraphConv or GATv2Conv"
 _POWERS = "use TAGConv, SGConv or APPNP"
 _EDGE_FEATURES = "edges have one weight and no features here; use GraphConv with edge weights, or GINConv"
 _KINDS = (
-    "nodes and edges are of one kind here; join the graph by HeteroData.to_homogeneous(), encode the kinds in x, and "
+    "nodes and edges are of one kind here; merge them by data.to_homogeneous(), encode the kinds in x, and "
     "use SAGEConv, GraphConv or GATConv"
 )
 _POINTS = "the graph is given here, not found by distances; use GraphConv or SAGEConv on its edges"
@@ -47,9 +47,8 @@ REPLACEMENTS: dict[str, str] = {
     ),
     **dict.fromkeys(("LEConv", "MFConv", "DirGNNConv", "SignedConv", "HypergraphConv", "FeaStConv"), "use GraphConv"),
     **dict.fromkeys(("WLConv", "WLConvContinuous"), "use GINConv"),
-    **dict.fromkeys(("RGCNConv", "FastRGCNConv", "CuGraphRGCNConv", "RGATConv", "HGTConv", "HEATConv"), _KINDS),
-    **dict.fromkeys(("HANConv", "HeteroConv", "HeteroLinear", "HeteroDictLinear", "HeteroBatchNorm"), _KINDS),
-    **dict.fromkeys(("HeteroLayerNorm", "HeteroJumpingKnowledge"), _KINDS),
+    **dict.fromkeys(("RGCNConv", "FastRGCNConv", "CuGraphRGCNConv", "RGATConv", "HEATConv"), _KINDS),
+    **dict.fromkeys(("HeteroLinear", "HeteroBatchNorm", "HeteroJumpingKnowledge"), _KINDS),
     **dict.fromkeys(("PointNetConv", "PointTransformerConv", "PointGNNConv", "PPFConv", "XConv"), _POINTS),
     **dict.fromkeys(("DynamicEdgeConv", "GravNetConv"), _POINTS),
     **dict.fromkeys(("LSTM", "GRU"), "use jumping knowledge of mode 'cat' or 'max'"),
