@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixq_rl.edges import check_degree, inverse_root
 from mixq_rl.storage.artifacts import storable
 
 __all__ = [
@@ -171,6 +172,8 @@ class Normalize(EdgeTransform):
         loop_weight: weight of the self-loops added at nodes without one, if edges have weights; None: none are added.
         weighted: whether weights w of the graph are used; otherwise all are 1.
         every_node: as in :class:`AddSelfLoops`.
+
+    A call raises InvalidGraphError for weights into a node that add up to less than 0, which have no root.
     """
 
     loop_weight: float | None = 1.0
@@ -193,7 +196,9 @@ class Normalize(EdgeTransform):
             edges = AddSelfLoops(fill, remaining=True, every_node=self.every_node)(edges, num_nodes)
         (source, target), weight = edges
         assert weight is not None
-        factor = weight.new_zeros(num_nodes).index_add(0, target, weight).rsqrt()
+        degree = weight.new_zeros(num_nodes).index_add(0, target, weight)
+        check_degree(degree)
+        factor = inverse_root(degree)
         factor = torch.where(factor.isfinite(), factor, 0.0)
         return Edges(edges.edge_index, factor[source] * weight * factor[target])
 

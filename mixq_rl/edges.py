@@ -14,8 +14,10 @@ from mixq_rl.sparse import CSR, check_entries
 __all__ = [
     "CHANGED",
     "SortedEdges",
+    "check_degree",
     "check_edge_index",
     "gather",
+    "inverse_root",
     "nodes_of",
     "row_sums",
     "scaled_entries",
@@ -252,3 +254,33 @@ def _with_loops(
         source, target, weight = source[others], target[others], weight[others]
     is_loop = torch.cat([torch.zeros_like(source, dtype=torch.bool), torch.ones_like(nodes, dtype=torch.bool)])
     return torch.cat([source, nodes]), torch.cat([target, nodes]), torch.cat([weight, loops]), is_loop
+
+
+def inverse_root(degree: Tensor) -> Tensor:
+    """Return 1 over the square root, with both results rounded to the nearest, equal bit by bit on every device.
+
+    On a CPU torch's ``rsqrt`` rounds this way, but ``sqrt``, which MKL computes, does not. On a GPU ``sqrt`` does, but
+    ``rsqrt`` does not.
+    """
+    return degree.sqrt().reciprocal() if degree.is_cuda else degree.rsqrt()
+
+
+def check_degree(degree: Tensor, layer: str = "") -> None:
+    """Check the sums of the weights of the edges into each node, float64 ``[nodes]``, of which roots are taken.
+
+    Raises:
+        InvalidGraphError: for a sum below 0, with the name of the layer if there is one.
+    """
+    of_layer = f"layer {layer!r}: " if layer else ""
+    remedy = (
+        "normalisation by degree has no value there: give weights that are not negative, leave them out, "
+        "or take a layer without this normalisation (the model tag, or normalize=False)"
+    )
+
+    def error() -> InvalidGraphError:
+        node = int(degree.argmin())
+        total = f"the weights of the edges into node {node} add up to {float(degree[node]):.4g}"
+        return InvalidGraphError(f"{of_layer}{total}, and {remedy}")
+
+    reason = f"{of_layer}the weights of the edges into a node add up to less than 0, and {remedy}"
+    require((degree >= 0).all(), reason, error)

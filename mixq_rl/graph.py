@@ -14,8 +14,10 @@ from mixq_rl.conditions import require
 from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
     CHANGED,
+    check_degree,
     check_edge_index,
     gather,
+    inverse_root,
     row_sums,
     scaled_entries,
     sort_edges,
@@ -162,8 +164,8 @@ class Graph:
                 degree = row_sums(edges._replace(weight=weight.abs()))
             else:
                 degree = row_sums(edges)
-                _check_degree(degree, layer)
-            factor = _inverse_root(degree)
+                check_degree(degree, layer)
+            factor = inverse_root(degree)
             factor = torch.where(factor.isfinite(), factor, 0.0)
             if not propagation.weighted:
                 return Adjacency(csr, loops, factor=factor, row_scale=factor.unsqueeze(1))
@@ -200,15 +202,6 @@ class Graph:
         return Adjacency(csr, batch.new_empty(0), row_scale=row_scale)
 
 
-def _inverse_root(degree: Tensor) -> Tensor:
-    """Return 1 over the square root, with both results rounded to the nearest, equal bit by bit on every device.
-
-    On a CPU torch's ``rsqrt`` rounds this way, but ``sqrt``, which MKL computes, does not. On a GPU ``sqrt`` does, but
-    ``rsqrt`` does not.
-    """
-    return degree.sqrt().reciprocal() if degree.is_cuda else degree.rsqrt()
-
-
 def _reciprocal(csr: CSR) -> Tensor:
     return csr.rowptr.diff().clamp(min=1).double().reciprocal().unsqueeze(1)
 
@@ -221,22 +214,6 @@ def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
         )
     reason = "edge_weight holds NaN or infinity: replace them"
     require(edge_weight.isfinite().all(), reason, lambda: InvalidGraphError(reason))
-
-
-def _check_degree(degree: Tensor, layer: str) -> None:
-    of_layer = f"layer {layer!r}: " if layer else ""
-    remedy = (
-        "normalisation by degree has no value there: give weights that are not negative, leave them out, "
-        "or take a layer without this normalisation (the model tag, or normalize=False)"
-    )
-
-    def error() -> InvalidGraphError:
-        node = int(degree.argmin())
-        total = f"the weights of the edges into node {node} add up to {float(degree[node]):.4g}"
-        return InvalidGraphError(f"{of_layer}{total}, and {remedy}")
-
-    reason = f"{of_layer}the weights of the edges into a node add up to less than 0, and {remedy}"
-    require((degree >= 0).all(), reason, error)
 
 
 def _named_graphs(batch: Tensor, num_graphs: int | None) -> int:

@@ -162,16 +162,8 @@ class FrozenSteps:
         """Freeze the whole network once, and record the components that each step depends on at every allocation."""
         with self.model.allocated(allocation):
             quantizer, program = self.model.program()
-        names = tuple(each.name for each in self._quantizers)
-        model = IntegerModel(
-            quantizer,
-            tuple(program.steps),
-            names,
-            tuple(allocation),
-            metric=self.model.metric,
-            multi_label=self.model.multi_label,
-            scaling=self.model.scaling,
-        )
+        model = IntegerModel.of(self.model, quantizer, program.steps, allocation)
+        names = model.components
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):

@@ -93,7 +93,7 @@ class IntegerEvaluator:
             BitWidthError: for bit-widths that are not on offer.
             SumOverflowError: if an int32 sum might overflow.
         """
-        return self._with_classes(self.shared.freeze(check_allocation(self, allocation)))
+        return self.shared.freeze(check_allocation(self, allocation))
 
     def fine_tune(
         self,
@@ -119,11 +119,7 @@ class IntegerEvaluator:
         tuned = fine_tune(
             self.model, self.task, checked, teacher=self.teacher, seed=seed, epochs=epochs, progress=progress
         )
-        return self._with_classes(IntegerModel.freeze(tuned, checked))
-
-    def _with_classes(self, frozen: IntegerModel) -> IntegerModel:
-        names = self.task.class_names
-        return frozen if names is None else replace(frozen, classes=names)
+        return IntegerModel.freeze(tuned, checked)
 
     def evaluate(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
         """Freeze each allocation, execute it on integers, and return its evaluation on the validation split.

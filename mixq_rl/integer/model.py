@@ -160,13 +160,20 @@ class IntegerModel:
             SumOverflowError: if an int32 sum might overflow.
         """
         with model.allocated(allocation):
-            source, steps = model.freeze()
+            return cls.of(model, *model.freeze(), allocation)
+
+    @classmethod
+    def of(
+        cls, model: QuantizableModel, source: Quantizer, steps: Sequence[IntegerStep], allocation: Sequence[int]
+    ) -> Self:
+        """Return the integer model of the input and steps that ``model`` was frozen to; raises as :meth:`freeze`."""
         names = tuple(quantizer.name for quantizer in model.quantizers)
         return cls(
             source,
-            steps,
+            tuple(steps),
             names,
             tuple(int(bits) for bits in allocation),
+            classes=model.classes,
             metric=model.metric,
             multi_label=model.multi_label,
             scaling=model.scaling,

@@ -41,7 +41,8 @@ class QuantizableModel(nn.Module):
     Attributes:
         components: one entry for each quantizer, in execution order, from the last call of :meth:`observe`.
         scheme: quantization scheme of the last calibration.
-        metric, multi_label: of the task of the last calibration; a frozen network keeps them.
+        metric, multi_label, classes: metric, kind of labels and names of the classes (None: 0, 1, ...) of the task of
+            the last calibration; a frozen network keeps them.
         feature_factor: factors of :attr:`scaling`, or None.
         feature_offset: offsets of :attr:`scaling`, or None.
 
@@ -58,6 +59,7 @@ class QuantizableModel(nn.Module):
         self.components: tuple[Component, ...] = ()
         self.scheme = schemes["lsq"]
         self.metric, self.multi_label = "accuracy", False
+        self.classes: tuple[str, ...] | None = None
         self.nodes = tuple(nodes)
         granularity = self._input_granularity()
         affine = granularity is Granularity.TENSOR

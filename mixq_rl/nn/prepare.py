@@ -126,11 +126,13 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
         raise InputError(
             f"the model cannot be run on task {task.name!r}, of {task.num_features} features: {reason}"
         ) from error
-    rows = inputs.y.shape[0]
-    if logits.shape[0] != rows or logits.shape[1] < task.num_classes:
+    rows, columns = inputs.y.shape[0], logits.shape[1]
+    # Classes without rows and names are harmless.
+    is_exact = task.multi_label or task.class_names is not None
+    if logits.shape[0] != rows or columns < task.num_classes or (is_exact and columns > task.num_classes):
         raise InputError(
             f"the model gives logits of shape {list(logits.shape)}; task {task.name!r} needs a row for each of "
-            f"{rows} {task.kind}s and a column for each of {task.num_classes} classes"
+            f"{rows} {task.kind}s and a column for each of {task.num_classes} {_outputs(task)}"
         )
     if logits.shape[1] > task.num_classes:
         line = "the model gives %d logits for the %d classes of %s: the others are never right"
@@ -140,3 +142,7 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
             f"the model gives NaN or infinity on task {task.name!r}: its weights or statistics are damaged"
         )
     model.observe(inputs.x, inputs.graph)
+
+
+def _outputs(task: GraphTask) -> str:
+    return "labels" if task.multi_label else "classes"

@@ -30,7 +30,7 @@ def calibrate(
     """
     offered = check_bit_widths(tuple(bit_widths))
     inputs = task.calibration_inputs
-    model.metric, model.multi_label = task.metric, task.multi_label
+    model.metric, model.multi_label, model.classes = task.metric, task.multi_label, task.class_names
     model.calibrate(inputs.x, inputs.graph, offered, scheme)
     IntegerModel.freeze(model, [offered[0]] * len(model.quantizers)).quantize_graph(inputs.graph)
     return offered

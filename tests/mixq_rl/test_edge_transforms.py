@@ -21,6 +21,7 @@ from mixq_rl.edge_transforms import (
     RemoveSelfLoops,
     ToUndirected,
 )
+from mixq_rl.errors import InvalidGraphError
 from mixq_rl.graph import Graph
 from mixq_rl.propagation import Propagation
 
@@ -68,6 +69,13 @@ def test_what_is_drawn() -> None:
     assert graph.redrawn().adjacency(Propagation()) is graph.adjacency(Propagation())
     undirected = DropEdges(0.5, undirected=True)(Edges(index, None), 4).edge_index
     assert sorted(map(tuple, undirected.t().tolist())) == sorted(map(tuple, undirected.flip(0).t().tolist()))
+
+
+def test_a_negative_degree_has_no_normalization() -> None:
+    edges = Edges(torch.tensor([[0, 1, 2], [1, 2, 1]]), torch.tensor([0.5, 1.0, -2.0], dtype=torch.float64))
+    assert gcn_norm(*edges, 3)[1].isnan().any()
+    with pytest.raises(InvalidGraphError, match=r"the weights of the edges into node 1 add up to -0\.5, and normalis"):
+        Normalize()(edges, 3)
 
 
 def test_transforms_that_make_no_sense_are_refused() -> None:

@@ -15,7 +15,7 @@ _GATES = "its gates multiply values by each other; use GraphConv or GATv2Conv"
 _POWERS = "use TAGConv, SGConv or APPNP"
 _EDGE_FEATURES = "edges have one weight and no features here; use GraphConv with edge weights, or GINConv"
 _KINDS = (
-    "nodes and edges are of one kind here; join the graph by HeteroData.to_homogeneous(), encode the kinds in x, and "
+    "nodes and edges are of one kind here; merge them by data.to_homogeneous(), encode the kinds in x, and "
     "use SAGEConv, GraphConv or GATConv"
 )
 _POINTS = "the graph is given here, not found by distances; use GraphConv or SAGEConv on its edges"

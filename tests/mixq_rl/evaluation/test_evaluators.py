@@ -2,6 +2,7 @@ import copy
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -214,3 +215,18 @@ def test_the_supernet_reports_its_epochs(task: GraphTask, float_model: mixq_rl.Q
 def test_unknown_evaluators_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match="known are supernet, fine-tune, post-training; did you mean 'supernet'"):
         mixq_rl.evaluators["supernett"]
+
+
+def test_sizes_count_the_names_of_the_classes(
+    task: GraphTask, float_model: mixq_rl.QuantizableModel, tmp_path: Path
+) -> None:
+    named = replace(task, class_names=tuple(f"class of long name {label}" for label in range(task.num_classes)))
+    evaluator = mixq_rl.PostTrainingEvaluator(float_model, named)
+    network = evaluator.freeze([4] * 9)
+    network.save(tmp_path / "network")
+    (size,) = evaluator.sizes([[4] * 9])
+    assert network.classes == named.class_names
+    (evaluation,) = evaluator.evaluate([[4] * 9])
+    assert network.room == size == evaluation.size == evaluator.measure(network, "validation").size
+    assert sum(file.stat().st_size for file in (tmp_path / "network").iterdir()) <= size
+    assert mixq_rl.PostTrainingEvaluator(float_model, task).sizes([[4] * 9])[0] < size

@@ -1,6 +1,7 @@
 import copy
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -226,3 +227,14 @@ def test_an_optional_batch_keeps_its_default_where_nodes_are_classified(task: Gr
     model = prepare(NodesOrGraphs(task.num_features, task.num_classes), task)
     assert model(task.x, task.edge_index).shape == (task.num_nodes, task.num_classes)
     assert [component.name for component in model.components][-1] == "conv.aggregate"
+
+
+def test_more_logits_than_names_or_labels_are_refused(x: Tensor) -> None:
+    task = node_task(x, random_graph())
+    named = replace(task, class_names=tuple(f"class {number}" for number in range(CLASSES)))
+    several = replace(task, y=functional.one_hot(task.y, CLASSES).float(), metric="roc-auc")
+    wide = pyg.GraphSAGE(FEATURES, 8, 2, CLASSES + 1)
+    assert prepare(wide, task).components
+    for given, outputs in ((named, "classes"), (several, "labels")):
+        with pytest.raises(InputError, match=f"a column for each of {CLASSES} {outputs}"):
+            prepare(wide, given)

@@ -1,93 +1,41 @@
 """Models as people write them: arguments, results, sums and numbers, containers."""
 
+import logging
 from collections.abc import Callable
-from typing import Optional
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  as people write it
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool, global_max_pool, global_mean_pool
-from torch_geometric.utils import add_self_loops
+from torch_geometric.utils import dropout_edge
 
 from mixq_rl.nn import prepare
 from tests.mixq_rl.nn.conversion.accepting import FEATURES, accept
+from tests.mixq_rl.nn.conversion.peoples import Base
 from tests.mixq_rl.nn.float_models import CLASSES, names, random_graph
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
 
-class Base(nn.Module):
+class LogSoftmax(Base):
+    def forward(self, x, edge_index):
+        return F.log_softmax(self.conv2(self.conv1(x, edge_index).relu(), edge_index), dim=1)
+
+
+class LogSoftmaxModule(Base):
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2 = GCNConv(FEATURES, 8), GCNConv(8, CLASSES)
-        self.lin, self.bn, self.dropout = nn.Linear(FEATURES, 8), nn.BatchNorm1d(8), 0.5
-        self.alpha, self.act = 0.1, F.relu
+        self.out = nn.LogSoftmax(dim=-1)
+
+    def forward(self, x, edge_index):
+        return self.out(self.conv2(self.conv1(x, edge_index).relu(), edge_index))
 
 
-class OnData(Base):
-    def forward(self, data):
-        x, edge_index = data.x, data.edge_index
-        x = F.dropout(F.relu(self.conv1(x, edge_index)), p=self.dropout, training=self.training)
-        return self.conv2(x, edge_index)
-
-
-class OnG(Base):
-    def forward(self, g):
-        h = self.conv1(g.x, g.edge_index).relu()
-        return self.conv2(h, g.edge_index)
-
-
-class OnGraph(Base):
-    def forward(self, graph: Data):
-        return self.conv2(self.conv1(graph.x, graph.edge_index, graph.edge_weight).tanh(), graph.edge_index)
-
-
-class OnSample(Base):
-    def forward(self, sample, verbose=False, **unused):
-        x, e = sample["x"], sample["edge_index"]
-        e, _ = add_self_loops(e, num_nodes=sample.num_nodes)
-        return self.conv2(self.conv1(x.to(torch.float32) if verbose else x, e).relu(), e)
-
-
-class OnBatch(Base):
-    def forward(self, batch):
-        x = self.conv1(batch.x, batch.edge_index).relu()
-        x = self.conv2(x, batch.edge_index)
-        return global_mean_pool(x, batch.batch)
-
-
-class OnAnnotatedBatch(Base):
-    def forward(self, b: Batch) -> Tensor:
-        w = b.edge_attr if hasattr(b, "pos") else None
-        x = F.relu(self.conv1(b.x, b.edge_index, w))
-        return global_add_pool(self.conv2(x, b.edge_index), b.batch)
-
-
-class KeywordOnly(Base):
-    def forward(self, x: Tensor, edge_index: Tensor, *, edge_weight: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        return self.conv2(F.elu(self.conv1(x, edge_index, edge_weight)), edge_index, edge_weight)
-
-
-class Positional(Base):
-    def forward(self, x, edge_index, /, *args, size=None):
-        return self.conv2(self.act(self.conv1(x, edge_index)), edge_index)
-
-
-class EdgeAttr(Base):
-    def forward(self, x, edge_index, edge_attr=None):
-        return self.conv2(self.conv1(x, edge_index, edge_attr).relu(), edge_index)
-
-
-class RequiredEdgeAttr(Base):
-    def forward(self, x, edge_index, edge_attr):
-        return self.conv2(self.conv1(x, edge_index, edge_attr).relu(), edge_index, edge_attr)
-
-
-class OtherNames(Base):
-    def forward(self, features, edges, edge_weights=None):
-        return self.conv2(F.leaky_relu_(self.conv1(features, edges)), edges)
+class LogSoftmaxMethod(Base):
+    def forward(self, x, edge_index):
+        x = self.conv2(self.conv1(x, edge_index).relu(), edge_index)
+        return x.log_softmax(dim=-1)
 
 
 class Residual(Base):
@@ -225,6 +173,16 @@ class NoGraph(nn.Module):
         return self.net(x)
 
 
+class DropEverything(Base):
+    def forward(self, data):
+        x, edge_index = data.x, data.edge_index
+        edge_index, _ = dropout_edge(edge_index, p=0.2, training=self.training)
+        x = F.dropout(x, p=0.6, training=self.training)
+        x = F.elu(self.conv1(x, edge_index))
+        x = F.dropout(x, p=0.6, training=self.training)
+        return F.log_softmax(self.conv2(x, edge_index), dim=1)
+
+
 class Precomputed(Base):
     """A number that is computed from attributes, and flow that depends on them."""
 
@@ -261,9 +219,8 @@ class Clamped(Base):
 
 
 NODE_MODELS: list[Callable[[], nn.Module]] = [
-    *(OnData, OnG, OnGraph, OnSample, KeywordOnly, Positional, EdgeAttr, OtherNames, Residual, Halved, Difference),
-    *(Scaled, InPlace, MeanOfLayers, InitialResidual, Dense, EncoderDecoder, StringForward, NoGraph, Precomputed),
-    *(OnesWithoutWeights, Casts, Clamped),
+    *(Residual, Halved, Difference, Scaled, InPlace, MeanOfLayers, InitialResidual, Dense, EncoderDecoder),
+    *(StringForward, NoGraph, Precomputed, OnesWithoutWeights, Casts, Clamped),
 ]
 
 
@@ -273,14 +230,16 @@ def test_models_of_nodes(make: Callable[[], nn.Module]) -> None:
     accept(make())
 
 
-@pytest.mark.parametrize("make", [KeywordOnly, RequiredEdgeAttr, OnGraph])
-def test_models_of_weighted_graphs(make: Callable[[], nn.Module]) -> None:
-    accept(make(), graph=random_graph(weighted=True))
-
-
-@pytest.mark.parametrize("make", [OnBatch, OnAnnotatedBatch, Readout, OptionalBatch])
+@pytest.mark.parametrize("make", [Readout, OptionalBatch])
 def test_models_of_graphs(make: Callable[[], nn.Module]) -> None:
     accept(make(), graph=random_graph(graphs=5))
+
+
+@pytest.mark.parametrize("make", [LogSoftmax, LogSoftmaxModule, LogSoftmaxMethod, DropEverything])
+def test_a_softmax_at_the_end_is_left_out(make: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    accept(make(), like="log_softmax")
+    assert any("at the end of the model is left out: the network gives its logits" in line for line in caplog.messages)
 
 
 def test_a_weighted_sum_is_one_component() -> None:

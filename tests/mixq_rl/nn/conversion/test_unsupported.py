@@ -131,8 +131,8 @@ class WithEdges(nn.Module):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Hetero(), r"^layer 'conv' \(HeteroConv\) .*data.to_homogeneous\(\)"),
-        (WithEdges(pyg.RGCNConv(6, 6, 2)), r"^layer 'conv' \(RGCNConv\) .*HeteroData.to_homogeneous\(\)"),
+        (Hetero(), r"^layer 'conv' \(HeteroConv\) .*data\.to_homogeneous\(\)"),
+        (WithEdges(pyg.RGCNConv(6, 6, 2)), r"^layer 'conv' \(RGCNConv\) .*data\.to_homogeneous\(\)"),
         (WithEdges(pyg.GINEConv(nn.Linear(6, 6))), r"^layer 'conv' \(GINEConv\) .*use GraphConv with edge weights"),
         (pyg.PointNetConv(), r"^the model \(PointNetConv\) .*not found by distances"),
         (WithEdges(pyg.GraphConv(6, 6)), r"^the model's forward takes 'edges'"),
