@@ -230,7 +230,7 @@ class EvaluatorConfig:
             hidden_channels=self.hidden_channels,
             seed=self.seed,
         )
-        for finding in advice(task, self.bits):
+        for finding in advice(task, self.offered):
             _data_logger.info("%s: %s", task.name, finding)
         return task, network
 
