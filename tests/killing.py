@@ -21,11 +21,14 @@ def begin(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 
 
 def kept(run_dir: Path) -> set[tuple[object, ...]]:
-    """Return the rows of the evaluations, as whoever opens the store after a kill sees them."""
+    """Return the rows of the evaluations without their seconds, as whoever opens the store after a kill sees them."""
     path = run_dir / "evaluations.sqlite"
     if not path.exists():
         return set()
     with closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        rows = connection.execute("SELECT * FROM evaluations").fetchall() if "evaluations" in tables else []
-    return set(rows)
+        if "evaluations" not in tables:
+            return set()
+        rows = connection.execute("SELECT * FROM evaluations")
+        timed = [name for name, *_ in rows.description].index("seconds")
+        return {row[:timed] + row[timed + 1 :] for row in rows}

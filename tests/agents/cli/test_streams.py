@@ -87,5 +87,5 @@ def test_shells_see_the_exit_codes(line: str, code: int, stderr: str, tmp_path: 
 def test_a_run_goes_on_when_its_reader_has_gone(tmp_path: Path) -> None:
     small = "--episodes 4 --layers 1 --hidden-channels 8 --bits 2,4 --evaluator post-training"
     ended = shell(f"m train --dataset graph.npz {small} --run-dir run | head -1", tmp_path)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "run folder: run\n", "")
+    assert (ended.returncode, len(ended.stdout.splitlines()), ended.stderr) == (141, 1, "")
     assert (tmp_path / "run" / "result.json").exists()

@@ -30,6 +30,8 @@ from tests.mixq_rl.nn.networks import (
 )
 from tests.pairwise import pairwise
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("heads", [1, 3])
