@@ -86,7 +86,10 @@ def changed(entries: Tensor, place: int | slice, value: float) -> Tensor:
         (lambda task: {"batch": task.batch.int()}, r"batch must be int64 .* not torch\.int32"),
         (lambda task: {"batch": task.batch - 1}, "batch starts with graph -1: number the graphs 0, 1, 2"),
         (lambda task: {"batch": changed(task.batch, 4, 0)}, "batch descends from graph 2 to 0 at node 4: sort the"),
-        (lambda task: {"batch": task.batch + (task.batch >= 2)}, "graph 2 has no node: leave it out, and number the graphs"),
+        (
+            lambda task: {"batch": task.batch + (task.batch >= 2)},
+            "graph 2 has no node: leave it out, and number the graphs",
+        ),
         (lambda task: {"y": task.y[:3]}, r"y has shape \[3\], but there are 20 graphs: each needs one label"),
         (lambda task: {"y": task.y.int()}, r"y must hold classes 0, 1, 2, \.\.\., as int64, not torch\.int32"),
         (lambda task: {"edge_index": task.edge_index.int()}, r"edge_index must be int64, not torch\.int32"),
