@@ -57,7 +57,7 @@ def allocate(
     bit_widths: Sequence[int] = (2, 4, 8),
     policy: PPOAgent | str | PathLike[str] | None = None,
     seed: int = 0,
-    constraints: Constraints = Constraints(),  # noqa: B008  frozen
+    constraints: Constraints = Constraints(),
 ) -> tuple[int, ...]:
     """Return the bit-width of each component of a float-trained network, chosen by a policy.
 
@@ -99,7 +99,7 @@ def allocate_for(
     agent: PPOAgent,
     preference: float | None = None,
     max_drop: float | None = None,
-    constraints: Constraints = Constraints(),  # noqa: B008  frozen
+    constraints: Constraints = Constraints(),
 ) -> tuple[int, ...]:
     """Return an allocation as :func:`allocate` does, for an evaluator. Without ``max_drop`` nothing is evaluated."""
     if max_drop is not None:

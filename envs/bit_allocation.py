@@ -58,7 +58,7 @@ class BitAllocationEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         *,
         preference: float | None = None,
         reward: Reward | None = None,
-        constraints: Constraints = Constraints(),  # noqa: B008  frozen
+        constraints: Constraints = Constraints(),
         observation: ObservationFactory = LayerStatistics,
         render_mode: str | None = None,
     ) -> None:

@@ -52,7 +52,7 @@ class EpisodeRules:
         evaluator: Evaluator,
         *,
         reward: Reward | None = None,
-        constraints: Constraints = Constraints(),  # noqa: B008  frozen
+        constraints: Constraints = Constraints(),
         observation: ObservationFactory = LayerStatistics,
     ) -> None:
         _check_evaluator(evaluator)

@@ -1,11 +1,11 @@
-"""Names from outside, such as those of files, as text that is safe to print and to encode."""
+"""Texts from outside, such as names of files and messages of errors, as text for one line of output."""
 
 import os
 import shlex
 import unicodedata
 from pathlib import Path
 
-__all__ = ["printable", "shell_word"]
+__all__ = ["first_line", "printable", "shell_word"]
 
 _BYTES = range(0xDC80, 0xDD00)  # Python's stand-ins for the bytes of a file name that is not UTF-8 (PEP 383)
 
@@ -26,6 +26,11 @@ def printable(text: str, *, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter in keep or _prints(letter) else _escape(letter) for letter in text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or the name of its class if there is no message."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def shell_word(name: str | Path) -> str:

@@ -34,7 +34,7 @@ def confirmed_models(
 
     Raises:
         InputError: if a configuration names a model's file or weights that the user did not name, or if the user named
-            others than the configurations.
+            a model or weights that no configuration has.
     """
     labels = [config.network for config in configs]
     strange = next((model for model in models if network_label(model) not in labels), None)

@@ -22,6 +22,7 @@ from mixq_rl.datasets.saved_graphs import saved_graphs
 from mixq_rl.datasets.sparse_tensors import read_sparse
 from mixq_rl.datasets.tensor_files import TensorFile, is_torch_object
 from mixq_rl.errors import ArtifactError, DataNotFoundError, InvalidGraphError
+from mixq_rl.printable import first_line
 from mixq_rl.storage.reading import open_regular
 
 __all__ = ["SUFFIXES", "Entries", "read_entries"]
@@ -96,7 +97,7 @@ def _read(path: Path) -> Entries:
     except ExcessError as error:
         raise InvalidGraphError(f"{path.name} holds {error}") from error
     except Exception as error:  # parsers raise exceptions of any kind for damaged files
-        reason = in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
+        reason = in_one_line(first_line(error))
         raise InvalidGraphError(f"{path.name} cannot be read as a graph of plain arrays: {reason}") from error
 
 

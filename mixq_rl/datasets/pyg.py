@@ -18,6 +18,7 @@ from mixq_rl.datasets.memory_limit import ExcessError
 from mixq_rl.datasets.messages import in_one_line
 from mixq_rl.datasets.raw_files import copy_checked
 from mixq_rl.errors import DataNotFoundError, InputError, InvalidGraphError
+from mixq_rl.printable import first_line
 
 __all__ = ["Graphs", "side_by_side", "untouched"]
 
@@ -65,7 +66,7 @@ def untouched(
             raise InvalidGraphError(f"the files of {name} in {str(folder)!r} are too great: {error}") from error
         except Exception as error:  # parsers raise exceptions of any kind for damaged files
             raise DataNotFoundError(
-                f"the files of {name} in {str(folder)!r} are damaged ({_reason(error)}): "
+                f"the files of {name} in {str(folder)!r} are damaged ({in_one_line(first_line(error))}): "
                 f"delete that folder and fetch them anew"
             ) from error
 
@@ -102,8 +103,8 @@ class _Untouched(Dataset):
                 raise
             listed = ", ".join(names[:_LISTED_FILES]) + (", ..." if len(names) > _LISTED_FILES else "")
             raise DataNotFoundError(
-                f"no files of {self.asked_for} in {str(raw)!r}, and downloading them failed ({_reason(error)}): "
-                f"copy the files {listed} there, or {_ANOTHER_FOLDER}{self.hint}"
+                f"no files of {self.asked_for} in {str(raw)!r}, and downloading them failed "
+                f"({in_one_line(first_line(error))}): copy the files {listed} there, or {_ANOTHER_FOLDER}{self.hint}"
             ) from error
 
     def _process(self) -> None:
@@ -132,10 +133,6 @@ def _remove_all_but(kept: set[Path], raw: Path) -> None:
             return
         if folder.exists():
             folder.rmdir()
-
-
-def _reason(error: BaseException) -> str:
-    return in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from mixq_rl.errors import InputError, UnsupportedLayerError
 from mixq_rl.nn.feature_folding import fold_feature_scaling
 from mixq_rl.nn.model import QuantizableModel
 from mixq_rl.nn.operator import Dropout
+from mixq_rl.printable import first_line
 from mixq_rl.randomness import seeded
 
 __all__ = ["prepare"]
@@ -122,7 +123,7 @@ def _measure(model: QuantizableModel, task: GraphTask) -> None:
         with model.evaluating():
             logits = model(inputs.x, inputs.graph)
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(
             f"the model cannot be run on task {task.name!r}, of {task.num_features} features: {reason}"
         ) from error

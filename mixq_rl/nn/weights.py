@@ -18,7 +18,7 @@ from mixq_rl.datasets.memory_limit import ExcessError
 from mixq_rl.datasets.messages import in_one_line, listed
 from mixq_rl.datasets.tensor_files import TensorFile
 from mixq_rl.errors import ArtifactError, InputError
-from mixq_rl.printable import printable
+from mixq_rl.printable import first_line, printable
 from mixq_rl.storage.limits import FILE
 from mixq_rl.storage.reading import open_regular
 
@@ -84,7 +84,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise InputError(f"{place} is no file of safetensors: {in_one_line(str(error))}") from error
     except Exception as error:  # parsers raise exceptions of any kind for damaged files
-        reason = in_one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
+        reason = in_one_line(first_line(error))
         raise InputError(f"{place} cannot be read: {reason}") from error
     return _unwrapped(weights)
 

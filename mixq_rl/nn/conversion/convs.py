@@ -220,15 +220,7 @@ def convert_gat(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any =
     if conv.lin is None:
         raise call.refusal(f"has in_channels={conv.in_channels}, which is not supported", _ONE_KIND)
     layer = GATConv(
-        conv.lin.weight.shape[1],
-        conv.out_channels,
-        name=call.name,
-        heads=conv.heads,
-        concat=conv.concat,
-        negative_slope=conv.negative_slope,
-        dropout=conv.dropout,
-        relu=call.following_relu(),
-        bias=conv.bias is not None,
+        conv.lin.weight.shape[1], conv.out_channels, relu=call.following_relu(), **_attention_options(call, conv)
     )
     carry_over_weight(layer.linear, conv.lin.weight)
     vectors = torch.cat([conv.att_src[0], conv.att_dst[0]])
@@ -243,14 +235,9 @@ def convert_gatv2(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any
     layer = GATv2Conv(
         conv.lin_l.weight.shape[1],
         conv.out_channels,
-        name=call.name,
-        heads=conv.heads,
-        concat=conv.concat,
-        negative_slope=conv.negative_slope,
-        dropout=conv.dropout,
         share_weights=conv.share_weights,
         relu=call.following_relu(),
-        bias=conv.bias is not None,
+        **_attention_options(call, conv),
     )
     for own, original in ((layer.linear, conv.lin_l), (layer.target, conv.lin_r)):
         if own is not None:
@@ -263,6 +250,12 @@ def convert_gatv2(call: Call, conv: Any, x: Any, edge_index: Any, edge_attr: Any
 
 _ONE_KIND = "give it one number: all nodes are alike"
 _NO_EDGE_FEATURES = "leave the edges' features out, or encode them in x"
+
+
+def _attention_options(call: Call, conv: Any) -> dict[str, Any]:
+    """Return the options that layers of attention have in common with the original."""
+    options = {name: getattr(conv, name) for name in ("heads", "concat", "negative_slope", "dropout")}
+    return {"name": call.name, "bias": conv.bias is not None, **options}
 
 
 def _check_attention(call: Call, conv: Any, edge_index: Any, edge_attr: Any) -> None:

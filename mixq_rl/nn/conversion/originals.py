@@ -13,6 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.optim.swa_utils import AveragedModel
 
 from mixq_rl.errors import InputError, UnsupportedLayerError
+from mixq_rl.printable import first_line
 
 __all__ = ["HETEROGENEOUS", "copied", "layer"]
 
@@ -88,7 +89,7 @@ def _deep_copy(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:  # attributes of any class, with a __deepcopy__ of any kind
-        raise UnsupportedLayerError(f"{_uncopied(model)} ({_reason(error)}): leave it out of the model") from error
+        raise UnsupportedLayerError(f"{_uncopied(model)} ({first_line(error)}): leave it out of the model") from error
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
@@ -107,10 +108,6 @@ def _uncopied(model: nn.Module) -> str:
             except Exception:  # as above
                 return f"attribute {name!r} of {layer(path, module)} cannot be copied"
     return "the model cannot be copied"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def _fold(model: nn.Module) -> None:

@@ -7,6 +7,7 @@ from torch.nn.parameter import is_lazy
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import UnsupportedLayerError
 from mixq_rl.nn.conversion.arguments import ModelCall, readings
+from mixq_rl.printable import first_line
 
 __all__ = ["give_weights"]
 
@@ -34,8 +35,8 @@ def give_weights(model: nn.Module, task: GraphTask, given: set[str]) -> None:
             return
         except Exception as error:  # of the model's own code
             failure = failure or error
-    reason = (str(failure).splitlines() or [""])[0] or type(failure).__name__
+    assert failure is not None  # set by the last attempt
     raise UnsupportedLayerError(
         f"the model has layers without weights, and cannot be called on task {task.name!r} to give them some "
-        f"({reason}): call it once before"
+        f"({first_line(failure)}): call it once before"
     ) from failure

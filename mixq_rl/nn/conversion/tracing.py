@@ -19,6 +19,7 @@ from mixq_rl.nn.conversion.arguments import ModelCall, Roles, readings
 from mixq_rl.nn.conversion.canonical import canonicalize, final_probabilities
 from mixq_rl.nn.conversion.edges import GRAPH_FUNCTIONS, number_of_results
 from mixq_rl.nn.conversion.phases import always_on, apply_dropout, same_but_dropout
+from mixq_rl.printable import first_line
 
 __all__ = ["trace"]
 
@@ -85,7 +86,7 @@ def _traced(call: ModelCall) -> fx.Graph:
         raise
     except Exception as error:  # the model's own code ran on symbols and can raise any exception
         where = next(reversed(tracer.module_stack.values()))[0] if tracer.module_stack else ""
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        reason = first_line(error)
         raise UnsupportedLayerError(
             f"{_described(where)} cannot be followed ({reason}): what a model computes may depend on its attributes, "
             f"not on values or shapes of tensors; decide in __init__"

@@ -1,37 +1,23 @@
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 import mixq_rl
+from tests.mixq_rl.datasets.fake_ogb import FakeDataset, install
 
 
-class FakeGraphPropPredDataset(InMemoryDataset):
+class FakeGraphPropPredDataset(FakeDataset):
     """What ogb's class shows of itself, over six molecules of two atoms."""
 
-    def __init__(self, name: str, root: str) -> None:
-        self.labels = 2 if name == "ogbg-molclintox" else 1
-        super().__init__(str(Path(root) / name.replace("-", "_")))
-        self.data, self.slices = torch.load(self.processed_paths[0])
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        return ["edge.csv.gz"]
-
-    @property
-    def processed_file_names(self) -> str:
-        return "geometric_data_processed.pt"
-
-    def process(self) -> None:
-        made = []
+    def made(self) -> list[Data]:
+        made, labels = [], 2 if self.wanted == "ogbg-molclintox" else 1
         for number in range(6):
-            y = torch.tensor([[float(number % 2), torch.nan if number == 3 else 1.0]])[:, : self.labels]
+            y = torch.tensor([[float(number % 2), torch.nan if number == 3 else 1.0]])[:, :labels]
             atoms = torch.tensor([[number, 0, 1], [0, 2, 1]])
             made.append(Data(x=atoms, edge_index=torch.tensor([[0, 1], [1, 0]]), y=y, num_nodes=2))
-        torch.save(self.collate(made), self.processed_paths[0])
+        return made
 
     def get_idx_split(self) -> dict[str, torch.Tensor]:
         return {"train": torch.tensor([0, 5, 3]), "valid": torch.tensor([1, 2]), "test": torch.tensor([4])}
@@ -39,10 +25,7 @@ class FakeGraphPropPredDataset(InMemoryDataset):
 
 @pytest.fixture
 def _ogb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = ModuleType("ogb.graphproppred")
-    module.PygGraphPropPredDataset = FakeGraphPropPredDataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ogb", ModuleType("ogb"))
-    monkeypatch.setitem(sys.modules, "ogb.graphproppred", module)
+    install(monkeypatch, "graphproppred", "PygGraphPropPredDataset", FakeGraphPropPredDataset)
     for name in ("ogbg_molclintox", "ogbg_molhiv"):
         raw = tmp_path / "ogb" / name / "raw"
         raw.mkdir(parents=True)

@@ -1,42 +1,27 @@
 import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 import mixq_rl
 from mixq_rl.errors import DataNotFoundError
+from tests.mixq_rl.datasets.fake_ogb import FakeDataset, install
 
 
-class FakeNodePropPredDataset(InMemoryDataset):
+class FakeNodePropPredDataset(FakeDataset):
     """What ogb's class shows of itself, over a graph of six nodes."""
-
-    def __init__(self, name: str, root: str) -> None:
-        self.proteins = name == "ogbn-proteins"
-        super().__init__(str(Path(root) / name.replace("-", "_")))
-        self.data, self.slices = torch.load(self.processed_paths[0])
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        return ["edge.csv.gz"]
-
-    @property
-    def processed_file_names(self) -> str:
-        return "geometric_data_processed.pt"
 
     def download(self) -> None:
         raise OSError("no network")
 
-    def process(self) -> None:
+    def made(self) -> list[Data]:
         y = (torch.arange(6) % 2).unsqueeze(1)
-        data = Data(x=torch.ones(6, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=y)
-        if self.proteins:
+        if self.wanted == "ogbn-proteins":
             edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.tensor([[1.0], [1], [3], [3]])
-            data = Data(num_nodes=6, edge_index=edge_index, edge_attr=edge_attr, y=torch.cat([y, 1 - y], dim=1))
-        torch.save(self.collate([data]), self.processed_paths[0])
+            return [Data(num_nodes=6, edge_index=edge_index, edge_attr=edge_attr, y=torch.cat([y, 1 - y], dim=1))]
+        return [Data(x=torch.ones(6, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=y)]
 
     def get_idx_split(self) -> dict[str, torch.Tensor]:
         return {"train": torch.tensor([0, 5]), "valid": torch.tensor([1, 2]), "test": torch.tensor([3, 4])}
@@ -44,10 +29,7 @@ class FakeNodePropPredDataset(InMemoryDataset):
 
 @pytest.fixture
 def _ogb(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("ogb.nodeproppred")
-    module.PygNodePropPredDataset = FakeNodePropPredDataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ogb", ModuleType("ogb"))
-    monkeypatch.setitem(sys.modules, "ogb.nodeproppred", module)
+    install(monkeypatch, "nodeproppred", "PygNodePropPredDataset", FakeNodePropPredDataset)
 
 
 @pytest.mark.usefixtures("_ogb")
