@@ -95,7 +95,7 @@ def _repeated(csr: CSR, loops: int, num_nodes: int) -> Iterator[Finding]:
 
 def _hub(incoming: Tensor, bits: Sequence[int]) -> Finding:
     degree, node = int(incoming.max()), int(incoming.argmax())
-    found = f"node {node} has most neighbours, {degree:,}"
+    found = f"node {node} has the most neighbours, {degree:,}"
     highest = max(bits)
     most = _most_neighbours(highest, highest)
     if degree < most:  # one less, for the self-loop
