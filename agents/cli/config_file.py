@@ -46,10 +46,8 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     }
     defaults: dict[str, Any] = {}
     for name, value in config.items():
-        if value is None or name in RECORDED:
+        if value is None or name in RECORDED or (name, value) == ("policy", ""):  # that of the package
             continue
-        if name == "policy" and name not in known:
-            raise InputError(f"configuration {str(path)!r} is of mixq-rl transfer, which begins with a policy")
         if name in _NOT_IN_FILES:
             raise InputError(
                 f"configuration {str(path)!r} names {name!r}: give --{name.replace('_', '-')} in the command"

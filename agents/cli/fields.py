@@ -55,14 +55,17 @@ class Given(Generic[_Config]):
         values = {**self.values, **others}
         return self.kind(**{name: _parsed(name, hints[name], value) for name, value in values.items()})
 
-    def configs(self) -> list[_Config]:
+    def configs(self, **others: Any) -> list[_Config]:
         """Return the configurations of all combinations; the last of the fields with several values varies fastest.
+
+        Args:
+            others: values of fields that are not on the command line, the same in all.
 
         Raises:
             InputError: for a value that the configuration refuses.
         """
         lists = [self.values[name] or [None] for name in self.several]
-        return [self.config(**dict(zip(self.several, chosen, strict=True))) for chosen in product(*lists)]
+        return [self.config(**others, **dict(zip(self.several, chosen, strict=True))) for chosen in product(*lists)]
 
 
 def options_of(

@@ -39,6 +39,7 @@ def train(
     *,
     context: typer.Context,
     given: Given[RunConfig],
+    policy: options.Policy = None,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
     resume: options.Resume = None,
@@ -67,7 +68,10 @@ def train(
             moved = given.values["data_root"] if source is not None and source.name == "COMMANDLINE" else None
             _go_on(resume, PreparationCache(cache), moved, *_named_files(context, given), out)
             return
-        configs = given.configs()
+        configs = given.configs(policy="" if policy is None else str(policy))
+        source = context.get_parameter_source("policy")
+        if policy is not None and source is not None and source.name == "DEFAULT_MAP":
+            raise InputError(f"the configuration begins with the policy {str(policy)!r}: name it with --policy, too")
         source = context.get_parameter_source("data_root")
         if config is not None and source is not None and source.name == "DEFAULT_MAP":
             configs = [confirmed(one, config.parent, None) for one in configs]
@@ -91,6 +95,8 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     """Train one policy on several tasks."""
     for name in configs[0].limits:
         raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
+    if configs[0].policy:
+        raise InputError(f"policy {configs[0].policy!r}: a policy for several tasks is a new one")
     if configs[0].saved is not BITOPS:
         raise InputError(f"objective {configs[0].objective}: a policy for several tasks learns to save bit operations")
     tasks = tuple(config.evaluator_config() for config in configs)

@@ -9,13 +9,13 @@ from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.train import carry_out
 from mixq_rl.agents.ppo.proposals import SWEEP
-from mixq_rl.agents.records.run_config import NOT_OF_TRANSFER, RunConfig
+from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["transfer"]
 
 
-@options_of(RunConfig, without=NOT_OF_TRANSFER)
+@options_of(RunConfig, without=("from_scratch",))
 def transfer(
     *,
     policy: options.Policy = None,

@@ -10,7 +10,7 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import Logger
 
-from mixq_rl.agents.ppo.algorithm import environments, learn_from_rollouts, make_ppo
+from mixq_rl.agents.ppo.algorithm import environments, for_each, learn_from_rollouts, make_ppo
 from mixq_rl.agents.ppo.explorer import Explorer
 from mixq_rl.agents.ppo.imitation import imitate
 from mixq_rl.agents.ppo.policy import AllocationPolicy
@@ -51,6 +51,7 @@ class PPOAgent:
         reference_accuracy: accuracy of the hypervolume's reference point, such as the accuracy of the majority class:
             one number, or one for each environment.
         start: agent whose policy this one starts from. The allocations that this policy proposes are evaluated first.
+            Of a start for another reward than the trade-off nothing else is used.
 
     Attributes:
         record: record of the tasks that the policy learned on: the tasks of ``start``, and those added later.
@@ -77,14 +78,9 @@ class PPOAgent:
         start: "PPOAgent | None" = None,
     ) -> None:
         envs = environments(env)
-        given = np.ravel(reference_accuracy).tolist()
-        accuracies = given * len(envs) if np.ndim(reference_accuracy) == 0 else given
-        if len(accuracies) != len(envs):
-            raise InputError(f"{len(given)} reference accuracies for {len(envs)} environments")
         self._settings = settings = settings or PPOSettings()
-        self._explorers = [
-            Explorer(task, settings, float(accuracy), seed) for task, accuracy in zip(envs, accuracies, strict=True)
-        ]
+        pairs = zip(envs, for_each(envs, reference_accuracy), strict=True)
+        self._explorers = [Explorer(task, settings, accuracy, seed) for task, accuracy in pairs]
         self._observation = envs[0].rules.observation
         self._reward: Reward | None = envs[0].reward
         self._constraints = envs[0].rules.constraints if len(envs) == 1 else Constraints()
@@ -97,12 +93,12 @@ class PPOAgent:
         self._ppo.set_logger(Logger(folder=None, output_formats=[]))
         assert isinstance(self._ppo.policy, AllocationPolicy)
         self._policy = self._ppo.policy
-        self._learned = start is not None
+        self._start = None if start is None else start._policy
         self._left: dict[int, int] = {}
         self.record = PolicyRecord() if start is None else start.record
-        if start is not None:
-            if start._observation is not self._observation:
-                raise InputError("the policy to start from learned with another observation")
+        if start is not None and start._observation is not self._observation:
+            raise InputError("the policy to start from learned with another observation")
+        if start is not None and envs[0].reward.preference is None:
             self._policy.take_over(start._policy)
 
     def learn(
@@ -149,10 +145,11 @@ class PPOAgent:
 
     def _step(self) -> list[list[Evaluation]]:
         """Evaluate the next batch of each task, learn from model rollouts on all tasks, and return the batches."""
-        self._policy.offer(self._bit_widths)
+        for policy in filter(None, (self._policy, self._start)):
+            policy.offer(self._bit_widths)
         batches = []
         for index, most in list(self._left.items()):
-            batches.append(self._explorers[index].explore(self._policy, most, learned=self._learned))
+            batches.append(self._explorers[index].explore(self._policy, most, self._start))
             self._left[index] -= len(batches[-1])
             if not batches[-1] or not self._left[index]:
                 del self._left[index]
@@ -252,8 +249,12 @@ class PPOAgent:
         reward: Reward | None = None,
         constraints: Constraints | None = None,
     ) -> list[tuple[int, ...]]:
-        """Return what :func:`~mixq_rl.agents.ppo.proposals.sweep` returns; arguments are those of :meth:`allocate`."""
-        return sweep(self._policy, self._rules(evaluator, reward, constraints), count)
+        """Return what :func:`~mixq_rl.agents.ppo.proposals.sweep` returns; arguments are those of :meth:`allocate`.
+
+        If the reward has a fixed preference, all allocations are for that preference.
+        """
+        rules = self._rules(evaluator, reward, constraints)
+        return sweep(self._policy, rules, count, preference=rules.reward.preference)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the policy and its record into the folder ``path`` as ``policy.safetensors`` and ``policy.json``.
@@ -279,7 +280,7 @@ class PPOAgent:
         agent = cls.__new__(cls)
         agent._policy, agent.record = load_policy(Path(path))
         agent._observation, agent._reward, agent._constraints = LayerStatistics, None, Constraints()
-        agent._ppo, agent._learned = None, True
+        agent._ppo, agent._start = None, None
         return agent
 
     def _learning(self) -> MaskablePPO:

@@ -13,7 +13,7 @@ from mixq_rl.envs import FEATURES, BitAllocationEnv, LayerStatistics
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.protocol import Evaluator
 
-__all__ = ["environments", "learn_from_rollouts", "make_ppo"]
+__all__ = ["environments", "for_each", "learn_from_rollouts", "make_ppo"]
 
 _NEVER = 2**31
 
@@ -35,6 +35,19 @@ def environments(env: gymnasium.Env[Any, Any] | Sequence[gymnasium.Env[Any, Any]
     if other is not None:
         raise InputError(f"one policy cannot learn for {found[0].reward} and for {other}: give all the same reward")
     return found
+
+
+def for_each(envs: Sequence[BitAllocationEnv], reference_accuracy: float | Sequence[float]) -> list[float]:
+    """Return one reference accuracy for each environment.
+
+    Raises:
+        InputError: for a number of them that is neither one nor that of the environments.
+    """
+    if isinstance(reference_accuracy, Sequence):
+        if len(reference_accuracy) != len(envs):
+            raise InputError(f"{len(reference_accuracy)} reference accuracies for {len(envs)} environments")
+        return [float(accuracy) for accuracy in reference_accuracy]
+    return [float(reference_accuracy)] * len(envs)
 
 
 def make_ppo(

@@ -49,15 +49,15 @@ class Explorer:
         self._random = np.random.default_rng(seed)
         self._first: list[Allocation] | None = None
 
-    def explore(self, policy: AllocationPolicy, most: int, *, learned: bool) -> list[Evaluation]:
+    def explore(self, policy: AllocationPolicy, most: int, start: AllocationPolicy | None = None) -> list[Evaluation]:
         """Evaluate the next batch, fit the surrogate, and return the evaluations: none if no allocation is left.
 
         Args:
             policy: proposes allocations.
             most: greatest number of evaluations.
-            learned: whether the policy learned on other tasks; if so, its proposals are evaluated first.
+            start: policy that learned on other tasks, whose proposals are evaluated first; None: there is none.
         """
-        batch = self._next_batch(policy, most, learned)
+        batch = self._next_batch(policy, most, start)
         evaluations = self.env.evaluator.evaluate(batch) if batch else []
         if evaluations or not self.surrogate.fitted:
             self.surrogate.fit(list(self.env.evaluator.evaluations.values()))
@@ -89,9 +89,9 @@ class Explorer:
             self.env.evaluator.evaluate(state["known"])
         self.surrogate.load_state_dict(state["surrogate"], list(self.env.evaluator.evaluations.values()))
 
-    def _next_batch(self, policy: AllocationPolicy, most: int, learned: bool) -> list[Allocation]:
+    def _next_batch(self, policy: AllocationPolicy, most: int, start: AllocationPolicy | None) -> list[Allocation]:
         known = self.env.evaluator.evaluations
-        first = self._beginning(policy, learned) if self._first is None else self._first
+        first = self._beginning(start) if self._first is None else self._first
         self._first = first
         left = [allocation for allocation in first if allocation not in known]
         if left:
@@ -115,13 +115,13 @@ class Explorer:
             reference_accuracy=self._reference_accuracy,
         )
 
-    def _beginning(self, policy: AllocationPolicy, learned: bool) -> list[Allocation]:
+    def _beginning(self, start: AllocationPolicy | None) -> list[Allocation]:
         """Return the first allocations: proposals of a policy that learned on other tasks, and probes.
 
         With a limit on bit operations the environment has evaluated the probes already.
         """
         rules = self.env.rules
-        proposed = sweep(policy, rules) if learned else []
+        proposed = [] if start is None else sweep(start, rules)
         return proposed if rules.measured else list(dict.fromkeys([*proposed, *rules.limits.probes()]))
 
     def _proposed(self, policy: AllocationPolicy) -> list[Allocation]:

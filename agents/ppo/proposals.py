@@ -26,6 +26,10 @@ def spread_preferences(reward: Reward, count: int, random: np.random.Generator) 
     """
     if reward.preference is not None:
         return np.full(count, reward.preference)
+    return _spread(count, random)
+
+
+def _spread(count: int, random: np.random.Generator) -> NDArray[np.float64]:
     return random.permutation((np.arange(count) + random.random(count)) / count)
 
 
@@ -62,21 +66,21 @@ def roll_out(
     return [tuple(allocation) for allocation in episodes.allocations.tolist()]
 
 
-def sweep(policy: AllocationPolicy, rules: EpisodeRules, count: int = SWEEP) -> list[tuple[int, ...]]:
+def sweep(
+    policy: AllocationPolicy, rules: EpisodeRules, count: int = SWEEP, *, preference: float | None = None
+) -> list[tuple[int, ...]]:
     """Return at most ``count`` distinct allocations that together approximate the Pareto front. Nothing is evaluated.
 
     Up to 8 allocations are the most likely ones at preferences that cover [0, 1] ever more finely, beginning with 1/2.
     The others are drawn from the policy at preferences above 1/2, where a small change of accuracy changes the saving
     most. Allocations that differ from all earlier ones in at least three components come first, because a near copy of
-    a bad allocation is bad, too. If the reward has a fixed preference, all allocations are for that preference. The
-    result depends only on the policy and the task.
+    a bad allocation is bad, too. With a ``preference`` all allocations are for that one. The result depends only on the
+    policy and the task.
     """
     random = np.random.default_rng(0)
-    likely, drawn_at = _DYADIC, spread_preferences(rules.reward, _DRAWN, random)
-    if rules.reward.preference is None:
-        drawn_at = (1 + drawn_at) / 2
-    else:
-        likely = drawn_at[:1]
+    likely, drawn_at = _DYADIC, (1 + _spread(_DRAWN, random)) / 2
+    if preference is not None:
+        likely, drawn_at = np.array([preference]), np.full(_DRAWN, preference)
     chosen = list(dict.fromkeys(roll_out(policy, rules, likely)))[: min(count, _LIKELY)]
     with seeded(0):
         drawn = roll_out(policy, rules, drawn_at, random=random)

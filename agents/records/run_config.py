@@ -10,11 +10,9 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import BITOPS, Objective, objectives
 from mixq_rl.evaluation.protocol import Evaluation
 
-__all__ = ["NOT_OF_TRANSFER", "RunConfig"]
+__all__ = ["RunConfig"]
 
 _LIMITS = ("max_drop", "max_bitops", "max_reduction")
-NOT_OF_TRANSFER = ("objective", *_LIMITS)
-"""Fields that keep their defaults in a run that starts from a policy: policies learn the trade-off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +30,8 @@ class RunConfig(EvaluatorConfig):
         max_bitops: greatest number of bit operations of the network, convention ``linear``.
         max_reduction: the limit ``max_bitops`` as the bit operations of float32 over this number.
         policy: folder of a policy to start from, or of the run that trained it; empty: the policy that comes with the
-            package. Its 16 proposals are evaluated first, and it learns only with more episodes than that. None: the
-            agent starts from a new policy.
+            package. Its 16 proposals are evaluated first, and it learns only with more episodes than that.
+        from_scratch: whether the agent starts from a new policy instead.
         others: see :class:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig`.
 
     Raises:
@@ -57,7 +55,11 @@ class RunConfig(EvaluatorConfig):
         default=None,
         metadata={"help": "As --max-bitops, with a limit of float32's bit operations divided by this number: 12."},
     )
-    policy: str | None = None
+    policy: str = ""
+    from_scratch: bool = field(
+        default=False,
+        metadata={"help": "Search with a new policy, not from one that learned on other tasks."},
+    )
 
     _PATHS: ClassVar[tuple[str, ...]] = (*EvaluatorConfig._PATHS, "policy")
 
@@ -65,6 +67,8 @@ class RunConfig(EvaluatorConfig):
         super().__post_init__()
         if self.episodes < 1:
             raise InputError(f"{self.episodes} episodes: at least 1 is needed")
+        if self.from_scratch and self.policy:
+            raise InputError(f"from_scratch and the policy {self.policy!r}: choose one of the two")
         given = self.limits
         if {"max_bitops", "max_reduction"} <= given.keys():
             raise InputError("max_bitops and max_reduction: both limit the bit operations: choose one of the two")

@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from mixq_rl.agents.quantities import area
-from mixq_rl.agents.records.evaluator_config import RECORDED
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.user_files import files_option
@@ -18,7 +17,6 @@ __all__ = ["next_steps", "provenance"]
 
 _PACKAGED_POLICY = "the policy of the package"
 _START = "start"
-_NO_OPTIONS = ("policy", "objective", *RECORDED)
 
 
 def provenance(folder: RunFolder, result: RunResult) -> Markup:
@@ -81,24 +79,11 @@ class _Step:
 
 
 def _repeated(folder: RunFolder) -> str:
-    """Return the command that repeats the run. For a run that began with a policy it lists the options."""
-    if folder.config.get("policy") is None:
-        model, weights = (folder.config.get(name) for name in ("model", "weights"))
-        files = files_option(None if model is None else str(model), None if weights is None else str(weights))
-        return f"mixq-rl train --config {shell_word(folder.path / 'config.json')} {files}--run-dir NEW"
-    words = ["mixq-rl", "transfer", "--policy", str(folder.path / _START)]
-    for name, value in folder.config.items():
-        if value is not None and name not in _NO_OPTIONS:
-            for given in _options(value):
-                words += [f"--{name.replace('_', '-')}", given]
-    return f"{' '.join(map(shell_word, words))} --run-dir NEW"
-
-
-def _options(value: object) -> list[str]:
-    """Return the values of an option as words: several for a list of texts, one such as 2,4,8 for a list of numbers."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value
-    return [",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    """Return the command that repeats the run."""
+    model, weights = (folder.config.get(name) for name in ("model", "weights"))
+    files = files_option(None if model is None else str(model), None if weights is None else str(weights))
+    policy = f"--policy {shell_word(folder.path / _START)} " if folder.config.get("policy") else ""
+    return f"mixq-rl train --config {shell_word(folder.path / 'config.json')} {policy}{files}--run-dir NEW"
 
 
 def _listed(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from mixq_rl.agents.allocation import pretrained
 from mixq_rl.agents.comparison import search_document
 from mixq_rl.agents.monitoring import RunWriter, end_session, watch
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, silent
@@ -30,6 +31,8 @@ class SearchPlan:
         algorithms: names in :data:`~mixq_rl.agents.searches.searches`.
         evaluations: budget of each search: number of distinct allocations, at least 1.
         seeds: number of searches with each algorithm, with seeds 0, 1, ..., at least 1.
+        from_scratch: whether PPO begins with a new policy, and not with the policy that comes with the package. It is
+            then stored as another search.
 
     Raises:
         InputError: for a value out of bounds, or an unknown algorithm.
@@ -45,6 +48,9 @@ class SearchPlan:
     )
     evaluations: int = field(default=256, metadata={"help": "Budget of each search: distinct allocations evaluated."})
     seeds: int = field(default=1, metadata={"help": "Number of searches with each algorithm, with seeds 0, 1, ..."})
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Begin PPO with a new policy, not with the policy of the package."}
+    )
 
     def __post_init__(self) -> None:
         for name in self.algorithms:
@@ -118,7 +124,8 @@ def _search(
         closing(RunWriter(run.folder.path / f"{name}-seed{seed}")) as writer,
         run.stage(f"{name}, seed {seed}", "evaluations") as progress,
     ):
-        search = ", ".join(filter(None, [name, config.constrained]))
+        scratch = "from scratch" if plan.from_scratch and name == "ppo" else ""
+        search = ", ".join(filter(None, [name, scratch, config.constrained]))
         ledger = prepared.ledger((search, seed), budget=plan.evaluations)
         monitor = watch(
             prepared,
@@ -139,6 +146,7 @@ def _search(
             reference_accuracy=prepared.majority,
             logger=writer.logger,
             constraints=config.constraints,
+            start=pretrained() if name == "ppo" and not plan.from_scratch else None,
         )
         run_search(name, problem)
         monitor.finish(always=last)

@@ -56,8 +56,8 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``allocations.csv``, ``result.json``,
     ``policy/``, ``finalists/``, ``model/`` (the best integer model), ``pareto.png``, ``report.html`` and TensorBoard's
-    events. A run that starts from a policy also holds that policy as ``start/``. Until the run has ended the folder
-    holds ``checkpoints/`` as well, from which :func:`resume_training` continues.
+    events. The policy that the search starts from is kept as ``start/``. Until the run has ended the folder holds
+    ``checkpoints/`` as well, from which :func:`resume_training` continues.
 
     Args:
         config: configuration of the run.
@@ -70,7 +70,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         ArtifactError: if the policy to start from cannot be read.
         OSError: if a file cannot be written. The run can be resumed afterwards.
     """
-    start, config = None if config.policy is None else load_agent(config.policy or None), config.pinned()
+    start, config = None if config.from_scratch else load_agent(config.policy or None), config.pinned()
     with stage("loading the dataset", ""):
         task, model = config.load()
     check_limits(config, task, model, stage)
@@ -115,9 +115,7 @@ def resume_training(
             return RunResult.load(folder.result)
         (config,) = confirmed_models([folder.restore(RunConfig)], folder.path, models, weights)
         config = confirmed(config.seen_from(folder.directory), folder.path, data_root)
-        start = None
-        if config.policy is not None:
-            start = _start(folder, config.policy)
+        start = None if config.from_scratch else _start(folder, config.policy)
         with stage("loading the dataset", ""):
             task, model = config.load()
         return _carry_out(run, config, run.prepare(config, task, model), model, start)

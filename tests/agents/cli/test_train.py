@@ -132,12 +132,24 @@ def test_files_of_options_with_lists(invoke: Invoke) -> None:
     ]
 
 
-def test_the_options_of_a_transfer_are_not_those_of_a_training(invoke: Invoke) -> None:
-    transfer = [*SMALL[:2], *SMALL[4:], "--episodes", "4", "--run-dir", "run", "--quiet"]
-    assert invoke("transfer", *transfer).code == 0
-    ended = invoke("train", "--config", "run/config.json")
+def test_a_policy_that_a_file_of_options_names_is_named_again(invoke: Invoke) -> None:
+    options = [*SMALL[:2], *SMALL[4:], "--episodes", "4", "--quiet"]
+    assert invoke("train", *options, "--run-dir", "first").code == 0
+    assert invoke("train", "--config", "first/config.json", "--run-dir", "again", "--quiet").code == 0
+    assert invoke("transfer", *options, "--policy", "first", "--run-dir", "moved").code == 0
+    refused = invoke("train", "--config", "moved/config.json")
+    assert refused.code == 2
+    assert "the configuration begins with the policy 'first': name it with --policy, too" in refused.stderr
+    named = invoke("train", "--config", "moved/config.json", "--policy", "first", "--run-dir", "named", "--quiet")
+    assert named.code == 0
+    evaluated = [json.loads(Path(run, "result.json").read_text())["finalists"] for run in ("moved", "named")]
+    assert evaluated[0] == evaluated[1]
+
+
+def test_a_search_from_scratch_takes_no_policy(invoke: Invoke) -> None:
+    ended = invoke("train", *SMALL[:2], "--from-scratch", "--policy", "somewhere")
     assert ended.code == 2
-    assert "is of mixq-rl transfer, which begins with a policy" in ended.stderr
+    assert "from_scratch and the policy 'somewhere': choose one of the two" in ended.stderr
 
 
 def test_tasks_of_files_with_one_name_are_told_apart(invoke: Invoke) -> None:

@@ -123,16 +123,15 @@ def test_a_folder_with_spaces_is_quoted(tmp_path: Path) -> None:
     assert f"tensorboard --logdir '{tmp_path}/my run'" in commands
 
 
-def test_a_run_that_began_with_a_policy_is_repeated_by_options(result: RunResult) -> None:
-    config = replace(CONFIG, policy="", num_layers=3, episodes=16)
-    page = parsed(page_of(result, config))
-    (command,) = [plain(code) for code in page.all("code") if "transfer" in code.text]
-    assert command == (
-        f"mixq-rl transfer --policy {result.run_dir}/start --dataset somewhere --model gcn --bits 2,4,8 --seed 7 "
-        f"--data-root data --num-layers 3 --evaluator supernet --scheme lsq --device {CONFIG.device} --episodes 16 "
-        f"--run-dir NEW"
-    )
-    assert "policythe policy of the package" in plain(page)
+@pytest.mark.parametrize(("policy", "named"), [("", ""), ("mine", "--policy {run}/start ")])
+def test_a_run_that_began_with_a_policy_is_repeated_with_that_policy(
+    result: RunResult, policy: str, named: str
+) -> None:
+    page = parsed(page_of(result, replace(CONFIG, policy=policy)))
+    (command,) = [plain(code) for code in page.all("code") if "--config" in code.text]
+    run = result.run_dir
+    assert command == f"mixq-rl train --config {run}/config.json {named.format(run=run)}--run-dir NEW"
+    assert f"policy{policy or 'the policy of the package'}" in plain(page)
 
 
 def test_with_latency_the_page_has_times_and_speed_ups(tmp_path: Path) -> None:
