@@ -8,7 +8,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from mixq_rl.agents.searches.problem import SearchProblem
 
-__all__ = ["nsga2", "tpe"]
+__all__ = ["nsga2", "optimize", "tpe"]
 
 _TRIALS_PER_EVALUATION = 20
 
@@ -22,15 +22,15 @@ def tpe(problem: SearchProblem) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         sampler = TPESampler(seed=problem.seed, multivariate=True)
-    _optimize(problem, sampler)
+    optimize(problem, sampler)
 
 
 def nsga2(problem: SearchProblem) -> None:
     """Search by the non-dominated sorting genetic algorithm II (Deb et al. 2002), with Optuna's defaults."""
-    _optimize(problem, NSGAIISampler(seed=problem.seed))
+    optimize(problem, NSGAIISampler(seed=problem.seed))
 
 
-def _optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
+def optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
     """Maximise accuracy and log2 saving until the budget is spent, in at most 20 trials for each evaluation left.
 
     The sampler chooses among the bit-widths that a component may have. A choice that does not keep the other limits is

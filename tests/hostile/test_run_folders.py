@@ -141,7 +141,7 @@ def test_deep_folders_are_walked(invoke: Invoke, small_run: Path, place: str) ->
 
 
 def test_a_policy_that_only_the_run_names_is_not_read(invoke: Invoke, small_run: Path) -> None:
-    shutil.copytree(small_run / "policy", "elsewhere")
+    shutil.move(small_run / "start", "elsewhere")
     (small_run / "result.json").unlink()
     config = json.loads((small_run / "config.json").read_text())
     config["config"]["policy"] = str(Path("elsewhere").absolute())
