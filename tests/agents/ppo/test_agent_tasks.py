@@ -3,7 +3,7 @@
 import pytest
 
 from mixq_rl.agents import PPOAgent, PPOSettings
-from mixq_rl.envs import BitAllocationEnv, MaxBitOps
+from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
 from mixq_rl.errors import InputError
 from tests.agents.ppo.tables import OtherTable
 from tests.lookup_table import LookupTable
@@ -29,6 +29,17 @@ def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> No
     assert len(set(found)) == 20
     with pytest.raises(InputError, match="of another shape"):
         PPOAgent(BitAllocationEnv(table), settings=PPOSettings(widths=(8,)), start=taught)
+
+
+def test_for_another_reward_only_the_proposals_of_the_start_are_used() -> None:
+    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).clone_best()
+    table, reward = LookupTable(), MaxDrop(0.02)
+    searched = [BitAllocationEnv(table, reward=reward), BitAllocationEnv(table, reward=reward)]
+    started, new = (PPOAgent(env, seed=1, start=start) for env, start in zip(searched, (taught, None), strict=True))
+    assert started.allocate(table) == new.allocate(table)
+    started.learn(20)
+    proposed = taught.sweep(table)
+    assert list(searched[0].evaluator.evaluations)[: len(proposed)] == proposed
 
 
 def test_a_sweep_follows_the_limit_and_cloning_too() -> None:

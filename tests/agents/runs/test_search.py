@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mixq_rl.agents import EvaluatorConfig, SearchPlan, run_searches
+from mixq_rl.agents.allocation import pretrained
 from mixq_rl.errors import InputError, UnknownNameError
 from tests.agents.cli.invoking import PROGRAM, run, save_graph
 
@@ -67,6 +68,18 @@ def test_a_killed_search_goes_on_with_nothing_lost_or_repeated(folder: Path) -> 
     untimed = [(*row[:-2], row[-1]) for row in rows(folder / "whole", "evaluations")]  # the last but one is the time
     assert untimed == [(*row[:-2], row[-1]) for row in after]
     assert rows(folder / "whole", "requests") == rows(folder / "killed", "requests")
+
+
+def test_ppo_begins_with_the_policy_of_the_package_or_from_scratch(folder: Path) -> None:
+    config = EvaluatorConfig(dataset=str(folder / "graph.npz"), evaluator="post-training")
+    for from_scratch in (False, True):
+        plan = SearchPlan(algorithms=("ppo",), evaluations=20, from_scratch=from_scratch)
+        found = {trace.search: trace for trace in run_searches(config, plan, folder / "started")}
+    assert set(found) == {"ppo", "ppo, from scratch"}
+    proposed = pretrained().sweep(config.prepare(*config.load()))
+    asked = {search: [evaluation.allocation for evaluation in trace.evaluations] for search, trace in found.items()}
+    assert asked["ppo"][: len(proposed)] == proposed
+    assert not set(proposed) <= set(asked["ppo, from scratch"])
 
 
 def _kept(store: Path) -> list[tuple[object, ...]]:
