@@ -1,22 +1,27 @@
 """Allocation of bit-widths by a trained policy, without a search."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import as_file, files
 from os import PathLike
 from pathlib import Path
 
 from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.agents.records.run_document import CONFIG
+from mixq_rl.agents.target import Choice, cheapest, most_accurate
+from mixq_rl.agents.trials import Trials
 from mixq_rl.datasets import GraphTask
-from mixq_rl.envs import Constraints, EpisodeRules, TradeOff
+from mixq_rl.envs import Constraints, TradeOff
 from mixq_rl.envs.episodes import check_preference
 from mixq_rl.errors import InputError
-from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator
-from mixq_rl.evaluation.protocol import Evaluator
+from mixq_rl.evaluation.evaluators import PostTrainingEvaluator
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
+from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.reading import check_tree
 
-__all__ = ["PREFERENCE", "allocate", "allocate_for", "check_wish", "load_agent", "pretrained"]
+__all__ = ["PREFERENCE", "allocate", "check_wish", "choose", "load_agent", "pretrained"]
 
 PREFERENCE = 0.3
 """Default preference, at which one point of accuracy is worth about one halving of bit operations."""
@@ -54,6 +59,7 @@ def allocate(
     *,
     preference: float | None = None,
     max_drop: float | None = None,
+    max_reduction: float | None = None,
     bit_widths: Sequence[int] = (2, 4, 8),
     policy: PPOAgent | str | PathLike[str] | None = None,
     seed: int = 0,
@@ -61,16 +67,19 @@ def allocate(
 ) -> tuple[int, ...]:
     """Return the bit-width of each component of a float-trained network, chosen by a policy.
 
-    With a preference nothing is trained: the policy needs only the statistics of the float model. With ``max_drop`` a
-    binary search finds the cheapest of the policy's 16 allocations that keeps the drop after a short quantization-aware
-    training. If none keeps it, the result is the highest allocation within the constraints: without constraints, the
-    highest bit-width for all components.
+    With a preference nothing is trained or executed: the policy needs only the statistics of the float model. With
+    ``max_reduction`` some of the policy's allocations are executed after calibration, and nothing is trained. With
+    ``max_drop`` up to four allocations are fine-tuned for a short time; see :func:`choose`, which also says how sure
+    the choice is.
 
     Args:
         model: float-trained model; not changed.
         task: task of the model.
         preference: weight of the saving against the accuracy, in [0, 1]; None: 0.3.
-        max_drop: greatest tolerated drop of the validation accuracy below float32, in points, instead of a preference.
+        max_drop: greatest tolerated drop of the metric below float32 after fine-tuning, in points. The result is the
+            cheapest of the policy's allocations that is more likely than not to keep it.
+        max_reduction: limit on the bit operations, as those of float32 over this number. Without ``max_drop`` the
+            result is the policy's most accurate allocation within this limit.
         bit_widths: bit-widths on offer, each within 1...8.
         policy: an agent, the folder of its policy, or the folder of the run that trained it; None: the policy that
             comes with the package.
@@ -78,8 +87,8 @@ def allocate(
         constraints: constraints on the allocation, such as bit-widths of components and the size of the network.
 
     Raises:
-        InputError: for a preference outside [0, 1], a negative drop, or if both are given; or for constraints that no
-            allocation keeps.
+        InputError: for a preference outside [0, 1], a negative drop, a reduction that is not positive, or a preference
+            beside one of the other two; or for limits that no allocation keeps.
         BitWidthError: for a bit-width outside 1...8, or constraints to bit-widths that are not on offer.
         ArtifactError: if the policy cannot be used.
 
@@ -87,56 +96,63 @@ def allocate(
         >>> mixq_rl.allocate(model, task, preference=0.5)  # doctest: +SKIP
         (2, 4, 4, 2, 8, 4, 4, 2, 8)
     """
-    check_wish(preference, max_drop)
+    check_wish(preference, max_drop, max_reduction)
     agent = policy if isinstance(policy, PPOAgent) else load_agent(policy)
-    kind = PostTrainingEvaluator if max_drop is None else FineTuneEvaluator
-    evaluator = kind(model, task, bit_widths=bit_widths, seed=seed)
-    return allocate_for(evaluator, agent, preference, max_drop, constraints)
+    evaluator = PostTrainingEvaluator(model, task, bit_widths=bit_widths, seed=seed)
+    if max_drop is None and max_reduction is None:
+        wish = PREFERENCE if preference is None else preference
+        return agent.allocate(evaluator, wish, reward=TradeOff(), constraints=constraints)
+    return choose(evaluator, model, agent, preference, max_drop, max_reduction, constraints).allocation
 
 
-def allocate_for(
-    evaluator: Evaluator,
+def choose(
+    evaluator: IntegerEvaluator,
+    model: QuantizableModel,
     agent: PPOAgent,
     preference: float | None = None,
     max_drop: float | None = None,
+    max_reduction: float | None = None,
     constraints: Constraints = Constraints(),
-) -> tuple[int, ...]:
-    """Return an allocation as :func:`allocate` does, for an evaluator. Without ``max_drop`` nothing is evaluated."""
-    if max_drop is not None:
-        return _cheapest(agent, evaluator, max_drop / 100, constraints)
-    wish = PREFERENCE if preference is None else preference
-    return agent.allocate(evaluator, wish, reward=TradeOff(), constraints=constraints)
+) -> Choice:
+    """Return an allocation as :func:`allocate` does, its evaluation, and how likely it keeps the drop.
 
-
-def check_wish(preference: float | None, max_drop: float | None) -> None:
-    """Check the preference and the tolerated drop given to :func:`allocate`.
+    Args:
+        evaluator: evaluator of the calibrated network.
+        model: the float-trained network.
+        agent: agent with the policy.
+        preference, max_drop, max_reduction, constraints: as in :func:`allocate`.
 
     Raises:
-        InputError: for a preference outside [0, 1], a negative drop, or if both are given.
+        InputError: for limits that no allocation keeps.
+    """
+    if max_reduction is not None:
+        limit = evaluator.reference.bitops / max_reduction
+        given = limit if constraints.max_bitops is None else min(limit, constraints.max_bitops)
+        constraints = replace(constraints, max_bitops=given)
+    if max_drop is not None:
+        return cheapest(agent, Trials(evaluator, model), max_drop, constraints)
+    if max_reduction is not None:
+        return most_accurate(agent, Trials(evaluator, model), constraints)
+    ledger, wish = Ledger.of(evaluator), PREFERENCE if preference is None else preference
+    chosen = agent.allocate(ledger, wish, reward=TradeOff(), constraints=constraints)
+    (evaluation,) = ledger.evaluate([chosen])
+    return Choice(chosen, evaluation)
+
+
+def check_wish(preference: float | None, max_drop: float | None, max_reduction: float | None = None) -> None:
+    """Check the wishes given to :func:`allocate`.
+
+    Raises:
+        InputError: for a preference outside [0, 1], a negative drop, a reduction that is not positive and finite, or a
+            preference beside one of the other two.
     """
     if preference is not None and max_drop is not None:
         raise InputError("a preference and a tolerated drop: choose one of the two")
+    if preference is not None and max_reduction is not None:
+        raise InputError("a preference and a reduction: choose one of the two")
     if preference is not None:
         check_preference(preference)
     if max_drop is not None and not max_drop >= 0:
         raise InputError(f"a tolerated drop of {max_drop} points: it cannot be negative")
-
-
-def _cheapest(agent: PPOAgent, evaluator: Evaluator, drop: float, constraints: Constraints) -> tuple[int, ...]:
-    """Return the cheapest of the policy's allocations that keeps the drop; the most expensive allocation if none does.
-
-    The binary search assumes that more expensive allocations are more accurate.
-    """
-    most_expensive = EpisodeRules(evaluator, constraints=constraints).limits.highest
-    macs = [component.macs for component in evaluator.components]
-    proposed = {*agent.sweep(evaluator, reward=TradeOff(), constraints=constraints), most_expensive}
-    ordered = sorted(proposed, key=lambda allocation: sum(m * b for m, b in zip(macs, allocation, strict=True)))
-    low, high = 0, ordered.index(most_expensive)
-    while low < high:
-        middle = (low + high) // 2
-        (evaluation,) = evaluator.evaluate([ordered[middle]])
-        if evaluation.accuracy >= evaluator.reference.accuracy - drop:
-            high = middle
-        else:
-            low = middle + 1
-    return ordered[high]
+    if max_reduction is not None and not 0 < max_reduction < math.inf:
+        raise InputError(f"{max_reduction:g} times fewer bit operations: it must be positive and finite")

@@ -1,19 +1,20 @@
 """Command ``mixq-rl allocate``: bit-widths for a network, without a search."""
 
+from dataclasses import fields
 from typing import Annotated
 
 import typer
 
-from mixq_rl.agents.allocation import PREFERENCE, allocate_for, check_wish, load_agent
+from mixq_rl.agents.allocation import PREFERENCE, check_wish, choose, load_agent
 from mixq_rl.agents.cli import options
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.progress.log import logged, together
 from mixq_rl.agents.quantities import memory, percent, times
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
+from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.agents.report.tables import bits_table
 from mixq_rl.agents.runs.feasibility import check_limits
-from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["allocate"]
@@ -33,7 +34,15 @@ def allocate(
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="Instead of --preference: greatest drop of the metric below float32 after a short training, in points."
+            help="Instead of --preference: greatest drop of the metric below float32 after fine-tuning, in points. "
+            "Tries up to four allocations, and says how sure the answer is."
+        ),
+    ] = None,
+    max_reduction: Annotated[
+        float | None,
+        typer.Option(
+            help="Be as accurate as possible with at most float32's bit operations divided by this number: 12. With "
+            "--max-drop: save as much as possible within both limits."
         ),
     ] = None,
     cache: options.Cache = options.CACHE,
@@ -45,17 +54,19 @@ def allocate(
     Example: mixq-rl allocate --dataset CiteSeer --data-root data --preference 0.5
 
     Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-drop 1
+
+    Example: mixq-rl allocate --dataset CiteSeer --data-root data --max-reduction 12
     """
     with output(quiet, as_json) as out:
-        config = given.config(evaluator="post-training" if max_drop is None else "fine-tune").pinned()
-        check_wish(preference, max_drop)  # before anything is trained
+        config = given.config(evaluator="post-training").pinned()
+        check_wish(preference, max_drop, max_reduction)  # before anything is trained
         agent, stage = load_agent(policy), together(logged, out.stage)
         task, network = config.load()
-        check_limits(config, task, network, stage)
-        evaluator = Ledger(config.prepare(task, network, stage, PreparationCache(cache)))
+        check_limits(_limited(config, max_reduction), task, network, stage)
+        evaluator = config.prepare(task, network, stage, PreparationCache(cache))
         with stage("choosing bit-widths", ""):
-            chosen = allocate_for(evaluator, agent, preference, max_drop, config.constraints)
-            (evaluation,) = evaluator.evaluate([chosen])
+            choice = choose(evaluator, network, agent, preference, max_drop, max_reduction, config.constraints)
+        chosen, evaluation = choice.allocation, choice.evaluation
         names = [component.name for component in evaluator.components]
         out.show(bits_table(f"{config.network} on {task.name}", names, chosen))
         training = "before any fine-tuning" if max_drop is None else "after a short fine-tuning"
@@ -65,8 +76,13 @@ def allocate(
             f"validation {task.measure.title} {percent(evaluation.accuracy)} {training}, of float32 "
             f"{percent(reference)}"
         )
-        if max_drop is not None and evaluation.accuracy < reference - max_drop / 100:
-            out.say(f"no allocation was found that keeps {max_drop:g} points")
+        if choice.confidence is not None:
+            out.say(
+                f"at most {max_drop:g} points below float32 on unseen data with probability {choice.confidence:.2f}, "
+                f"after the whole fine-tuning (short fine-tunings: {choice.trainings})"
+            )
+        if choice.confidence is not None and choice.confidence < 0.5:
+            out.say(f"no allocation was found that is likely to keep {max_drop:g} points")
         out.conclude(
             {
                 "allocation": dict(zip(names, chosen, strict=True)),
@@ -76,5 +92,15 @@ def allocate(
                 "validation_accuracy": evaluation.accuracy,
                 "float32_validation_accuracy": reference,
                 "fine_tuned": max_drop is not None,
+                "max_drop": max_drop,
+                "max_reduction": max_reduction,
+                "confidence": choice.confidence,
+                "trainings": choice.trainings,
             }
         )
+
+
+def _limited(config: EvaluatorConfig, max_reduction: float | None) -> RunConfig:
+    """Return the configuration with the limit on bit operations, which a run has as an option."""
+    given = {field.name: getattr(config, field.name) for field in fields(EvaluatorConfig)}
+    return RunConfig(**given, max_reduction=max_reduction)
