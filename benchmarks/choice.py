@@ -1,4 +1,4 @@
-"""Raw answers of random allocations with the supernet and after training, of which ``choice_report.py`` makes figures.
+"""Raw answers of random allocations with the supernet and after training, of which ``choice_figures.py`` makes figures.
 
 Each allocation is trained twice: from the calibrated float model, which shares nothing with the supernet (training 0),
 and from the supernet, as ``mixq-rl train`` trains its finalists (training 1). A file for each allocation holds the
@@ -76,7 +76,7 @@ def _forward(model: QuantizableModel, task: GraphTask, split: Any) -> torch.Tens
 def trained(
     start: QuantizableModel, evaluator: NetworkEvaluator, allocation: list[int]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Train a copy as :func:`mixq_rl.training.fine_tune` does; return the answers of all epochs, from before the first."""
+    """Train a copy as fine-tuning does; return the answers of all epochs, and first those before the training."""
     task, seed = evaluator.task, evaluator.seed
     schedule = default_schedule("fine-tune", task)
     model = copy.deepcopy(start)

@@ -41,16 +41,23 @@ def final_table(
         change: the expected change of the best network against float32, for the caption.
     """
     column, reference = objective.column, finalists[0].evaluation
-    expected = "" if change is None else (
-        f"\n★ against float32 on test, expected from validation: {100 * change.expected:+.1f} points\n"
-        f"(95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
+    expected = (
+        ""
+        if change is None
+        else (
+            f"\n★ against float32 on test, expected from validation: {100 * change.expected:+.1f} points\n"
+            f"(95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
+        )
     )
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
     bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
         title=f"validation and test {metric.title} in %, {bitops} (and reduction)"
         + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
-        caption=_CAPTION + escape(printable(chosen_by)) + expected + (f"\n{column.note}" if column and column.note else ""),
+        caption=_CAPTION
+        + escape(printable(chosen_by))
+        + expected
+        + (f"\n{column.note}" if column and column.note else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -1,4 +1,4 @@
-"""Choice of the best network, and the change against float32 to expect of it on test data, from validation data alone."""
+"""Choice of the best network, and its expected change against float32 on test data, from validation data alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -55,7 +55,8 @@ def test_networks_that_answer_as_float32_change_nothing_but_are_not_certain() ->
     float32 = drawn(1, 0)[0]
     found = expected(np.stack([float32, float32]), float32, TradeOff())
     assert found.expected == 0
-    assert found.low == pytest.approx(-found.high) and 0 < found.high < 0.02
+    assert found.low == pytest.approx(-found.high)
+    assert 0 < found.high < 0.02
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -69,9 +70,11 @@ def test_the_choice_is_that_of_the_measured_finalists(
     models = fine_tune_finalists(evaluator, [("uniform 2", (2,) * 9), ("uniform 8", (8,) * 9)], seed=0)
     float32, *rows = measure_finalists(evaluator, float_model, models)
     best, change = choose(task, float_model, rows, dict(models), float32, TradeOff(), seed=0)
-    assert best in rows and change is not None
+    assert best in rows
+    assert change is not None
     measured = best.evaluation.accuracy - float32.evaluation.accuracy
-    assert change.low <= measured <= change.high and change.expected <= measured + 1e-9
+    assert change.low <= measured <= change.high
+    assert change.expected <= measured + 1e-9
 
 
 def test_another_metric_has_no_interval(
