@@ -146,7 +146,7 @@ def _resuming(cache: PreparationCache, tasks: Sequence[EvaluatorConfig] = (), na
 
 
 def _show_result(result: RunResult, out: Output) -> None:
-    out.show(final_table(result.finalists, result.best, result.choice, result.objective, result.metric))
+    out.show(final_table(result.finalists, result.best, result.choice, result.objective, result.metric, result.change))
     out.show(allocation_table(result.components, result.best))
     out.say(
         f"{result.evaluations} allocations executed on integers, hypervolume {area(result.hypervolume)}\n"

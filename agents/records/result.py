@@ -20,7 +20,7 @@ from mixq_rl.quantization import IntegerRange
 from mixq_rl.storage.files import replace_file
 from mixq_rl.storage.schema import from_plain, read_document
 
-__all__ = ["ComponentShare", "Finalist", "RunResult", "shares_of"]
+__all__ = ["ComponentShare", "ExpectedChange", "Finalist", "RunResult", "shares_of"]
 
 _FORMAT, _VERSION = "mixq_rl/result", 1
 
@@ -38,6 +38,20 @@ class Finalist:
     label: str
     evaluation: Evaluation
     test_accuracy: float
+
+
+@dataclass(frozen=True)
+class ExpectedChange:
+    """Change of the best network's accuracy against float32 to expect on the test split, from validation data alone.
+
+    Attributes:
+        expected: expected change, in [-1, 1].
+        low, high: ends of the 95 % interval.
+    """
+
+    expected: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,8 @@ class RunResult:
         majority: validation accuracy of the majority class; by another metric, its value for a constant prediction.
         run_dir: run folder.
         metric: the measure that the accuracies are values of.
+        change: expected change of the best network against float32; None for a metric that is not a share of the items,
+            and in files of earlier runs.
     """
 
     title: str
@@ -123,6 +139,7 @@ class RunResult:
     majority: float
     run_dir: Path
     metric: Metric = ACCURACY
+    change: ExpectedChange | None = None
 
     @property
     def reference(self) -> Evaluation:
@@ -188,6 +205,7 @@ class _StoredResult:
     counts: dict[str, int]
     majority: float
     metric: str = ACCURACY.name
+    change: ExpectedChange | None = None
 
     def result(self, run_dir: Path) -> RunResult:
         """Return the result.
@@ -217,6 +235,9 @@ class _StoredResult:
         numbers = (self.hypervolume, self.evaluations)
         if not 0 <= self.majority <= 1 or not all(0 <= number < GREATEST for number in numbers):
             raise ArtifactError("the hypervolume, the evaluations or the share of the majority class are out of bounds")
+        change = self.change
+        if change is not None and not -1 <= change.low <= change.expected <= change.high <= 1:
+            raise ArtifactError(f"the expected change {change} is out of order")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         best = self.finalists[labels.index(self.best)]
         named = {"objective": objective, "metric": metrics[self.metric], "best": best, "run_dir": run_dir}

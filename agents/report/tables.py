@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mixq_rl.agents.quantities import area, bits, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
-from mixq_rl.agents.records.result import Finalist
+from mixq_rl.agents.records.result import ExpectedChange, Finalist
 from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.printable import printable
@@ -28,6 +28,7 @@ def final_table(
     chosen_by: str,
     objective: Objective = BITOPS,
     metric: Metric = ACCURACY,
+    change: ExpectedChange | None = None,
 ) -> Table:
     """Return the table of the metric, bit operations, reductions and bit-widths. It fits 80 columns.
 
@@ -37,14 +38,26 @@ def final_table(
         chosen_by: the rule that chose it, for the caption.
         objective: one other than bit operations adds a column of its cost and its saving.
         metric: the measure that the accuracies are values of.
+        change: the expected change of the best network against float32, for the caption.
     """
     column, reference = objective.column, finalists[0].evaluation
+    expected = (
+        ""
+        if change is None
+        else (
+            f"\n★ against float32 on test, expected from validation: {100 * change.expected:+.1f} points\n"
+            f"(95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
+        )
+    )
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
     bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
         title=f"validation and test {metric.title} in %, {bitops} (and reduction)"
         + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
-        caption=_CAPTION + escape(printable(chosen_by)) + (f"\n{column.note}" if column and column.note else ""),
+        caption=_CAPTION
+        + escape(printable(chosen_by))
+        + expected
+        + (f"\n{column.note}" if column and column.note else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -28,14 +28,9 @@ from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.feasibility import check_limits
-from mixq_rl.agents.runs.finalists import (
-    best_finalist,
-    choice,
-    fine_tune_finalists,
-    measure_finalists,
-    uniform_finalists,
-)
+from mixq_rl.agents.runs.finalists import choice, fine_tune_finalists, measure_finalists, uniform_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
+from mixq_rl.agents.runs.star_change import choose
 from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
@@ -142,7 +137,7 @@ def _carry_out(
         searched = _search(run, config, prepared, start, resumable, writer)
         tuned = _fine_tune(run, config, prepared, searched)
         finalists = _measure(run, prepared, model, tuned)
-        result, network = _choose(run, config, prepared, searched, finalists, dict(tuned))
+        result, network = _choose(run, config, prepared, searched, model, finalists, dict(tuned))
         _write(run, result, searched, network, writer)
     logger.info("%s is the best; %d allocations executed on integers", result.best.label, result.evaluations)
     return result
@@ -249,15 +244,16 @@ def _choose(
     config: RunConfig,
     prepared: PreparedEvaluator,
     searched: _Searched,
+    model: QuantizableModel,
     finalists: list[Finalist],
     networks: dict[str, IntegerModel],
 ) -> tuple[RunResult, IntegerModel]:
     """Choose the best network on validation data, and return the result of the run with that network."""
     float32, *quantized = finalists
     kept = searched.limits.keeps([finalist.evaluation.allocation for finalist in quantized])
-    best = best_finalist(list(compress(quantized, kept)), float32.evaluation, searched.reward)
+    allowed, task = list(compress(quantized, kept)), prepared.evaluator.task
+    best, change = choose(task, model, allowed, networks, float32, searched.reward, seed=config.seed)
     network, components = networks[best.label], prepared.evaluator.components
-    task = prepared.evaluator.task
     result = RunResult(
         title=prepared.title,
         kind=task.kind,
@@ -273,6 +269,7 @@ def _choose(
         majority=prepared.majority,
         run_dir=run.folder.path,
         metric=prepared.metric,
+        change=change,
     )
     return result, network
 

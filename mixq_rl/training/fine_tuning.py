@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.training.loop import Progress, Schedule, optimize
+from mixq_rl.training.loop import Progress, Schedule, Score, optimize
 from mixq_rl.training.losses import Forward, batches, distilled_loss, reproducible, supervised_loss, validation_score
 from mixq_rl.training.schedules import schedule_for
 
@@ -27,7 +28,9 @@ def fine_tune(
 ) -> QuantizableModel:
     """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation.
 
-    The weights of the copy are those of its best epoch by validation.
+    With a cosine schedule the weights of the copy are those of the last epoch, or those before the training if they
+    score higher on validation data. The best of all epochs would mostly be the luckiest one on these data
+    (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -51,8 +54,15 @@ def fine_tune(
             return supervised_loss(logits, inputs)
         return distilled_loss(logits, inputs, teacher, schedule.label_weight)
 
+    @torch.no_grad()
+    def validate() -> Score:
+        model.eval()
+        return validation_score(forward, task)
+
+    settles = schedule.decay == "cosine"
     with reproducible(task, seed):
-        optimize(
-            model, schedule, batches(task, schedule, seed), loss, lambda: validation_score(forward, task), progress
-        )
+        before, start = validate(), copy.deepcopy(model.state_dict())
+        optimize(model, schedule, batches(task, schedule, seed), loss, None if settles else validate, progress)
+        if settles and before[0] > validate()[0]:
+            model.load_state_dict(start)
     return model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixq_rl.agents import RunConfig
 from mixq_rl.agents.records.folder import RunFolder
-from mixq_rl.agents.records.result import ComponentShare, Finalist, RunResult
+from mixq_rl.agents.records.result import ComponentShare, ExpectedChange, Finalist, RunResult
 from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
@@ -76,6 +76,7 @@ def run_result(
         counts={"train": 100, "validation": 500, "test": 1000},
         majority=majority,
         run_dir=run_dir,
+        change=ExpectedChange(-0.012, -0.034, 0.011),
     )
 
 

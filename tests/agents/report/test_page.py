@@ -56,6 +56,14 @@ def test_says_in_one_sentence_what_was_found(result: RunResult) -> None:
     ]
 
 
+def test_says_which_change_was_to_be_expected(result: RunResult, tmp_path: Path) -> None:
+    text = plain(parsed(page_of(result)))
+    assert "changes by -1.2 points against float32 (95 % interval -3.4 to +1.1; measured on test: -0.5)" in text
+    assert "Expected from validation data alone" not in plain(
+        parsed(page_of(replace(result, change=None, run_dir=tmp_path / "other")))
+    )
+
+
 def test_table_of_networks_has_the_figures_of_the_run(result: RunResult) -> None:
     table = parsed(page_of(result)).one("table", "networks")
     bodies = table.all("tbody")
@@ -224,6 +232,7 @@ def test_the_same_run_gives_the_same_page(result: RunResult) -> None:
     folder = run_folder(result, CONFIG)
     first = report_page(result, evaluations(result), folder)
     again = RunResult.load(folder.result)
+    assert again.change == result.change
     assert report_page(again, reversed(searched(folder, again)), folder) == first
 
 

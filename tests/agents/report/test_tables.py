@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mixq_rl.agents.records.result import Finalist
+from mixq_rl.agents.records.result import ExpectedChange, Finalist
 from mixq_rl.agents.report.tables import final_table, write_csv
 from mixq_rl.agents.runs.finalists import choice
 from mixq_rl.envs import MaxBitOps, MaxDrop, Reward, TradeOff
@@ -100,3 +100,11 @@ def test_says_what_the_best_is_best_at(reward: Reward, words: str) -> None:
     with console.capture() as capture:
         console.print(final_table(ROWS, ROWS[-1], choice(reward)))
     assert words in " ".join(capture.get().split())
+
+
+def test_the_caption_has_the_expected_change_of_the_best() -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(final_table(ROWS, ROWS[-1], "by its reward", change=ExpectedChange(-0.012, -0.034, 0.011)))
+    text = " ".join(capture.get().split())
+    assert "★ against float32 on test, expected from validation: -1.2 points (95 % interval -3.4 to +1.1)" in text

@@ -8,7 +8,7 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.errors import BitWidthError, InputError, SumOverflowError
-from mixq_rl.training import calibrate, class_probabilities, default_schedule
+from mixq_rl.training import Schedule, calibrate, class_probabilities, default_schedule
 from tests.conftest import make_classified_graphs, make_task
 
 
@@ -190,6 +190,29 @@ def test_fine_tuning_never_ends_below_where_it_began(evaluator: mixq_rl.Supernet
         assert evaluator.measure(evaluator.fine_tune(allocation, epochs=2), "validation").accuracy >= before.accuracy
         unchanged = evaluator.fine_tune(allocation, epochs=0)
         assert torch.equal(unchanged(task.x, task.edge_index), evaluator.freeze(allocation)(task.x, task.edge_index))
+
+
+def test_fine_tuning_ends_with_its_last_epoch_or_where_it_began(
+    evaluator: mixq_rl.SupernetEvaluator, task: GraphTask
+) -> None:
+    def tuned(learning_rate: float, validated: GraphTask) -> dict[str, torch.Tensor]:
+        schedule = Schedule(4, learning_rate)
+        model = mixq_rl.fine_tune(evaluator.model, validated, (2,) * 9, schedule=schedule, teacher=evaluator.teacher)
+        return model.state_dict()
+
+    start, end = evaluator.model.state_dict(), tuned(0.003, task)
+    # Judged by the network's own answers at the end, the end is best; by those at the beginning, the beginning is.
+    answers = {}
+    for name, state in (("start", start), ("end", end)):
+        model = copy.deepcopy(evaluator.model)
+        model.load_state_dict(state)
+        with model.evaluating(), model.allocated((2,) * 9):
+            answers[name] = model(task.x, task.edge_index).argmax(dim=1)
+    assert not torch.equal(*answers.values())
+    for name, state in (("start", start), ("end", end)):
+        labels = torch.where(task.masks["validation"], answers[name], task.y)
+        found = tuned(0.003, replace(task, y=labels))
+        assert all(torch.equal(found[key], state[key]) for key in state)
 
 
 def test_divergence_is_answered(task: GraphTask) -> None:
