@@ -31,35 +31,37 @@ def main(
     dataset: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
     model: Annotated[str, typer.Option(help="Kind of layers.")] = "gcn",
     preference: Annotated[float, typer.Option(help="Of mixq-rl allocate.")] = PREFERENCE,
+    bits: Annotated[str, typer.Option(help="Bit-widths on offer.")] = "2,4,8",
     seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 3,
     data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
 ) -> None:
     for name in dataset or []:
         for seed in range(seeds):
-            key = {"dataset": name, "model": model, "preference": preference, "seed": seed, "policy": _policy()}
+            key = {"dataset": name, "model": model, "preference": preference, "seed": seed, "policy": package_policy()}
+            key["bits"] = bits
             if not any(key.items() <= run.items() for run in _runs()):
-                result = _measure(name, model, preference, seed, data_root)
+                result = _measure(name, model, preference, seed, bits, data_root)
                 print(json.dumps({**key, **result}), flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps({**key, **result, **circumstances("allocate.py")}) + "\n")
     _report()
 
 
-def _policy() -> str:
-    """Return what tells the package's policy from others."""
-    return hashlib.sha256((files("mixq_rl.agents.ppo") / "pretrained" / "policy.safetensors").read_bytes()).hexdigest()[
-        :12
-    ]
+def package_policy(folder: str | None = None) -> str:
+    """Return what tells the policy of a folder, or that of the package, from others."""
+    place = files("mixq_rl.agents.ppo") / "pretrained" if folder is None else Path(folder)
+    return hashlib.sha256((place / "policy.safetensors").read_bytes()).hexdigest()[:12]
 
 
-def _measure(dataset: str, model: str, preference: float, seed: int, data_root: str) -> dict[str, Any]:
+def _measure(dataset: str, model: str, preference: float, seed: int, bits: str, data_root: str) -> dict[str, Any]:
+    offered = [int(width) for width in bits.split(",")]
     config = EvaluatorConfig(dataset=dataset, model=model, seed=seed, data_root=data_root)
     task, network = config.load()
     mixq_rl.fit(network, task, seed=seed)
     started = time.perf_counter()
-    allocation = mixq_rl.allocate(network, task, preference=preference)
+    allocation = mixq_rl.allocate(network, task, preference=preference, bit_widths=offered)
     seconds = time.perf_counter() - started
-    evaluator = mixq_rl.PostTrainingEvaluator(network, task, seed=seed)
+    evaluator = mixq_rl.PostTrainingEvaluator(network, task, bit_widths=offered, seed=seed)
     tuned = evaluator.fine_tune(allocation, seed=seed)
     return {
         "seconds": seconds,
@@ -71,18 +73,21 @@ def _measure(dataset: str, model: str, preference: float, seed: int, data_root: 
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [{"bits": "2,4,8", **json.loads(line)} for line in lines]
 
 
 def _report() -> None:
-    print("| network | preference | seeds | seconds | reduction | float32 test % | test % | lost |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    runs = [run for run in _runs() if run["policy"] == _policy()]
-    for name, model, preference in dict.fromkeys((r["dataset"], r["model"], r["preference"]) for r in runs):
-        own = [r for r in runs if (r["dataset"], r["model"], r["preference"]) == (name, model, preference)]
+    print("| network | bits | preference | seeds | seconds | reduction | float32 test % | test % | lost |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    runs = [run for run in _runs() if run["policy"] == package_policy()]
+    kinds = [(r["dataset"], r["model"], r["bits"], r["preference"]) for r in runs]
+    for name, model, bits, preference in dict.fromkeys(kinds):
+        own = [run for run, kind in zip(runs, kinds, strict=True) if kind == (name, model, bits, preference)]
         lost = [100 * (run["float_accuracy"] - run["accuracy"]) for run in own]
         cells = [
             f"{name} {model}",
+            bits,
             f"{preference:g}",
             str(len(own)),
             f"{max(run['seconds'] for run in own):.1f} at most",

@@ -36,6 +36,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "kurtosis": (0.0, 1.0),
     "sparsity": (0.0, 1.0),
     **{f"sqnr_{bits}": (-1.0, 1.0) for bits in PROBE_BITS},
+    **{f"mean_sqnr_{bits}": (-1.0, 1.0) for bits in PROBE_BITS},
     "nodes": (0.0, 1.0),
     "mean_degree": (0.0, 1.0),
     "degree_skew": (-1.0, 1.0),
@@ -55,7 +56,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 FEATURES: tuple[str, ...] = tuple(_RANGES)
 """Names of the features of :class:`LayerStatistics`, in order; ``docs/environment.md`` explains each."""
 
-OBSERVATION_VERSION = 1
+OBSERVATION_VERSION = 2
 """Version of :class:`LayerStatistics`, raised whenever the meaning of a feature changes."""
 
 LOW: NDArray[np.float32] = np.array([low for low, _ in _RANGES.values()], dtype=np.float32)
@@ -146,6 +147,10 @@ def _static_features(evaluator: Evaluator, cost: BitCost, reward: Reward) -> NDA
     layers = max(max(component.layer for component in components), 1)
     limit = reward.max_bitops
     target = 0.0 if limit is None else math.log2(max(evaluator.reference.bitops / limit, 1.0)) / _LOG_REDUCTION
+    whole = {
+        f"mean_sqnr_{bits}": np.mean([component.statistics[f"sqnr_{bits}"] for component in components]) / MAX_SQNR
+        for bits in PROBE_BITS
+    }
     rows = np.zeros((len(components), len(FEATURES)), dtype=np.float32)
     for index, component in enumerate(components):
         values = {
@@ -156,6 +161,7 @@ def _static_features(evaluator: Evaluator, cost: BitCost, reward: Reward) -> NDA
             "operations_share": cost.shares[index],
             "parameters_share": parameters[index] / max(sum(parameters), 1),
             **_statistics(component),
+            **whole,
             **_graph(component),
             "lowest_bits": evaluator.bit_widths[0] / MAX_BITS,
             "highest_bits": evaluator.bit_widths[-1] / MAX_BITS,

@@ -21,7 +21,7 @@ _BATCH = 512
 _LEARNING_RATE = 2e-3
 _BLUR = 0.05
 _MEASURED = ("mean", "standard_deviation", "minimum", "maximum", "kurtosis", "sparsity", *GRAPH_STATISTICS)
-_BLURRED = [name in _MEASURED or name.startswith("sqnr_") for name in FEATURES]
+_BLURRED = [name in _MEASURED or "sqnr_" in name for name in FEATURES]
 
 
 def imitate(policy: AllocationPolicy, explorers: Sequence[Explorer], random: np.random.Generator) -> None:

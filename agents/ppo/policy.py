@@ -18,11 +18,11 @@ from mixq_rl.quantization import MAX_BITS
 
 __all__ = ["BIT_FEATURES", "AllocationPolicy", "action_space", "actions_of", "bits_of", "masks_of", "policy_masks"]
 
-BIT_FEATURES = ("log_place", "place", "sqnr", "bitops_saved", "log_bitops")
+BIT_FEATURES = ("log_place", "place", "log_bits", "sqnr", "bitops_saved", "log_bitops")
 """Names of the features of a bit-width. The last three need the observation ``LayerStatistics``.
 
 ``place`` and ``log_place`` are the position of the bit-width among those on offer, linear and in log2, from 0 for the
-lowest to 1 for the highest. The policy sees positions instead of absolute bit-widths.
+lowest to 1 for the highest. ``log_bits`` is the logarithm of the bit-width itself: 0 for 1 bit, 1 for 8 bits.
 """
 
 _FIRST_SCORES = 0.01
@@ -185,7 +185,8 @@ class _Scorer(nn.Module):
         sqnr = observation[:, self._sqnr] @ self.interpolation
         share = observation[:, self._share, None]
         spent = torch.log1p(_SMALL_SHARE * share * log_place) / math.log1p(_SMALL_SHARE)
-        return torch.stack([log_place, place, sqnr, share * (1 - log_place), spent], dim=2)
+        log_bits = (bits.log2() / math.log2(MAX_BITS)).expand_as(place)
+        return torch.stack([log_place, place, log_bits, sqnr, share * (1 - log_place), spent], dim=2)
 
 
 def _places(bits: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,12 @@ def test_says_which_component_comes_next(evaluator: mixq_rl.SupernetEvaluator) -
         assert (seen["parameters_share"] > 0) == (component.kind == "weight")
 
 
+def test_says_how_well_the_whole_network_can_be_quantized(evaluator: mixq_rl.SupernetEvaluator) -> None:
+    for bits in (1, 2, 4, 8):
+        ratios = [component.statistics[f"sqnr_{bits}"] for component in evaluator.components]
+        assert observed(evaluator, ())[f"mean_sqnr_{bits}"] == pytest.approx(np.mean(ratios) / 100, abs=1e-6)
+
+
 def test_remembers_what_was_chosen() -> None:
     table = LookupTable()
     fresh = observed(table, ())

@@ -44,20 +44,23 @@ def test_a_bit_width_is_scored_by_what_it_would_do() -> None:
     for name in (f"sqnr_{bits}" for bits in PROBE_BITS):
         low, high = (scorer._features(observations(**{name: value})) for value in (0.0, 1.0))
         change = (high - low)[0]
-        assert change[int(name.removeprefix("sqnr_")) - 1, 2] == pytest.approx(1.0)
-        assert (change[:, [0, 1, 3, 4]] == 0).all()
+        assert change[int(name.removeprefix("sqnr_")) - 1, 3] == pytest.approx(1.0)
+        assert (change[:, [0, 1, 2, 4, 5]] == 0).all()
     between = scorer._features(observations(sqnr_2=0.2, sqnr_4=0.6))[0]
-    assert between[2, 2] == pytest.approx(0.4)
+    assert between[2, 3] == pytest.approx(0.4)
     features = scorer._features(observations(operations_share=0.5, lowest_bits=0.25, highest_bits=1.0))[0]
     logarithms = [0, 0, math.log2(3) / 2 - 0.5, 0.5, math.log2(5) / 2 - 0.5, math.log2(6) / 2 - 0.5]
     assert features[:6, 0].tolist() == pytest.approx(logarithms)
     assert features[:, 1].tolist() == pytest.approx([0, 0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
-    assert features[:, 3].tolist() == pytest.approx((0.5 * (1 - features[:, 0])).tolist())
-    assert (features[1:, 4].diff() > 0).all()
+    assert features[:, 2].tolist() == pytest.approx([math.log2(bits) / 3 for bits in range(1, 9)])
+    assert features[:, 4].tolist() == pytest.approx((0.5 * (1 - features[:, 0])).tolist())
+    assert (features[1:, 5].diff() > 0).all()
 
 
-def test_the_lowest_of_any_offer_is_scored_alike_but_for_its_signal() -> None:
+def test_the_lowest_of_any_offer_is_scored_alike_but_for_its_signal_and_its_bits() -> None:
     policy = make_policy()
+    with torch.no_grad():
+        policy.mlp_extractor.scorer.option.weight[:, 2] = 0.0  # log_bits
     seen = observations(sqnr_1=0.3, sqnr_2=0.3, sqnr_4=0.3, sqnr_8=0.3)
     scores = []
     for low, high in ((1, 8), (2, 8), (3, 6)):

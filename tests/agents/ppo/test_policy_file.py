@@ -49,10 +49,10 @@ def test_the_file_says_what_it_is(policy: Path) -> None:
     described = json.loads((policy / "policy.json").read_text())
     assert described["format"] == "mixq_rl/policy"
     assert described["features"] == list(FEATURES)
-    assert described["bit_features"] == ["log_place", "place", "sqnr", "bitops_saved", "log_bitops"]
+    assert described["bit_features"] == ["log_place", "place", "log_bits", "sqnr", "bitops_saved", "log_bitops"]
     assert described["tasks"] == [{"task": "a table", "swept": 1.0}]
     assert described["mixq_rl"] == mixq_rl.__version__
-    assert described["observation"] == 1
+    assert described["observation"] == 2
     assert described["widths"] == [64, 64]
 
 
@@ -61,7 +61,7 @@ def test_the_file_says_what_it_is(policy: Path) -> None:
     [
         ({"format": "mixq_rl/integer_model"}, "is not a mixq_rl policy"),
         ({"version": 7}, "format version 7"),
-        ({"observation": 0}, "version 0 of the observation; this version of mixq_rl gives version 1"),
+        ({"observation": 0}, "version 0 of the observation; this version of mixq_rl gives version 2"),
         ({"features": ["a"]}, "trained on other observations"),
         ({"bit_features": ["bits"]}, "trained on other observations"),
         ({"observation": True}, "version True of the observation"),

@@ -161,6 +161,21 @@ def test_an_agent_that_learned_with_another_reward_allocates_as_it_is_asked() ->
     assert len(mixq_rl.allocate(network, task, preference=0.2, policy=agent)) == len(network.components)
 
 
+def test_the_policy_of_the_package_did_not_learn_on_the_graphs_of_its_tests() -> None:
+    learned = {task["task"].split()[2].removesuffix(".npz") for task in pretrained().record.tasks}
+    assert {"citation", "Cora", "EN"} < learned
+    assert not learned & {"CiteSeer", "PT", "Facebook", "PROTEINS", "MUTAG", "CSL"}
+    assert len({tuple(task["bit_widths"]) for task in pretrained().record.tasks}) >= 5
+
+
+def test_the_policy_of_the_package_uses_one_bit_where_it_is_offered() -> None:
+    task = make_task()
+    network = mixq_rl.fit(mixq_rl.build_model("gcn", task, hidden_channels=8, seed=0), task, epochs=40)
+    evaluator = mixq_rl.PostTrainingEvaluator(network, task, bit_widths=(1, 2, 4, 8))
+    counts = [pretrained().allocate(evaluator, preference).count(1) for preference in (0.0, 1.0)]
+    assert counts[0] < counts[1]
+
+
 def test_the_policy_of_the_package_is_small() -> None:
     files = list((Path(mixq_rl.agents.__file__).parent / "ppo" / "pretrained").iterdir())
     assert {file.name for file in files} == {"policy.json", "policy.safetensors"}
