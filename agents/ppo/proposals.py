@@ -72,13 +72,12 @@ def sweep(
     """Return at most ``count`` distinct allocations that together approximate the Pareto front. Nothing is evaluated.
 
     Up to 8 allocations are the most likely ones at preferences that cover [0, 1] ever more finely, beginning with 1/2.
-    The others are drawn from the policy at preferences above 1/2, where a small change of accuracy changes the saving
-    most. Allocations that differ from all earlier ones in at least three components come first, because a near copy of
-    a bad allocation is bad, too. With a ``preference`` all allocations are for that one. The result depends only on the
-    policy and the task.
+    The others are drawn from the policy at random preferences. Allocations that differ from all earlier ones in at least
+    three components come first, because a near copy of a bad allocation is bad, too. With a ``preference`` all
+    allocations are for that one. The result depends only on the policy and the task.
     """
     random = np.random.default_rng(0)
-    likely, drawn_at = _DYADIC, (1 + _spread(_DRAWN, random)) / 2
+    likely, drawn_at = _DYADIC, _spread(_DRAWN, random)
     if preference is not None:
         likely, drawn_at = np.array([preference]), np.full(_DRAWN, preference)
     chosen = list(dict.fromkeys(roll_out(policy, rules, likely)))[: min(count, _LIKELY)]
