@@ -82,5 +82,4 @@ class Trials:
         return 1e4 * (changed + 1) / items**2
 
     def _logits(self, model: IntegerModel, split: Split) -> Tensor:
-        inputs = self.evaluator.task.inputs(split)
-        return model.execute(model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)).dequantize()
+        return self.evaluator.execution(model, split)().dequantize()

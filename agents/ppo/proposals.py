@@ -72,8 +72,8 @@ def sweep(
     """Return at most ``count`` distinct allocations that together approximate the Pareto front. Nothing is evaluated.
 
     Up to 8 allocations are the most likely ones at preferences that cover [0, 1] ever more finely, beginning with 1/2.
-    The others are drawn from the policy at random preferences. Allocations that differ from all earlier ones in at least
-    three components come first, because a near copy of a bad allocation is bad, too. With a ``preference`` all
+    The others are drawn from the policy at random preferences. Allocations that differ from all earlier ones in at
+    least three components come first, because a near copy of a bad allocation is bad, too. With a ``preference`` all
     allocations are for that one. The result depends only on the policy and the task.
     """
     random = np.random.default_rng(0)

@@ -27,10 +27,10 @@ from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
 from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.context import RunContext
+from mixq_rl.agents.runs.expected_change import choose
 from mixq_rl.agents.runs.feasibility import check_limits
 from mixq_rl.agents.runs.finalists import choice, fine_tune_finalists, measure_finalists, uniform_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
-from mixq_rl.agents.runs.star_change import choose
 from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
@@ -252,7 +252,7 @@ def _choose(
     float32, *quantized = finalists
     kept = searched.limits.keeps([finalist.evaluation.allocation for finalist in quantized])
     allowed, task = list(compress(quantized, kept)), prepared.evaluator.task
-    best, change = choose(task, model, allowed, networks, float32, searched.reward, seed=config.seed)
+    best, change = choose(prepared.evaluator, model, allowed, networks, float32, searched.reward, seed=config.seed)
     network, components = networks[best.label], prepared.evaluator.components
     result = RunResult(
         title=prepared.title,

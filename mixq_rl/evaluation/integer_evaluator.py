@@ -243,7 +243,7 @@ class IntegerEvaluator:
             timing_repeats: number of timed executions; None: that of the evaluator.
         """
         repeats = self.timing_repeats if timing_repeats is None else timing_repeats
-        output, meter, seconds = metered(self._execution(model, split), repeats, self.task.device)
+        output, meter, seconds = metered(self.execution(model, split), repeats, self.task.device)
         return Evaluation.against(
             self._reference(split),
             allocation=model.allocation,
@@ -264,14 +264,15 @@ class IntegerEvaluator:
             networks: networks that have been executed before, so that they are warm.
         """
         executions: list[Callable[[], object]] = [
-            self._execution(network, "validation")
+            self.execution(network, "validation")
             if isinstance(network, IntegerModel)
             else float_execution(network, self.task, "validation")
             for network in networks
         ]
         return median_seconds(executions, self.timing_repeats, self.task.device)
 
-    def _execution(self, model: IntegerModel, split: Split) -> Callable[[], QTensor]:
+    def execution(self, model: IntegerModel, split: Split) -> Callable[[], QTensor]:
+        """Return a function that executes an integer model of this network on a split, and returns its logits."""
         inputs = self.task.inputs(split)
         features, prepared = model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)
         return lambda: model.execute(features, prepared)

@@ -12,6 +12,7 @@ from mixq_rl.agents.runs.finalists import best_finalist
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.metrics import ACCURACY
 from mixq_rl.envs import Reward
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.measurement import float_execution
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
@@ -25,7 +26,7 @@ _QUANTILE = 1.959964  # of the standard normal distribution, at 97.5 %
 
 
 def choose(
-    task: GraphTask,
+    evaluator: IntegerEvaluator,
     model: QuantizableModel,
     allowed: Sequence[Finalist],
     networks: Mapping[str, IntegerModel],
@@ -37,7 +38,7 @@ def choose(
     """Return the best finalist, and its expected change; None for a metric that is not a share of the items.
 
     Args:
-        task: task of the networks.
+        evaluator: evaluator of the networks.
         model: the float32 network.
         allowed: the finalists that may be chosen.
         networks: their integer networks, by label.
@@ -45,10 +46,11 @@ def choose(
         reward: reward of the choice.
         seed: seed of the bootstrap.
     """
-    best = best_finalist(allowed, float32.evaluation, reward)
+    best, task = best_finalist(allowed, float32.evaluation, reward), evaluator.task
     if task.measure is not ACCURACY:
         return best, None
-    correct = [_correct(_logits(networks[finalist.label], task), task) for finalist in allowed]
+    executed = [evaluator.execution(networks[finalist.label], "validation")() for finalist in allowed]
+    correct = [_correct(logits.dequantize(), task) for logits in executed]
     of_float32 = _correct(float_execution(model, task, "validation")(), task)
     tested = int(task.masks["test"].sum())
     return best, expected_change(allowed, correct, of_float32, float32, reward, tested=tested, seed=seed)
@@ -107,11 +109,6 @@ def expected_change(
     # 1 / count: the variance is not 0 where no validation item tells the networks apart.
     width = _QUANTILE * np.sqrt((changes[best].var() + 1 / count) * (1 / count + 1 / tested))
     return ExpectedChange(expected, max(expected - float(width), -1.0), min(expected + float(width), 1.0))
-
-
-def _logits(network: IntegerModel, task: GraphTask) -> Tensor:
-    inputs = task.inputs("validation")
-    return network.execute(network.quantize_features(inputs.x), network.quantize_graph(inputs.graph)).dequantize()
 
 
 def _correct(logits: Tensor, task: GraphTask) -> Vector:

@@ -6,8 +6,8 @@ import pytest
 
 import mixq_rl
 from mixq_rl.agents.records.result import ExpectedChange, Finalist
+from mixq_rl.agents.runs.expected_change import choose, expected_change
 from mixq_rl.agents.runs.finalists import fine_tune_finalists, measure_finalists
-from mixq_rl.agents.runs.star_change import choose, expected_change
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import MaxDrop, Reward, TradeOff
 from mixq_rl.evaluation.protocol import Evaluation
@@ -65,11 +65,11 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 def test_the_choice_is_that_of_the_measured_finalists(
-    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel, task: GraphTask
+    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel
 ) -> None:
     models = fine_tune_finalists(evaluator, [("uniform 2", (2,) * 9), ("uniform 8", (8,) * 9)], seed=0)
     float32, *rows = measure_finalists(evaluator, float_model, models)
-    best, change = choose(task, float_model, rows, dict(models), float32, TradeOff(), seed=0)
+    best, change = choose(evaluator, float_model, rows, dict(models), float32, TradeOff(), seed=0)
     assert best in rows
     assert change is not None
     measured = best.evaluation.accuracy - float32.evaluation.accuracy
@@ -78,9 +78,12 @@ def test_the_choice_is_that_of_the_measured_finalists(
 
 
 def test_another_metric_has_no_interval(
-    evaluator: mixq_rl.SupernetEvaluator, float_model: mixq_rl.QuantizableModel, task: GraphTask
+    evaluator: mixq_rl.SupernetEvaluator,
+    float_model: mixq_rl.QuantizableModel,
+    task: GraphTask,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     models = [("uniform 8", evaluator.freeze((8,) * 9))]
     float32, *rows = measure_finalists(evaluator, float_model, models)
-    other = replace(task, metric="macro-f1")
-    assert choose(other, float_model, rows, dict(models), float32, TradeOff(), seed=0) == (rows[0], None)
+    monkeypatch.setattr(evaluator, "task", replace(task, metric="macro-f1"))
+    assert choose(evaluator, float_model, rows, dict(models), float32, TradeOff(), seed=0) == (rows[0], None)
