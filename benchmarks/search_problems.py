@@ -26,6 +26,9 @@ JUMPING = f"{Path(__file__).parent / 'jumping_sage.py'}:make_model"
 ENUMERATED = {name: EvaluatorConfig(dataset=name, model="gcn") for name in ("citation", "Cora", "CiteSeer")}
 """Two-layer GCNs at 2, 4 and 8 bits: all 3^9 allocations can be evaluated."""
 
+THREE_WIDTHS = {"PROTEINS": EvaluatorConfig(dataset="PROTEINS", model="gin")}
+"""The five-layer GIN at 2, 4 and 8 bits."""
+
 LARGE = {
     "PROTEINS gin, 5 layers": EvaluatorConfig(dataset="PROTEINS", model="gin", bits=SIX_WIDTHS),
     "Cora gat, 3 layers": EvaluatorConfig(dataset="Cora", model="gat", num_layers=3, bits=SIX_WIDTHS),
@@ -40,9 +43,9 @@ FINE_TUNED = {
 }
 """Each allocation is trained for itself, which takes seconds: few evaluations can be afforded."""
 
-PROBLEMS = {**ENUMERATED, **LARGE, **FINE_TUNED}
+PROBLEMS = {**ENUMERATED, **THREE_WIDTHS, **LARGE, **FINE_TUNED}
 BUDGETS = {
-    **dict.fromkeys(ENUMERATED, (32, 64, 128, 256, 512)),
+    **dict.fromkeys((*ENUMERATED, *THREE_WIDTHS), (32, 64, 128, 256, 512)),
     **dict.fromkeys(LARGE, (16, 32, 64, 128, 256, 512)),
     **dict.fromkeys(FINE_TUNED, (8, 16, 32, 64)),
 }
