@@ -142,7 +142,7 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
         axes.set_visible(False)
     shown = [name for name in KNOWN if name != "uniform"]
     for axes, name in zip(panels.flat, names, strict=False):
-        lowest = 100.0
+        lowest = []
         for index, algorithm in enumerate(shown):
             curves = [r["curve"] for r in runs if r["problem"] == name and r["algorithm"] == algorithm]
             if not curves:
@@ -151,15 +151,15 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
             counts = CURVE[: len(points)]
             shares = [100 * point.mean / truth[name]["hypervolume"] for point in points]
             widths = [100 * point.half_width / truth[name]["hypervolume"] for point in points]
-            lowest = min(lowest, *(share for share, count in zip(shares, counts, strict=True) if count >= 32))
+            lowest.append(min(share for share, count in zip(shares, counts, strict=True) if count >= 16))
             own = {"color": f"C{index}", "linewidth": 2.4 if algorithm == "ppo" else 1.2}
             axes.plot(counts, shares, label=algorithm, linestyle="--" if ":" in algorithm else "-", **own)
             low, high = ([s + sign * w for s, w in zip(shares, widths, strict=True)] for sign in (-1, 1))
             axes.fill_between(counts, low, high, color=own["color"], alpha=0.12, linewidth=0)
         axes.set_xscale("log", base=2)
         axes.set_xticks(BUDGETS[name], [str(budget) for budget in BUDGETS[name]])
-        axes.set_xlim(CURVE[0], BUDGETS[name][-1])
-        axes.set_ylim(max(lowest, 40.0), 100.3)
+        axes.set_xlim(CURVE[2], BUDGETS[name][-1])
+        axes.set_ylim(sorted(lowest)[:2][-1], 100.3)  # the lowest search may leave the panel
         axes.set_title(name)
         axes.grid(alpha=0.3)
     for axes in panels[:, 0]:
