@@ -58,7 +58,10 @@ class RunConfig(EvaluatorConfig):
     policy: str = ""
     from_scratch: bool = field(
         default=False,
-        metadata={"help": "Search with a new policy, not from one that learned on other tasks."},
+        metadata={
+            "help": "Search with a new policy, not from one that learned on other tasks.",
+            "names": ("--from-scratch",),
+        },
     )
 
     _PATHS: ClassVar[tuple[str, ...]] = (*EvaluatorConfig._PATHS, "policy")

@@ -49,7 +49,11 @@ class SearchPlan:
     evaluations: int = field(default=256, metadata={"help": "Budget of each search: distinct allocations evaluated."})
     seeds: int = field(default=1, metadata={"help": "Number of searches with each algorithm, with seeds 0, 1, ..."})
     from_scratch: bool = field(
-        default=False, metadata={"help": "Begin PPO with a new policy, not with the policy of the package."}
+        default=False,
+        metadata={
+            "help": "Begin PPO with a new policy, not with the policy of the package.",
+            "names": ("--from-scratch",),
+        },
     )
 
     def __post_init__(self) -> None:

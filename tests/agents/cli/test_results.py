@@ -50,7 +50,7 @@ def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     folder, _ = runs
     names = {path.name for path in (folder / "one").iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
     files = {"config.json", "log.txt", "evaluations.sqlite", "allocations.csv", "result.json", "pareto.png"}
-    assert names == files | {"report.html", "policy", "finalists", "model"}
+    assert names == files | {"report.html", "policy", "start", "finalists", "model"}
     config = json.loads((folder / "one" / "config.json").read_text())
     assert config["config"]["bits"] == [2, 4, 8]
     assert config["config"]["objective"] == "bitops"
