@@ -45,7 +45,8 @@ def make_runs(place: Path) -> None:
     train(RunConfig(dataset=graph, episodes=14, **SETTINGS), folder / "plain", cache=cache)
     tasks = [EvaluatorConfig(dataset=graph, model=model, **SETTINGS) for model in ("gcn", "sage")]
     train_policy(PolicyPlan(tuple(tasks), episodes=16), folder / "policy", cache=cache)
-    run_searches(tasks[0], SearchPlan(algorithms=("random", "ppo"), evaluations=16), folder / "searches", cache=cache)
+    plan = SearchPlan(algorithms=("random", "ppo"), evaluations=16, from_scratch=True)
+    run_searches(tasks[0], plan, folder / "searches", cache=cache)
 
 
 @pytest.fixture(scope="module")
