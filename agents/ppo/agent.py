@@ -51,7 +51,7 @@ class PPOAgent:
         reference_accuracy: accuracy of the hypervolume's reference point, such as the accuracy of the majority class:
             one number, or one for each environment.
         start: agent whose policy this one starts from. The allocations that this policy proposes are evaluated first.
-            Of a start for another reward than the trade-off nothing else is used.
+            Policies learn the trade-off: with a reward of fixed preference only these proposals are used.
 
     Attributes:
         record: record of the tasks that the policy learned on: the tasks of ``start``, and those added later.

@@ -59,7 +59,7 @@ class RunConfig(EvaluatorConfig):
     from_scratch: bool = field(
         default=False,
         metadata={
-            "help": "Search with a new policy, not from one that learned on other tasks.",
+            "help": "Start from a new policy instead of one that learned on other tasks.",
             "names": ("--from-scratch",),
         },
     )

@@ -51,7 +51,7 @@ class SearchPlan:
     from_scratch: bool = field(
         default=False,
         metadata={
-            "help": "Begin PPO with a new policy, not with the policy of the package.",
+            "help": "Start PPO from a new policy instead of that of the package.",
             "names": ("--from-scratch",),
         },
     )
