@@ -20,7 +20,10 @@ _LAYERS = ("gcn", "gcn", "sage", "gin", "gat", "tag")
 # Left out are networks that learn nothing in float32, and those that take long to prepare.
 NODE_TASKS = (0, 2, 3, *range(5, 9), *range(10, 15), *range(17, 22), 25, 26, 27, 30, 31)
 NODE_TASKS += (42, 46, 50, 54, 61, 62, 63, 66, 73, 81, 84)
-GRAPH_TASKS = (0, 1)
+NODE_TASKS += (85, 88, 90, 94, 97, 98, 99, 100, 102, 104, 105, 106, 118, 119, 122, 123, 124, 125, 126, 129)
+NODE_TASKS += (134, 135, 137, 141, 146, 147, 150, 152, 153)
+GRAPH_TASKS = (0, 1, 2, 4, 5, 8, 9, 12, 13, 16, 17)
+LARGE_TASKS = (0, 2, 3, 4, 5, 6, 8)
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,16 @@ def pretraining_tasks(folder: Path, data_root: str) -> list[EvaluatorConfig]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [_node_task(folder, number) for number in NODE_TASKS] + [_graph_task(folder, n) for n in GRAPH_TASKS]
+    chosen += [_large_task(folder, number) for number in LARGE_TASKS]
     real = [
         EvaluatorConfig(dataset="citation"),
         EvaluatorConfig(dataset="Cora", bits=(1, 2, 4, 8)),
         EvaluatorConfig(dataset="Cora", hidden_channels=16, seed=1),
         EvaluatorConfig(dataset="EN", bits=(1, 2, 4, 8)),
+        EvaluatorConfig(dataset="EN", hidden_channels=32, seed=1),
+        EvaluatorConfig(dataset="EN", model="sage", bits=(1, 2, 4, 8)),
+        EvaluatorConfig(dataset="EN", model="gin", hidden_channels=32),
+        *(EvaluatorConfig(dataset="citation", model=model, bits=(1, 2, 4, 8)) for model in ("sage", "gin", "gat")),
     ]
     return [*chosen, *(replace(config, data_root=data_root) for config in real)]
 
@@ -92,6 +100,26 @@ def _node_task(folder: Path, number: int) -> EvaluatorConfig:
     path = write_nodes(folder / f"nodes-{number}.npz", GraphRecipe.draw(random), random)
     depth = int(random.choice([2, 2, 2, 3, 4, 5]))
     return _network(path, _LAYERS[number % len(_LAYERS)], depth, random)
+
+
+def _large_task(folder: Path, number: int) -> EvaluatorConfig:
+    """Return a task whose graph has thousands of nodes with dense features, and hubs, as graphs of web pages have."""
+    random = np.random.default_rng([number, 3])
+    recipe = GraphRecipe(
+        nodes=int(2 ** random.uniform(12, 13)),
+        classes=int(random.choice([2, 4, 6])),
+        degree=float(2 ** random.uniform(3, 5)),
+        exponent=float(random.choice([2.3, 2.6])),
+        affinity=float(random.choice([0.2, 0.5, 0.7])),
+        balance=5.0,
+        features="dense",
+        columns=int(random.integers(64, 129)),
+        signal=float(random.uniform(0.15, 0.5)),
+        few_labels=False,
+    )
+    path = write_nodes(folder / f"large-{number}.npz", recipe, random)
+    model, bits = (("gcn", "gcn", "sage", "gin")[number % 4], ((1, 2, 4, 8), (2, 4, 8))[number // 2 % 2])
+    return EvaluatorConfig(dataset=str(path), model=model, num_layers=2 + number // 4 % 2, bits=bits)
 
 
 def _graph_task(folder: Path, number: int) -> EvaluatorConfig:

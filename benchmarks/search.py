@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import typer
 from measuring import circumstances
-from search_problems import ALGORITHMS, BUDGETS, ENUMERATED, PROBLEMS, search
+from search_problems import ALGORITHMS, BUDGETS, ENUMERATED, MOST, PROBLEMS, search
 
 from mixq_rl import Ledger, PreparationCache
 from mixq_rl.agents import SearchProblem
@@ -66,13 +66,13 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, cache: Pr
         space = list(itertools.product(evaluator.bit_widths, repeat=len(evaluator.components)))
         for first in range(0, len(space), BATCH):
             everything.evaluate(space[first : first + BATCH])
-    budgets = BUDGETS[name]
     for seed in range(seeds):
         for algorithm in algorithms:
             key = {"problem": name, "algorithm": algorithm, "seed": seed}
             if any(key.items() <= run.items() for run in _runs()):
                 continue
             started = time.perf_counter()
+            budgets = [budget for budget in BUDGETS[name] if budget <= MOST.get(algorithm, budget)]
             budgeted = Ledger(evaluator, store=store, budget=budgets[-1])
             search(algorithm, SearchProblem(budgeted, seed, reference_accuracy=described.reference_accuracy))
             trace = Trace(algorithm, seed, described, tuple(budgeted.evaluations.values()))
@@ -126,6 +126,9 @@ def _report() -> None:
             rows = [run["at"] for run in own if run["algorithm"] == algorithm]
             cells = []
             for budget in budgets:
+                if any(str(budget) not in row for row in rows):
+                    cells.append("")
+                    continue
                 share = estimate([100 * row[str(budget)]["hypervolume"] / best["hypervolume"] for row in rows])
                 key = "reduction within 0.3"
                 reduction = statistics.mean(100 * row[str(budget)][key] / best[key] for row in rows)

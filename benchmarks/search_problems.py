@@ -18,7 +18,7 @@ from mixq_rl.agents.searches.optuna_samplers import optimize
 from mixq_rl.agents.searches.ppo import ppo
 from mixq_rl.envs import BitAllocationEnv
 
-__all__ = ["ALGORITHMS", "BUDGETS", "ENUMERATED", "FINE_TUNED", "LARGE", "PROBLEMS", "search"]
+__all__ = ["ALGORITHMS", "BUDGETS", "ENUMERATED", "FINE_TUNED", "LARGE", "MOST", "PROBLEMS", "search"]
 
 SIX_WIDTHS = (1, 2, 3, 4, 6, 8)
 JUMPING = f"{Path(__file__).parent / 'jumping_sage.py'}:make_model"
@@ -49,6 +49,9 @@ BUDGETS = {
     **dict.fromkeys(LARGE, (16, 32, 64, 128, 256, 512)),
     **dict.fromkeys(FINE_TUNED, (8, 16, 32, 64)),
 }
+
+MOST = {"gp": 64}
+"""Greatest number of evaluations of a search whose time grows with the cube of that number."""
 
 _ROLLOUT = 16
 _MOST_ROLLOUTS = 20

@@ -35,7 +35,7 @@ class PPOSettings:
     mutations: int = 1024
     optimism: float = 1.0
     rollout_episodes: int = 128
-    rollouts: int = 4
+    rollouts: int = 1
     learning_rate: float = 2e-3
     epochs: int = 5
     minibatches: int = 4
