@@ -27,7 +27,7 @@ def answers_with_one_line(result: Ended, message: str) -> None:
     [
         (
             ["--dataset", "Coraa"],
-            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, or give the path of a file",
+            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, rmat-SCALE for",
         ),
         (
             ["--dataset", "Cora"],
