@@ -1,5 +1,6 @@
 """Access to the datasets of the Open Graph Benchmark (Hu et al., 2020), through the package ``ogb``."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -20,6 +21,7 @@ from mixq_rl.storage.reading import open_regular
 
 __all__ = ["opened", "own_split"]
 
+_EDGES = "edge.csv.gz"
 _SPLITS: dict[str, Split] = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -27,7 +29,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "valid": "validation", "test": "t
 def opened(name: str, root: Path, module: str, dataset_class: str, *, expected: int = 0) -> Iterator[Any]:
     """Give the dataset of ``<root>/ogb/<name with underscores>``. Exceptions in the context are damage to the files.
 
-    What ``ogb`` prints, and asks before a long download, goes to standard error.
+    What ``ogb`` prints is dropped. What it asks before a long download goes to standard error.
 
     Args:
         name: name of the dataset: ``"ogbn-arxiv"``.
@@ -51,8 +53,9 @@ def opened(name: str, root: Path, module: str, dataset_class: str, *, expected: 
     parts = safe_globals([DataEdgeAttr, DataTensorAttr, GlobalStorage])
     folder = f"ogb/{name.replace('-', '_')}"
     _check_release(root / folder)
+    is_there = (root / folder / "raw" / _EDGES).exists()
     with (
-        redirect_stdout(sys.stderr),
+        redirect_stdout(io.StringIO() if is_there else sys.stderr),
         parts,
         untouched(name, root, f"{folder}/raw", optional=("*.csv.gz",), expected=expected) as open_dataset,
     ):
