@@ -20,7 +20,9 @@ import mixq_rl.agents.cli
 from mixq_rl.agents import RunConfig, train
 from tests.agents.cli.invoking import save_graph
 from tests.conftest import MakeOnce
+from tests.hostile.honest_files import write_flickr, write_reddit
 from tests.hurry import hurry
+from tests.mixq_rl.datasets.ogb_files import write_ogbn
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -97,9 +99,21 @@ def kitchen(make_once: MakeOnce) -> Kitchen:
     return Kitchen(folder / "run", folder / "graph.npz")
 
 
+def write_large(name: str) -> bool:
+    """Write small files in the layout of a large dataset, if it is one."""
+    if name.startswith("ogbn"):
+        pytest.importorskip("ogb")
+        write_ogbn(Path("data"), name)
+        return True
+    writers = {"Reddit": write_reddit, "Flickr": write_flickr}
+    if name in writers:
+        writers[name](Path("data"))
+    return name in writers
+
+
 def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureRequest) -> None:
     """Put in place what an example takes for granted: datasets, a graph, the run or network that it reads."""
-    if "--data-root" in arguments:
+    if "--data-root" in arguments and not write_large(arguments[arguments.index("--dataset") + 1]):
         Path("data").symlink_to(request.getfixturevalue("data_root"))
     shutil.copy(kitchen.graph, "graph.npz")
     with np.load(kitchen.graph) as arrays:

@@ -5,8 +5,9 @@ from mixq_rl.datasets import datasets
 __all__ = ["BITS_OF", "DATASET", "DEVICE", "EVALUATOR", "FOLD", "MAX_SIZE", "METRIC", "OBJECTIVE", "PIN", "SCHEME"]
 
 DATASET = (
-    f"Dataset: {', '.join(datasets)}; tu:NAME for any other dataset of TUDataset; or the path of a file with your own "
-    "graph or graphs (.npz, or .pt with a dictionary of tensors or a Data of PyTorch Geometric)."
+    f"Dataset: {', '.join(datasets)}; rmat-SCALE for a generated power-law graph of 2^SCALE nodes, SCALE 8 to 24; "
+    "tu:NAME for any other dataset of TUDataset; or the path of a file with your own graph or graphs (.npz, or .pt "
+    "with a dictionary of tensors or a Data of PyTorch Geometric)."
 )
 FOLD = (
     "Number of the split, from 0, for datasets with several splits: TUDataset, Chameleon, Squirrel and files with "

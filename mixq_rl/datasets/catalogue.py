@@ -15,6 +15,7 @@ from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
 from mixq_rl.datasets.inspection import nothing_to_learn
+from mixq_rl.datasets.rmat import load_rmat, rmat_scale
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
 from mixq_rl.datasets.topics import load_topics
@@ -31,6 +32,7 @@ _BUILT_IN = ("citation", "csl", "topics")
 _FILE_SUFFIX = re.compile(
     r"\.(csv|tsv|txt|json|pkl|pickle|pth|npy|mat|gml|graphml|gexf|edgelist|h5|hdf5|parquet|gz|zip|safetensors)"
 )
+_RMAT_NAME = re.compile(r"rmat-[^./\\]*", re.IGNORECASE)
 _TU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # By name of module and function: the import of PyTorch Geometric takes seconds, and some datasets do not need it.
@@ -86,6 +88,11 @@ def _topics(root: Path, fold: int | None) -> GraphTask:
     return load_topics()
 
 
+def _rmat(scale: int, root: Path, fold: int | None) -> GraphTask:
+    check_fold(f"rmat-{scale}", fold)
+    return load_rmat(scale)
+
+
 for (_module, _function), _names in _LOADERS.items():
     for _name in _names:
         datasets.register(_name)(partial(_load_from, _module, _function, _name))
@@ -105,8 +112,9 @@ def load_task(
     information, and a warning for a task from which nothing can be learned: one class, no edges, the same features.
 
     Args:
-        name: ``"citation"``, ``"CSL"`` or ``"topics"`` (built in); a dataset below ``root``, such as ``"Cora"``;
-            ``"tu:NAME"`` for any other dataset of TUDataset; or a path that ends in ``.npz`` or ``.pt``.
+        name: ``"citation"``, ``"CSL"``, ``"topics"``, or ``"rmat-16"`` for a power-law graph of 2^16 nodes (built in);
+            a dataset below ``root``, such as ``"Cora"``; ``"tu:NAME"`` for any other dataset of TUDataset; or a path
+            that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
         fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
             of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.
@@ -147,7 +155,8 @@ def find_task(
 
 def reads_root(name: str) -> bool:
     """Return whether the dataset of a name is read from the data root: it is neither built in nor a file."""
-    return name.lower() not in _BUILT_IN and Path(name).suffix.lower() not in SUFFIXES
+    is_built_in = name.lower() in _BUILT_IN or _RMAT_NAME.fullmatch(name) is not None
+    return not is_built_in and Path(name).suffix.lower() not in SUFFIXES
 
 
 def _loader(name: str) -> Loader:
@@ -157,13 +166,15 @@ def _loader(name: str) -> Loader:
             raise UnknownNameError(f"{wanted!r} in {name!r} cannot be a dataset's name: write it as in tu:PROTEINS")
         listed = {known.lower(): known for known in _LOADERS["tudataset", "load_tudataset"]}
         return partial(_load_from, "tudataset", "load_tudataset", listed.get(wanted.lower(), wanted))
+    if _RMAT_NAME.fullmatch(name):
+        return partial(_rmat, rmat_scale(name))
     try:
         return datasets[name]
     except UnknownNameError as error:
         _refuse_other_file(name)
         raise UnknownNameError(
-            f"{error}; or write {_TU_PREFIX}NAME for another dataset of TUDataset, or give the path of a file "
-            f"ending in {' or '.join(SUFFIXES)}"
+            f"{error}; or write {_TU_PREFIX}NAME for another dataset of TUDataset, rmat-SCALE for a power-law graph of "
+            f"2^SCALE nodes, or give the path of a file ending in {' or '.join(SUFFIXES)}"
         ) from error
 
 

@@ -1,7 +1,9 @@
 """Access to the datasets of the Open Graph Benchmark (Hu et al., 2020), through the package ``ogb``."""
 
+import io
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,15 @@ from mixq_rl.storage.reading import open_regular
 
 __all__ = ["opened", "own_split"]
 
+_EDGES = "edge.csv.gz"
 _SPLITS: dict[str, Split] = {"train": "train", "valid": "validation", "test": "test"}
 
 
 @contextmanager
 def opened(name: str, root: Path, module: str, dataset_class: str, *, expected: int = 0) -> Iterator[Any]:
     """Give the dataset of ``<root>/ogb/<name with underscores>``. Exceptions in the context are damage to the files.
+
+    What ``ogb`` prints is dropped. What it asks before a long download goes to standard error.
 
     Args:
         name: name of the dataset: ``"ogbn-arxiv"``.
@@ -34,8 +39,8 @@ def opened(name: str, root: Path, module: str, dataset_class: str, *, expected: 
         expected: bytes of memory that the dataset takes, if they exceed the limit on unknown files.
 
     Raises:
-        DataNotFoundError: if ``ogb`` cannot be imported, or the files are damaged, or do not exist and cannot be
-            downloaded.
+        DataNotFoundError: if ``ogb`` cannot be imported, or the files are damaged, incomplete, or do not exist and
+            cannot be downloaded.
         InvalidGraphError: if the files would take too much memory.
     """
     try:
@@ -47,12 +52,15 @@ def opened(name: str, root: Path, module: str, dataset_class: str, *, expected: 
     # ogb saves and loads whole Data objects, which torch.load refuses unless their classes are named as safe.
     parts = safe_globals([DataEdgeAttr, DataTensorAttr, GlobalStorage])
     folder = f"ogb/{name.replace('-', '_')}"
+    _check_release(root / folder)
+    is_there = (root / folder / "raw" / _EDGES).exists()
     with (
+        redirect_stdout(io.StringIO() if is_there else sys.stderr),
         parts,
         untouched(name, root, f"{folder}/raw", optional=("*.csv.gz",), expected=expected) as open_dataset,
     ):
         dataset = open_dataset(kind, root=str(root / "ogb"), name=name)
-        _refuse_pickles(root / folder / "split")
+        _refuse_pickles(Path(dataset.root, "split"))
         yield dataset
 
 
@@ -64,6 +72,15 @@ def own_split(dataset: Any, rows: int) -> dict[Split, Tensor]:
         masks[split] = torch.zeros(rows, dtype=torch.bool)
         masks[split][index[theirs]] = True
     return masks
+
+
+def _check_release(folder: Path) -> None:
+    # Without this file ogb asks whether it may delete the folder.
+    if folder.is_dir() and not any(folder.glob("RELEASE_v*.txt")):
+        raise DataNotFoundError(
+            f"{str(folder)!r} has no file RELEASE_v1.txt, by which ogb knows the version of the files: copy it from "
+            f"the archive of the dataset, or make it empty"
+        )
 
 
 def _refuse_pickles(folder: Path) -> None:

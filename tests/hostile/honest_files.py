@@ -111,7 +111,7 @@ def write_flickr(root: Path) -> None:
     np.savez(
         raw / "adj_full.npz", **{part: getattr(adjacency, part) for part in ("data", "indices", "indptr", "shape")}
     )
-    np.save(raw / "feats.npy", np.ones((6, 2)))
+    np.save(raw / "feats.npy", np.eye(6, 2))
     (raw / "class_map.json").write_text(json.dumps({str(node): node % 2 for node in range(6)}))
     (raw / "role.json").write_text(json.dumps({"tr": [0, 1, 2], "va": [3, 4], "te": [5]}))
 
@@ -119,7 +119,7 @@ def write_flickr(root: Path) -> None:
 def write_reddit(root: Path) -> None:
     raw = _folder(root, "reddit/raw")
     node_types = np.array([1, 1, 1, 2, 2, 3])
-    np.savez(raw / "reddit_data.npz", feature=np.ones((6, 2)), label=np.arange(6) % 3, node_types=node_types)
+    np.savez(raw / "reddit_data.npz", feature=np.eye(6, 2), label=np.arange(6) % 3, node_types=node_types)
     sp.save_npz(raw / "reddit_graph.npz", sp.coo_matrix(np.eye(6, k=1)))
 
 

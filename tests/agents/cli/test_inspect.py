@@ -47,6 +47,7 @@ def test_looks_at_what_training_refuses(invoke: Invoke) -> None:
 def test_names_of_datasets_and_bits(invoke: Invoke) -> None:
     assert "no finding matters" in invoke("inspect", "citation", "--bits", "2,4").stdout
     assert "2,708 nodes" in invoke("inspect", "citation").stdout
+    assert "no finding matters" in invoke("inspect", "rmat-10").stdout
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,14 @@ def answers_with_one_line(result: Ended, message: str) -> None:
     [
         (
             ["--dataset", "Coraa"],
-            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, or give the path of a file",
+            "did you mean 'Cora'?; or write tu:NAME for another dataset of TUDataset, rmat-SCALE for",
         ),
         (
             ["--dataset", "Cora"],
             "data folder 'data' does not exist: looked for the files of Cora in 'data/planetoid/Cora/raw'",
         ),
         (["--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
+        (["--dataset", "rmat-x"], "'rmat-x' names no graph: write rmat-8 to rmat-24, such as rmat-16 for 2^16 nodes"),
         (["--dataset", "CSL", "--fold", "5"], "CSL has no fold 5: it has folds 0...4"),
         (["--dataset", "citation", "--fold", "0x"], "Invalid value for '--fold'"),
         (["--dataset", "citation", "--fold", "1"], "citation has no fold 1: it has one split: leave the fold out"),

@@ -106,3 +106,16 @@ def test_reddit_has_its_own_split(tmp_path: Path) -> None:
     sp.save_npz(raw / "reddit_graph.npz", sp.coo_matrix(np.eye(6, k=1)))
     task = mixq_rl.load_task("Reddit", tmp_path)
     assert (sizes(task), task.num_classes) == ([3, 2, 1], 3)
+
+
+def test_the_edges_of_reddit_exceed_the_limit_on_unknown_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = tmp_path / "reddit" / "raw"
+    raw.mkdir(parents=True)
+    nodes = 6_000
+    node_types = np.arange(nodes) % 3 + 1
+    np.savez(raw / "reddit_data.npz", feature=np.ones((nodes, 2)), label=np.arange(nodes) % 3, node_types=node_types)
+    sp.save_npz(raw / "reddit_graph.npz", sp.coo_matrix(sp.eye_array(nodes, k=1)))
+    size = (raw / "reddit_graph.npz").stat().st_size
+    assert 2 * size < 3 * (nodes - 1) * 8
+    monkeypatch.setenv("MIXQ_RL_MAX_DATA_BYTES", str(size))
+    assert mixq_rl.load_task("Reddit", tmp_path).edge_index.shape == (2, nodes - 1)

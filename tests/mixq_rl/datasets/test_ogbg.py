@@ -30,6 +30,7 @@ def _ogb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raw = tmp_path / "ogb" / name / "raw"
         raw.mkdir(parents=True)
         (raw / "edge.csv.gz").touch()
+        (raw.parent / "RELEASE_v1.txt").touch()
 
 
 @pytest.mark.usefixtures("_ogb")
