@@ -9,6 +9,7 @@ Measurements in ``results/shipped.jsonl`` are not repeated, and searches are mea
 """
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -21,9 +22,10 @@ import typer
 from allocate import package_policy
 from measuring import circumstances
 
-from mixq_rl import EvaluationStore, PreparationCache
+from mixq_rl import Evaluation, EvaluationStore, PreparationCache
 from mixq_rl.agents import EvaluatorConfig, PPOAgent, PPOSettings, hypervolume
 from mixq_rl.agents.allocation import load_agent
+from mixq_rl.agents.pareto import pareto_front
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.envs import BitAllocationEnv
 
@@ -76,14 +78,28 @@ def _measure(
         started, ledger = time.perf_counter(), prepared.ledger()
         env, settings = BitAllocationEnv(ledger), PPOSettings(rollouts=0, batch=BATCH)
         PPOAgent(env, settings=settings, reference_accuracy=prepared.majority).learn(BUDGET)
-        found = hypervolume(ledger.evaluations.values(), prepared.majority)
-        _write({**key, **searched, "hypervolume": found, "seconds": round(time.perf_counter() - started, 1)})
+        found = _found(prepared, list(ledger.evaluations.values()))
+        _write({**key, **searched, **found, "seconds": round(time.perf_counter() - started, 1)})
     agent, started = load_agent(policy), time.perf_counter()
     swept = agent.sweep(prepared.evaluator)
     seconds = time.perf_counter() - started
-    found = hypervolume(prepared.ledger().evaluate(swept), prepared.majority)
+    found = _found(prepared, prepared.ledger().evaluate(swept))
     own = {"method": "policy", "policy": hashed, "fingerprint": prepared.fingerprint}
-    _write({**key, **own, "hypervolume": found, "seconds": round(seconds, 2), "allocations": swept})
+    _write({**key, **own, **found, "seconds": round(seconds, 2), "allocations": swept})
+
+
+def _found(prepared: PreparedEvaluator, evaluations: Sequence[Evaluation]) -> dict[str, float]:
+    """Return the hypervolume of evaluations, and the area of the steps of their front with accuracies on test data.
+
+    Nothing is chosen by the test split: a point of lower accuracy on test data than the next one lowers the area.
+    """
+    evaluator, majority, area, left = prepared.evaluator, prepared.evaluator.task.majority_accuracy("test"), 0.0, 0.0
+    for point in pareto_front(evaluations):
+        right = math.log2(point.reduction)
+        tested = evaluator.measure(evaluator.freeze(point.allocation), "test")
+        area += max(right - left, 0.0) * (tested.accuracy - majority)
+        left = max(left, right)
+    return {"hypervolume": hypervolume(evaluations, prepared.majority), "test_hypervolume": area}
 
 
 def _write(result: dict[str, Any]) -> None:
@@ -98,19 +114,26 @@ def _runs() -> list[dict[str, Any]]:
 
 def _report() -> None:
     policies = list(dict.fromkeys(run["policy"] for run in _runs() if run["method"] == "policy"))
-    print("| study | task | " + " | ".join(policies) + " |\n| --- | --- |" + " --- |" * len(policies))
+    columns = [*policies, *(f"{policy} on test" for policy in policies)]
+    print("| study | task | " + " | ".join(columns) + " |\n| --- | --- |" + " --- |" * len(columns))
     for study in STUDIES:
         runs = [run for run in _runs() if run["study"] == study]
         rows = []
         for task, fingerprint in dict.fromkeys((run["task"], run["fingerprint"]) for run in runs):
             own = [run for run in runs if run["fingerprint"] == fingerprint and run["task"] == task]
-            goal = next(run["hypervolume"] for run in own if run["method"] == SEARCH)
-            found = {run["policy"]: 100 * run["hypervolume"] / goal for run in own if run["method"] == "policy"}
-            rows.append([found.get(policy) for policy in policies])
+            shares = [_shares(own, measure) for measure in ("hypervolume", "test_hypervolume")]
+            rows.append([share.get(policy) for share in shares for policy in policies])
             _print_row(study, task, rows[-1])
         if rows:
-            columns = zip(*rows, strict=True)
-            _print_row(study, "**mean**", [statistics.mean(c) if None not in c else None for c in columns])
+            means = zip(*rows, strict=True)
+            _print_row(study, "**mean**", [statistics.mean(c) if None not in c else None for c in means])
+
+
+def _shares(runs: list[dict[str, Any]], measure: str) -> dict[str, float]:
+    """Return what each policy reaches of the search, in %; nothing where the search was not measured so."""
+    goal = next((run[measure] for run in runs if run["method"] == SEARCH and measure in run), 0.0)
+    swept = [run for run in runs if run["method"] == "policy" and measure in run]
+    return {run["policy"]: 100 * run[measure] / goal for run in swept} if goal > 0 else {}
 
 
 def _print_row(study: str, task: str, values: Sequence[float | None]) -> None:

@@ -50,11 +50,11 @@ class PPOAgent:
         settings: settings of the agent; None: the defaults.
         reference_accuracy: accuracy of the hypervolume's reference point, such as the accuracy of the majority class:
             one number, or one for each environment.
-        start: agent whose policy this one starts from. The allocations that this policy proposes are evaluated first.
-            Policies learn the trade-off: with a reward of fixed preference only these proposals are used.
+        start: agent whose policy learned on other tasks. The allocations that this policy proposes are evaluated first.
+            The policy that learns is a new one.
 
     Attributes:
-        record: record of the tasks that the policy learned on: the tasks of ``start``, and those added later.
+        record: record of the tasks that the policy learned on, as far as they were added to it.
 
     Raises:
         InputError: for an environment of another kind, different observations or rewards, or a number of reference
@@ -95,11 +95,9 @@ class PPOAgent:
         self._policy = self._ppo.policy
         self._start = None if start is None else start._policy
         self._left: dict[int, int] = {}
-        self.record = PolicyRecord() if start is None else start.record
+        self.record = PolicyRecord()
         if start is not None and start._observation is not self._observation:
             raise InputError("the policy to start from learned with another observation")
-        if start is not None and envs[0].reward.preference is None:
-            self._policy.take_over(start._policy)
 
     def learn(
         self,
@@ -154,7 +152,8 @@ class PPOAgent:
             if not batches[-1] or not self._left[index]:
                 del self._left[index]
         if any(batches):
-            learn_from_rollouts(self._learning(), self._settings.rollouts)
+            last = self._settings.last_rollouts if self._settings.rollouts and not self._left else 0
+            learn_from_rollouts(self._learning(), self._settings.rollouts + last)
         return [batch for batch in batches if batch]
 
     def state_dict(self) -> State:

@@ -12,7 +12,6 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor, nn
 
 from mixq_rl.envs import Episodes
-from mixq_rl.errors import InputError
 from mixq_rl.nn import GRAPH_STATISTICS, KINDS, PROBE_BITS
 from mixq_rl.quantization import MAX_BITS
 
@@ -87,17 +86,6 @@ class AllocationPolicy(MaskableActorCriticPolicy):
     def offer(self, bit_widths: Sequence[int]) -> None:
         """Score only these bit-widths from now on, which saves time. A new policy scores all."""
         self.mlp_extractor.scorer.offer(bit_widths)
-
-    def take_over(self, other: "AllocationPolicy") -> None:
-        """Take the weights of another policy.
-
-        Raises:
-            InputError: for a policy of another shape.
-        """
-        try:
-            self.load_state_dict(other.state_dict())
-        except RuntimeError as error:
-            raise InputError(f"the policy to start from is of another shape: {error}") from error
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.net_arch, list)

@@ -18,7 +18,8 @@ class PPOSettings:
         mutations: number of small changes to the best known allocations, which are candidates for a batch as well.
         optimism: weight of the surrogate's standard deviation in the upper confidence bound.
         rollout_episodes: number of episodes in a model rollout on the surrogate.
-        rollouts: number of model rollouts that PPO learns from after each batch.
+        rollouts: number of model rollouts that PPO learns from after each batch; 0: the policy never learns.
+        last_rollouts: number of model rollouts after the last batch, for the policy that remains, if it learns.
         learning_rate: learning rate of PPO.
         epochs: number of passes of PPO over each rollout.
         minibatches: number of minibatches in a pass.
@@ -36,6 +37,7 @@ class PPOSettings:
     optimism: float = 1.0
     rollout_episodes: int = 128
     rollouts: int = 1
+    last_rollouts: int = 32
     learning_rate: float = 2e-3
     epochs: int = 5
     minibatches: int = 4

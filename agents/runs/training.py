@@ -194,10 +194,11 @@ def _search(
         # Progress is reported after each evaluation, so that a run can be ended between two of them.
         ledger.watch(on_evaluation=lambda evaluation: progress(monitor.episodes, config.episodes))
         env = BitAllocationEnv(ledger, reward=reward, constraints=config.constraints)
+        few = start is not None and config.episodes <= SWEEP
         agent = PPOAgent(
             env,
             seed=config.seed,
-            settings=PPOSettings(rollouts=0) if start and config.episodes <= SWEEP else PPOSettings(),
+            settings=PPOSettings(rollouts=0) if few else PPOSettings(),
             reference_accuracy=prepared.majority,
             start=start,
         )
@@ -211,8 +212,10 @@ def _search(
         )
         monitor.finish()
     searched = _Searched(agent, reward, env.rules.limits, ledger, monitor)
-    agent.record = agent.record.with_tasks([LearnedTask.of(prepared.description, searched.evaluations)])
-    run.save_policy(agent, run.folder.policy)
+    # From the start's own proposals nothing is learned: the run keeps the policy that it has tried.
+    kept = start if start is not None and few else agent
+    kept.record = kept.record.with_tasks([LearnedTask.of(prepared.description, searched.evaluations)])
+    run.save_policy(kept, run.folder.policy)
     return searched
 
 

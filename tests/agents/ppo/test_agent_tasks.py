@@ -1,10 +1,7 @@
 """One policy for several tasks, and a policy that another one begins with."""
 
-import pytest
-
 from mixq_rl.agents import PPOAgent, PPOSettings
 from mixq_rl.envs import BitAllocationEnv, MaxBitOps, MaxDrop
-from mixq_rl.errors import InputError
 from tests.agents.ppo.tables import OtherTable
 from tests.lookup_table import LookupTable
 
@@ -27,11 +24,19 @@ def test_an_agent_that_starts_from_another_does_first_what_that_would_do() -> No
     assert found[: len(proposed)] == proposed
     assert found[0] == taught.allocate(table, preference=0.5)
     assert len(set(found)) == 20
-    with pytest.raises(InputError, match="of another shape"):
-        PPOAgent(BitAllocationEnv(table), settings=PPOSettings(widths=(8,)), start=taught)
 
 
-def test_for_another_reward_only_the_proposals_of_the_start_are_used() -> None:
+def test_only_the_proposals_of_the_start_are_used() -> None:
+    taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).clone_best()
+    envs = [BitAllocationEnv(LookupTable()) for _ in range(2)]
+    started, new = (PPOAgent(env, seed=1, start=start) for env, start in zip(envs, (taught, None), strict=True))
+    assert started.sweep(LookupTable()) == new.sweep(LookupTable()) != taught.sweep(LookupTable())
+    settings = PPOSettings(widths=(8,))  # the shapes may differ
+    small = PPOAgent(BitAllocationEnv(table := LookupTable()), settings=settings, start=taught).learn(2)
+    assert len(small.sweep(table)) > 1
+
+
+def test_the_start_may_have_learned_with_another_reward() -> None:
     taught = PPOAgent(BitAllocationEnv(LookupTable()), seed=0).learn(60).clone_best()
     table, reward = LookupTable(), MaxDrop(0.02)
     searched = [BitAllocationEnv(table, reward=reward), BitAllocationEnv(table, reward=reward)]

@@ -110,10 +110,9 @@ def test_wrong_tensors_are_refused(policy: Path) -> None:
 
 def test_the_record_goes_where_the_policy_goes(policy: Path, tmp_path: Path) -> None:
     loaded = PPOAgent.load(policy)
-    started = PPOAgent(BitAllocationEnv(LookupTable()), start=loaded)
-    for name, agent in (("loaded", loaded), ("started", started)):
-        agent.save(tmp_path / name)
-        assert PPOAgent.load(tmp_path / name).record == loaded.record
+    loaded.save(tmp_path / "again")
+    assert PPOAgent.load(tmp_path / "again").record == loaded.record != PolicyRecord()
+    assert PPOAgent(BitAllocationEnv(LookupTable()), start=loaded).record == PolicyRecord()
 
 
 def test_a_file_cut_short_anywhere_is_refused(policy: Path) -> None:
