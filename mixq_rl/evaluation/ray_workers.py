@@ -250,7 +250,8 @@ def _quieten() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Messages of raylets about dead workers are printed even without log_to_driver.
-    importlib.import_module("ray._private.worker")._worker_logs_enabled = False
+    printing: Any = importlib.import_module("ray._private.worker")
+    printing._worker_logs_enabled = False
 
 
 def _check_reachable(address: str) -> None:
