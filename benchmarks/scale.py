@@ -3,12 +3,16 @@
     python benchmarks/scale.py --study sleeping --study fine-tuning
 
 Each study writes its part of ``results/scale.json``, with its command, versions and date, and leaves the others as they
-are. ``sleeping``: evaluations a second of local workers whose evaluations sleep, which measures what Ray and the package
-cost beside an evaluation. ``fine-tuning``: evaluations a second of workers that fine-tune a network of the built-in
-citation graph, one thread each.
+are.
+
+* ``sleeping``: evaluations a second of local workers whose evaluations sleep. It measures what Ray and the package cost
+  beside an evaluation.
+* ``fine-tuning``: evaluations a second of workers that fine-tune a network of the built-in citation graph, with one
+  thread each.
 """
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -71,6 +75,7 @@ def sleeping(workers: Sequence[int] | None) -> dict[str, Any]:
 def fine_tuning(workers: Sequence[int] | None) -> dict[str, Any]:
     """Evaluations that fine-tune: speed-up over one worker."""
     torch.set_num_threads(1)
+    before = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}  # what else the machine does
     tuning, draw = _citation(mixq_rl.FineTuneEvaluator), random.Random(0)
     allocations = [tuple(draw.choices(tuning.bit_widths, k=len(tuning.components))) for _ in range(16)]
     rows: list[dict[str, Any]] = []
@@ -78,7 +83,7 @@ def fine_tuning(workers: Sequence[int] | None) -> dict[str, Any]:
         seconds = _seconds(tuning, count, allocations)
         alone = rows[0]["seconds"] * rows[0]["workers"] if rows else seconds * count
         rows.append(_row(workers=count, evaluations=16, seconds=seconds, speed_up=alone / seconds))
-    return {"dataset": "citation", "rows": rows}
+    return {"dataset": "citation", **before, "rows": rows}
 
 
 STUDIES: dict[str, Callable[[Sequence[int] | None], dict[str, Any]]] = {
