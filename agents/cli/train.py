@@ -35,8 +35,8 @@ from mixq_rl.training.cache import PreparationCache
 __all__ = ["carry_out", "train"]
 
 
-@options_of(WorkersConfig, parameter="working")
 @options_of(RunConfig, several=("dataset", "model", "num_layers", "bits"))
+@options_of(WorkersConfig, parameter="working")
 def train(
     *,
     context: typer.Context,

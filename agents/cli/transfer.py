@@ -16,8 +16,8 @@ from mixq_rl.training.cache import PreparationCache
 __all__ = ["transfer"]
 
 
-@options_of(WorkersConfig, parameter="working")
 @options_of(RunConfig, without=("from_scratch",))
+@options_of(WorkersConfig, parameter="working")
 def transfer(
     *,
     policy: options.Policy = None,
