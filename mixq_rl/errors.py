@@ -1,9 +1,13 @@
-"""Exceptions for mistakes of the user. Each message names the value, the reason and the remedy."""
+"""Exceptions for mistakes of the user, and for evaluations that fail.
+
+Each message about a mistake names the value, the reason and the remedy.
+"""
 
 __all__ = [
     "ArtifactError",
     "BitWidthError",
     "DataNotFoundError",
+    "EvaluationError",
     "InputError",
     "InvalidGraphError",
     "ScaleError",
@@ -47,3 +51,7 @@ class UnsupportedLayerError(InputError):
 
 class ArtifactError(InputError):
     """A saved policy or model that is damaged, of another kind, or of an unknown format version."""
+
+
+class EvaluationError(RuntimeError):
+    """An allocation that could not be evaluated, or workers that cannot evaluate any."""

@@ -53,6 +53,9 @@ class Adjacency:
         """Cache of quantized entries, by all that determines them. An entry lives as long as a step refers to it."""
         return WeakValueDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "quantized"}  # a copy has its own
+
     @cached_property
     def value(self) -> Tensor:
         """Entries v, float64 ``[edges]``."""

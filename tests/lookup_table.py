@@ -1,8 +1,8 @@
 """An evaluator without a network, for tests of environment and searches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation, Failure
 from mixq_rl.nn import STATISTICS, Component
 
 
@@ -26,3 +26,20 @@ class LookupTable:
         accuracy = 0.8 - (0.04 if allocation[1] == 2 else 0.0)
         bitops = float(sum(allocation) + 5 * allocation[1])
         return Evaluation(allocation, accuracy, bitops, self.reference.bitops / bitops, bitops**2, 4096.0 / bitops**2)
+
+
+class PatchyTable(LookupTable):
+    """Some allocations cannot be evaluated.
+
+    Args:
+        holes: first two bit-widths of these allocations.
+    """
+
+    def __init__(self, *holes: tuple[int, int]) -> None:
+        super().__init__()
+        self.holes = holes
+
+    def attempt(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation | Failure]:
+        self.calls.append(len(allocations))
+        for allocation in map(tuple, allocations):
+            yield Failure(allocation, "a hole") if allocation[:2] in self.holes else self._evaluate(allocation)

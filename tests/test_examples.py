@@ -147,6 +147,8 @@ def test_shown_commands_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, *arguments = shlex.split(shown)
+    if "--workers" in arguments:
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
     monkeypatch.chdir(tmp_path)
     lay_out(arguments, kitchen, request)
     monkeypatch.delenv("MIXQ_RL_DATA", raising=False)

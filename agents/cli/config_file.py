@@ -11,7 +11,7 @@ from mixq_rl.storage.reading import read_json
 
 __all__ = ["read_config"]
 
-_NOT_IN_FILES = ("config", "resume", "run_dir", "cache")
+_NOT_IN_FILES = ("config", "resume", "run_dir", "cache", "ray_address")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:

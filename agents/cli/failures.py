@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixq_rl.agents.progress.interruption import Interrupted
+from mixq_rl.errors import EvaluationError
 from mixq_rl.printable import printable, shell_word
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "going_on", "reason"]
@@ -22,26 +23,28 @@ class Failure(Exception):  # noqa: N818  its code says what it is
 
 @contextmanager
 def going_on(folder: Path, command: str) -> Iterator[None]:
-    """Turn an interruption or an OSError inside the block into a :class:`Failure` that says how to resume the run.
+    """Turn an interruption or a failure inside the block into a :class:`Failure` that says how to resume the run.
+
+    Failures are OSError and EvaluationError.
 
     Args:
         folder: folder of the run. If it has no ``config.json``, the message names no command.
         command: command that resumes the run, up to the folder: ``"train --resume"``.
 
     Raises:
-        Failure: after an interruption or an OSError.
+        Failure: after one of these.
     """
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         raise Failure(f"interrupted{_hint(folder, command, 'everything so far is kept')}", INTERRUPTED) from error
-    except OSError as error:
+    except (OSError, EvaluationError) as error:
         raise Failure(f"{reason(error)}{_hint(folder, command, 'nothing so far is lost')}") from error
 
 
-def reason(error: OSError) -> str:
-    """Return the message of an error with the file's name and without the error number."""
-    if error.strerror is None:
+def reason(error: OSError | EvaluationError) -> str:
+    """Return the message of an error, that of an OSError with the file's name and without the error number."""
+    if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return f"{printable(str(error.filename))}: {error.strerror}" if error.filename else error.strerror
 

@@ -13,7 +13,7 @@ from mixq_rl.printable import printable, shell_word
 
 __all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
 
-_BESIDE_RESUME = ("resume", "cache", "data_root", "model", "weights", "quiet", "as_json")
+_BESIDE_RESUME = ("resume", "cache", "data_root", "model", "weights", "workers", "ray_address", "quiet", "as_json")
 _OTHERS = {
     "policy": "is of a policy for several tasks, which chose no network: use it with mixq-rl transfer --policy {run}",
     "search": "is of mixq-rl search, which chose no network: compare what it found with mixq-rl compare {run}",

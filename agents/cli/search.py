@@ -15,6 +15,7 @@ from mixq_rl.agents.comparison import comparison_table, search_document
 from mixq_rl.agents.progress.interruption import interruptible
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
 from mixq_rl.agents.records.trace import Trace
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.agents.runs.search import SearchPlan, run_searches
 from mixq_rl.training.cache import PreparationCache
 
@@ -22,11 +23,13 @@ __all__ = ["budgets", "search"]
 
 
 @options_of(SearchPlan, parameter="planned")
+@options_of(WorkersConfig, parameter="working")
 @options_of(EvaluatorConfig, without=("objective",))
 def search(
     *,
     planned: Given[SearchPlan],
     given: Given[EvaluatorConfig],
+    working: Given[WorkersConfig],
     seed: Annotated[
         int, typer.Option(help="Seed of weights and training. The searches have seeds 0, 1, ...")
     ] = EvaluatorConfig.seed,
@@ -50,11 +53,12 @@ def search(
     """
     with output(quiet, as_json) as out:
         plan = planned.config()
-        config = given.config(seed=seed)
+        config, workers = given.config(seed=seed), working.config()
+        workers.check(config)
         folder = run_dir or default_run_dir(config)
         where = whereabouts(folder)
         with going_on(folder, "search, the same options, and --run-dir"), interruptible(out.announcing(where)) as stage:
-            found = run_searches(config, plan, folder, stage, PreparationCache(cache))
+            found = run_searches(config, plan, folder, stage, PreparationCache(cache), workers=workers)
         out.show(comparison_table(found, budgets(found)))
         out.say(where)
         out.conclude({"run_dir": str(folder), "searches": search_document(found)})

@@ -22,6 +22,7 @@ from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.agents.records.user_files import files_option
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
 from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.runs.training import resume_training
@@ -35,10 +36,12 @@ __all__ = ["carry_out", "train"]
 
 
 @options_of(RunConfig, several=("dataset", "model", "num_layers", "bits"))
+@options_of(WorkersConfig, parameter="working")
 def train(
     *,
     context: typer.Context,
     given: Given[RunConfig],
+    working: Given[WorkersConfig],
     policy: options.Policy = None,
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
@@ -61,12 +64,13 @@ def train(
     Example: mixq-rl train --resume runs/citation-gcn-seed0-20260101-120000
     """
     with output(quiet, as_json) as out:
+        workers = working.config()
         if resume is not None:
             refuse_beside_resume(context)
             source = context.get_parameter_source("data_root")
             # A run keeps its data root: MIXQ_RL_DATA is for new runs.
             moved = given.values["data_root"] if source is not None and source.name == "COMMANDLINE" else None
-            _go_on(resume, PreparationCache(cache), moved, *_named_files(context, given), out)
+            _go_on(resume, PreparationCache(cache), workers, moved, *_named_files(context, given), out)
             return
         configs = given.configs(policy="" if policy is None else str(policy))
         source = context.get_parameter_source("policy")
@@ -78,21 +82,27 @@ def train(
         if config is not None:
             configs = confirmed_models(configs, config, *_named_files(context, given))
         if len(configs) == 1:
-            carry_out(configs[0], run_dir, PreparationCache(cache), out)
+            carry_out(configs[0], run_dir, PreparationCache(cache), workers, out)
         else:
-            _learn(configs, run_dir, PreparationCache(cache), out)
+            _learn(configs, run_dir, PreparationCache(cache), workers, out)
 
 
-def carry_out(config: RunConfig, run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
+def carry_out(
+    config: RunConfig, run_dir: Path | None, cache: PreparationCache, workers: WorkersConfig, out: Output
+) -> None:
     """Carry out one run and print its result."""
+    workers.check(config)
     folder = run_dir or default_run_dir(config)
     with going_on(folder, _resuming(cache, [config])), interruptible(out.announcing(whereabouts(folder))) as stage:
-        result = train_run(config, folder, stage, cache)
+        result = train_run(config, folder, stage, cache, workers=workers)
     _show_result(result, out)
 
 
-def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: PreparationCache, out: Output) -> None:
+def _learn(
+    configs: Sequence[RunConfig], run_dir: Path | None, cache: PreparationCache, workers: WorkersConfig, out: Output
+) -> None:
     """Train one policy on several tasks."""
+    workers.check(configs[0])
     for name in configs[0].limits:
         raise InputError(f"{name}: a policy for several tasks learns the trade-off, without a limit")
     if configs[0].policy:
@@ -103,7 +113,7 @@ def _learn(configs: Sequence[RunConfig], run_dir: Path | None, cache: Preparatio
     plan = PolicyPlan(tasks, configs[0].episodes, configs[0].seed)
     folder = run_dir or timed_run_dir(f"policy-{len(tasks)}-tasks-seed{plan.seed}")
     with going_on(folder, _resuming(cache, tasks)), interruptible(out.announcing(whereabouts(folder))) as stage:
-        reached = train_policy(plan, folder, stage, cache)
+        reached = train_policy(plan, folder, stage, cache, workers=workers)
     _show_policy(reached, folder, out)
 
 
@@ -117,6 +127,7 @@ def _named_files(context: typer.Context, given: Given[RunConfig]) -> tuple[list[
 def _go_on(
     folder: Path,
     cache: PreparationCache,
+    workers: WorkersConfig,
     data_root: str | None,
     models: Sequence[str],
     weights: str | None,
@@ -129,7 +140,7 @@ def _go_on(
         raise InputError(f"run folder {str(folder)!r} is of mixq-rl search: start that again with {again}")
     named = "" if data_root is None else f"--data-root {shell_word(data_root)} "
     named += "".join(files_option(model, None) for model in models) + files_option(None, weights)
-    files: Any = {"data_root": data_root, "models": models, "weights": weights}
+    files: Any = {"data_root": data_root, "models": models, "weights": weights, "workers": workers}
     with going_on(folder, _resuming(cache, named=named)), interruptible(out.announcing(whereabouts(folder))) as stage:
         if kind == "policy":
             _show_policy(resume_policy(folder, stage, cache, **files), folder, out)

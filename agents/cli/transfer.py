@@ -10,12 +10,14 @@ from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.train import carry_out
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.records.run_config import RunConfig
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["transfer"]
 
 
 @options_of(RunConfig, without=("from_scratch",))
+@options_of(WorkersConfig, parameter="working")
 def transfer(
     *,
     policy: options.Policy = None,
@@ -24,6 +26,7 @@ def transfer(
         int,
         typer.Option(help="Allocations to evaluate. The policy proposes the first 16, and learns only with more."),
     ] = SWEEP,
+    working: Given[WorkersConfig],
     cache: options.Cache = options.CACHE,
     run_dir: options.RunDir = None,
     quiet: options.Quiet = False,
@@ -39,4 +42,4 @@ def transfer(
     """
     with output(quiet, as_json) as out:
         config = given.config(episodes=episodes, policy="" if policy is None else str(policy))
-        carry_out(config, run_dir, PreparationCache(cache), out)
+        carry_out(config, run_dir, PreparationCache(cache), working.config(), out)

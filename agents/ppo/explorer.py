@@ -52,13 +52,16 @@ class Explorer:
     def explore(self, policy: AllocationPolicy, most: int, start: AllocationPolicy | None = None) -> list[Evaluation]:
         """Evaluate the next batch, fit the surrogate, and return the evaluations: none if no allocation is left.
 
+        Allocations that cannot be evaluated are left out, and not chosen again.
+
         Args:
             policy: proposes allocations.
             most: greatest number of evaluations.
             start: policy that learned on other tasks, whose proposals are evaluated first; None: there is none.
         """
-        batch = self._next_batch(policy, most, start)
-        evaluations = self.env.evaluator.evaluate(batch) if batch else []
+        evaluations: list[Evaluation] = []
+        while not evaluations and (batch := self._next_batch(policy, most, start)):
+            evaluations = self.env.evaluator.attempt(batch)
         if evaluations or not self.surrogate.fitted:
             self.surrogate.fit(list(self.env.evaluator.evaluations.values()))
         return evaluations
@@ -91,17 +94,18 @@ class Explorer:
 
     def _next_batch(self, policy: AllocationPolicy, most: int, start: AllocationPolicy | None) -> list[Allocation]:
         known = self.env.evaluator.evaluations
+        tried = known.keys() | self.env.evaluator.failures.keys()
         first = self._beginning(start) if self._first is None else self._first
         self._first = first
-        left = [allocation for allocation in first if allocation not in known]
-        if left:
-            return left[:most]
+        left = [allocation for allocation in first if allocation not in tried]
+        if left or not known:
+            return (left or list(islice(self._untried(), most)))[:most]
         if not self.surrogate.fitted:
             self.surrogate.fit(list(known.values()))
         count = min(most, max(self._settings.batch, len(known) // 16))
         candidates = self._proposed(policy)
         candidates += mutate(self._best(), self._settings.mutations, self.env.rules, self._random)
-        candidates = [allocation for allocation in dict.fromkeys(candidates) if allocation not in known]
+        candidates = [allocation for allocation in dict.fromkeys(candidates) if allocation not in tried]
         if not candidates:
             return list(islice(self._untried(), count))
         return choose(
@@ -143,9 +147,9 @@ class Explorer:
         return [evaluation.allocation for evaluation in best]
 
     def _untried(self, begun: Allocation = ()) -> Iterator[Allocation]:
-        """Yield the allocations that begin with ``begun``, are allowed, and have not been evaluated."""
+        """Yield the allocations that begin with ``begun``, are allowed, and have not been requested."""
         if len(begun) == len(self.env.evaluator.components):
-            if begun not in self.env.evaluator.evaluations:
+            if begun not in self.env.evaluator.evaluations and begun not in self.env.evaluator.failures:
                 yield begun
             return
         for bits, allowed in zip(self.env.evaluator.bit_widths, self.env.rules.masks([begun])[0], strict=True):

@@ -11,7 +11,9 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.metrics import Metric, metrics
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
-from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.protocol import Evaluation, Evaluator
+from mixq_rl.evaluation.ray_evaluator import RayEvaluator
+from mixq_rl.evaluation.ray_workers import RayWorkers
 from mixq_rl.evaluation.store import EvaluationStore, EvaluatorDescription
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import ComponentCost
@@ -43,11 +45,13 @@ class PreparedEvaluator:
 
     Attributes:
         evaluator: evaluator of the prepared network.
+        searched: evaluates what searches request: ``evaluator``, or its workers.
         store: store of the evaluator's description and evaluations.
         description: description of the evaluator in the store.
     """
 
     evaluator: IntegerEvaluator
+    searched: Evaluator
     store: EvaluationStore
     description: EvaluatorDescription
 
@@ -62,6 +66,7 @@ class PreparedEvaluator:
         cache: PreparationCache | None = None,
         *,
         title: str | None = None,
+        workers: RayWorkers | None = None,
     ) -> "PreparedEvaluator":
         """Prepare a network, and describe its evaluator in a store.
 
@@ -73,6 +78,7 @@ class PreparedEvaluator:
             stage: reports each long stage.
             cache: cache of prepared networks; None: everything is trained.
             title: title of the network, shown at each stage; None: model and dataset, not shown at the stages.
+            workers: evaluate what searches request; None: this process does.
         """
         if title is not None:
             stage = _prefixed(stage, title)
@@ -83,7 +89,8 @@ class PreparedEvaluator:
         name = title or f"{config.network} on {task.name}"
         description = EvaluatorDescription.of(evaluator, name, task.constant_score("validation"), task.metric)
         store.describe(evaluator.fingerprint, description)
-        return cls(evaluator, store, description)
+        searched = evaluator if workers is None else RayEvaluator(evaluator, workers)
+        return cls(evaluator, searched, store, description)
 
     @property
     def title(self) -> str:
@@ -111,7 +118,7 @@ class PreparedEvaluator:
             search: name and seed of the search whose requests it lists in the store.
             budget: number of distinct allocations.
         """
-        return Ledger(self.evaluator, store=self.store, budget=budget, search=search)
+        return Ledger(self.searched, store=self.store, budget=budget, search=search)
 
     def rivals(self, search: str, seed: int) -> dict[str, list[Evaluation]]:
         """Return the evaluations that other searches of this seed requested, by search."""

@@ -13,6 +13,7 @@ from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, sile
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.policy_record import LearnedTask, load_tasks
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv
@@ -62,7 +63,12 @@ class PolicyPlan:
 
 
 def train_policy(
-    plan: PolicyPlan, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None
+    plan: PolicyPlan,
+    run_dir: Path,
+    stage: Stage = silent,
+    cache: PreparationCache | None = None,
+    *,
+    workers: WorkersConfig = WorkersConfig(),
 ) -> list[LearnedTask]:
     """Train one policy on all tasks of a plan, write the run folder, and return what was reached on each task.
 
@@ -75,6 +81,7 @@ def train_policy(
         run_dir: run folder, new or empty.
         stage: reports each long stage.
         cache: cache of prepared networks; None: everything is trained.
+        workers: workers that evaluate what the agent requests.
 
     Raises:
         InputError: if the run folder is in use or not empty, or a dataset cannot be loaded.
@@ -84,7 +91,8 @@ def train_policy(
     # All are loaded here, so that an error in any task is reported before the first is trained.
     loaded = (config.load()[0] for config in plan.tasks)
     notes = dict.fromkeys(f"{task.name}: {note}" for task in loaded for note in task.notes)
-    with RunContext.of(RunFolder.create(run_dir, _KIND, plan, notes=[*notes]), stage, cache) as run:
+    folder = RunFolder.create(run_dir, _KIND, plan, notes=[*notes])
+    with RunContext.of(folder, stage, cache, workers) as run:
         return _carry_out(run, plan)
 
 
@@ -96,6 +104,7 @@ def resume_policy(
     data_root: str | None = None,
     models: Sequence[str] = (),
     weights: str | None = None,
+    workers: WorkersConfig = WorkersConfig(),
 ) -> list[LearnedTask]:
     """Resume an interrupted run, with the same results as without the interruption, and return what was reached.
 
@@ -103,7 +112,7 @@ def resume_policy(
 
     Args:
         run_dir: run folder of :func:`train_policy`.
-        stage, cache: as in :func:`train_policy`.
+        stage, cache, workers: as in :func:`train_policy`.
         data_root: folder of the datasets' files; None: that of the run.
         models, weights: the models' files and their weights, if the run has such models, as in
             :func:`~mixq_rl.agents.records.confirmation.confirmed_models`.
@@ -117,7 +126,7 @@ def resume_policy(
         OSError: as in :func:`train_policy`.
     """
     folder = RunFolder.open(run_dir, _KIND)
-    with RunContext.of(folder, stage, cache) as run:
+    with RunContext.of(folder, stage, cache, workers) as run:
         if folder.result.exists():
             return load_tasks(folder.result)
         plan = folder.restore(PolicyPlan)
@@ -132,7 +141,7 @@ def _carry_out(run: RunContext, plan: PolicyPlan) -> list[LearnedTask]:
     resumable = ResumableSearch(run.folder.checkpoints, [prepared.fingerprint for prepared in all_prepared])
     agent, searched = _learn(run, plan, all_prepared, resumable)
     reached = [
-        LearnedTask.of(prepared.description, evaluations, prepared.ledger().evaluate(agent.sweep(prepared.evaluator)))
+        LearnedTask.of(prepared.description, evaluations, prepared.ledger().attempt(agent.sweep(prepared.evaluator)))
         for prepared, evaluations in zip(all_prepared, searched, strict=True)
     ]
     agent.record = agent.record.with_tasks(reached)

@@ -12,6 +12,7 @@ from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage, sile
 from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.trace import Trace, traces
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.feasibility import check_limits
 from mixq_rl.agents.searches import SearchProblem, run_search, searches
@@ -71,6 +72,8 @@ def run_searches(
     run_dir: Path,
     stage: Stage = silent,
     cache: PreparationCache | None = None,
+    *,
+    workers: WorkersConfig = WorkersConfig(),
 ) -> list[Trace]:
     """Run searches on the same evaluator, and store every evaluation in the run folder.
 
@@ -84,6 +87,7 @@ def run_searches(
         run_dir: run folder: new, empty, or with the same configuration.
         stage: reports each long stage.
         cache: cache of prepared networks; None: everything is trained.
+        workers: workers that evaluate what the searches request.
 
     Returns:
         All searches in the folder, including earlier ones.
@@ -101,7 +105,7 @@ def run_searches(
         task, model = config.load()
     check_limits(config, task, model, stage)
     folder = RunFolder.create(run_dir, "search", config, notes=task.notes, shared=True)
-    with RunContext.of(folder, stage, cache) as run:
+    with RunContext.of(folder, stage, cache, workers) as run:
         folder.result.unlink(missing_ok=True)
         prepared = run.prepare(config, task, model)
         jobs = [(name, seed) for name in plan.algorithms for seed in range(plan.seeds)]

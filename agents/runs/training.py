@@ -22,6 +22,7 @@ from mixq_rl.agents.records.policy_record import LearnedTask
 from mixq_rl.agents.records.prepared_evaluator import PreparedEvaluator
 from mixq_rl.agents.records.result import Finalist, RunResult, shares_of
 from mixq_rl.agents.records.run_config import RunConfig
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.agents.report import report_page
 from mixq_rl.agents.report.pareto_points import ParetoPoints
 from mixq_rl.agents.report.plots import pareto_figure
@@ -32,7 +33,6 @@ from mixq_rl.agents.runs.feasibility import check_limits
 from mixq_rl.agents.runs.finalists import choice, fine_tune_finalists, measure_finalists, uniform_finalists
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
-from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
@@ -43,10 +43,16 @@ from mixq_rl.training.cache import PreparationCache
 __all__ = ["resume_training", "train"]
 
 _MAX_FINALISTS = 12
-_START = "start"
 
 
-def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: PreparationCache | None = None) -> RunResult:
+def train(
+    config: RunConfig,
+    run_dir: Path,
+    stage: Stage = silent,
+    cache: PreparationCache | None = None,
+    *,
+    workers: WorkersConfig = WorkersConfig(),
+) -> RunResult:
     """Carry out a run, write its folder, and return its result.
 
     The folder holds ``config.json``, ``log.txt``, ``evaluations.sqlite``, ``allocations.csv``, ``result.json``,
@@ -59,6 +65,7 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         run_dir: run folder, new or empty.
         stage: reports each long stage. An exception that it raises ends the run, which can then be resumed.
         cache: cache of prepared networks; None: everything is trained.
+        workers: workers that evaluate what the search requests.
 
     Raises:
         InputError: if the run folder is in use or not empty, the dataset cannot be loaded, or a limit cannot be kept.
@@ -70,9 +77,9 @@ def train(config: RunConfig, run_dir: Path, stage: Stage = silent, cache: Prepar
         task, model = config.load()
     check_limits(config, task, model, stage)
     folder = RunFolder.create(run_dir, "run", config, notes=task.notes)
-    with RunContext.of(folder, stage, cache) as run:
+    with RunContext.of(folder, stage, cache, workers) as run:
         if start is not None:
-            run.save_policy(start, folder.path / _START)
+            run.keep_start(start)
         return _carry_out(run, config, run.prepare(config, task, model), model, start)
 
 
@@ -84,6 +91,7 @@ def resume_training(
     data_root: str | None = None,
     models: Sequence[str] = (),
     weights: str | None = None,
+    workers: WorkersConfig = WorkersConfig(),
 ) -> RunResult:
     """Resume an interrupted run, with the same result as without the interruption, and return the result.
 
@@ -91,7 +99,7 @@ def resume_training(
 
     Args:
         run_dir: run folder of :func:`train`.
-        stage, cache: as in :func:`train`.
+        stage, cache, workers: as in :func:`train`.
         data_root: folder of the datasets' files; None: that of the run.
         models, weights: the model's file and its weights, if the run has one, as in
             :func:`~mixq_rl.agents.records.confirmation.confirmed_models`.
@@ -105,27 +113,15 @@ def resume_training(
         OSError: as in :func:`train`.
     """
     folder = RunFolder.open(run_dir, "run")
-    with RunContext.of(folder, stage, cache) as run:
+    with RunContext.of(folder, stage, cache, workers) as run:
         if folder.result.exists():
             return RunResult.load(folder.result)
         (config,) = confirmed_models([folder.restore(RunConfig)], folder.path, models, weights)
         config = confirmed(config.seen_from(folder.directory), folder.path, data_root)
-        start = None if config.from_scratch else _start(folder, config.policy)
+        start = None if config.from_scratch else run.start(config.policy)
         with stage("loading the dataset", ""):
             task, model = config.load()
         return _carry_out(run, config, run.prepare(config, task, model), model, start)
-
-
-def _start(folder: RunFolder, policy: str) -> PPOAgent:
-    """Return the policy that a resumed run began with. A path in its configuration is not followed."""
-    kept = folder.path / _START
-    if kept.is_dir():
-        return PPOAgent.load(kept)
-    if policy:
-        raise InputError(
-            f"run folder {str(folder.path)!r} does not hold the policy that it began with: begin a new run"
-        )
-    return load_agent(None)
 
 
 def _carry_out(

@@ -10,8 +10,8 @@ def greedy(problem: SearchProblem) -> None:
     """Lower bit-widths one by one from the highest, each time with the least loss of accuracy per halving of the cost.
 
     It begins with the highest allocation within the limits. Each step evaluates all allocations in which one component
-    has its next lower bit-width. The search ends when all components have their lowest bit-width. With n components and
-    k bit-widths it makes at most about n² (k - 1) evaluations.
+    has its next lower bit-width. The search ends when all components have their lowest bit-width, or none of these
+    allocations can be evaluated. With n components and k bit-widths it makes at most about n² (k - 1) evaluations.
     """
     evaluator, limits = problem.evaluator, problem.limits
     allocation = limits.highest
@@ -22,7 +22,10 @@ def greedy(problem: SearchProblem) -> None:
             for place, (bits, widths) in enumerate(zip(allocation, limits.allowed, strict=True))
             if bits != widths[0]
         ]
-        here = min(evaluator.evaluate(lowered), key=lambda evaluation: _price(problem, here, evaluation))
+        made = evaluator.attempt(lowered)
+        if not made:
+            return
+        here = min(made, key=lambda evaluation: _price(problem, here, evaluation))
         allocation = here.allocation
 
 

@@ -5,6 +5,7 @@ import warnings
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import TrialState
 
 from mixq_rl.agents.searches.problem import SearchProblem
 
@@ -45,7 +46,10 @@ def optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
         for _ in range(_TRIALS_PER_EVALUATION * evaluator.left):
             trial = study.ask()
             chosen = [trial.suggest_categorical(*each) for each in zip(names, limits.allowed, strict=True)]
-            (evaluation,) = evaluator.evaluate(limits.completed([chosen]).tolist())
-            study.tell(trial, [evaluation.accuracy, problem.log_saving(evaluation)])
+            made = evaluator.attempt(limits.completed([chosen]).tolist())
+            for evaluation in made:
+                study.tell(trial, [evaluation.accuracy, problem.log_saving(evaluation)])
+            if not made:
+                study.tell(trial, state=TrialState.FAIL)
     finally:
         optuna.logging.set_verbosity(verbosity)

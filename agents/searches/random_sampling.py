@@ -21,5 +21,5 @@ def random_sampling(problem: SearchProblem) -> None:
     while evaluator.left and fruitless < _FRUITLESS:
         drawn = random.choice(evaluator.bit_widths, size=(_BATCH, len(evaluator.components)))
         before = evaluator.left
-        evaluator.evaluate(limits.completed(drawn, random).tolist())
+        evaluator.attempt(limits.completed(drawn, random).tolist())
         fruitless = fruitless + 1 if evaluator.left == before else 0

@@ -17,6 +17,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluator
+from mixq_rl.evaluation.ray_evaluator import RayEvaluator
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
 from mixq_rl.quantization.quantizer import nonzero, row_magnitude
@@ -87,7 +88,7 @@ def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProb
 
 
 def _evaluate(problem: SearchProblem, mixture: "_Mixture") -> None:
-    problem.evaluator.evaluate(problem.limits.completed([mixture.winners()]).tolist())
+    problem.evaluator.attempt(problem.limits.completed([mixture.winners()]).tolist())
 
 
 class _Mixture(nn.Module):
@@ -176,7 +177,7 @@ def _quantized(quantizer: Quantizer, x: Tensor) -> Tensor:
 
 def _network(evaluator: Evaluator) -> IntegerEvaluator:
     inner = evaluator
-    while isinstance(inner, Ledger):
+    while isinstance(inner, Ledger | RayEvaluator):
         inner = inner.evaluator
     if not isinstance(inner, IntegerEvaluator):
         raise InputError(

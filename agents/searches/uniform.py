@@ -11,4 +11,4 @@ def uniform(problem: SearchProblem) -> None:
     A component that may not have the bit-width has the nearest that it may have. Bit-widths for which the allocation
     does not keep the limits are left out.
     """
-    problem.evaluator.evaluate(list(problem.limits.uniform.values()))
+    problem.evaluator.attempt(list(problem.limits.uniform.values()))

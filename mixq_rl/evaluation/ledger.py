@@ -1,12 +1,15 @@
 """Ledger of evaluations: memory, store on disk, budget and watchers in front of an evaluator."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from mixq_rl.errors import InputError
+from mixq_rl.errors import EvaluationError, InputError
 from mixq_rl.evaluation.protocol import (
     Evaluation,
     Evaluator,
+    Failure,
+    Fallible,
     Forbidden,
     Restricted,
     Seeded,
@@ -22,6 +25,9 @@ __all__ = ["BudgetSpent", "Ledger"]
 OnEvaluation = Callable[[Evaluation], object]
 OnRequest = Callable[[Sequence[Evaluation]], object]
 
+_MOST_FAILURES = 32
+_logger = logging.getLogger("mixq_rl")
+
 
 class BudgetSpent(Exception):  # noqa: N818  the regular end of a search
     """No more allocations may be evaluated."""
@@ -34,6 +40,10 @@ class Ledger:
     evaluated if the store does not have it. A :class:`~mixq_rl.evaluation.protocol.Streaming` evaluator has each
     evaluation stored as soon as it is made, so that a killed process loses none. The evaluations of any other evaluator
     are stored when the whole batch is complete.
+
+    A :class:`~mixq_rl.evaluation.protocol.Fallible` evaluator, such as workers on a cluster, may fail to evaluate an
+    allocation. The ledger says so in one line of the log, and does not have that allocation evaluated again. It is not
+    stored and takes nothing from the budget. :meth:`attempt` goes on without it.
 
     Args:
         evaluator: evaluates what is neither in memory nor in the store.
@@ -70,6 +80,8 @@ class Ledger:
         self.made = 0
         self._search = search
         self._evaluations: dict[tuple[int, ...], Evaluation] = {}
+        self._failures: dict[tuple[int, ...], Failure] = {}
+        self._failed_in_a_row = 0
         self._known = {} if store is None else store.evaluations(self.fingerprint)
         self._on_request: list[OnRequest] = []
         self._on_evaluation: list[OnEvaluation] = []
@@ -117,9 +129,14 @@ class Ledger:
         return self._evaluations
 
     @property
+    def failures(self) -> Mapping[tuple[int, ...], Failure]:
+        """The requested allocations that could not be evaluated, in the order of the first request."""
+        return self._failures
+
+    @property
     def left(self) -> int:
         """Number of distinct allocations that may still be requested."""
-        space = len(self.bit_widths) ** len(self.components)
+        space = len(self.bit_widths) ** len(self.components) - len(self._failures)
         return min(space, space if self.budget is None else self.budget) - len(self._evaluations)
 
     def watch(self, *, on_request: OnRequest | None = None, on_evaluation: OnEvaluation | None = None) -> None:
@@ -141,32 +158,64 @@ class Ledger:
         Raises:
             BudgetSpent: if the new allocations use up the budget. Those within the budget are evaluated before.
             BitWidthError: for bit-widths that are not on offer.
+            EvaluationError: if an allocation cannot be evaluated, after the evaluation of the others.
+        """
+        made = self.attempt(allocations)
+        if len(made) < len(allocations):
+            failed = (self._failures.get(check_allocation(self, allocation)) for allocation in allocations)
+            raise EvaluationError(str(next(filter(None, failed))))
+        return made
+
+    def attempt(self, allocations: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Return the evaluations as :meth:`evaluate` does, without those of allocations that cannot be evaluated.
+
+        Raises:
+            BudgetSpent: as in :meth:`evaluate`.
+            BitWidthError: as in :meth:`evaluate`.
+            EvaluationError: if the evaluator cannot go on, or 32 allocations in a row cannot be evaluated.
         """
         requested = [check_allocation(self, allocation) for allocation in allocations]
-        new = [allocation for allocation in dict.fromkeys(requested) if allocation not in self._evaluations]
-        affordable = new if self.budget is None else new[: self.left]
-        if affordable:
-            self._request(affordable)
+        known = self._evaluations.keys() | self._failures.keys()
+        new = [allocation for allocation in dict.fromkeys(requested) if allocation not in known]
+        waiting = new
+        while waiting and (self.budget is None or self.left):  # failures leave some of the budget
+            count = len(waiting) if self.budget is None else self.left
+            self._request(waiting[:count])
+            waiting = waiting[count:]
         if new and self.budget is not None and not self.left:
             raise BudgetSpent
         self.hits += len(requested) - len(new)
-        return [self._evaluations[allocation] for allocation in requested]
+        return [self._evaluations[allocation] for allocation in requested if allocation in self._evaluations]
 
     def _request(self, new: list[tuple[int, ...]]) -> None:
         self._make([allocation for allocation in new if allocation not in self._known])
-        evaluations = [self._known[allocation] for allocation in new]
-        self._evaluations.update(zip(new, evaluations, strict=True))
+        made = {allocation: self._known[allocation] for allocation in new if allocation not in self._failures}
+        self._evaluations.update(made)
         if self.store is not None and self._search is not None:
-            self.store.request(self.fingerprint, *self._search, new)
-        for watcher in self._on_request:
-            watcher(evaluations)
+            self.store.request(self.fingerprint, *self._search, list(made))
+        for watcher in self._on_request if made else ():
+            watcher(list(made.values()))
 
     def _make(self, allocations: list[tuple[int, ...]]) -> None:
-        if isinstance(self.evaluator, Streaming):
+        if isinstance(self.evaluator, Fallible):
+            for allocation, result in zip(allocations, self.evaluator.attempt(allocations), strict=True):
+                if isinstance(result, Failure):
+                    self._give_up(allocation, result)
+                else:
+                    self._failed_in_a_row = 0
+                    self._keep([allocation], [result])
+        elif isinstance(self.evaluator, Streaming):
             for allocation, evaluation in zip(allocations, self.evaluator.stream(allocations), strict=True):
                 self._keep([allocation], [evaluation])
         elif allocations:
             self._keep(allocations, self.evaluator.evaluate(allocations))
+
+    def _give_up(self, allocation: tuple[int, ...], failure: Failure) -> None:
+        self._failures[allocation] = failure
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == _MOST_FAILURES:
+            raise EvaluationError(f"{_MOST_FAILURES} allocations in a row failed; {failure}")
+        _logger.warning("%s; the search goes on without it", failure)
 
     def _keep(self, allocations: list[tuple[int, ...]], evaluations: list[Evaluation]) -> None:
         if self.store is not None:

@@ -12,6 +12,8 @@ __all__ = [
     "GREATEST",
     "Evaluation",
     "Evaluator",
+    "Failure",
+    "Fallible",
     "Fingerprinted",
     "Forbidden",
     "Restricted",
@@ -85,8 +87,8 @@ class Evaluation:
 class Evaluator(Protocol):
     """Anything that returns an evaluation for an allocation: a network, a simulator, a lookup table.
 
-    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fingerprinted`,
-    :class:`Seeded`, :class:`Restricted` and :class:`Sized` are optional.
+    Environment and searches use these four members and nothing else. :class:`Streaming`, :class:`Fallible`,
+    :class:`Fingerprinted`, :class:`Seeded`, :class:`Restricted` and :class:`Sized` are optional.
 
     Attributes:
         components: components in execution order; their statistics are plain numbers.
@@ -117,6 +119,31 @@ class Streaming(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An allocation that could not be evaluated.
+
+    Attributes:
+        allocation: the bit-width of each component.
+        reason: one line for people.
+    """
+
+    allocation: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"allocation {','.join(map(str, self.allocation))} cannot be evaluated: {self.reason}"
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """Evaluator that goes on with other allocations if one cannot be evaluated."""
+
+    def attempt(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation | Failure]:
+        """Yield the evaluation or the failure of each allocation, in their order."""
+        ...
+
+
 @runtime_checkable
 class Fingerprinted(Protocol):
     """Evaluator with an identity of its own: two evaluators of one fingerprint return the same evaluations."""
@@ -127,10 +154,10 @@ class Fingerprinted(Protocol):
 
 @runtime_checkable
 class Seeded(Protocol):
-    """Evaluator whose evaluations depend on a seed, which the store keeps with them."""
+    """Evaluator whose evaluations depend on a seed, which the store keeps with them; None: they depend on none."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int | None: ...
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from mixq_rl.agents import RunConfig
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.train import train
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.errors import InputError
 from tests.agents.cli.invoking import SMALL, Invoke
 
@@ -31,7 +32,8 @@ class Wider(RunConfig):
 def call(*arguments: str) -> None:
     """Call mixq-rl train as it would be with a wider configuration."""
     application = typer.Typer(pretty_exceptions_enable=False)
-    application.command("train")(options_of(Wider)(unwrap(train)))
+    with_workers = options_of(WorkersConfig, parameter="working")(unwrap(train))
+    application.command("train")(options_of(Wider)(with_workers))
     application(list(arguments), standalone_mode=False)
 
 

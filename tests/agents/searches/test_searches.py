@@ -11,7 +11,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError, UnknownNameError
 from mixq_rl.evaluation.ledger import BudgetSpent
 from mixq_rl.evaluation.store import EvaluationStore
-from tests.lookup_table import LookupTable
+from tests.lookup_table import LookupTable, PatchyTable
 
 SEQUENTIAL = [name for name in searches if name not in ("uniform", "relaxed")]
 
@@ -42,6 +42,23 @@ def test_finds_the_optimum_of_a_lookup_table(name: str) -> None:
 @pytest.mark.parametrize("name", SEQUENTIAL)
 def test_is_reproducible(name: str) -> None:
     assert found_by(name, 16, seed=3) == found_by(name, 16, seed=3)
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_goes_on_without_what_cannot_be_evaluated(name: str) -> None:
+    ledger = Ledger(PatchyTable((4, 8), (4, 4)), budget=18)
+    run_search(name, SearchProblem(ledger))
+    assert len(ledger.evaluations) == 18
+    assert ledger.failures
+    assert {allocation[:2] for allocation in ledger.failures} <= {(4, 8), (4, 4)}
+    assert not ledger.evaluations.keys() & ledger.failures.keys()
+
+
+def test_ppo_looks_elsewhere_if_all_first_allocations_fail() -> None:
+    ledger = Ledger(PatchyTable((8, 8), (2, 8), (8, 2)), budget=8)
+    run_search("ppo", SearchProblem(ledger))
+    assert len(ledger.evaluations) == 8
+    assert len(ledger.failures) >= 3
 
 
 def test_seeds_make_a_difference() -> None:

@@ -1,3 +1,5 @@
+import itertools
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -6,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import mixq_rl
-from mixq_rl.errors import BitWidthError
+from mixq_rl.errors import BitWidthError, EvaluationError
 from mixq_rl.evaluation.ledger import BudgetSpent, Ledger
 from mixq_rl.evaluation.protocol import Evaluation, Fingerprinted, Seeded, Streaming
 from mixq_rl.evaluation.store import EvaluationStore, fingerprint
-from tests.lookup_table import LookupTable
+from tests.lookup_table import LookupTable, PatchyTable
 
 TWO, FOUR = (2, 2, 2, 2), (4, 4, 4, 4)
 
@@ -130,3 +132,39 @@ def test_optional_protocols_are_recognized(evaluator: mixq_rl.SupernetEvaluator)
     for protocol in (Streaming, Fingerprinted, Seeded):
         assert isinstance(evaluator, protocol)
         assert not isinstance(LookupTable(), protocol)
+
+
+def test_a_failure_is_said_once_and_takes_nothing_from_the_budget(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, table = EvaluationStore(tmp_path / "store.sqlite"), PatchyTable((2, 2))
+    seen: list[Evaluation] = []
+    ledger = Ledger(table, store=store, budget=2, search=("mine", 0))
+    ledger.watch(on_request=seen.extend)
+    with caplog.at_level(logging.WARNING):
+        with pytest.raises(BudgetSpent):
+            ledger.attempt([FOUR, TWO, (8, 8, 8, 8), (2, 4, 2, 2)])
+        assert ledger.attempt([TWO, FOUR]) == [ledger.evaluations[FOUR]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "allocation 2,2,2,2 cannot be evaluated: a hole; the search goes on without it"
+    ]
+    assert table.calls == [2, 1]
+    assert list(ledger.evaluations) == [FOUR, (8, 8, 8, 8)]
+    assert list(ledger.failures) == [TWO]
+    assert seen == store.searches(ledger.fingerprint)[("mine", 0)] == list(ledger.evaluations.values())
+
+
+def test_who_needs_every_evaluation_gets_the_failure_as_an_error() -> None:
+    ledger = Ledger(PatchyTable((2, 2)))
+    with pytest.raises(EvaluationError, match=r"^allocation 2,2,2,2 cannot be evaluated: a hole$"):
+        ledger.evaluate([TWO, FOUR])
+    assert list(ledger.evaluations) == [FOUR]
+
+
+def test_many_failures_in_a_row_end_a_search() -> None:
+    holes = list(itertools.product((2, 4), repeat=2))
+    ledger = Ledger(PatchyTable(*holes))
+    failing = [(*first, *last) for first in holes for last in itertools.product((2, 4, 8), repeat=2)]
+    ledger.attempt([*failing[:4], (8, 8, 8, 8)])
+    with pytest.raises(EvaluationError, match=r"^32 allocations in a row failed; allocation 4,4,8,8 cannot be"):
+        ledger.attempt(failing[4:])
