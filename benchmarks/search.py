@@ -7,9 +7,10 @@ All searches of a problem use the same evaluator. Searches in ``results/search.j
 
     python benchmarks/search.py --data-root data --problem Cora --algorithm ppo --algorithm tpe --seeds 10
 
-``ppo`` starts from the policy of the package, ``ppo:from-scratch`` from a new one. ``ppo:rollouts=0`` is the latter
-with another value of any field of :class:`~mixq_rl.agents.PPOSettings`: a policy that never learns. ``ppo:model-free``
-has no surrogate. ``gp`` is Optuna's Gaussian process sampler.
+``ppo`` begins with the proposals of the package's policy, ``ppo:from-scratch`` without. ``ppo:rollouts=0`` is the
+latter with another value of any field of :class:`~mixq_rl.agents.PPOSettings`: a policy that never learns.
+``ppo:model-free`` has no surrogate. ``gp`` is Optuna's Gaussian process sampler. Rows ``ppo:weights`` are of an agent
+that also took over the weights of the package's policy; it is not kept.
 """
 
 import itertools
@@ -143,7 +144,7 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
     figure, panels = plt.subplots(rows, 3, figsize=(13, 3.7 * rows), squeeze=False, layout="constrained")
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
-    shown = [name for name in KNOWN if name != "uniform"]
+    shown = [name for name in (*KNOWN, "ppo:rollouts=0", "ppo:rollouts=4") if name != "uniform"]
     for axes, name in zip(panels.flat, names, strict=False):
         lowest = []
         for index, algorithm in enumerate(shown):

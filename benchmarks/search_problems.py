@@ -96,4 +96,4 @@ ALGORITHMS: dict[str, Callable[[SearchProblem], None]] = {
     "ppo:model-free": _model_free,
     "gp": _gaussian_process,
 }
-"""Searches beside those of the package: ``ppo`` starts from the policy of the package, as in ``mixq-rl search``."""
+"""Searches beside those of the package: ``ppo`` begins with the policy of the package, as in ``mixq-rl search``."""

@@ -29,9 +29,9 @@ class RunConfig(EvaluatorConfig):
         max_drop: greatest tolerated drop of the metric below float32, in points.
         max_bitops: greatest number of bit operations of the network, convention ``linear``.
         max_reduction: the limit ``max_bitops`` as the bit operations of float32 over this number.
-        policy: folder of a policy to start from, or of the run that trained it; empty: the policy that comes with the
-            package. Its 16 proposals are evaluated first, and it learns only with more episodes than that.
-        from_scratch: whether the agent starts from a new policy instead.
+        policy: folder of a policy, or of the run that trained it; empty: the policy that comes with the package. Its 16
+            proposals are evaluated first. With more episodes than that a new policy learns.
+        from_scratch: whether the search begins without such proposals.
         others: see :class:`~mixq_rl.agents.records.evaluator_config.EvaluatorConfig`.
 
     Raises:
@@ -59,7 +59,7 @@ class RunConfig(EvaluatorConfig):
     from_scratch: bool = field(
         default=False,
         metadata={
-            "help": "Start from a new policy instead of one that learned on other tasks.",
+            "help": "Begin without the proposals of a policy that learned on other tasks.",
             "names": ("--from-scratch",),
         },
     )
