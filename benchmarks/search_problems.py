@@ -47,7 +47,7 @@ PROBLEMS = {**ENUMERATED, **THREE_WIDTHS, **LARGE, **FINE_TUNED}
 BUDGETS = {
     **dict.fromkeys((*ENUMERATED, *THREE_WIDTHS), (32, 64, 128, 256, 512)),
     **dict.fromkeys(LARGE, (16, 32, 64, 128, 256, 512)),
-    **dict.fromkeys(FINE_TUNED, (8, 16, 32, 64)),
+    **dict.fromkeys(FINE_TUNED, (8, 16, 32)),
 }
 
 MOST = {"gp": 64}

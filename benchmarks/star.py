@@ -30,7 +30,6 @@ def main(
     bits: Annotated[str, typer.Option(help="Bit-widths on offer.")] = "1,2,4,8",
     episodes: Annotated[int, typer.Option(help="Evaluations of each search.")] = 64,
     seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 3,
-    cache: Annotated[str, typer.Option(help="Folder of networks that were trained before.")] = "runs/prepared",
     data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
 ) -> None:
     for seed in range(seeds):
@@ -45,7 +44,6 @@ def main(
                 episodes=episodes,
                 seed=seed,
                 data_root=data_root,
-                cache=cache,
             )
             result = {**key, **_measure(config)}
             print(json.dumps(result), flush=True)
