@@ -113,7 +113,7 @@ def write_large(name: str) -> bool:
 
 def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureRequest) -> None:
     """Put in place what an example takes for granted: datasets, a graph, the run or network that it reads."""
-    if "--data-root" in arguments and not write_large(arguments[arguments.index("--dataset") + 1]):
+    if "--data-root" in arguments and not any(write_large(argument) for argument in arguments):
         Path("data").symlink_to(request.getfixturevalue("data_root"))
     shutil.copy(kitchen.graph, "graph.npz")
     with np.load(kitchen.graph) as arrays:
