@@ -38,6 +38,7 @@ TRUTH = Path(__file__).parent / "results" / "search_truth.json"
 FIGURE = Path(__file__).parent.parent / "docs" / "search.png"
 CURVE = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 BATCH = 243
+BANDS = 5  # the interval of fewer seeds hides all curves
 KNOWN = (*ALGORITHMS, *(name for name in searches if name not in ALGORITHMS))
 
 
@@ -159,10 +160,11 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
             own = {"color": f"C{index}", "linewidth": 2.4 if algorithm == "ppo" else 1.2}
             axes.plot(counts, shares, label=algorithm, linestyle="--" if ":" in algorithm else "-", **own)
             low, high = ([s + sign * w for s, w in zip(shares, widths, strict=True)] for sign in (-1, 1))
-            axes.fill_between(counts, low, high, color=own["color"], alpha=0.12, linewidth=0)
+            if len(curves) >= BANDS:
+                axes.fill_between(counts, low, high, color=own["color"], alpha=0.12, linewidth=0)
         axes.set_xscale("log", base=2)
         axes.set_xticks(BUDGETS[name], [str(budget) for budget in BUDGETS[name]])
-        axes.set_xlim(CURVE[2], BUDGETS[name][-1])
+        axes.set_xlim(min(CURVE[2], BUDGETS[name][0]), BUDGETS[name][-1])
         axes.set_ylim(sorted(lowest)[:2][-1], 100.3)  # the lowest search may leave the panel
         axes.set_title(name)
         axes.grid(alpha=0.3)
@@ -170,7 +172,8 @@ def _draw(runs: list[dict[str, Any]], truth: dict[str, Any], names: list[str]) -
         axes.set_ylabel("hypervolume, % of the best known")
     for axes in panels.flat[max(len(names) - 3, 0) : len(names)]:
         axes.set_xlabel("distinct evaluations")
-    panels[0][0].legend(fontsize=7, loc="lower right")
+    lines = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
+    figure.legend(lines.values(), lines.keys(), loc="outside lower right", ncols=5)
     figure.savefig(FIGURE, dpi=130)
     plt.close(figure)
 
