@@ -24,7 +24,7 @@ def transfer(
     given: Given[RunConfig],
     episodes: Annotated[
         int,
-        typer.Option(help="Allocations to evaluate. The policy proposes the first 16, and learns only with more."),
+        typer.Option(help="Allocations to evaluate. The policy proposes the first 16. With more a new policy learns."),
     ] = SWEEP,
     working: Given[WorkersConfig],
     cache: options.Cache = options.CACHE,

@@ -52,7 +52,7 @@ class SearchPlan:
     from_scratch: bool = field(
         default=False,
         metadata={
-            "help": "Start PPO from a new policy instead of that of the package.",
+            "help": "Let PPO begin without the proposals of the package's policy.",
             "names": ("--from-scratch",),
         },
     )

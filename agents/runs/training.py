@@ -190,11 +190,11 @@ def _search(
         # Progress is reported after each evaluation, so that a run can be ended between two of them.
         ledger.watch(on_evaluation=lambda evaluation: progress(monitor.episodes, config.episodes))
         env = BitAllocationEnv(ledger, reward=reward, constraints=config.constraints)
-        few = start is not None and config.episodes <= SWEEP
+        only_proposals = start is not None and config.episodes <= SWEEP
         agent = PPOAgent(
             env,
             seed=config.seed,
-            settings=PPOSettings(rollouts=0) if few else PPOSettings(),
+            settings=PPOSettings(rollouts=0) if only_proposals else PPOSettings(),
             reference_accuracy=prepared.majority,
             start=start,
         )
@@ -208,8 +208,8 @@ def _search(
         )
         monitor.finish()
     searched = _Searched(agent, reward, env.rules.limits, ledger, monitor)
-    # From the start's own proposals nothing is learned: the run keeps the policy that it has tried.
-    kept = start if start is not None and few else agent
+    # From the proposals alone nothing is learned: the run then keeps the policy that made them.
+    kept = start if start is not None and only_proposals else agent
     kept.record = kept.record.with_tasks([LearnedTask.of(prepared.description, searched.evaluations)])
     run.save_policy(kept, run.folder.policy)
     return searched
