@@ -197,15 +197,15 @@ def scaled_entries(edges: SortedEdges, factor: Tensor) -> Tensor:
 
     Args:
         edges: a result of :func:`sort_edges` that nobody else knows yet.
-        factor: float64 ``[nodes]``.
+        factor: float64 ``[nodes]``, those of all columns, and from the node of the first row on those of the rows.
     """
     csr, weight = edges.csr, edges.weight
     if readable(csr.rowptr, weight, factor):
         scaled, factor = _new(csr.col.numel(), torch.float64), factor.contiguous()
         pattern = address(csr.rowptr), csr.num_rows, address(csr.col)
-        extension().scale_entries(*pattern, address(weight), address(factor), address(scaled))
+        extension().scale_entries(*pattern, address(weight), address(factor), csr.first_row, address(scaled))
         return scaled
-    of_source, of_target = factor[csr.col.long()], factor[csr.row]
+    of_source, of_target = factor[csr.col.long()], factor[csr.target]
     return of_source * of_target if weight is None else of_source * weight * of_target
 
 
@@ -265,11 +265,16 @@ def inverse_root(degree: Tensor) -> Tensor:
     return degree.sqrt().reciprocal() if degree.is_cuda else degree.rsqrt()
 
 
-def check_degree(degree: Tensor, layer: str = "") -> None:
-    """Check the sums of the weights of the edges into each node, float64 ``[nodes]``, of which roots are taken.
+def check_degree(degree: Tensor, layer: str = "", first_node: int = 0) -> None:
+    """Check the sums of the weights of the edges into each node, of which roots are taken.
+
+    Args:
+        degree: the sums, float64 ``[nodes]``.
+        layer: name of the layer, for the message; empty: there is none.
+        first_node: number of the first node.
 
     Raises:
-        InvalidGraphError: for a sum below 0, with the name of the layer if there is one.
+        InvalidGraphError: for a sum below 0.
     """
     of_layer = f"layer {layer!r}: " if layer else ""
     remedy = (
@@ -279,7 +284,7 @@ def check_degree(degree: Tensor, layer: str = "") -> None:
 
     def error() -> InvalidGraphError:
         node = int(degree.argmin())
-        total = f"the weights of the edges into node {node} add up to {float(degree[node]):.4g}"
+        total = f"the weights of the edges into node {first_node + node} add up to {float(degree[node]):.4g}"
         return InvalidGraphError(f"{of_layer}{total}, and {remedy}")
 
     reason = f"{of_layer}the weights of the edges into a node add up to less than 0, and {remedy}"

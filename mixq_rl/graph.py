@@ -1,86 +1,24 @@
-"""Graphs, and their adjacency matrices for each kind of propagation."""
+"""Graphs."""
 
 import copy
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
-from weakref import WeakValueDictionary
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from mixq_rl.adjacency import Adjacency, degree_factor, normalized, reciprocal_counts
 from mixq_rl.conditions import require
 from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
     CHANGED,
-    check_degree,
     check_edge_index,
-    gather,
-    inverse_root,
-    row_sums,
-    scaled_entries,
     sort_edges,
     sort_nodes,
 )
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.propagation import Propagation
-from mixq_rl.sparse import CSR
 
-__all__ = ["Adjacency", "Graph"]
-
-
-@dataclass(frozen=True)
-class Adjacency:
-    r"""A sparse matrix :math:`a_{ij} = r_i v_{ij}` in CSR form: row i holds the edges j -> i.
-
-    Attributes:
-        csr: sparsity pattern.
-        loops: indices of the entries that are self-loops added by the propagation, int64, in the order of their nodes.
-        weight: entries v, which are quantized, float64 ``[edges]``; None: all those of a column are equal.
-        factor: the entries v of each column, float64 ``[columns]``, if ``weight`` is None; None: all 1.
-        row_scale: row scales r, which the requantization of the sums includes, float64 ``[rows, 1]``; None: 1.
-    """
-
-    csr: CSR
-    loops: Tensor
-    weight: Tensor | None = None
-    factor: Tensor | None = None
-    row_scale: Tensor | None = None
-
-    @cached_property
-    def quantized(self) -> WeakValueDictionary[Hashable, Any]:
-        """Cache of quantized entries, by all that determines them. An entry lives as long as a step refers to it."""
-        return WeakValueDictionary()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "quantized"}  # a copy has its own
-
-    @cached_property
-    def value(self) -> Tensor:
-        """Entries v, float64 ``[edges]``."""
-        return self.map(lambda value: value)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return a function of each entry v, ``[edges]``, computed once for entries that are known to be equal."""
-        if self.weight is not None:
-            return function(self.weight)
-        if self.factor is not None:
-            return gather(function(self.factor), self.csr.col)
-        one = torch.ones(1, dtype=torch.float64, device=self.csr.col.device)
-        return function(one).repeat(self.csr.col.numel())
-
-    def entries(self, index: Tensor) -> Tensor:
-        """Return some entries v, float64, by their int64 indices."""
-        if self.weight is not None:
-            return self.weight[index]
-        columns = self.csr.col[index]
-        return torch.ones_like(columns, dtype=torch.float64) if self.factor is None else self.factor[columns]
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether all entries v are 1."""
-        return bool((self.value == 1).all())
+__all__ = ["Graph"]
 
 
 class Graph:
@@ -159,24 +97,7 @@ class Graph:
     def _neighbours(self, propagation: Propagation, layer: str) -> Adjacency:
         index, weight = self._edges(propagation)
         edges = sort_edges(index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
-        csr, weight, loops = edges
-        if propagation.normalization in ("symmetric", "absolute"):
-            if weight is None:
-                degree = csr.rowptr.diff().double()
-            elif propagation.normalization == "absolute":
-                degree = row_sums(edges._replace(weight=weight.abs()))
-            else:
-                degree = row_sums(edges)
-                check_degree(degree, layer)
-            factor = inverse_root(degree)
-            factor = torch.where(factor.isfinite(), factor, 0.0)
-            if not propagation.weighted:
-                return Adjacency(csr, loops, factor=factor, row_scale=factor.unsqueeze(1))
-            # The inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors.
-            one = torch.ones_like(factor).unsqueeze(1)
-            return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
-        row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
-        return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
+        return normalized(edges, propagation, degree_factor(edges, propagation, layer))
 
     def _edges(self, propagation: Propagation) -> Edges:
         """Return the edges of a propagation."""
@@ -201,12 +122,8 @@ class Graph:
         if csr is None:
             _named_graphs(batch, self.num_graphs)
             raise InvalidGraphError(CHANGED)
-        row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
+        row_scale = reciprocal_counts(csr) if propagation.normalization == "mean" else None
         return Adjacency(csr, batch.new_empty(0), row_scale=row_scale)
-
-
-def _reciprocal(csr: CSR) -> Tensor:
-    return csr.rowptr.diff().clamp(min=1).double().reciprocal().unsqueeze(1)
 
 
 def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:

@@ -51,6 +51,11 @@ class Propagation:
             )
 
     @property
+    def by_degree(self) -> bool:
+        """Whether both ends of an edge are scaled by their degrees."""
+        return self.normalization in ("symmetric", "absolute")
+
+    @property
     def takes_edge_weight(self) -> bool:
         """Whether the entries depend on the weights of the graph's edges."""
         return self.weighted and not any(transform.makes_weights for transform in self.transforms)

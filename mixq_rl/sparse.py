@@ -38,11 +38,13 @@ class CSR:
         rowptr: index into ``col`` at which each row begins, int32 ``[rows + 1]``.
         col: column of each entry, int32 ``[entries]``.
         num_columns: number of columns.
+        first_row: number of the first row in the matrix that the rows are a block of.
     """
 
     rowptr: Tensor
     col: Tensor
     num_columns: int
+    first_row: int = 0
 
     @property
     def num_rows(self) -> int:
@@ -53,6 +55,11 @@ class CSR:
         """The row of each entry, int64 ``[entries]``."""
         rows = torch.arange(self.num_rows, device=self.rowptr.device)
         return torch.repeat_interleave(rows, self.rowptr.diff(), output_size=self.col.numel())
+
+    @property
+    def target(self) -> Tensor:
+        """The row of each entry in the whole matrix, int64 ``[entries]``."""
+        return self.row if not self.first_row else self.row + self.first_row
 
     @cached_property
     def fullest_row(self) -> tuple[int, int]:

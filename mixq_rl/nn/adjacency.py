@@ -1,14 +1,16 @@
 """Quantized adjacency matrices of integer sums over neighbours."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mixq_rl.adjacency import Adjacency
 from mixq_rl.conditions import require
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.graph import Adjacency
 from mixq_rl.quantization import FixedPoint, IntegerRange, Quantizer
 from mixq_rl.sparse import CSR
 
@@ -61,8 +63,9 @@ class IntegerAdjacency:
         """
 
         def made() -> IntegerAdjacency:
-            return cls(adjacency.csr, _integers(adjacency, quantizer, epsilon, layer), fixed_row(adjacency))
+            return cls(adjacency.csr, _integers(adjacency, quantizer, epsilon, layer, key), fixed_row(adjacency))
 
+        key: tuple[Any, ...] | None = None
         if torch.compiler.is_compiling():
             return made()
         scale = None if quantizer is None else float(quantizer.scale)
@@ -82,7 +85,9 @@ class IntegerAdjacency:
         return running[rowptr].diff()
 
 
-def _integers(adjacency: Adjacency, quantizer: Quantizer | None, epsilon: Tensor | None, layer: str) -> Tensor | None:
+def _integers(
+    adjacency: Adjacency, quantizer: Quantizer | None, epsilon: Tensor | None, layer: str, key: Hashable
+) -> Tensor | None:
     if quantizer is None:
         return None
     if adjacency.weight is not None and not quantizer.range.signed:
@@ -91,7 +96,7 @@ def _integers(adjacency: Adjacency, quantizer: Quantizer | None, epsilon: Tensor
             f"train on a graph with negative weights"
         )
         require((adjacency.weight >= 0).all(), reason, lambda: InvalidGraphError(reason))
-    integers = adjacency.map(quantizer.integers)
+    integers = adjacency.map(quantizer.integers, key)
     if epsilon is None:
         return integers
     heavier = adjacency.entries(adjacency.loops) + epsilon

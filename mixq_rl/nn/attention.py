@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl import kernels
+from mixq_rl.adjacency import AnyGraph
 from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
@@ -203,6 +204,10 @@ class IntegerAttend(IntegerStep):
         return {**self.logits.bits, **own}
 
     @property
+    def reads_neighbours(self) -> bool:
+        return True
+
+    @property
     def edge_copies(self) -> int:
         return self.heads
 
@@ -232,7 +237,7 @@ class IntegerAttend(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row)
 
-    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+    def check(self, graph: AnyGraph, inputs: Sequence[Signature]) -> None:
         message, csr = inputs[0], graph.adjacency(self.propagation).csr
         heads, coefficients = 1 if self.concat else self.heads, self.softmax.range
 
@@ -244,7 +249,7 @@ class IntegerAttend(IntegerStep):
             self.result, csr, coefficients, 0, message.range, message.zero_point, heads=heads, totals=totals
         )
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+    def prepare(self, graph: AnyGraph, inputs: Sequence[Signature]) -> CSR:
         self.check(graph, inputs)
         csr = graph.adjacency(self.propagation).csr
         csr.repeated(self.heads)

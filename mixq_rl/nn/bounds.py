@@ -90,7 +90,7 @@ def check_aggregate(
     def error() -> SumOverflowError:
         worst = int(sums.argmax())
         degree = int(csr.rowptr[worst + 1] - csr.rowptr[worst])
-        return _refusal(name, worst, degree, f"may reach {int(sums[worst]) * message}, beyond int32")
+        return _refusal(name, csr.first_row + worst, degree, f"may reach {int(sums[worst]) * message}, beyond int32")
 
     reason = f"layer {name!r}: the sum over the neighbours of a node may pass int32; {_REMEDY}"
     require((sums <= _LIMIT // message).all(), reason, error)
@@ -112,7 +112,7 @@ def check_softmax(name: str, csr: CSR) -> None:
 def _check_neighbours(name: str, csr: CSR, most: int, consequence: Callable[[int], str]) -> None:
     def error() -> SumOverflowError:
         worst, degree = csr.fullest_row
-        return _refusal(name, worst, degree, consequence(degree))
+        return _refusal(name, csr.first_row + worst, degree, consequence(degree))
 
     # The greatest degree is computed once for a graph. A program that torch traces must compute it in every call.
     traced = torch.compiler.is_compiling()

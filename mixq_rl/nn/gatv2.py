@@ -179,7 +179,7 @@ class PairLogits(Logits):
 
 def _on_edges(source: Tensor, target: Tensor, csr: CSR) -> list[Tensor]:
     """Return the rows of the sources and of the targets of the edges, ``[edges, columns]`` each."""
-    return [source.index_select(0, csr.col.long()), target.index_select(0, csr.row)]
+    return [source.index_select(0, csr.col.long()), target.index_select(0, csr.target)]
 
 
 def _products(pairs: Tensor, weight: Tensor) -> Tensor:

@@ -176,4 +176,4 @@ class IntegerAddedScores(IntegerLogits):
 def _on_edges(score: Tensor, csr: CSR) -> Tensor:
     """Return s of each edge's source plus t of its target, ``[edges, heads]``."""
     heads = score.shape[1] // 2
-    return score[:, :heads].index_select(0, csr.col.long()) + score[:, heads:].index_select(0, csr.row)
+    return score[:, :heads].index_select(0, csr.col.long()) + score[:, heads:].index_select(0, csr.target)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mixq_rl.adjacency import AnyGraph
 from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
@@ -108,6 +109,10 @@ class IntegerMaxPool(IntegerStep):
     def bits(self) -> Mapping[str, int]:
         return {}
 
+    @property
+    def reads_neighbours(self) -> bool:
+        return True
+
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         (x,) = inputs
         x.require(self.result, Granularity.TENSOR)
@@ -115,7 +120,7 @@ class IntegerMaxPool(IntegerStep):
             raise ValueError(f"step {self.result!r} takes values of nodes, but what comes before is pooled")
         return replace(x, pooled=self.propagation.pooled)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> CSR:
+    def prepare(self, graph: AnyGraph, inputs: Sequence[Signature]) -> CSR:
         return graph.adjacency(self.propagation).csr
 
     def __call__(self, inputs: Sequence[QTensor], prepared: CSR) -> QTensor:

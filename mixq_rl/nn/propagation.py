@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl import kernels
-from mixq_rl.graph import Adjacency, Graph
+from mixq_rl.adjacency import Adjacency, AnyGraph
+from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
 from mixq_rl.nn.adjacency import ROW_EXPONENT, IntegerAdjacency, fixed_row, integers_of
@@ -30,7 +31,7 @@ __all__ = ["IntegerPropagate", "Propagate", "has_entries"]
 
 def has_entries(propagation: Propagation) -> bool:
     """Return whether the entries of a propagation's adjacency may differ from 1."""
-    return propagation.normalization in ("symmetric", "absolute") or propagation.weighted
+    return propagation.by_degree or propagation.weighted
 
 
 class Propagate(Operator):
@@ -188,6 +189,10 @@ class IntegerPropagate(IntegerStep):
         return {**adjacency, self.names[2]: self.requantization.range.bits}
 
     @property
+    def reads_neighbours(self) -> bool:
+        return True
+
+    @property
     def takes_edge_weight(self) -> bool:
         return self.propagation.takes_edge_weight
 
@@ -212,12 +217,12 @@ class IntegerPropagate(IntegerStep):
         result = self.requantization
         return Signature(result.range, result.zero_point, columns, result.has_row, pooled=self.propagation.pooled)
 
-    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+    def check(self, graph: AnyGraph, inputs: Sequence[Signature]) -> None:
         (x,), adjacency = inputs, self._adjacency(graph)
         messages = x.range, any_zero_point(x.range, x.zero_point)
         check_aggregate(self.result, adjacency.csr, *integers_of(self.adjacency), *messages)
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> IntegerAdjacency:
+    def prepare(self, graph: AnyGraph, inputs: Sequence[Signature]) -> IntegerAdjacency:
         (x,), adjacency = inputs, self._adjacency(graph)
         made = IntegerAdjacency.of(adjacency, self.adjacency, self.epsilon, self.result)
         check_aggregate(
@@ -225,7 +230,7 @@ class IntegerPropagate(IntegerStep):
         )
         return made
 
-    def _adjacency(self, graph: Graph) -> Adjacency:
+    def _adjacency(self, graph: AnyGraph) -> Adjacency:
         return graph.adjacency(self.propagation, self.result)
 
     def call(self, inputs: Sequence[Signature], prepared: IntegerAdjacency) -> kernels.Call | None:

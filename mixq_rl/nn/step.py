@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl import kernels
-from mixq_rl.graph import Graph
+from mixq_rl.adjacency import AnyGraph
 from mixq_rl.quantization import Granularity, IntegerRange, QTensor, Quantizer
 
 __all__ = [
@@ -124,6 +124,11 @@ class IntegerStep:
         return False
 
     @property
+    def reads_neighbours(self) -> bool:
+        """Whether a row of the result depends on other rows of the sources than this one."""
+        return False
+
+    @property
     def edge_copies(self) -> int:
         """Number of indices that the step makes of each edge: with attention, one for each head."""
         return 1
@@ -152,7 +157,7 @@ class IntegerStep:
         """
         raise NotImplementedError
 
-    def check(self, graph: Graph, inputs: Sequence[Signature]) -> None:
+    def check(self, graph: AnyGraph, inputs: Sequence[Signature]) -> None:
         """Check the sums over a graph's neighbours by the ranges of the integers, cheaply.
 
         The answer depends on bit-widths, and not on scales that further training may change. :meth:`prepare` may
@@ -162,10 +167,14 @@ class IntegerStep:
             SumOverflowError: if a sum over neighbours might overflow.
         """
 
-    def prepare(self, graph: Graph, inputs: Sequence[Signature]) -> Any:
+    def prepare(self, graph: AnyGraph, inputs: Sequence[Signature]) -> Any:
         """Return what the step needs of a graph, quantized; None if it needs nothing.
 
         Code that synchronizes with a GPU belongs here, not in the call.
+
+        Args:
+            graph: the graph, or some of its rows, of which the call then returns the result.
+            inputs: signatures of the sources.
 
         Raises:
             SumOverflowError: if a sum over neighbours might overflow.

@@ -4,8 +4,9 @@ import torch
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import scatter
 
+from mixq_rl.adjacency import Adjacency
 from mixq_rl.errors import InvalidGraphError
-from mixq_rl.graph import Adjacency, Graph
+from mixq_rl.graph import Graph
 from mixq_rl.propagation import Propagation
 from tests.mixq_rl.nn.networks import make_graph
 

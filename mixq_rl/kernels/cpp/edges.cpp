@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bindings.hpp"
+#include "block_rows.hpp"
 #include "checksum.hpp"
 #include "ordered.hpp"
 #include "sorting.hpp"
@@ -30,6 +31,11 @@ Loops loops(bool added, bool replacing, Address weight, bool keeps_weight) {
 
 Sorted sorted(Address rowptr, Address col, Address weight, Address loops) {
     return {at<int32_t>(rowptr), at<int32_t>(col), at<double>(weight), at<int64_t>(loops)};
+}
+
+BlockRows block_rows(Address rowptr, Address col, Address weight, int64_t count, int64_t first, int64_t columns,
+                     int64_t entries) {
+    return {at<const int64_t>(rowptr), at<const int32_t>(col), at<const double>(weight), count, first, columns, entries};
 }
 
 bool exist(const EdgeList& edges, int threads) {
@@ -93,13 +99,13 @@ void sum_rows(Address rowptr, int64_t rows, Address weight, Address out) {
     }
 }
 
-// Scales entries by the factors of both ends: factor[col] * weight * factor[row], from left to right.
-void scale_entries(Address rowptr, int64_t rows, Address col, Address weight, Address factor, Address out) {
+// Scales entries by the factors of both ends: factor[col] * weight * factor[first + row], from left to right.
+void scale_entries(Address rowptr, int64_t rows, Address col, Address weight, Address factor, int64_t first, Address out) {
     const int32_t *begin = at<const int32_t>(rowptr), *column = at<const int32_t>(col);
-    const double *entry = at<const double>(weight), *of = at<const double>(factor);
+    const double *entry = at<const double>(weight), *of = at<const double>(factor), *of_rows = of + first;
     for (int64_t row = 0; row < rows; ++row) {
         for (int64_t e = begin[row]; e < begin[row + 1]; ++e) {
-            at<double>(out)[e] = of[column[e]] * (entry == nullptr ? 1 : entry[e]) * of[row];
+            at<double>(out)[e] = of[column[e]] * (entry == nullptr ? 1 : entry[e]) * of_rows[row];
         }
     }
 }
@@ -180,10 +186,12 @@ void bind_edges(py::module_& module) {
     const py::call_guard<py::gil_scoped_release> release;
     py::class_<Nodes>(module, "Nodes").def(py::init(&nodes));
     py::class_<EdgeList>(module, "EdgeList").def(py::init(&edge_list));
+    py::class_<BlockRows>(module, "BlockRows").def(py::init(&block_rows));
     py::class_<Loops>(module, "Loops").def(py::init(&loops));
     py::class_<Sorted>(module, "Sorted").def(py::init(&sorted));
     module.def("exist", &exist, release);
     module.def("sort_edges", &sort_edges, release);
+    module.def("copy_rows", &copy_rows, release);
     module.def("sum_rows", &sum_rows, release);
     module.def("scale_entries", &scale_entries, release);
     module.def("gather", &gather, release);

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mixq_rl.adjacency import Adjacency
 from mixq_rl.errors import InputError, InvalidGraphError
-from mixq_rl.graph import Adjacency, Graph
+from mixq_rl.graph import Graph
 from mixq_rl.integer import graph_memory
 from mixq_rl.integer.graph_memory import Given, prepare_once
 from mixq_rl.native import extension
