@@ -1,10 +1,9 @@
 """Command ``mixq-rl predict``: execution of an integer network."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -12,19 +11,23 @@ from rich import box
 from rich.table import Table
 
 from mixq_rl.agents.cli import options
+from mixq_rl.agents.cli.answers import Answers
 from mixq_rl.agents.cli.fields import Given, options_of
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.run_choice import ended_run
 from mixq_rl.agents.quantities import bit_operations, milliseconds, percent
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig
-from mixq_rl.datasets import load_prediction_inputs
+from mixq_rl.datasets import PredictionInputs, load_prediction_inputs
+from mixq_rl.datasets.graph_folder import FOLDER_SUFFIX
 from mixq_rl.datasets.metrics import Metric, metrics
+from mixq_rl.datasets.prediction_inputs import StoredInputs, open_stored_inputs
 from mixq_rl.devices import resolve_device
 from mixq_rl.errors import InputError
 from mixq_rl.integer.model import IntegerModel
+from mixq_rl.integer.streaming import stream
 from mixq_rl.metering import OpMeter
 from mixq_rl.printable import printable
-from mixq_rl.storage.files import replace_file
+from mixq_rl.storage.files import replacing_file
 
 __all__ = ["load_model", "predict"]
 
@@ -43,9 +46,9 @@ def predict(
 ) -> None:
     """Predict the classes or labels of the nodes of a graph, or of graphs, with an integer network.
 
-    The graphs may be new to the network. They are measured by the metric that the network was chosen by. A file without
-    labels (.npz or .pt) is not measured. Classes have the names that they had in the data that the network was trained
-    on. A network of several labels predicts those of a probability above one half.
+    The graphs may be new to the network, and one in a folder (.csr) may be larger than memory. They are measured by the
+    metric that the network was chosen by, if they have labels. Classes have the names that they had in the data that
+    the network was trained on. A network of several labels predicts those of a probability above one half.
 
     Example: mixq-rl predict model --dataset graph.npz --output classes.csv
     """
@@ -53,28 +56,25 @@ def predict(
         asked = given.config()
         place = resolve_device(asked.device)
         network = load_model(model, place)
-        inputs = load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold).renamed(network.classes)
+        inputs = _inputs(asked).renamed(network.classes)
         if network.classifies_graphs != (inputs.noun == "graph"):
             other = "node" if inputs.noun == "graph" else "graph"
             remedy = "leave batch out" if other == "node" else "give batch, the graph of each node"
             raise InputError(
                 f"{inputs.name} asks about {inputs.noun}s, and this network answers for {other}s: {remedy}"
             )
-        there = inputs.to(place)
-        weight = there.edge_weight if network.takes_edge_weight else None
-        if weight is None and there.edge_weight is not None:
+        if inputs.weighted and not network.takes_edge_weight:
             out.say(f"the edge weights of {inputs.name} are left out: this network has no use for any")
-        with OpMeter() as meter:
-            logits = network(there.x, there.edge_index, weight, there.batch)
-        metric, logits = metrics[network.metric], logits.cpu()
-        answers = _answers(logits, network)
-        if output_file is not None:
-            replace_file(output_file, _csv(inputs.noun, answers))
-        scores = inputs.scores(logits, metric)
+        answers = Answers(network, inputs, keeps=as_json and output_file is None)
+        with OpMeter() as meter, nullcontext() if output_file is None else replacing_file(output_file) as file:
+            for rows, logits in _logits(network, inputs, place):
+                answers.append(rows, logits.cpu(), file)
+        metric = metrics[network.metric]
+        scores = answers.scores(metric)
         if scores:
             out.show(_table(scores, metric))
         out.say(
-            f"{len(logits)} {inputs.noun}s of {inputs.name}: {bit_operations(meter.bitops('linear'))} bit "
+            f"{answers.count} {inputs.noun}s of {inputs.name}: {bit_operations(meter.bitops('linear'))} bit "
             f"operations (linear) in {milliseconds(meter.seconds, 1)} ms on {place.type}"
         )
         if output_file is not None:
@@ -83,13 +83,32 @@ def predict(
             {
                 "metric": metric.name,
                 "accuracies": scores,
-                "answered": len(logits),
+                "answered": answers.count,
                 "bitops": meter.bitops("linear"),
                 "product_bitops": meter.bitops("product"),
                 "seconds": meter.seconds,
-                **({} if output_file is not None else answers),
+                **answers.kept,
             }
         )
+
+
+def _inputs(asked: EvaluatorConfig) -> PredictionInputs | StoredInputs:
+    if Path(asked.dataset).suffix.lower() == FOLDER_SUFFIX:
+        return open_stored_inputs(asked.dataset, fold=asked.fold)
+    return load_prediction_inputs(asked.dataset, asked.data_root, fold=asked.fold)
+
+
+def _logits(
+    network: IntegerModel, inputs: PredictionInputs | StoredInputs, place: torch.device
+) -> Iterator[tuple[range, torch.Tensor]]:
+    """Yield the nodes or graphs and their logits: all at once, or block by block of a graph in a folder."""
+    if isinstance(inputs, StoredInputs):
+        yield from stream(network, inputs.x, inputs.edges)
+        return
+    there = inputs.to(place)
+    weight = there.edge_weight if network.takes_edge_weight else None
+    logits = network(there.x, there.edge_index, weight, there.batch)
+    yield range(len(logits)), logits
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
@@ -103,29 +122,6 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> IntegerModel:
         raise InputError(f"{str(path)!r} is a file: name the folder of an integer network, or of a run")
     is_run = (path / "config.json").is_file()
     return IntegerModel.load(ended_run(path).model if is_run else path, device)
-
-
-def _answers(logits: torch.Tensor, network: IntegerModel) -> dict[str, list[Any]]:
-    """Return the class of each row, or its labels and the probabilities of all labels."""
-    if not network.multi_label:
-        classes = logits.argmax(dim=1).tolist()
-        return {"classes": classes if network.classes is None else [network.classes[answer] for answer in classes]}
-    labels = [row.nonzero()[:, 0].tolist() for row in logits > 0]
-    return {"labels": labels, "probabilities": logits.double().sigmoid().tolist()}
-
-
-def _csv(noun: str, answers: Mapping[str, Sequence[Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    if "classes" in answers:
-        writer.writerow([noun, "class"])
-        writer.writerows(enumerate(answers["classes"]))
-        return text.getvalue()
-    probabilities = answers["probabilities"]
-    writer.writerow([noun, "labels", *(f"probability {label}" for label in range(len(probabilities[0])))])
-    for row, (labels, shares) in enumerate(zip(answers["labels"], probabilities, strict=True)):
-        writer.writerow([row, " ".join(map(str, labels)), *(f"{share:.6f}" for share in shares)])
-    return text.getvalue()
 
 
 def _table(scores: Mapping[str, float], metric: Metric) -> Table:

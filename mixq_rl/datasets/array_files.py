@@ -30,10 +30,12 @@ class ArrayHeader:
     Attributes:
         shape: sizes of the dimensions.
         dtype: a boolean, integer, floating-point or complex dtype, or a short text.
+        by_column: whether the values are column after column, in Fortran's order.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    by_column: bool = False
 
     def bytes_as(self, itemsize: int) -> int:
         """Return the memory of the array or of its conversion to values of ``itemsize`` bytes, whichever is greater."""
@@ -134,7 +136,7 @@ def read_header(file: Any, file_bytes: int, start: bytes, name: str, *, is_text:
         raise ValueError(f"an array {name} with a damaged header")
     try:
         with warnings.catch_warnings(action="ignore"):
-            shape, _, dtype = _READERS[np.lib.format.read_magic(file)](file, _LONGEST_HEADER)
+            shape, by_column, dtype = _READERS[np.lib.format.read_magic(file)](file, _LONGEST_HEADER)
     except Exception as error:  # the header is an expression of Python, of which parsers raise exceptions of any kind
         raise ValueError(f"an array {name} with a damaged header") from error
     if dtype.hasobject:
@@ -147,7 +149,7 @@ def read_header(file: Any, file_bytes: int, start: bytes, name: str, *, is_text:
         raise ValueError(f"an array {name} of a damaged shape")
     if math.prod(shape) * dtype.itemsize != file_bytes - 8 - width - length:
         raise ValueError(f"an array {name} whose shape does not fit the number of its bytes")
-    return ArrayHeader(shape, dtype)
+    return ArrayHeader(shape, dtype, by_column)
 
 
 def read_array(file: Any) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Tasks from files of the user: one graph or several, as arrays."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from mixq_rl.datasets.task import GraphTask, Split
 from mixq_rl.errors import InvalidGraphError
 from mixq_rl.printable import printable
 
-__all__ = ["SUFFIXES", "FileGraph", "load_file", "read_graph"]
+__all__ = ["SUFFIXES", "FileGraph", "labels_of", "load_file", "read_graph"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FileGraph:
 
 
 def load_file(path: Path, fold: int | None = None) -> GraphTask:
-    """Return the task of one or several graphs in ``.npz`` or ``.pt``.
+    """Return the task of one or several graphs in ``.npz`` or ``.pt``, or of one in a ``.csr`` folder.
 
     Required entries are ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]`` and ``y``, in one of the forms of
     :func:`~mixq_rl.datasets.labels.read_labels`. Optional entries are ``edge_weight`` ``[edges]`` and the masks
@@ -129,12 +129,42 @@ def read_graph(path: Path, required: tuple[str, ...], fold: int | None = None, *
         if batch is not None:
             check_batch(batch, len(x))
         check_edges(edge_index, len(x), graph.edge_weight, batch)
-        if "y" not in tensors or ("y" not in required and _is_blank(tensors["y"])):
-            return replace(graph, notes=tuple(notes))
         rows = len(x) if batch is None else int(batch[-1]) + 1
-        masks = read_masks(name, tensors, rows, graph.noun, fold)
-        labels = read_labels(tensors["y"], rows, graph.noun, marked=masks.marked, texts=entries.texts)
+        labels, masks = labels_of(name, tensors, rows, graph.noun, fold, texts=entries.texts, needed="y" in required)
+    if labels is None:
+        return replace(graph, notes=tuple(notes))
     return replace(graph, labels=labels, masks=masks, notes=(*notes, *labels.notes, *masks.notes))
+
+
+def labels_of(
+    name: str,
+    tensors: Mapping[str, Tensor],
+    rows: int,
+    noun: str,
+    fold: int | None,
+    *,
+    texts: Sequence[str] | None = None,
+    needed: bool = False,
+) -> tuple[Labels | None, Masks]:
+    """Return labels and masks among the entries of a file; None: there are no labels, or only blank ones.
+
+    Args:
+        name: name of the file, for messages.
+        tensors: entries of the file.
+        rows: number of nodes or graphs.
+        noun: ``"node"`` or ``"graph"``.
+        fold: number of the fold of the masks; None: the first.
+        texts: the classes in words, if ``y`` holds their numbers.
+        needed: whether blank labels are refused.
+
+    Raises:
+        InvalidGraphError: for inconsistent entries.
+        InputError: for a fold that the file does not have.
+    """
+    if "y" not in tensors or (not needed and _is_blank(tensors["y"])):
+        return None, Masks({})
+    masks = read_masks(name, tensors, rows, noun, fold)
+    return read_labels(tensors["y"], rows, noun, marked=masks.marked, texts=texts), masks
 
 
 @contextmanager

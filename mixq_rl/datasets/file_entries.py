@@ -1,4 +1,4 @@
-"""Entries of a user's ``.npz`` or ``.pt`` file, as tensors."""
+"""Entries of a user's ``.npz`` or ``.pt`` file, or ``.csr`` folder, as tensors."""
 
 import math
 import os
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.datasets.array_files import ArrayArchive
+from mixq_rl.datasets.graph_folder import FOLDER_SUFFIX, GraphFolder
 from mixq_rl.datasets.inert import Saved
 from mixq_rl.datasets.joined_graphs import join_graphs, join_slices
 from mixq_rl.datasets.memory_limit import ExcessError
@@ -27,7 +28,7 @@ from mixq_rl.storage.reading import open_regular
 
 __all__ = ["SUFFIXES", "Entries", "read_entries"]
 
-SUFFIXES = (".npz", ".pt")
+SUFFIXES = (".npz", ".pt", FOLDER_SUFFIX)
 
 _OTHER_OBJECTS = (
     "it holds other objects than a dictionary of tensors, which is what torch.save(data.to_dict(), ...) writes"
@@ -72,9 +73,7 @@ def read_entries(path: Path, required: Sequence[str]) -> Entries:
         DataNotFoundError: if the file does not exist, or is no regular file.
         InvalidGraphError: if the file cannot be read, would take too much memory, or lacks an entry.
     """
-    if not path.is_file():
-        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
-    entries = _read(path)
+    entries = _read_folder(path) if path.suffix.lower() == FOLDER_SUFFIX else _read(path)
     missing = [name for name in required if name not in entries.tensors]
     if missing:
         remedy = "; give nodes features, such as their one-hot degrees" if missing == ["x"] else ""
@@ -85,7 +84,19 @@ def read_entries(path: Path, required: Sequence[str]) -> Entries:
     return entries
 
 
+def _read_folder(path: Path) -> Entries:
+    folder = GraphFolder.open(path)
+    try:
+        entries = Entries(folder.whole())
+    except ExcessError as error:
+        raise InvalidGraphError(f"{folder.name} holds {error}") from error
+    entries.names = [*entries.tensors, *folder.unused]
+    return entries
+
+
 def _read(path: Path) -> Entries:
+    if not path.is_file():
+        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
     read = _read_npz if path.suffix.lower() == ".npz" else _read_pt
     try:
         with open_regular(path, follow=True) as file:

@@ -22,6 +22,7 @@ _HOMOPHILY = 0.4
 _COLUMNS = 64
 _NOISE = 4.0
 _CHUNK = 2**18
+_SPLIT_SEED = 2**32  # with the graph's own seed the split would depend on the degrees
 _UNITS = 2**16  # of a probability: random numbers have 16 bits
 
 
@@ -69,7 +70,7 @@ def load_rmat(scale: int, seed: int = 0) -> GraphTask:
         torch.from_numpy(_features(rng, y)),
         torch.from_numpy(edge_index),
         torch.from_numpy(y),
-        fraction_split(2**scale, train=0.6, validation=0.2, seed=seed),
+        fraction_split(2**scale, train=0.6, validation=0.2, seed=_SPLIT_SEED + seed),
     )
 
 

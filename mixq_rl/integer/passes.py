@@ -1,6 +1,6 @@
 """Passes over the blocks of a graph, in which a network is executed block by block."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixq_rl.nn.step import IntegerStep
@@ -23,11 +23,11 @@ class Pass:
 
 
 def plan_passes(steps: Sequence[IntegerStep]) -> tuple[Pass, ...]:
-    """Return the passes of a network.
+    """Return the passes of a network, in which each step is executed once.
 
-    A step that reads neighbours needs its sources whole: an earlier pass computes and keeps them. It is executed once,
-    so that its result is kept, too, if a later pass reads it. All else is computed anew in each pass that needs it,
-    from the same block of its sources, and never whole.
+    A step that reads neighbours needs its sources whole: an earlier pass computes and keeps them. A value that passes
+    after its own take a block of is kept, too. All others are never whole. The input is not kept for its blocks, which
+    can be read again.
 
     Args:
         steps: the steps of the network in execution order.
@@ -35,18 +35,11 @@ def plan_passes(steps: Sequence[IntegerStep]) -> tuple[Pass, ...]:
     last, level = len(steps), [0]  # of each value: the first pass in which it can be computed
     for step in steps:
         level.append(max(level[source] for source in step.sources) + step.reads_neighbours)
-    kept = {source for step in steps if step.reads_neighbours for source in step.sources}
-    while True:
+    kept, wanted = set[int](), {source for step in steps if step.reads_neighbours for source in step.sources}
+    while not wanted <= kept:
+        kept |= wanted
         traces = {value: _Trace.of(steps, value, kept, level) for value in kept | {last}}
-        late = {
-            value
-            for target, trace in traces.items()
-            for value in trace.computed
-            if value and steps[value - 1].reads_neighbours and level[value] < level[target]
-        }
-        if late <= kept:
-            break
-        kept |= late
+        wanted = {value for trace in traces.values() for value in trace.read} | _repeated(steps, traces, level)
     read_last = {value: level[value] for value in kept}
     for target, trace in traces.items():
         for value in trace.read:
@@ -66,7 +59,7 @@ class _Trace:
 
     Attributes:
         computed: values of which the same block is computed, the value itself included.
-        read: values kept whole by earlier passes.
+        read: values that earlier passes must keep whole.
     """
 
     computed: frozenset[int]
@@ -77,7 +70,7 @@ class _Trace:
         computed, read, waiting = set(), set(), [target]
         while waiting:
             value = waiting.pop()
-            if value in kept and level[value] < level[target]:
+            if level[value] < level[target] and (value in kept or level[value] > 0):
                 read.add(value)
                 continue
             computed.add(value)
@@ -89,3 +82,14 @@ class _Trace:
             else:
                 waiting.extend(step.sources)
         return cls(frozenset(computed), frozenset(read))
+
+
+def _repeated(steps: Sequence[IntegerStep], traces: Mapping[int, _Trace], level: Sequence[int]) -> set[int]:
+    """Return results that several passes would compute, apart from those that only other such results take."""
+    passes: dict[int, set[int]] = {}
+    for target, trace in traces.items():
+        for value in trace.computed - {0}:
+            passes.setdefault(value, set()).add(level[target])
+    repeated = {value for value, numbers in passes.items() if len(numbers) > 1}
+    others = {source for value in passes.keys() - repeated for source in steps[value - 1].sources}
+    return repeated & (others | traces.keys())

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["draft_beside", "replace_file", "replacing_folder", "sweep_drafts", "unwritable"]
+__all__ = ["draft_beside", "replace_file", "replacing_file", "replacing_folder", "sweep_drafts", "unwritable"]
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
@@ -37,12 +38,23 @@ def replace_file(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: if the file cannot be written. An old file does not change.
     """
+    with replacing_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a draft file to write into, which replaces ``path`` when the block ends without an error.
+
+    Raises:
+        OSError: if the file cannot be written. An old file does not change.
+    """
     if path.is_dir():
         raise _is_folder(path)
     draft = draft_beside(path)
     try:
         with draft.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
