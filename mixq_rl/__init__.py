@@ -14,6 +14,7 @@ startup.importing()  # before torch is imported
 
 from mixq_rl import kernels
 from mixq_rl.datasets import GraphTask, load_task
+from mixq_rl.datasets.graph_folder import GraphFolder, save_graph
 from mixq_rl.evaluation.evaluators import FineTuneEvaluator, PostTrainingEvaluator, SupernetEvaluator, evaluators
 from mixq_rl.evaluation.ledger import BudgetSpent, Ledger
 from mixq_rl.evaluation.objective import Objective, objectives
@@ -23,6 +24,7 @@ from mixq_rl.graph import Graph
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.program import export_program
 from mixq_rl.integer.size import ModelSize
+from mixq_rl.integer.streaming import stream
 from mixq_rl.metering import OpMeter
 from mixq_rl.nn import Component, QuantizableModel, build_model, load_model, prepare
 from mixq_rl.training.cache import PreparationCache
@@ -40,6 +42,7 @@ __all__ = [
     "Evaluator",
     "FineTuneEvaluator",
     "Graph",
+    "GraphFolder",
     "GraphTask",
     "IntegerModel",
     "Ledger",
@@ -64,6 +67,8 @@ __all__ = [
     "objectives",
     "prepare",
     "prepare_supernet",
+    "save_graph",
+    "stream",
 ]
 
 _SUBPACKAGES = ("envs", "agents")

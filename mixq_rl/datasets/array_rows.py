@@ -24,6 +24,7 @@ class ArrayRows:
         path: path of the file.
 
     Attributes:
+        path: path of the file.
         shape: shape of the array.
         dtype: dtype of its values.
 
@@ -33,7 +34,7 @@ class ArrayRows:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._name = path, printable(path.name)
+        self.path, self._name = path, printable(path.name)
         header, self._offset = self._header()
         known = header.dtype.kind in _KINDS and header.dtype.isnative and header.shape
         if not known or (header.by_column and len(header.shape) > 1):
@@ -63,7 +64,7 @@ class ArrayRows:
         begin, end, _ = rows.indices(self.shape[0])
         array = np.empty((max(end - begin, 0), *self.shape[1:]), self._dtype)
         room = memoryview(array.reshape(-1)).cast("B") if array.size else memoryview(b"")
-        with self._path.open("rb", buffering=0) as file:
+        with self.path.open("rb", buffering=0) as file:
             file.seek(self._offset + begin * (self._dtype.itemsize * int(np.prod(self.shape[1:]))))
             filled = 0
             while filled < len(room):
@@ -76,13 +77,13 @@ class ArrayRows:
     def _header(self) -> tuple[ArrayHeader, int]:
         """Return the header, and the place of the first value."""
         try:
-            with open_regular(self._path, follow=True) as file:
+            with open_regular(self.path, follow=True) as file:
                 start = file.read(_START)
                 size = file.seek(0, 2)
                 file.seek(0)
                 return read_header(file, size, start, self._name.removesuffix(".npy")), file.tell()
         except FileNotFoundError as error:
-            raise DataNotFoundError(f"{printable(str(self._path))} does not exist") from error
+            raise DataNotFoundError(f"{printable(str(self.path))} does not exist") from error
         except ArtifactError as error:
             raise DataNotFoundError(str(error)) from error
         except ValueError as error:

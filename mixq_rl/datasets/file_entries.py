@@ -90,6 +90,8 @@ def _read_folder(path: Path) -> Entries:
         entries = Entries(folder.whole())
     except ExcessError as error:
         raise InvalidGraphError(f"{folder.name} holds {error}") from error
+    except InvalidGraphError as error:
+        raise InvalidGraphError(f"{folder.name}: {error}") from error
     entries.names = [*entries.tensors, *folder.unused]
     return entries
 

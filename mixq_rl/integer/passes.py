@@ -35,11 +35,13 @@ def plan_passes(steps: Sequence[IntegerStep]) -> tuple[Pass, ...]:
     last, level = len(steps), [0]  # of each value: the first pass in which it can be computed
     for step in steps:
         level.append(max(level[source] for source in step.sources) + step.reads_neighbours)
-    kept, wanted = set[int](), {source for step in steps if step.reads_neighbours for source in step.sources}
-    while not wanted <= kept:
-        kept |= wanted
+    kept = {source for step in steps if step.reads_neighbours for source in step.sources}
+    while True:
         traces = {value: _Trace.of(steps, value, kept, level) for value in kept | {last}}
         wanted = {value for trace in traces.values() for value in trace.read} | _repeated(steps, traces, level)
+        if wanted <= kept:
+            break
+        kept |= wanted
     read_last = {value: level[value] for value in kept}
     for target, trace in traces.items():
         for value in trace.read:

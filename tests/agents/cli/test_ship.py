@@ -12,6 +12,8 @@ import torch
 
 import mixq_rl
 from mixq_rl.agents import RunResult
+from mixq_rl.datasets import Split
+from mixq_rl.datasets.graph_folder import save_graph
 from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke
 from tests.engine_only import Environment
 
@@ -76,6 +78,23 @@ def test_classes_of_what_has_no_labels_are_written(invoke: Invoke, run: RunResul
     assert classes("classes.csv") == expected.tolist()
 
 
+def test_a_graph_in_a_folder_is_answered_as_the_same_graph_in_a_file(invoke: Invoke, run: RunResult) -> None:
+    task = mixq_rl.load_task("graph.npz")
+    masks = {f"{name}_mask": task.masks[split] for split, name in SPLITS.items()}
+    save_graph("graph.csr", task.x, task.edge_index, y=task.y, **masks)
+    streamed, whole = (
+        json.loads(invoke("predict", "run", "--dataset", name, "--json").stdout) for name in ("graph.csr", "graph.npz")
+    )
+    assert streamed.pop("seconds") > 0
+    assert whole.pop("seconds") > 0
+    assert streamed == whole
+    assert invoke("predict", "run", "--dataset", "graph.csr", "--output", "classes.csv").code == 0
+    assert classes("classes.csv") == whole["classes"]
+
+
+SPLITS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -85,6 +104,7 @@ def test_classes_of_what_has_no_labels_are_written(invoke: Invoke, run: RunResul
         (["export", "run"], "Missing option '--output'"),
         (["predict", "none"], "none holds no integer_model"),
         (["predict", "run", "--dataset", "none.npz"], "graph file 'none.npz' does not exist"),
+        (["predict", "run", "--dataset", "none.csr"], "graph folder 'none.csr' does not exist"),
         (["predict", "run", "--dataset", "citation"], "1433 features a node where the model takes 40"),
         (["predict", "run", "--dataset", "graph.npz", "--device", "warp"], "device 'warp' cannot be used here"),
         (["predict", "run", "--dataset", "graph.npz", "--device", "meta"], "integers are executed on cpu and cuda"),

@@ -50,6 +50,14 @@ def test_degrees_have_a_heavy_tail() -> None:
     assert shares[2] > 0.0003
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_degree_says_nothing_of_the_split(seed: int) -> None:
+    task = load_rmat(14, seed)
+    degree = torch.bincount(task.edge_index[0], minlength=task.num_nodes).double().log1p()
+    for mask in task.masks.values():
+        assert abs(float(degree[mask].mean() - degree.mean())) < 4 * float(degree.std()) / int(mask.sum()) ** 0.5
+
+
 def test_a_degree_says_nothing_of_the_class_and_a_number_nothing_of_the_degree() -> None:
     task = load_rmat(14)
     degree = torch.bincount(task.edge_index[0], minlength=task.num_nodes).double().log1p()

@@ -1,5 +1,3 @@
-import random
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,10 +9,3 @@ from tests.mixq_rl.nn.float_models import FEATURES, NODES
 def x() -> Tensor:
     """Features of the nodes of ``float_models.random_graph``."""
     return torch.randn(NODES, FEATURES, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture
-def seeded() -> None:
-    """Weights and allocations that are drawn are the same each time."""
-    torch.manual_seed(0)
-    random.seed(0)
