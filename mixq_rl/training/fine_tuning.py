@@ -18,7 +18,7 @@ __all__ = ["fine_tune"]
 def fine_tune(
     model: QuantizableModel,
     task: GraphTask,
-    allocation: Sequence[int],
+    allocation: Sequence[int] | None,
     *,
     seed: int = 0,
     schedule: Schedule | None = None,
@@ -35,7 +35,7 @@ def fine_tune(
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
         task: as in :func:`fit`.
-        allocation: the bit-width of each component, which becomes the allocation of the returned model.
+        allocation: the bit-width of each component, which becomes the allocation of the returned model; None: float32.
         seed: seed of dropout and of the order of graphs.
         schedule: training schedule; None: that of :func:`default_schedule`.
         epochs: number of epochs; None: that of the schedule.
@@ -45,7 +45,7 @@ def fine_tune(
     """
     schedule = schedule_for("fine-tune", task, schedule, epochs)
     model = copy.deepcopy(model)
-    model.allocation = tuple(allocation)
+    model.allocation = None if allocation is None else tuple(allocation)
     forward = Forward(model, task)
 
     def loss(inputs: GraphInputs) -> Tensor:
