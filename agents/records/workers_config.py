@@ -23,8 +23,8 @@ class WorkersConfig:
     Attributes:
         workers: number of workers; 0: allocations are evaluated in this process, or, with an address, by one worker for
             each CPU of the cluster (each GPU, if the networks are on one).
-        ray_address: address of a Ray cluster, as in :class:`~mixq_rl.evaluation.ray_connection.RayConnection`; None: the
-            workers are on this machine.
+        ray_address: address of a Ray cluster, as in :class:`~mixq_rl.evaluation.ray_connection.RayConnection`; None:
+            the workers are on this machine.
 
     Raises:
         InputError: for a negative number, or if workers are asked for and Ray is not installed.

@@ -35,7 +35,6 @@ from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
-from mixq_rl.evaluation.ray_evaluator import RayEvaluator
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.files import replace_file, replacing_folder
@@ -225,15 +224,14 @@ def _fine_tune(
     mixed = [point for point in searched.front if point.allocation not in dict(uniform).values()]
     points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
-    workers = prepared.searched if isinstance(prepared.searched, RayEvaluator) else None
-    with run.stage("fine-tuning", "epochs" if workers is None else "networks") as progress:
+    with run.stage("fine-tuning", "epochs" if prepared.workers is None else "networks") as progress:
         return fine_tune_finalists(
             prepared.evaluator,
             labelled,
             seed=config.seed,
             folder=run.folder.finalists,
             progress=progress,
-            workers=workers,
+            workers=prepared.workers,
         )
 
 
