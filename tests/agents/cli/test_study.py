@@ -263,8 +263,8 @@ def test_a_model_of_a_file_is_used_if_the_command_names_it(invoke: Invoke) -> No
     Path("net.py").write_text(
         "from torch_geometric.nn import GCN\n"
         "class Net(GCN):\n"
-        "    def __init__(self, inputs, outputs):\n"
-        "        super().__init__(inputs, 8, 1, outputs)\n"
+        "    def __init__(self, in_channels, out_channels):\n"
+        "        super().__init__(in_channels, 8, 1, out_channels)\n"
     )
     options = {name: value for name, value in OPTIONS.items() if name not in ("layers", "hidden_channels")}
     write(models=["net.py:Net"], seeds=[0], options=options, folder="mine")
