@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from mixq_rl.agents.records.folder import locked
 from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke, save_graph
 from tests.hurry import hurry
+from tests.killing import descendants
 
 OPTIONS: dict[str, Any] = {
     "episodes": 2,
@@ -118,9 +120,23 @@ def test_one_failure_does_not_keep_the_table_from_the_others(invoke: Invoke) -> 
 
 
 @pytest.mark.usefixtures("with_ray")
-def test_tasks_of_ray_give_the_same_runs(invoke: Invoke) -> None:
+def test_tasks_of_ray_give_the_same_runs_also_if_one_is_killed(invoke: Invoke) -> None:
     assert invoke("study", write(), "--run-dir", "alone", "--quiet").code == 0
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 300
+        while not list(Path("worked").glob("*/finalists/*-*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in descendants(b"ray::_task")[:1]:
+            os.kill(process, signal.SIGKILL)
+            killed.append(process)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
     ended = invoke("study", "study.json", "--run-dir", "worked", "--workers", "2", "--json")
+    killer.join()
+    assert len(killed) == 1
     assert ended.code == 0, ended.stderr
     assert [run["state"] for run in json.loads(ended.stdout)["runs"]] == ["finished"] * 2
     assert tables("worked") == tables("alone")
