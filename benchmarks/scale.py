@@ -7,8 +7,9 @@ are.
 
 * ``sleeping``: evaluations a second of local workers whose evaluations sleep. It measures what Ray and the package cost
   beside an evaluation.
-* ``fine-tuning``: evaluations a second of workers that fine-tune a network of the built-in citation graph, with one
-  thread each.
+* ``fine-tuning``: seconds of 48 allocations that workers fine-tune for the built-in citation graph, with one thread
+  each, three times. Run it while nothing else runs: it says how busy the cores were before.
+* ``killing``: a run of ``mixq-rl train`` whose workers are killed every few seconds, against one without workers.
 """
 
 import json
@@ -23,6 +24,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from measuring import circumstances
+from worker_kills import killing
 
 import mixq_rl
 from mixq_rl.evaluation.ray_evaluator import RayEvaluator
@@ -35,6 +37,9 @@ CPUS = 0.02
 SLEEP = 0.5
 ROUNDS = 12
 """Evaluations of each sleeping worker."""
+
+TUNED, REPEATS = 48, 3
+"""Allocations that are fine-tuned, and how often."""
 
 
 class Sleeping:
@@ -51,7 +56,7 @@ class Sleeping:
 
 
 def main(
-    study: Annotated[list[str], typer.Option(help="sleeping, fine-tuning. Repeatable.")],
+    study: Annotated[list[str], typer.Option(help="sleeping, fine-tuning, killing. Repeatable.")],
     workers: Annotated[list[int] | None, typer.Option(help="Instead of those of the study. Repeatable.")] = None,
 ) -> None:
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -61,7 +66,7 @@ def main(
         RESULTS.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def sleeping(workers: Sequence[int] | None) -> dict[str, Any]:
+def sleeping(workers: list[int] | None) -> dict[str, Any]:
     """Evaluations that sleep: linear is one evaluation in half a second for each worker."""
     table = Sleeping(_citation(mixq_rl.PostTrainingEvaluator))
     rows = []
@@ -72,23 +77,30 @@ def sleeping(workers: Sequence[int] | None) -> dict[str, Any]:
     return {"seconds_of_an_evaluation": SLEEP, "cpus_of_a_worker": CPUS, "rows": rows}
 
 
-def fine_tuning(workers: Sequence[int] | None) -> dict[str, Any]:
-    """Evaluations that fine-tune: speed-up over one worker."""
+def fine_tuning(workers: list[int] | None) -> dict[str, Any]:
+    """Evaluations that fine-tune: speed-up over the fewest workers, by the fastest of several repeats in turns."""
     torch.set_num_threads(1)
-    before = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}  # what else the machine does
+    before = {"cores": os.cpu_count(), "busy_cores": round(_busy_cores(), 2)}  # what else the machine does
     tuning, draw = _citation(mixq_rl.FineTuneEvaluator), random.Random(0)
-    allocations = [tuple(draw.choices(tuning.bit_widths, k=len(tuning.components))) for _ in range(16)]
-    rows: list[dict[str, Any]] = []
-    for count in workers or (1, 2):
-        seconds = _seconds(tuning, count, allocations)
-        alone = rows[0]["seconds"] * rows[0]["workers"] if rows else seconds * count
-        rows.append(_row(workers=count, evaluations=16, seconds=seconds, speed_up=alone / seconds))
+    allocations = [tuple(draw.choices(tuning.bit_widths, k=len(tuning.components))) for _ in range(TUNED)]
+    counts = sorted(workers or (1, 2))
+    times: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(REPEATS):
+        for count in counts:
+            times[count].append(round(_seconds(tuning, count, allocations), 2))
+    alone = min(times[counts[0]])
+    rows = [
+        _row(workers=count, evaluations=TUNED, seconds=min(each), speed_up=alone / min(each))
+        | {"seconds_of_repeats": each}
+        for count, each in times.items()
+    ]
     return {"dataset": "citation", **before, "rows": rows}
 
 
-STUDIES: dict[str, Callable[[Sequence[int] | None], dict[str, Any]]] = {
+STUDIES: dict[str, Callable[[list[int] | None], dict[str, Any]]] = {
     "sleeping": sleeping,
     "fine-tuning": fine_tuning,
+    "killing": killing,
 }
 
 
@@ -107,6 +119,18 @@ def _seconds(evaluator: mixq_rl.Evaluator, count: int, allocations: Sequence[Seq
         started = time.perf_counter()
         distributed.evaluate(allocations)
         return time.perf_counter() - started
+
+
+def _busy_cores(seconds: float = 5.0) -> float:
+    """Return how many cores all processes of the machine keep busy while this one sleeps, from /proc/stat."""
+
+    def idle() -> float:
+        line = Path("/proc/stat").read_text().splitlines()[0].split()
+        return sum(map(int, line[4:6])) / os.sysconf("SC_CLK_TCK")
+
+    before = idle()
+    time.sleep(seconds)
+    return max(0.0, (os.cpu_count() or 1) - (idle() - before) / seconds)
 
 
 def _row(**numbers: float) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Processes that tests kill, and what their stores hold afterwards."""
 
+import contextlib
 import multiprocessing
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["begin", "kept"]
+__all__ = ["begin", "descendants", "kept"]
 
 
 def begin(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
@@ -18,6 +20,23 @@ def begin(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     process = context.Process(target=work, args=arguments)
     process.start()
     return process
+
+
+def descendants(title: bytes) -> list[int]:
+    """Return the processes below this one whose command begins with a title, from /proc."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    family = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    found = []
+    for child in sorted(family):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(title):
+                found.append(child)
+    return found
 
 
 def kept(run_dir: Path) -> set[tuple[object, ...]]:

@@ -1,6 +1,7 @@
 """Every command that README, docs and --help show is run, with as little training as will do."""
 
 import itertools
+import json
 import re
 import shlex
 import shutil
@@ -119,6 +120,10 @@ def lay_out(arguments: list[str], kitchen: Kitchen, request: pytest.FixtureReque
     with np.load(kitchen.graph) as arrays:
         graph = Data.from_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
     torch.save(graph, "graph.pt")
+    if "study.json" in arguments:
+        options = {"episodes": 2, "num_layers": 1, "hidden_channels": 8, "evaluator": "post-training", "bits": "2,4"}
+        seeds = [0] if "--workers" in arguments else [0, 1]  # workers do not know that there is a hurry
+        Path("study.json").write_text(json.dumps({"datasets": ["graph.npz"], "seeds": seeds, "options": options}))
     if "net.py:Net" in arguments:
         Path("net.py").write_text(MODEL)
         made: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from mixq_rl.version import __version__
 
 __all__ = ["app", "main"]
 
-_LEARNING = ("train", "transfer", "allocate", "search", "compare")
+_LEARNING = ("train", "transfer", "allocate", "search", "study", "compare")
 _OTHERS = ("predict", "export", "report", "runs", "inspect", "doctor")
 _NEEDS = {**dict.fromkeys(_LEARNING, "gymnasium"), "report": "jinja2"}
 

@@ -12,6 +12,7 @@ from mixq_rl.agents.cli.failures import reason
 from mixq_rl.agents.cli.output import output
 from mixq_rl.agents.cli.search import budgets
 from mixq_rl.agents.comparison import compare_runs, comparison_figure, comparison_table, search_document
+from mixq_rl.agents.records.study_folder import run_folders
 from mixq_rl.agents.records.trace import Trace
 from mixq_rl.errors import InputError
 from mixq_rl.printable import printable
@@ -23,7 +24,7 @@ _FIGURE = "comparison.png"
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of mixq-rl search or train.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of mixq-rl search or train, or folders of studies.")],
     budget: Annotated[
         list[int] | None,
         typer.Option(
@@ -46,7 +47,7 @@ def compare(
         wrong = [value for value in budget or [] if value < 1]
         if wrong:
             raise InputError(f"a budget of {wrong[0]} evaluations: at least 1 is needed")
-        grouped = list(compare_runs(runs).values())
+        grouped = list(compare_runs([folder for path in runs for folder in run_folders(path)]).values())
         for found in grouped:
             out.show(comparison_table(found, sorted(set(budget)) if budget else budgets(found)))
         path, drawn = figure or runs[0] / _FIGURE, True

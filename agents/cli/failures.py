@@ -10,6 +10,7 @@ from mixq_rl.printable import printable, shell_word
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "going_on", "reason"]
 
+_BEGUN = ("config.json", "study.json")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -28,7 +29,7 @@ def going_on(folder: Path, command: str) -> Iterator[None]:
     Failures are OSError and EvaluationError.
 
     Args:
-        folder: folder of the run. If it has no ``config.json``, the message names no command.
+        folder: folder of the run or the study. If neither has begun there, the message names no command.
         command: command that resumes the run, up to the folder: ``"train --resume"``.
 
     Raises:
@@ -50,6 +51,6 @@ def reason(error: OSError | EvaluationError) -> str:
 
 
 def _hint(folder: Path, command: str, kept: str) -> str:
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in _BEGUN):
         return ""
     return f"; {kept}: resume with mixq-rl {command} {shell_word(folder)}"

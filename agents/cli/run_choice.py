@@ -11,7 +11,7 @@ from mixq_rl.agents.records.folder import RunFolder
 from mixq_rl.errors import InputError
 from mixq_rl.printable import printable, shell_word
 
-__all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "timed_run_dir", "whereabouts"]
+__all__ = ["default_run_dir", "ended_run", "refuse_beside_resume", "run_name", "timed_run_dir", "whereabouts"]
 
 _BESIDE_RESUME = ("resume", "cache", "data_root", "model", "weights", "workers", "ray_address", "quiet", "as_json")
 _OTHERS = {
@@ -22,10 +22,15 @@ _OTHERS = {
 
 def default_run_dir(config: EvaluatorConfig) -> Path:
     """Return ``runs/<dataset>-<model>-seed<seed>-<time>``."""
+    return timed_run_dir(run_name(config))
+
+
+def run_name(config: EvaluatorConfig) -> str:
+    """Return ``<dataset>-<model>-seed<seed>``, followed by ``-fold<fold>`` if a fold was chosen."""
     # Some file systems do not allow the colon of tu:NAME, and a name that does not print is hard to type.
     dataset = printable(Path(config.dataset).stem)
     name = f"{dataset}-{config.network.replace('.py:', '-')}".replace(":", "-").replace("\\", "-")
-    return timed_run_dir(f"{name}-seed{config.seed}")
+    return f"{name}-seed{config.seed}" + ("" if config.fold is None else f"-fold{config.fold}")
 
 
 def timed_run_dir(name: str) -> Path:

@@ -19,7 +19,7 @@ from mixq_rl.storage.schema import from_plain
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["LABEL", "FolderInUseError", "RunFolder", "finalist_path"]
+__all__ = ["LABEL", "FolderInUseError", "RunFolder", "finalist_path", "locked"]
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
-        lock = _locked(path)
+        lock = locked(path)
         try:
             if shared and (path / CONFIG).exists():
                 found = read_document(path)
@@ -109,7 +109,7 @@ class RunFolder:
         folder = cls.read(path)
         if folder.kind != kind:
             raise InputError(f"run folder {str(path)!r} is of a {folder.kind!r}, not of a {kind!r}")
-        folder._lock = _locked(path)
+        folder._lock = locked(path)
         for place in (path, folder.checkpoints, folder.finalists):
             sweep_drafts(place)
         return folder
@@ -191,7 +191,7 @@ class RunFolder:
         if self._lock is not None:
             return True
         try:
-            _locked(self.path).release()
+            locked(self.path).release()
         except FolderInUseError:
             return True
         except InputError:  # a folder that cannot be written cannot be locked
@@ -223,7 +223,12 @@ def finalist_path(folder: Path, label: str) -> Path:
     return folder / label.replace(" ", "-")
 
 
-def _locked(path: Path) -> FileLock:
+def locked(path: Path) -> FileLock:
+    """Lock a folder until the lock is released or this process ends.
+
+    Raises:
+        InputError: if another process has locked the folder, or it cannot be written.
+    """
     lock = FileLock(path / _LOCK, fallback_to_soft=False, preserve_lock_file=True)
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 10)

@@ -21,7 +21,7 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.cache import PreparationCache
 from mixq_rl.training.loop import Progress
 
-__all__ = ["PreparedEvaluator", "opened"]
+__all__ = ["PreparedEvaluator", "opened", "prefixed"]
 
 
 @contextmanager
@@ -81,7 +81,7 @@ class PreparedEvaluator:
             workers: evaluate what searches request; None: this process does.
         """
         if title is not None:
-            stage = _prefixed(stage, title)
+            stage = prefixed(stage, title)
         evaluator = config.prepare(task, model, stage, cache)
         if task.x.is_cuda:
             with stage("compiling kernels", "steps") as progress:
@@ -111,6 +111,11 @@ class PreparedEvaluator:
         """Identity of the evaluator, its key in the store."""
         return self.evaluator.fingerprint
 
+    @property
+    def workers(self) -> RayEvaluator | None:
+        """The evaluator with its workers; None: there are none."""
+        return self.searched if isinstance(self.searched, RayEvaluator) else None
+
     def ledger(self, search: tuple[str, int] | None = None, *, budget: int | None = None) -> Ledger:
         """Return a new ledger of the evaluator over the store.
 
@@ -130,8 +135,10 @@ class PreparedEvaluator:
         return component_costs(self.evaluator, IntegerModel.freeze(self.evaluator.model, allocation))
 
 
-def _prefixed(stage: Stage, title: str) -> Stage:
-    def prefixed(what: str, unit: str) -> AbstractContextManager[Progress]:
+def prefixed(stage: Stage, title: str) -> Stage:
+    """Return a stage with a title before that of each stage."""
+
+    def titled(what: str, unit: str) -> AbstractContextManager[Progress]:
         return stage(f"{title}: {what}", unit)
 
-    return prefixed
+    return titled

@@ -7,7 +7,8 @@ import torch
 from mixq_rl.agents.records.evaluator_config import EvaluatorConfig, Stage
 from mixq_rl.errors import InputError
 from mixq_rl.evaluation.objective import objectives
-from mixq_rl.evaluation.ray_workers import RayWorkers, require_ray
+from mixq_rl.evaluation.ray_connection import require_ray
+from mixq_rl.evaluation.ray_workers import RayWorkers
 
 __all__ = ["StartedWorkers", "WorkersConfig"]
 
@@ -22,8 +23,8 @@ class WorkersConfig:
     Attributes:
         workers: number of workers; 0: allocations are evaluated in this process, or, with an address, by one worker for
             each CPU of the cluster (each GPU, if the networks are on one).
-        ray_address: address of a Ray cluster, as in :class:`~mixq_rl.evaluation.ray_workers.RayWorkers`; None: the
-            workers are on this machine.
+        ray_address: address of a Ray cluster, as in :class:`~mixq_rl.evaluation.ray_connection.RayConnection`; None:
+            the workers are on this machine.
 
     Raises:
         InputError: for a negative number, or if workers are asked for and Ray is not installed.

@@ -1,6 +1,6 @@
 """Finalists of a run: points of the front, fine-tuned, measured, and the best of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mixq_rl.errors import ArtifactError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.evaluation.protocol import Evaluation
+from mixq_rl.evaluation.ray_evaluator import RayEvaluator
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.files import replacing_folder
@@ -46,6 +47,7 @@ def fine_tune_finalists(
     seed: int,
     folder: Path | None = None,
     progress: Progress | None = None,
+    workers: RayEvaluator | None = None,
 ) -> list[tuple[str, IntegerModel]]:
     """Return a fine-tuned integer model for each labelled allocation.
 
@@ -55,27 +57,53 @@ def fine_tune_finalists(
         seed: seed of the fine-tuning.
         folder: folder to which each network is written when it is finished. Networks that it already holds are loaded;
             damaged ones are fine-tuned again, with a warning. None: nothing is written.
-        progress: called with (epochs done, epochs in all).
+        progress: called with (epochs done, epochs in all), with workers with (networks finished, networks in all).
+        workers: the evaluator with its workers, which fine-tune several networks at a time, with the same result.
+            None: this process fine-tunes one after another.
+
+    Raises:
+        EvaluationError: if the fine-tuning of a network by workers fails three times, or no worker is left.
     """
-    models = []
-    for index, (label, allocation) in enumerate(allocations):
+    told: Progress = progress or (lambda done, total: None)
+    models: dict[str, IntegerModel] = {}
+    for label, allocation in allocations:
+        model = None if folder is None else _kept(finalist_path(folder, label), allocation, evaluator.task.device)
+        if model is not None:
+            models[label] = model
+    missing = [(label, allocation) for label, allocation in allocations if label not in models]
+    tuned = _one_by_one(evaluator, missing, seed, told, len(models)) if workers is None else _by(workers, missing, seed)
+    for label, model in tuned:
+        models[label] = model
+        if folder is not None:
+            with replacing_folder(finalist_path(folder, label)) as draft:
+                model.save(draft)
+        if workers is not None:
+            told(len(models), len(allocations))
+    return [(label, models[label]) for label, _ in allocations]
 
-        def report(epoch: int, epochs: int, before: int = index) -> None:
-            if progress is not None:
-                progress(before * epochs + epoch, len(allocations) * epochs)
 
-        kept = None if folder is None else finalist_path(folder, label)
-        model = None if kept is None else _kept(kept, allocation, evaluator.task.device)
-        if model is None:
-            model = evaluator.fine_tune(allocation, seed=seed, progress=report)
-            if kept is not None:
-                with replacing_folder(kept) as draft:
-                    model.save(draft)
-        models.append((label, model))
-    return models
+def _one_by_one(
+    evaluator: IntegerEvaluator, labelled: Sequence[tuple[str, tuple[int, ...]]], seed: int, told: Progress, before: int
+) -> Iterator[tuple[str, IntegerModel]]:
+    """Yield the label and the model of each network, after ``before`` networks that are finished already."""
+    for done, (label, allocation) in enumerate(labelled, start=before):
+
+        def report(epoch: int, epochs: int, done: int = done) -> None:
+            told(done * epochs + epoch, (before + len(labelled)) * epochs)
+
+        yield label, evaluator.fine_tune(allocation, seed=seed, progress=report)
+
+
+def _by(
+    workers: RayEvaluator, labelled: Sequence[tuple[str, tuple[int, ...]]], seed: int
+) -> Iterator[tuple[str, IntegerModel]]:
+    """Yield the label and the model of each network, in the order in which workers finish them."""
+    for index, model in workers.fine_tune([allocation for _, allocation in labelled], seed=seed):
+        yield labelled[index][0], model
 
 
 def _kept(path: Path, allocation: tuple[int, ...], device: torch.device) -> IntegerModel | None:
+    """Return the network of an allocation that a folder holds whole; None: it must be fine-tuned."""
     if not path.exists():
         return None
     try:

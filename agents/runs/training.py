@@ -65,7 +65,7 @@ def train(
         run_dir: run folder, new or empty.
         stage: reports each long stage. An exception that it raises ends the run, which can then be resumed.
         cache: cache of prepared networks; None: everything is trained.
-        workers: workers that evaluate what the search requests.
+        workers: workers that evaluate what the search requests, and fine-tune the networks of the front.
 
     Raises:
         InputError: if the run folder is in use or not empty, the dataset cannot be loaded, or a limit cannot be kept.
@@ -224,9 +224,14 @@ def _fine_tune(
     mixed = [point for point in searched.front if point.allocation not in dict(uniform).values()]
     points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
-    with run.stage("fine-tuning", "epochs") as progress:
+    with run.stage("fine-tuning", "epochs" if prepared.workers is None else "networks") as progress:
         return fine_tune_finalists(
-            prepared.evaluator, labelled, seed=config.seed, folder=run.folder.finalists, progress=progress
+            prepared.evaluator,
+            labelled,
+            seed=config.seed,
+            folder=run.folder.finalists,
+            progress=progress,
+            workers=prepared.workers,
         )
 
 

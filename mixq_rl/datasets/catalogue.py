@@ -20,10 +20,10 @@ from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
 from mixq_rl.datasets.topics import load_topics
 from mixq_rl.devices import resolve_device
-from mixq_rl.errors import InvalidGraphError, UnknownNameError
+from mixq_rl.errors import DataNotFoundError, InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
 
-__all__ = ["datasets", "find_task", "load_task", "reads_root"]
+__all__ = ["check_name", "datasets", "find_task", "load_task", "reads_root"]
 
 _logger = logging.getLogger("mixq_rl.data")
 
@@ -151,6 +151,20 @@ def find_task(
     is_file = Path(name).suffix.lower() in SUFFIXES
     task = load_file(Path(name), fold) if is_file else _loader(name)(Path(root), fold)
     return task if metric is None else replace(task, metric=metric)
+
+
+def check_name(name: str) -> None:
+    """Check that a dataset has this name, or that it is the path of a file, without loading anything.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+        DataNotFoundError: if the file does not exist.
+        InvalidGraphError: for a file of another kind.
+    """
+    if Path(name).suffix.lower() not in SUFFIXES:
+        _loader(name)
+    elif not Path(name).is_file():
+        raise DataNotFoundError(f"graph file {name!r} does not exist" + (" as a file" if Path(name).exists() else ""))
 
 
 def reads_root(name: str) -> bool:

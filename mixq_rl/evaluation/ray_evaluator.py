@@ -1,4 +1,4 @@
-"""Evaluator whose allocations are evaluated by Ray workers."""
+"""Evaluator whose allocations are evaluated and fine-tuned by Ray workers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from mixq_rl.errors import EvaluationError
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Failure, Forbidden, Restricted, Seeded, Sized
 from mixq_rl.evaluation.ray_workers import RayWorkers
 from mixq_rl.evaluation.store import fingerprint
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import Component
 
 __all__ = ["RayEvaluator"]
@@ -95,12 +96,34 @@ class RayEvaluator:
         Raises:
             EvaluationError: if no worker is left.
         """
-        if self._place is None:
-            self._place = self._workers.place(self.evaluator)
         made: dict[int, Evaluation | Failure] = {}
         following = 0
-        for index, result in self._workers.evaluate(self._place, allocations):
+        for index, result in self._workers.evaluate(self._placed(), allocations):
             made[index] = result
             while following in made:
                 yield made.pop(following)
                 following += 1
+
+    def fine_tune(self, allocations: Sequence[Sequence[int]], *, seed: int) -> Iterator[tuple[int, IntegerModel]]:
+        """Yield the index of each allocation with its fine-tuned integer model, as soon as it is finished.
+
+        The evaluator behind this one executes a network on integers. The models are those of its
+        :meth:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator.fine_tune`.
+
+        Args:
+            allocations: allocations to fine-tune for.
+            seed: seed of each fine-tuning.
+
+        Raises:
+            EvaluationError: if the fine-tuning for an allocation fails three times, or no worker is left.
+        """
+        for index, model in self._workers.fine_tune(self._placed(), allocations, seed=seed):
+            if isinstance(model, Failure):
+                bits = ",".join(map(str, model.allocation))
+                raise EvaluationError(f"the network of allocation {bits} cannot be fine-tuned: {model.reason}")
+            yield index, model
+
+    def _placed(self) -> Any:
+        if self._place is None:
+            self._place = self._workers.place(self.evaluator)
+        return self._place

@@ -1,42 +1,27 @@
-"""Ray actors that evaluate allocations, on this machine or on a cluster."""
+"""Ray actors that evaluate and fine-tune allocations, on this machine or on a cluster."""
 
 import importlib
-import logging
-import os
-import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import torch
 
 from mixq_rl.errors import EvaluationError, InputError
+from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.protocol import Evaluation, Evaluator, Failure
+from mixq_rl.evaluation.ray_connection import ATTEMPTS, VERSIONS, RayConnection, listed, said
+from mixq_rl.integer.model import IntegerModel
 from mixq_rl.printable import first_line
-from mixq_rl.version import __version__
 
-__all__ = ["ATTEMPTS", "RayWorkers", "require_ray"]
+__all__ = ["RayWorkers"]
 
-ATTEMPTS = 3
-"""How often an allocation is evaluated, each time by any worker, before it is given up."""
-
-_CONNECT_SECONDS = 10
-_VERSIONS = {"mixq-rl": __version__, "torch": torch.__version__}
-
-
-def require_ray() -> None:
-    """Check that Ray is installed, without its import.
-
-    Raises:
-        InputError: if it is not.
-    """
-    if find_spec("ray") is None:
-        raise InputError("evaluation on workers needs Ray, which is not installed: pip install 'mixq-rl[ray]'")
+T = TypeVar("T")
 
 
 class RayWorkers:
-    """Workers that evaluate allocations for any number of evaluators, each an actor of Ray in a process of its own.
+    """Workers that evaluate and fine-tune allocations for any number of evaluators, each an actor of Ray, in a process.
 
     A worker that dies is started again by Ray, if need be on another node. Until then the others go on without it.
     Workers use as many threads for torch as this process, because results of float32 training depend on that number.
@@ -45,39 +30,28 @@ class RayWorkers:
     it ran in this process before.
 
     Args:
-        count: number of workers, at least 1; None: one for each GPU of the cluster if ``gpus`` is true, otherwise one
-            for each CPU.
-        address: address of a cluster: ``"auto"`` (the one on this machine) or ``"HOST:PORT"``; None: Ray is started on
-            this machine, for these workers alone. Ignored if Ray runs in this process already.
-        cpus: CPUs of Ray that each worker occupies, may be a fraction.
-        gpus: whether the workers use GPUs. Each has one GPU, or an equal share of one if they are fewer.
+        count, address, cpus, gpus: as in :class:`~mixq_rl.evaluation.ray_connection.RayConnection`.
 
     Attributes:
         count: number of workers.
 
     Raises:
-        InputError: if Ray is not installed, the cluster cannot be reached, or has too few CPUs or no GPU.
+        InputError: as in :class:`~mixq_rl.evaluation.ray_connection.RayConnection`.
     """
 
     def __init__(
         self, count: int | None = None, *, address: str | None = None, cpus: float = 1.0, gpus: bool = False
     ) -> None:
-        if count is not None and count < 1:
-            raise InputError(f"{count} workers: at least 1 is needed")
-        require_ray()
-        self._ray: Any = importlib.import_module("ray")
-        self._starts_ray = not self._ray.is_initialized()
-        if self._starts_ray:
-            _quieten()
-            self._init(count, address, cpus)
+        self._connection = RayConnection(count, address=address, cpus=cpus, gpus=gpus)
+        self.count, self._ray = self._connection.count, self._connection.ray
         self._workers: list[Any] = []
         self._idle: deque[Any] = deque()
         self._busy: dict[Any, Any] = {}  # the worker of each call
         self._starting: set[Any] = set()  # calls that are answered when a worker has started
         self._reason = "none has started"
         try:
-            self.count, share = self._shares(count, cpus, gpus)
-            actor = self._ray.remote(num_cpus=cpus, num_gpus=share, max_restarts=-1, max_task_retries=0)(_Worker)
+            resources = {"num_cpus": cpus, "num_gpus": self._connection.gpu_share}
+            actor = self._ray.remote(**resources, max_restarts=-1, max_task_retries=0)(_Worker)
             for _ in range(self.count):
                 worker = actor.remote(torch.get_num_threads())
                 self._workers.append(worker)
@@ -112,24 +86,22 @@ class RayWorkers:
         Raises:
             EvaluationError: if no worker is left.
         """
-        waiting = deque((index, 1) for index in range(len(allocations)))
-        calls: dict[Any, tuple[int, int]] = {}
-        while waiting or calls:
-            while waiting and self._idle:
-                worker, job = self._idle.popleft(), waiting.popleft()
-                call = worker.evaluate.remote([place], allocations[job[0]])
-                self._busy[call], calls[call] = worker, job
-            self._check_any()
-            call, result = self._settle()
-            if call not in calls:  # a start, or an evaluation that nobody waits for any more
-                continue
-            index, attempt = calls.pop(call)
-            if isinstance(result, Evaluation):
-                yield index, result
-            elif attempt < ATTEMPTS:
-                waiting.appendleft((index, attempt + 1))
-            else:
-                yield index, Failure(tuple(allocations[index]), result)
+        return self._each(_evaluated, place, allocations)
+
+    def fine_tune(
+        self, place: Any, allocations: Sequence[Sequence[int]], *, seed: int
+    ) -> Iterator[tuple[int, IntegerModel | Failure]]:
+        """Yield the index of each allocation with its fine-tuned integer model, as soon as it is finished.
+
+        Networks are those of :meth:`~mixq_rl.evaluation.integer_evaluator.IntegerEvaluator.fine_tune`. Failures and
+        exceptions are as in :meth:`evaluate`.
+
+        Args:
+            place: of an evaluator that executes a network on integers.
+            allocations: allocations to fine-tune for.
+            seed: seed of each fine-tuning.
+        """
+        return self._each(partial(_fine_tuned, seed=seed), place, allocations)
 
     def close(self) -> None:
         """End the workers, and shut Ray down if it was started or joined for them."""
@@ -137,8 +109,7 @@ class RayWorkers:
             self._ray.kill(worker)
         self._workers, self._busy, self._starting = [], {}, set()
         self._idle.clear()
-        if self._starts_ray and self._ray.is_initialized():
-            self._ray.shutdown()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -146,31 +117,34 @@ class RayWorkers:
     def __exit__(self, *details: object) -> None:
         self.close()
 
-    def _init(self, count: int | None, address: str | None, cpus: float) -> None:
-        """Start Ray on this machine, or join a cluster."""
-        settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-        if address is None:
-            cores = count if count is not None else os.cpu_count() or 1
-            settings |= {"address": "local", "num_cpus": max(1, -int(-cores * cpus // 1)), "include_dashboard": False}
-        else:
-            _check_reachable(address)
-            settings |= {"address": address}
-        try:
-            self._ray.init(**settings)
-        except (OSError, RuntimeError, ValueError) as error:
-            where = "on this machine" if address is None else f"at {address!r}"
-            raise InputError(f"Ray {where} cannot be used: {first_line(error)}") from error
+    def _each(
+        self, job: Callable[[Any, Sequence[int]], T], place: Any, allocations: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[int, T | Failure]]:
+        """Yield the index of each allocation with the result of a job, as soon as it is done.
 
-    def _shares(self, count: int | None, cpus: float, gpus: bool) -> tuple[int, float]:
-        """Return the number of workers and each one's share of a GPU."""
-        resources = self._ray.cluster_resources()
-        most, devices = int(resources.get("CPU", 0) / cpus + 1e-9), int(resources.get("GPU", 0))
-        if gpus and not devices:
-            raise InputError("Ray has no GPU, and the device of the run is one: use --device cpu")
-        wanted = count if count is not None else devices if gpus else most
-        if not 1 <= wanted <= most:
-            raise InputError(f"{wanted} workers: the CPUs of the cluster are enough for {most}")
-        return wanted, (1 / -(-wanted // devices) if gpus else 0.0)
+        Args:
+            job: function of an evaluator and an allocation.
+            place: of the evaluator.
+            allocations: allocations.
+        """
+        waiting = deque((index, 1) for index in range(len(allocations)))
+        calls: dict[Any, tuple[int, int]] = {}
+        while waiting or calls:
+            while waiting and self._idle:
+                worker, (index, attempt) = self._idle.popleft(), waiting.popleft()
+                call = worker.do.remote(job, [place], allocations[index])
+                self._busy[call], calls[call] = worker, (index, attempt)
+            self._check_any()
+            call, result = self._settle()
+            if call not in calls:  # a start, or a result that nobody waits for any more
+                continue
+            index, attempt = calls.pop(call)
+            if not isinstance(result, str):
+                yield index, result
+            elif attempt < ATTEMPTS:
+                waiting.appendleft((index, attempt + 1))
+            else:
+                yield index, Failure(tuple(allocations[index]), result)
 
     def _await(self, worker: Any) -> None:
         """Have a worker answer when it has started, however often Ray restarts it before."""
@@ -179,7 +153,7 @@ class RayWorkers:
         self._starting.add(call)
 
     def _settle(self) -> tuple[Any, Any]:
-        """Wait for a call to end, and return it with its result: an evaluation, or the reason why there is none."""
+        """Wait for a call to end, and return it with its result, or with the reason why there is none, a str."""
         (call,), _ = self._ray.wait(list(self._busy), num_returns=1)
         worker = self._busy.pop(call)
         starting = call in self._starting
@@ -187,14 +161,14 @@ class RayWorkers:
         try:
             result = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            result = f"its worker died ({_said(error)})"
+            result = f"its worker died ({said(error)})"
             if starting:
-                self._reason = _said(error)
+                self._reason = said(error)
             else:
                 self._await(worker)
             return call, result
-        if starting and result != _VERSIONS:
-            self._reason = f"it has {_listed(result)}, and this process {_listed(_VERSIONS)}"
+        if starting and result != VERSIONS:
+            self._reason = f"it has {listed(result)}, and this process {listed(VERSIONS)}"
         else:
             self._idle.append(worker)
         return call, result
@@ -205,7 +179,7 @@ class RayWorkers:
 
 
 class _Worker:
-    """Process that evaluates allocations.
+    """Process that evaluates and fine-tunes allocations.
 
     Args:
         threads: number of torch's threads.
@@ -216,12 +190,13 @@ class _Worker:
         self._evaluators: dict[str, Evaluator] = {}
 
     def versions(self) -> dict[str, str]:
-        return _VERSIONS
+        return VERSIONS
 
-    def evaluate(self, placed: Sequence[Any], allocation: Sequence[int]) -> Evaluation | str:
-        """Return the evaluation of an allocation, or the reason why there is none, in one line.
+    def do(self, job: Callable[[Any, Sequence[int]], T], placed: Sequence[Any], allocation: Sequence[int]) -> T | str:
+        """Return the result of a job for an allocation, or the reason why there is none, in one line.
 
         Args:
+            job: function of an evaluator and an allocation.
             placed: the place of the evaluator, in a list, so that Ray does not replace it by the evaluator.
             allocation: the allocation.
         """
@@ -229,39 +204,15 @@ class _Worker:
         try:
             if place.hex() not in self._evaluators:
                 self._evaluators[place.hex()] = importlib.import_module("ray").get(place)
-            (evaluation,) = self._evaluators[place.hex()].evaluate([allocation])
+            return job(self._evaluators[place.hex()], allocation)
         except Exception as error:
-            return first_line(error) if isinstance(error, InputError) else f"{type(error).__name__}: {_said(error)}"
-        return evaluation
+            return first_line(error) if isinstance(error, InputError) else f"{type(error).__name__}: {said(error)}"
 
 
-def _said(error: Exception) -> str:
-    """Return the message of an exception in one line; of one that quotes a traceback its last line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if 'File "' in str(error) else lines[0]) if lines else type(error).__name__
+def _evaluated(evaluator: Evaluator, allocation: Sequence[int]) -> Evaluation:
+    (evaluation,) = evaluator.evaluate([allocation])
+    return evaluation
 
 
-def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def _quieten() -> None:
-    """Have Ray print nothing into this process's output, in which it would be taken for ours."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Messages of raylets about dead workers are printed even without log_to_driver.
-    printing: Any = importlib.import_module("ray._private.worker")
-    printing._worker_logs_enabled = False
-
-
-def _check_reachable(address: str) -> None:
-    """Check that something listens at HOST:PORT, which Ray would try for minutes."""
-    host, separator, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if not separator or not host or not port.isdecimal():
-        raise InputError(f"address {address!r} of a Ray cluster is neither 'auto' nor HOST:PORT")
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"no Ray cluster at {address!r}: {error}") from error
+def _fine_tuned(evaluator: IntegerEvaluator, allocation: Sequence[int], *, seed: int) -> IntegerModel:
+    return evaluator.fine_tune(allocation, seed=seed)

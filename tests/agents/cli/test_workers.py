@@ -27,6 +27,11 @@ def evaluations(run: Path) -> dict[tuple[str, int], list[Evaluation]]:
     return {search: [replace(evaluation, seconds=0.0) for evaluation in made] for search, made in found.items()}
 
 
+def networks(run: Path) -> dict[str, bytes]:
+    found = [*(run / "finalists").rglob("*"), *(run / "model").rglob("*")]
+    return {str(path.relative_to(run)): path.read_bytes() for path in found if path.is_file()}
+
+
 @pytest.mark.usefixtures("with_ray")
 def test_a_run_with_workers_is_that_without(invoke: Invoke, small_run: Path) -> None:
     ended = invoke("train", *SMALL, "--run-dir", "worked", "--workers", "2", "--json")
@@ -34,6 +39,9 @@ def test_a_run_with_workers_is_that_without(invoke: Invoke, small_run: Path) -> 
     assert json.loads(ended.stdout)["run_dir"] == "worked"  # Ray's own lines would be beside it
     assert evaluations(Path("worked")) == evaluations(small_run)
     assert Path("worked/allocations.csv").read_bytes() == (small_run / "allocations.csv").read_bytes()
+    assert networks(Path("worked")) == networks(small_run)
+    count = len(list(Path("worked/finalists").iterdir()))
+    assert f"fine-tuning: {count}/{count} networks in " in Path("worked/log.txt").read_text()
     assert "workers" not in json.loads(Path("worked/config.json").read_text())["config"]
     assert not sys.modules["ray"].is_initialized()
     resumed = invoke("train", "--resume", "worked", "--workers", "2", "--json")

@@ -12,6 +12,7 @@ import pytest
 from mixq_rl import PreparationCache
 from mixq_rl.agents import RunConfig, RunResult, resume_training, train
 from mixq_rl.agents.records.evaluator_config import Stage, silent
+from mixq_rl.agents.records.workers_config import WorkersConfig
 from mixq_rl.errors import ArtifactError, InputError
 from mixq_rl.training import Progress
 from tests.agents.cli.invoking import save_graph
@@ -25,13 +26,13 @@ def configure(folder: Path) -> RunConfig:
     return RunConfig(dataset=str(folder / "graph.npz"), episodes=24, hidden_channels=8, num_layers=1, bits=(2, 4))
 
 
-def work(folder: Path, run_dir: Path) -> None:
+def work(folder: Path, run_dir: Path, workers: int = 0) -> None:
     """Begin a run, or go on with it; in a process of its own."""
-    cache = PreparationCache(f"{run_dir}-prepared")
+    cache, working = PreparationCache(f"{run_dir}-prepared"), WorkersConfig(workers=workers)
     if (run_dir / "config.json").exists():
-        resume_training(run_dir, cache=cache)
+        resume_training(run_dir, cache=cache, workers=working)
     else:
-        train(configure(folder), run_dir, cache=cache)
+        train(configure(folder), run_dir, cache=cache, workers=working)
 
 
 def make_whole(folder: Path) -> None:
@@ -86,13 +87,15 @@ def passed(delay: float) -> Callable[[Path], bool]:
     return due
 
 
-def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Path], bool]]) -> None:
+def kill_and_go_on(
+    folder: Path, tmp_path: Path, moments: Sequence[Callable[[Path], bool]], *, workers: int = 0
+) -> None:
     """Kill a run at each of these moments and go on with it; begin another where it ended before."""
     reference = folder / "whole"
     killed, runs, run_dir = 0, 0, tmp_path / "run-0"
     seen: set[tuple[object, ...]] = set()
     for due in moments:
-        process = begin(work, folder, run_dir)
+        process = begin(work, folder, run_dir, workers)
         while process.is_alive() and not due(run_dir):
             time.sleep(0.001)
         if process.is_alive():
@@ -107,7 +110,7 @@ def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Pat
             same_as(run_dir, reference)
             runs, seen = runs + 1, set()
             run_dir = tmp_path / f"run-{runs}"
-    process = begin(work, folder, run_dir)
+    process = begin(work, folder, run_dir, workers)
     process.join()
     assert process.exitcode == 0
     same_as(run_dir, reference)
@@ -118,6 +121,11 @@ def kill_and_go_on(folder: Path, tmp_path: Path, moments: Sequence[Callable[[Pat
 def test_a_kill_where_something_is_written_loses_nothing(folder: Path, tmp_path: Path) -> None:
     files = ("config.json", "evaluations.sqlite", "checkpoints/*", "policy", "finalists/*", "model", "allocations.csv")
     kill_and_go_on(folder, tmp_path, [appeared(pattern) for pattern in files])
+
+
+def test_a_kill_of_a_run_with_workers_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
+    kill_and_go_on(folder, tmp_path, [appeared("checkpoints/0*"), appeared("finalists/*-*")], workers=2)
 
 
 @pytest.mark.parametrize("which", [slice(10, 13), pytest.param(slice(10), marks=pytest.mark.slow)], ids=str)

@@ -15,8 +15,9 @@ from mixq_rl.agents import SearchProblem, run_search
 from mixq_rl.errors import EvaluationError, InputError
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation, Fallible, Fingerprinted, Restricted, Seeded, Sized, Streaming
+from mixq_rl.evaluation.ray_connection import ATTEMPTS
 from mixq_rl.evaluation.ray_evaluator import RayEvaluator
-from mixq_rl.evaluation.ray_workers import ATTEMPTS, RayWorkers
+from mixq_rl.evaluation.ray_workers import RayWorkers
 from mixq_rl.evaluation.store import EvaluationStore, fingerprint
 from tests.lookup_table import LookupTable
 from tests.mixq_rl.evaluation.ray_tables import Broken, Deadly, Sleeping, Unpicklable
