@@ -35,13 +35,13 @@ def test_training_on_parts_learns_for_the_whole_graph(divided: GraphTask, name: 
     assert score(model, divided) > divided.majority_accuracy("validation") + 0.2
 
 
-def test_a_supernet_and_fine_tuning_learn_on_parts(divided: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
-    divided = replace(divided, mini_batches=MiniBatches(64, NUMBERS))
-    calibrated = copy.deepcopy(float_model)
+def test_a_supernet_and_fine_tuning_learn_on_parts(divided: GraphTask) -> None:
+    model = mixq_rl.fit(mixq_rl.build_model("sage", divided, hidden_channels=8), divided, epochs=15)
+    teacher = class_probabilities(model, divided)
+    calibrated, lowest = copy.deepcopy(model), [2] * len(model.quantizers)
     calibrate(calibrated, divided, (2, 8))
-    lowest, teacher = [2] * len(calibrated.quantizers), class_probabilities(float_model, divided)
-    supernet = mixq_rl.fit_supernet(copy.deepcopy(float_model), divided, (2, 8), epochs=30)
-    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=30)
+    supernet = mixq_rl.fit_supernet(copy.deepcopy(model), divided, (2, 8), epochs=10)
+    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=10)
 
     def distance(model: mixq_rl.QuantizableModel) -> float:
         with model.allocated(lowest), model.evaluating():
