@@ -14,6 +14,7 @@ from mixq_rl.conditions import require
 from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
     CHANGED,
+    SortedEdges,
     check_degree,
     check_edge_index,
     gather,
@@ -40,6 +41,7 @@ class Adjacency:
         weight: entries v, which are quantized, float64 ``[edges]``; None: all those of a column are equal.
         factor: the entries v of each column, float64 ``[columns]``, if ``weight`` is None; None: all 1.
         row_scale: row scales r, which the requantization of the sums includes, float64 ``[rows, 1]``; None: 1.
+        row_bound: bound of the row scales; more than 1 only in a :class:`~mixq_rl.graph_part.GraphPart`.
     """
 
     csr: CSR
@@ -47,6 +49,7 @@ class Adjacency:
     weight: Tensor | None = None
     factor: Tensor | None = None
     row_scale: Tensor | None = None
+    row_bound: float = 1.0
 
     @cached_property
     def quantized(self) -> WeakValueDictionary[Hashable, Any]:
@@ -120,6 +123,7 @@ class Graph:
         self.batch = batch
         self.num_graphs = named if num_graphs is None else num_graphs
         self._adjacencies: dict[Propagation, Adjacency] = {}
+        self._factors: dict[Propagation, Tensor] = {}
         self._drawn: dict[Propagation, Adjacency] = {}
         self._draws: dict[tuple[EdgeTransform, ...], Tensor] = {}
 
@@ -138,6 +142,19 @@ class Graph:
             made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation, layer)
             held[propagation] = made
         return held[propagation]
+
+    def inverse_roots(self, propagation: Propagation, layer: str = "") -> Tensor:
+        """Return the inverse roots of the nodes' degrees in a symmetric normalization, float64 ``[nodes]``; 0 for 0.
+
+        Args:
+            propagation: a propagation that does not drop edges at random.
+            layer: as in :meth:`adjacency`.
+
+        Raises:
+            InvalidGraphError: as in :meth:`adjacency`.
+        """
+        self.adjacency(propagation, layer)
+        return self._factors[propagation]
 
     def redrawn(self) -> Self:
         """Return the same graph, whose propagations draw anew which edges they drop."""
@@ -161,15 +178,7 @@ class Graph:
         edges = sort_edges(index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
         csr, weight, loops = edges
         if propagation.normalization in ("symmetric", "absolute"):
-            if weight is None:
-                degree = csr.rowptr.diff().double()
-            elif propagation.normalization == "absolute":
-                degree = row_sums(edges._replace(weight=weight.abs()))
-            else:
-                degree = row_sums(edges)
-                check_degree(degree, layer)
-            factor = inverse_root(degree)
-            factor = torch.where(factor.isfinite(), factor, 0.0)
+            factor = self._inverse_roots(propagation, edges, layer)
             if not propagation.weighted:
                 return Adjacency(csr, loops, factor=factor, row_scale=factor.unsqueeze(1))
             # The inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors.
@@ -177,6 +186,19 @@ class Graph:
             return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
         row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
         return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
+
+    def _inverse_roots(self, propagation: Propagation, edges: SortedEdges, layer: str) -> Tensor:
+        """Return the inverse roots of the nodes' degrees, float64; 0 where the degree is 0."""
+        if edges.weight is None:
+            degree = edges.csr.rowptr.diff().double()
+        elif propagation.normalization == "absolute":
+            degree = row_sums(edges._replace(weight=edges.weight.abs()))
+        else:
+            degree = row_sums(edges)
+            check_degree(degree, layer)
+        factor = inverse_root(degree)
+        self._factors[propagation] = torch.where(factor.isfinite(), factor, 0.0)
+        return self._factors[propagation]
 
     def _edges(self, propagation: Propagation) -> Edges:
         """Return the edges of a propagation."""

@@ -16,7 +16,7 @@ _logger = logging.getLogger("mixq_rl.data")
 BATCH_SIZE: dict[str, Any] = {
     "help": "Nodes, or graphs, in a step of training. A step has these nodes and neighbours of theirs. 0: the whole "
     "graph in every step.",
-    "show_default": "the whole graph, of large graphs 1024 nodes; 32 graphs",
+    "show_default": "the whole graph, of large graphs 512 nodes; 32 graphs",
 }
 NUM_NEIGHBORS: dict[str, Any] = {
     "help": "Neighbours that a node gets in a step of training, one number for each hop: 10,5. -1: all of them.",

@@ -12,6 +12,7 @@ from torch import Tensor
 from mixq_rl.datasets.batching import ranges
 from mixq_rl.datasets.inputs import GraphInputs
 from mixq_rl.graph import Graph
+from mixq_rl.graph_part import GraphPart
 from mixq_rl.propagation import Propagation
 
 __all__ = ["NeighborSampler"]
@@ -22,7 +23,7 @@ class NeighborSampler:
 
     Each hop draws neighbours of the nodes that the hop before has found, uniformly and without replacement. A node
     that was found keeps the neighbours that it was given first. The part has these edges only, from a neighbour to its
-    node, so that degrees and normalization are those of the part, as with ``NeighborLoader``.
+    node. What its propagations are is said in :class:`~mixq_rl.graph_part.GraphPart`.
 
     Args:
         x: node features, float32 ``[nodes, features]``.
@@ -35,6 +36,7 @@ class NeighborSampler:
     def __init__(self, x: Tensor, graph: Graph, y: Tensor, labelled: Tensor, num_neighbors: Sequence[int]) -> None:
         self._x, self._y, self._labelled = x, y, labelled
         self._num_neighbors = tuple(num_neighbors)
+        self._graph = graph
         self._weight_type = None if graph.edge_weight is None else graph.edge_weight.dtype
         self._adjacency = graph.adjacency(Propagation(weighted=graph.edge_weight is not None))
 
@@ -61,9 +63,9 @@ class NeighborSampler:
         every, entry = torch.cat(nodes), torch.cat(entries)
         edge_index = torch.stack([place[self._adjacency.csr.col[entry].long()], torch.cat(targets)])
         weight = None if self._weight_type is None else self._adjacency.entries(entry).to(self._weight_type)
-        graph = Graph(edge_index, count, edge_weight=weight)
+        part = GraphPart(edge_index, self._graph, every, edge_weight=weight)
         labelled = self._labelled[seeds].nonzero()[:, 0]
-        return GraphInputs(self._x[every], graph, self._y[seeds], labelled, seeds)
+        return GraphInputs(self._x[every], part, self._y[seeds], labelled, seeds)
 
     def _drawn(self, nodes: Tensor, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the entries of the drawn edges into ``nodes``, and the node of each."""

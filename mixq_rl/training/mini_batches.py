@@ -15,7 +15,7 @@ WHOLE_GRAPH = 0
 """Batch size of training on the whole graph."""
 
 _MOST_WORK = 500_000_000
-_BATCH_SIZE = 1024
+_BATCH_SIZE = 512
 _FIRST_HOPS, _FURTHER = (10, 5, 3), 1
 
 
@@ -30,14 +30,14 @@ def with_mini_batches(
 
     Without ``batch_size`` and ``num_neighbors`` a graph task keeps the batches of its training schedule, and a node
     task is trained on the whole graph in every step, unless the product of its edges and the widest aggregate exceeds
-    500 million. Then 1024 nodes in a step get 10 neighbours in the first hop, 5 in the second, 3 in the third and 1 in
+    500 million. Then 512 nodes in a step get 10 neighbours in the first hop, 5 in the second, 3 in the third and 1 in
     each further hop. A network that sums over neighbours without normalization is trained on the whole graph: sums over
     some of the neighbours are smaller, and not what the network is executed with.
 
     Args:
         task: task of the model.
         model: the network, with measured components.
-        batch_size: seed nodes or graphs in a step; :data:`WHOLE_GRAPH` for the whole graph; None: as above, or 1024 if
+        batch_size: seed nodes or graphs in a step; :data:`WHOLE_GRAPH` for the whole graph; None: as above, or 512 if
             ``num_neighbors`` is given.
         num_neighbors: greatest number of neighbours for each hop, -1 for all of them; ``(-1,)``: all of them in each
             hop; None: as above.

@@ -33,8 +33,8 @@ def test_a_run_on_parts_says_so_and_is_repeated_from_its_configuration(invoke: I
 def test_a_large_graph_is_divided_unless_the_whole_graph_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mixq_rl.training.mini_batches._MOST_WORK", 1000)
     task, _ = EvaluatorConfig(dataset="rmat-8", model="sage").load()
-    assert task.mini_batches == MiniBatches(1024, (10, 5))
-    assert "1024 nodes and at most 10, 5 neighbours" in task.notes[-1]
+    assert task.mini_batches == MiniBatches(512, (10, 5))
+    assert "512 nodes and at most 10, 5 neighbours" in task.notes[-1]
     whole, _ = EvaluatorConfig(dataset="rmat-8", model="sage", batch_size=0).load()
     assert whole.mini_batches is None
 

@@ -130,7 +130,7 @@ def test_default_epochs_give_a_number_of_steps(task: GraphTask) -> None:
     many = make_task(nodes=4000)
     divided = replace(many, mini_batches=MiniBatches(2, NUMBERS))
     epochs = [default_schedule(purpose, divided).epochs for purpose in ("float", "supernet", "fine-tune")]
-    assert epochs == [20, 12, 8]
+    assert epochs == [12, 6, 4]
     assert default_schedule("float", divided).batch_size == 2
     large = replace(many, mini_batches=MiniBatches(10_000, NUMBERS))
     for purpose in ("float", "supernet", "fine-tune"):
@@ -164,10 +164,8 @@ def test_small_graphs_are_whole_and_large_ones_are_sampled(task: GraphTask, monk
     monkeypatch.setattr("mixq_rl.training.mini_batches._MOST_WORK", work)
     assert chosen(task) == (None, ())
     monkeypatch.setattr("mixq_rl.training.mini_batches._MOST_WORK", work - 1)
-    told = (
-        "a step of training has 1024 nodes and at most 10, 5 neighbours of each node, hop by hop, not the whole graph"
-    )
-    assert chosen(task) == (MiniBatches(1024, (10, 5)), (told,))
+    told = "a step of training has 512 nodes and at most 10, 5 neighbours of each node, hop by hop, not the whole graph"
+    assert chosen(task) == (MiniBatches(512, (10, 5)), (told,))
     assert chosen(task, size=0) == (None, ())
     batches, (note,) = chosen(task, "gin")
     assert batches is None
@@ -176,8 +174,8 @@ def test_small_graphs_are_whole_and_large_ones_are_sampled(task: GraphTask, monk
 
 def test_what_is_given_is_taken(task: GraphTask, graph_task: GraphTask) -> None:
     assert chosen(task, size=64)[0] == MiniBatches(64, (10, 5))
-    assert chosen(task, numbers=(7, -1))[0] == MiniBatches(1024, (7, -1))
-    assert chosen(task, "gin", numbers=(-1,))[0] == MiniBatches(1024, (-1, -1))
+    assert chosen(task, numbers=(7, -1))[0] == MiniBatches(512, (7, -1))
+    assert chosen(task, "gin", numbers=(-1,))[0] == MiniBatches(512, (-1, -1))
     assert chosen(task, "tag", size=4)[0] == MiniBatches(4, (10, 5, 3, 1, 1, 1))
     assert chosen(graph_task, size=4) == (MiniBatches(4), ("a step of training has 4 graphs",))
     assert default_schedule("float", replace(graph_task, mini_batches=MiniBatches(4))).batch_size == 4
