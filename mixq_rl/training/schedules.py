@@ -25,14 +25,14 @@ _GRAPH_SCHEDULES: dict[Purpose, Schedule] = {
     "fine-tune": replace(_GRAPH, learning_rate=5e-3, scale_learning_rate=3e-2),
 }
 _GRAPH_STEPS: dict[Purpose, int] = {"float": 2000, "supernet": 1200, "fine-tune": 900}
-_SAMPLED_STEPS: dict[Purpose, int] = {"float": 600, "supernet": 300, "fine-tune": 200}
+_SAMPLED_STEPS: dict[Purpose, int] = {"float": 1000, "supernet": 300, "fine-tune": 200}
 
 
 def default_schedule(purpose: Purpose, task: GraphTask) -> Schedule:
     """Return the default training schedule.
 
     On graph tasks the number of epochs gives 2000 (float), 1200 (supernet) or 900 (fine-tune) steps, but is at most 200
-    (float) or 400. On node tasks it is 200, 150 or 100; with mini-batches at most that, and no more than gives 600,
+    (float) or 400. On node tasks it is 200, 150 or 100; with mini-batches at most that, and no more than gives 1000,
     300 or 200 steps. On node tasks the label weight of fine-tuning is the number of training nodes over the number of
     all other nodes, within 0.1...1. Mini-batches of the task give the batch size.
 

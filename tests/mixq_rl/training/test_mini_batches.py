@@ -130,7 +130,7 @@ def test_default_epochs_give_a_number_of_steps(task: GraphTask) -> None:
     many = make_task(nodes=4000)
     divided = replace(many, mini_batches=MiniBatches(2, NUMBERS))
     epochs = [default_schedule(purpose, divided).epochs for purpose in ("float", "supernet", "fine-tune")]
-    assert epochs == [12, 6, 4]
+    assert epochs == [20, 6, 4]
     assert default_schedule("float", divided).batch_size == 2
     large = replace(many, mini_batches=MiniBatches(10_000, NUMBERS))
     for purpose in ("float", "supernet", "fine-tune"):
