@@ -12,11 +12,12 @@ from mixq_rl.evaluation.measurement import float_execution
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.schedules import shortened
 
 __all__ = ["SHORT_EPOCHS", "Trial", "Trials"]
 
 SHORT_EPOCHS = 20
-"""Number of epochs of a short fine-tuning. The predictions of the drop are fitted to it."""
+"""Greatest number of epochs of a short fine-tuning. The predictions of the drop are fitted to it."""
 
 
 class Trial(NamedTuple):
@@ -61,9 +62,10 @@ class Trials:
         return float((torch.xlogy(teacher, teacher) - teacher * log_answers).sum(dim=1).mean())
 
     def short(self, allocation: Sequence[int]) -> Trial:
-        """Fine-tune the network for :data:`SHORT_EPOCHS` epochs, and compare its answers with those of float32."""
+        """Fine-tune the network for a short time, and compare its answers with those of float32."""
         evaluator = self.evaluator
-        tuned = evaluator.fine_tune(allocation, seed=evaluator.seed, epochs=SHORT_EPOCHS)
+        epochs = shortened(SHORT_EPOCHS, evaluator.task)
+        tuned = evaluator.fine_tune(allocation, seed=evaluator.seed, epochs=epochs)
         evaluation = evaluator.measure(tuned, "validation", timing_repeats=1)
         drop = 100 * (evaluator.reference.accuracy - evaluation.accuracy)
         return Trial(evaluation, drop, self._variance(self._logits(tuned, "validation")))

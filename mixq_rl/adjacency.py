@@ -26,6 +26,7 @@ class Adjacency:
         weight: entries v, which are quantized, float64 ``[edges]``; None: all those of a column are equal.
         factor: the entries v of each column, float64 ``[columns]``, if ``weight`` is None; None: all 1.
         row_scale: row scales r, which the requantization of the sums includes, float64 ``[rows, 1]``; None: 1.
+        row_bound: bound of the row scales; more than 1 only in a :class:`~mixq_rl.graph_part.GraphPart`.
         of_columns: what keyed functions made of ``factor``; blocks of rows of one matrix share it.
     """
 
@@ -34,6 +35,7 @@ class Adjacency:
     weight: Tensor | None = None
     factor: Tensor | None = None
     row_scale: Tensor | None = None
+    row_bound: float = 1.0
     of_columns: dict[Hashable, Tensor] = field(default_factory=dict)
 
     @cached_property

@@ -11,6 +11,7 @@ from mixq_rl.conditions import require
 from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
     CHANGED,
+    SortedEdges,
     check_edge_index,
     sort_edges,
     sort_nodes,
@@ -58,6 +59,7 @@ class Graph:
         self.batch = batch
         self.num_graphs = named if num_graphs is None else num_graphs
         self._adjacencies: dict[Propagation, Adjacency] = {}
+        self._factors: dict[Propagation, Tensor] = {}
         self._drawn: dict[Propagation, Adjacency] = {}
         self._draws: dict[tuple[EdgeTransform, ...], Tensor] = {}
 
@@ -76,6 +78,19 @@ class Graph:
             made = self._pooling(propagation) if propagation.pooled else self._neighbours(propagation, layer)
             held[propagation] = made
         return held[propagation]
+
+    def inverse_roots(self, propagation: Propagation, layer: str = "") -> Tensor:
+        """Return the inverse roots of the nodes' degrees in a symmetric normalization, float64 ``[nodes]``; 0 for 0.
+
+        Args:
+            propagation: a propagation that does not drop edges at random.
+            layer: as in :meth:`adjacency`.
+
+        Raises:
+            InvalidGraphError: as in :meth:`adjacency`.
+        """
+        self.adjacency(propagation, layer)
+        return self._factors[propagation]
 
     def redrawn(self) -> Self:
         """Return the same graph, whose propagations draw anew which edges they drop."""
@@ -97,7 +112,13 @@ class Graph:
     def _neighbours(self, propagation: Propagation, layer: str) -> Adjacency:
         index, weight = self._edges(propagation)
         edges = sort_edges(index, self.num_nodes, weight, propagation.self_loops, propagation.loop_weight)
-        return normalized(edges, propagation, degree_factor(edges, propagation, layer))
+        factor = self._degree_factor(propagation, edges, layer)
+        if factor is not None:
+            self._factors[propagation] = factor
+        return normalized(edges, propagation, factor)
+
+    def _degree_factor(self, propagation: Propagation, edges: SortedEdges, layer: str) -> Tensor | None:
+        return degree_factor(edges, propagation, layer)
 
     def _edges(self, propagation: Propagation) -> Edges:
         """Return the edges of a propagation."""

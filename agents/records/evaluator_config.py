@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mixq_rl.agents.records import option_texts
+from mixq_rl.agents.records.batch_options import BATCH_SIZE, NUM_NEIGHBORS, batched, check_batches
 from mixq_rl.agents.records.constraint_options import bit_widths_of, parse_size
 from mixq_rl.agents.records.network import NETWORK, WEIGHTS, check_network, load_network, network_label
 from mixq_rl.agents.records.user_files import check_unchanged, digests
@@ -71,6 +72,7 @@ class EvaluatorConfig:
         data_root: folder of the datasets' files.
         num_layers: number of layers; None: the default of the model and the kind of task.
         hidden_channels: width of the hidden layers; None: the default of the model and the kind of task.
+        batch_size, num_neighbors: as in :func:`~mixq_rl.training.with_mini_batches`, the numbers as a text: ``"10,5"``.
         objective: name in :data:`mixq_rl.evaluation.objective.objectives`; the cost to save.
         evaluator: name in :data:`mixq_rl.evaluation.evaluators.evaluators`; it gives the weights used in the search.
         scheme: name in :data:`mixq_rl.quantization.schemes`; it determines how scales are found.
@@ -117,6 +119,8 @@ class EvaluatorConfig:
         default=None,
         metadata={"help": "Width of the hidden layers.", "show_default": "64 or 128, depending on the model"},
     )
+    batch_size: int | None = field(default=None, metadata=BATCH_SIZE)
+    num_neighbors: str | None = field(default=None, metadata=NUM_NEIGHBORS)
     objective: str = field(
         default="bitops",
         metadata={"help": option_texts.OBJECTIVE, "metavar": f"<{'|'.join(objectives)}>", "completion": objectives},
@@ -139,6 +143,7 @@ class EvaluatorConfig:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} is outside 0...{2**32 - 1}")
         check_network(self.model, self.num_layers, self.hidden_channels)
+        check_batches(self.batch_size, self.num_neighbors)
         objectives[self.objective], evaluators[self.evaluator], schemes[self.scheme]
         if self.metric is not None:
             metrics[self.metric]
@@ -232,7 +237,7 @@ class EvaluatorConfig:
         )
         for finding in advice(task, self.offered):
             _data_logger.info("%s: %s", task.name, finding)
-        return task, network
+        return batched(task, network, self.batch_size, self.num_neighbors), network
 
     def prepare(
         self, task: GraphTask, model: QuantizableModel, stage: Stage = silent, cache: PreparationCache | None = None

@@ -20,7 +20,7 @@ __all__ = ["CONFIG", "OTHER_FOLDER", "check_same", "new_document", "read_documen
 CONFIG = "config.json"
 OTHER_FOLDER = "name a new or empty folder with --run-dir"
 
-_VERSION = 7
+_VERSION = 8
 _KINDS = ("run", "policy", "search")
 _CONTENTS = ("model_sha256", "weights_sha256")
 

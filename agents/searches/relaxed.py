@@ -28,7 +28,7 @@ from mixq_rl.training.losses import distilled_loss
 
 __all__ = ["relaxed"]
 
-_STEPS = 20
+_STEPS, _BATCH_SIZE = 20, 64
 _LEARNING_RATE = 0.3
 _LEAST_PENALTY, _GREATEST_PENALTY = 1e-3, 30.0
 _PENALTIES = 64
@@ -52,7 +52,8 @@ def relaxed(problem: SearchProblem) -> None:
     """
     evaluator = _network(problem.evaluator)
     for index, penalty in enumerate(_penalties()):
-        mixture = _Mixture(evaluator.model, problem.limits, whole_graph=evaluator.task.kind == "node")
+        whole_graph = evaluator.task.kind == "node" and evaluator.task.mini_batches is None
+        mixture = _Mixture(evaluator.model, problem.limits, whole_graph=whole_graph)
         _train(mixture, evaluator, problem, penalty, seed=problem.seed * _PENALTIES + index)
 
 
@@ -64,11 +65,14 @@ def _penalties() -> list[float]:
 
 def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProblem, penalty: float, seed: int) -> None:
     task = evaluator.task
-    schedule = Schedule(epochs=_STEPS, learning_rate=_LEARNING_RATE, weight_decay=0.0, batch_size=64)
+    size = _BATCH_SIZE if task.mini_batches is None else task.mini_batches.batch_size
+    schedule = Schedule(
+        epochs=-(-_STEPS // task.steps_of_epoch(size, every=True)),
+        learning_rate=_LEARNING_RATE,
+        weight_decay=0.0,
+        batch_size=size,
+    )
     generator = torch.Generator().manual_seed(seed)
-    if task.kind == "graph":
-        batches = -(-int(task.masks["train"].sum()) // schedule.batch_size)
-        schedule = schedule.lasting(-(-_STEPS // batches))
 
     def loss(inputs: GraphInputs) -> Tensor:
         taught = distilled_loss(mixture(inputs), inputs, evaluator.teacher, label_weight=1.0)
@@ -80,7 +84,7 @@ def _train(mixture: "_Mixture", evaluator: IntegerEvaluator, problem: SearchProb
         optimize(
             mixture,
             schedule,
-            lambda: task.training_batches(generator, schedule.batch_size),
+            lambda: task.training_batches(generator, schedule.batch_size, every=True),
             loss,
             None,
             lambda done, total: _evaluate(problem, mixture),
@@ -115,7 +119,7 @@ class _Mixture(nn.Module):
         model.eval()
         with self._relaxing(model), model.allocated(None):
             logits: Tensor = model(inputs.x, inputs.graph)
-        return logits
+        return logits[: inputs.index.numel()]
 
     def expected_bits(self) -> Tensor:
         """Return the mean bit-width, by shares of multiply-accumulates."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from mixq_rl.datasets.inputs import GraphInputs
 from mixq_rl.graph import Graph
 
-__all__ = ["GraphSelection"]
+__all__ = ["GraphSelection", "ranges"]
 
 
 class GraphSelection:
@@ -37,8 +37,8 @@ class GraphSelection:
         """Return the disjoint union of ``graphs``, int64 ``[selected]``, in their order, all of them labelled."""
         num_nodes, num_edges = self._num_nodes[graphs], self._num_edges[graphs]
         rows = torch.arange(graphs.numel(), device=graphs.device)
-        nodes = _ranges(self._first_node[graphs], num_nodes)
-        edges = _ranges(self._first_edge[graphs], num_edges)
+        nodes = ranges(self._first_node[graphs], num_nodes)
+        edges = ranges(self._first_edge[graphs], num_edges)
         shift = _starts(num_nodes) - self._first_node[graphs]
         graph = Graph(
             self._edge_index[:, edges] + shift.repeat_interleave(num_edges),
@@ -54,6 +54,6 @@ def _starts(counts: Tensor) -> Tensor:
     return counts.cumsum(0) - counts
 
 
-def _ranges(first: Tensor, count: Tensor) -> Tensor:
+def ranges(first: Tensor, count: Tensor) -> Tensor:
     """Return first[0], first[0] + 1, ... (count[0] of them), first[1], ..."""
     return torch.arange(int(count.sum()), device=count.device) + (first - _starts(count)).repeat_interleave(count)

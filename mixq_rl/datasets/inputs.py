@@ -15,6 +15,8 @@ __all__ = ["GraphInputs"]
 class GraphInputs:
     """A task, or a part of it, as a network takes it. A row is a node or a graph that is classified.
 
+    A part of one graph may have more nodes than rows: the first nodes are the rows, and the others their neighbours.
+
     Attributes:
         x: node features, float32 ``[nodes, features]``.
         graph: the graph; for graph classification the disjoint union of several graphs.

@@ -21,6 +21,8 @@ from mixq_rl.datasets.consistency import (
 from mixq_rl.datasets.inputs import GraphInputs
 from mixq_rl.datasets.label_matrix import check_label_matrix
 from mixq_rl.datasets.metrics import ACCURACY, Metric, default_metric, fitting, metrics
+from mixq_rl.datasets.mini_batches import MiniBatches
+from mixq_rl.datasets.neighbor_sampling import NeighborSampler
 from mixq_rl.errors import InputError, InvalidGraphError
 from mixq_rl.graph import Graph
 
@@ -29,6 +31,7 @@ __all__ = ["GraphTask", "Split"]
 Split = Literal["train", "validation", "test"]
 
 _CALIBRATION_GRAPHS = 128
+_MOST_STEPS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,13 @@ class GraphTask:
             such columns. ``training_batches`` of graphs draws random signs, so that a network does not depend on them.
         class_names: names of the classes in the user's file, in their order; None: 0, 1, 2, ...
         notes: what was done to the user's data, a line each.
+        mini_batches: how training divides an epoch into steps; None: a step has the whole graph, or in a graph task as
+            many graphs as the training schedule says. Measurements and calibration do not depend on it.
 
     Raises:
         InvalidGraphError: if the data are inconsistent; the message says how.
-        InputError: for a metric that is unknown, or does not measure such labels.
+        InputError: for a metric that is unknown, or does not measure such labels, or mini-batches of another kind of
+            task.
     """
 
     name: str
@@ -69,6 +75,7 @@ class GraphTask:
     arbitrary_sign: Tensor | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    mini_batches: MiniBatches | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -86,6 +93,8 @@ class GraphTask:
             raise InvalidGraphError(f"{self.name}: {error}") from error
         metric = fitting(self.metric or default_metric(self.multi_label), self.multi_label)
         object.__setattr__(self, "metric", metric.name)
+        if self.mini_batches is not None:
+            self.mini_batches.check(self.kind)
 
     def __repr__(self) -> str:
         parts = [f"{self.num_graphs} graphs"] if self.kind == "graph" else []
@@ -160,31 +169,48 @@ class GraphTask:
             self._inputs[split] = self._whole(rows) if self.batch is None else self._selection(rows)
         return self._inputs[split]
 
-    def training_batches(self, generator: torch.Generator, size: int = 32) -> Iterator[GraphInputs]:
+    def steps_of_epoch(self, size: int, *, every: bool = False) -> int:
+        """Return the number of batches of :meth:`training_batches`, but for one that is left over; same arguments."""
+        if self.kind == "node" and self.mini_batches is None:
+            return 1
+        steps = -(-self._drawn_from(every).numel() // size)
+        return steps if self.kind == "graph" else min(steps, _MOST_STEPS)
+
+    def training_batches(
+        self, generator: torch.Generator, size: int = 32, *, every: bool = False
+    ) -> Iterator[GraphInputs]:
         """Yield the batches of one epoch.
 
-        For a node task it is the whole graph, in one batch. For a graph task these are the training graphs in random
-        order, ``size`` in a batch. A single graph that is left over is added to the last batch, because batch
-        normalisation needs more than one.
+        For a graph task these are the training graphs in random order, ``size`` in a batch. For a node task it is the
+        whole graph, in one batch. With :attr:`mini_batches` it is the part of the graph that ``size`` seeds, in random
+        order, need, in at most 50 batches; the next epoch has other seeds. A single graph or seed that is left over is
+        added to the last batch, because batch normalisation needs more than one.
 
         Args:
-            generator: draws order and signs; a generator of the CPU, so that all devices get the same batches.
-            size: number of graphs in a batch.
+            generator: draws order, signs and neighbours; a generator of the CPU, so that all devices get the same
+                batches.
+            size: number of graphs or seeds in a batch.
+            every: whether the seeds are all nodes, for a loss that needs no labels, instead of the training nodes.
         """
-        if self.batch is None:
+        if self.kind == "node" and self.mini_batches is None:
             yield self.inputs("train")
             return
-        graphs = self.masks["train"].nonzero()[:, 0]
-        order = torch.randperm(graphs.numel(), generator=generator).to(self.device)
-        chunks = list(graphs[order].split(size))
+        rows = self._drawn_from(every)
+        order = torch.randperm(rows.numel(), generator=generator).to(self.device)
+        chunks = list(rows[order].split(size))
         if len(chunks) > 1 and chunks[-1].numel() == 1:
             chunks[-2:] = [torch.cat(chunks[-2:])]
+        if self.kind == "node":
+            yield from (self._sampler(seeds, generator) for seeds in chunks[:_MOST_STEPS])
+            return
         for chosen in chunks:
             yield self._with_drawn_signs(self._selection(chosen), generator)
 
     @cached_property
     def calibration_inputs(self) -> GraphInputs:
         """Inputs for statistics and calibration: the graph, or always the same 128 training graphs."""
+        if self.kind == "node":
+            return self.inputs("train")
         return next(self.training_batches(torch.Generator().manual_seed(0), _CALIBRATION_GRAPHS))
 
     def score(self, logits: Tensor, split: Split) -> float:
@@ -243,6 +269,16 @@ class GraphTask:
     @cached_property
     def _graph(self) -> Graph:
         return Graph(self.edge_index, self.num_nodes, edge_weight=self.edge_weight)
+
+    def _drawn_from(self, every: bool) -> Tensor:
+        if every and self.kind == "node":
+            return torch.arange(self.num_nodes, device=self.device)
+        return self.masks["train"].nonzero()[:, 0]
+
+    @cached_property
+    def _sampler(self) -> NeighborSampler:
+        assert self.mini_batches is not None
+        return NeighborSampler(self.x, self._graph, self.y, self.masks["train"], self.mini_batches.num_neighbors)
 
     @cached_property
     def _selection(self) -> GraphSelection:

@@ -228,6 +228,7 @@ class IntegerEvaluator:
             [self.reference.accuracy, self.reference.bitops],
             str(self.model),
             self.task.metric,
+            repr(self.task.mini_batches),
             self.task.device.type,
             __version__,
         ]

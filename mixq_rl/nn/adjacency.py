@@ -1,5 +1,6 @@
 """Quantized adjacency matrices of integer sums over neighbours."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,16 @@ from mixq_rl.sparse import CSR
 __all__ = ["ROW_EXPONENT", "IntegerAdjacency", "fixed_row", "integers_of"]
 
 ROW_EXPONENT = 30
-"""Exponent of the rows' fixed-point scales 1/d and d^(-1/2), which never exceed 1."""
+"""Exponent of the rows' fixed-point scales 1/d and d^(-1/2), which never exceed 1 in a whole graph."""
 _UNWEIGHTED = IntegerRange(1, signed=False)
 
 
 def fixed_row(adjacency: Adjacency) -> FixedPoint | None:
     """Return the row scales of an adjacency in fixed point, or None if it has none."""
-    return None if adjacency.row_scale is None else FixedPoint.nearest(adjacency.row_scale, ROW_EXPONENT)
+    if adjacency.row_scale is None:
+        return None
+    beyond = math.ceil(math.log2(adjacency.row_bound)) if adjacency.row_bound > 1 else 0
+    return FixedPoint.nearest(adjacency.row_scale, ROW_EXPONENT - beyond)
 
 
 def integers_of(quantizer: Quantizer | None) -> tuple[IntegerRange, int]:

@@ -9,6 +9,7 @@ from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress, Schedule
 from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.mini_batches import with_mini_batches
 from mixq_rl.training.preparation import PreparedNetwork, prepare_calibrated, prepare_supernet, restore_prepared
 from mixq_rl.training.schedules import default_schedule
 from mixq_rl.training.supernet import fit_supernet
@@ -28,4 +29,5 @@ __all__ = [
     "prepare_calibrated",
     "prepare_supernet",
     "restore_prepared",
+    "with_mini_batches",
 ]

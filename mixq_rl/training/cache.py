@@ -120,6 +120,7 @@ class PreparationCache:
             [[node.name, *node.sources] for node in model.nodes],
             task.kind,
             task.metric,
+            repr(task.mini_batches),
             task.x.device.type,
             list(bit_widths),
             repr(scheme),

@@ -62,7 +62,8 @@ def fine_tune(
     settles = schedule.decay == "cosine"
     with reproducible(task, seed):
         before, start = validate(), copy.deepcopy(model.state_dict())
-        optimize(model, schedule, batches(task, schedule, seed), loss, None if settles else validate, progress)
+        drawn = batches(task, schedule, seed, every=teacher is not None)
+        optimize(model, schedule, drawn, loss, None if settles else validate, progress)
         if settles and before[0] > validate()[0]:
             model.load_state_dict(start)
     return model

@@ -36,7 +36,7 @@ class Schedule:
         scale_learning_rate: learning rate of the quantizers' scales, which have no weight decay.
         decay: decay of both learning rates. ``"cosine"``: to 0. ``"plateau"``: halved after 10 epochs without a lower
             validation loss, constant without validation.
-        batch_size: number of graphs in a step of a graph task.
+        batch_size: number of graphs in a step of a graph task, or of seed nodes in a step on part of a graph.
         label_weight: weight of the labels' cross-entropy, if there is a teacher; the distillation loss has weight 1.
 
     Raises:
@@ -55,7 +55,7 @@ class Schedule:
         if self.epochs < 0:
             raise InputError(f"{self.epochs} epochs: at least 0 are needed")
         if self.batch_size < 1:
-            raise InputError(f"a batch of {self.batch_size} graphs: at least 1 is needed")
+            raise InputError(f"a batch of {self.batch_size}: at least 1 is needed")
         if not (self.learning_rate >= 0 and self.scale_learning_rate >= 0 and self.weight_decay >= 0):
             raise InputError("learning rates and weight decay must not be negative")
         if self.label_weight < 0:

@@ -47,7 +47,10 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
 
 
 class Forward:
-    """Function from inputs of a task to a model's logits. Sparse features of a node task are converted once."""
+    """Function from inputs of a task to a model's logits, one for each row of the inputs.
+
+    Sparse features of a node task are converted once.
+    """
 
     def __init__(self, model: QuantizableModel, task: GraphTask) -> None:
         self._model = model
@@ -58,10 +61,12 @@ class Forward:
         whole = self._whole is not None and inputs.x is self._whole
         features = self._features if whole and self._features is not None else inputs.x
         logits: Tensor = self._model(features, inputs.graph)
-        return logits
+        return logits[: inputs.index.numel()]
 
 
 def supervised_loss(logits: Tensor, inputs: GraphInputs) -> Tensor:
+    if not inputs.labelled.numel():  # a batch of nodes without labels, which only distillation teaches
+        return logits.new_zeros(())
     return _cross_entropy(logits[inputs.labelled], inputs.y[inputs.labelled])
 
 
@@ -91,9 +96,11 @@ def validation_score(forward: Forward, task: GraphTask) -> Score:
     return task.score(logits, "validation"), -float(supervised_loss(logits, inputs))
 
 
-def batches(task: GraphTask, schedule: Schedule, seed: int) -> Callable[[], Iterable[GraphInputs]]:
+def batches(
+    task: GraphTask, schedule: Schedule, seed: int, *, every: bool = False
+) -> Callable[[], Iterable[GraphInputs]]:
     generator = torch.Generator().manual_seed(seed)
-    return lambda: task.training_batches(generator, schedule.batch_size)
+    return lambda: task.training_batches(generator, schedule.batch_size, every=every)
 
 
 @contextmanager

@@ -67,5 +67,5 @@ def fit_supernet(
         return total / len(allocations)
 
     with reproducible(task, seed):
-        optimize(model, schedule, batches(task, schedule, seed), loss, None, progress)
+        optimize(model, schedule, batches(task, schedule, seed, every=True), loss, None, progress)
     return model

@@ -14,7 +14,7 @@ from mixq_rl.training.loop import Schedule, Score, optimize
     ("arguments", "message"),
     [
         ({"epochs": -1}, "-1 epochs: at least 0 are needed"),
-        ({"batch_size": 0}, "a batch of 0 graphs"),
+        ({"batch_size": 0}, "a batch of 0: at least 1 is needed"),
         ({"learning_rate": -0.1}, "must not be negative"),
         ({"weight_decay": float("nan")}, "must not be negative"),
         ({"scale_learning_rate": -1.0}, "must not be negative"),
