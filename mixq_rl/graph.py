@@ -175,8 +175,7 @@ class Graph:
             # The inverse root of a tiny weighted degree exceeds fixed point, so the entry holds both factors.
             one = torch.ones_like(factor).unsqueeze(1)
             return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
-        row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
-        return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
+        return Adjacency(csr, loops, weight=weight, row_scale=_row_scale(csr, propagation.normalization))
 
     def _edges(self, propagation: Propagation) -> Edges:
         """Return the edges of a propagation."""
@@ -201,12 +200,14 @@ class Graph:
         if csr is None:
             _named_graphs(batch, self.num_graphs)
             raise InvalidGraphError(CHANGED)
-        row_scale = _reciprocal(csr) if propagation.normalization == "mean" else None
-        return Adjacency(csr, batch.new_empty(0), row_scale=row_scale)
+        return Adjacency(csr, batch.new_empty(0), row_scale=_row_scale(csr, propagation.normalization))
 
 
-def _reciprocal(csr: CSR) -> Tensor:
-    return csr.rowptr.diff().clamp(min=1).double().reciprocal().unsqueeze(1)
+def _row_scale(csr: CSR, normalization: str) -> Tensor | None:
+    if normalization == "none":
+        return None
+    size = csr.rowptr.diff().clamp(min=1).double()
+    return (inverse_root(size) if normalization == "root" else size.reciprocal()).unsqueeze(1)
 
 
 def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:
