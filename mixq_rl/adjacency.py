@@ -13,7 +13,7 @@ from mixq_rl.edges import SortedEdges, check_degree, gather, inverse_root, row_s
 from mixq_rl.propagation import Propagation
 from mixq_rl.sparse import CSR
 
-__all__ = ["Adjacency", "AnyGraph", "degree_factor", "normalized", "reciprocal_counts"]
+__all__ = ["Adjacency", "AnyGraph", "degree_factor", "normalized", "row_scale"]
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ def normalized(
     csr, weight, loops = edges
     kept = {} if of_columns is None else of_columns
     if factor is None:
-        row_scale = reciprocal_counts(csr) if propagation.normalization == "mean" else None
-        return Adjacency(csr, loops, weight=weight, row_scale=row_scale)
+        return Adjacency(csr, loops, weight=weight, row_scale=row_scale(csr, propagation.normalization))
     row_factor = factor if of_rows is None else of_rows
     if not propagation.weighted:
         return Adjacency(csr, loops, factor=factor, row_scale=row_factor.unsqueeze(1), of_columns=kept)
@@ -148,6 +147,16 @@ def normalized(
     return Adjacency(csr, loops, weight=scaled_entries(edges, factor), row_scale=one)
 
 
-def reciprocal_counts(csr: CSR) -> Tensor:
-    """Return 1 over the number of each row's entries, or 1 for a row without any, float64 ``[rows, 1]``."""
-    return csr.rowptr.diff().clamp(min=1).double().reciprocal().unsqueeze(1)
+def row_scale(csr: CSR, normalization: str) -> Tensor | None:
+    """Return the scales of rows for a normalization by their numbers of entries, float64 ``[rows, 1]``; None: all 1.
+
+    A row without entries counts as one with a single entry.
+
+    Args:
+        csr: sparsity pattern.
+        normalization: ``"none"``, ``"mean"`` or ``"root"``; see :class:`~mixq_rl.propagation.Propagation`.
+    """
+    if normalization == "none":
+        return None
+    size = csr.rowptr.diff().clamp(min=1).double()
+    return (inverse_root(size) if normalization == "root" else size.reciprocal()).unsqueeze(1)

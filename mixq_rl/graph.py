@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from mixq_rl.adjacency import Adjacency, degree_factor, normalized, reciprocal_counts
+from mixq_rl.adjacency import Adjacency, degree_factor, normalized, row_scale
 from mixq_rl.conditions import require
 from mixq_rl.edge_transforms import Edges, EdgeTransform, RandomTransform
 from mixq_rl.edges import (
@@ -143,8 +143,7 @@ class Graph:
         if csr is None:
             _named_graphs(batch, self.num_graphs)
             raise InvalidGraphError(CHANGED)
-        row_scale = reciprocal_counts(csr) if propagation.normalization == "mean" else None
-        return Adjacency(csr, batch.new_empty(0), row_scale=row_scale)
+        return Adjacency(csr, batch.new_empty(0), row_scale=row_scale(csr, propagation.normalization))
 
 
 def _check_edge_weight(edge_weight: Tensor, edge_index: Tensor) -> None:

@@ -8,7 +8,7 @@ from mixq_rl.storage.artifacts import storable
 
 __all__ = ["Propagation"]
 
-NORMALIZATIONS = ("none", "mean", "symmetric", "absolute")
+NORMALIZATIONS = ("none", "mean", "root", "symmetric", "absolute")
 SELF_LOOPS = ("keep", "add", "replace", "remaining")
 
 
@@ -18,10 +18,11 @@ class Propagation:
     r"""Kind of propagation of a layer: the edges that it sums over, and the normalization of the sums.
 
     Attributes:
-        normalization: ``"none"``: sums; ``"mean"``: sums times :math:`1 / d_i`; ``"symmetric"``: entries
+        normalization: ``"none"``: sums; ``"mean"``: sums times :math:`1 / d_i`; ``"root"``: sums times
+            :math:`d_i^{-1/2}`, whose magnitudes grow less with the degree than those of sums; ``"symmetric"``: entries
             :math:`d_i^{-1/2} w_{ij} d_j^{-1/2}` (Kipf and Welling, 2017). :math:`d_i` is the number of edges into node
-            i, or the sum of their weights, including self-loops. ``"absolute"``: the same with sums of the weights'
-            magnitudes, which negative weights have too.
+            i, including self-loops, or in the last case the sum of their weights. ``"absolute"``: the same as
+            ``"symmetric"`` with sums of the weights' magnitudes, which negative weights have too.
         self_loops: ``"keep"``: self-loops of the graph; ``"add"``: one more at every node; ``"replace"``: exactly one
             at every node; ``"remaining"``: those of the graph, and one at every node that has none.
         loop_weight: weight of the added self-loops if edges have weights; without edge weights it is 1, as in PyTorch

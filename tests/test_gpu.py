@@ -69,7 +69,7 @@ def test_a_frozen_network_gives_the_cpu_s_integers(name: str, kind: str) -> None
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("normalization", ["none", "mean", "symmetric"])
+@pytest.mark.parametrize("normalization", ["none", "mean", "root", "symmetric"])
 def test_an_adjacency_is_the_same_to_the_last_bit(normalization: str, weighted: bool) -> None:
     draw = torch.Generator().manual_seed(0)
     edges = torch.randint(3000, (2, 60_000), generator=draw)

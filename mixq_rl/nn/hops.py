@@ -44,6 +44,6 @@ def count_hops(model: QuantizableModel, num_features: int) -> int:
 
 
 def sums_neighbours(model: QuantizableModel) -> bool:
-    """Return whether some layer sums over neighbours without normalization, so that its values grow with the degree."""
-    propagations = (module.propagation for module in model.modules() if isinstance(module, Propagate))
-    return any(propagation.normalization == "none" and not propagation.pooled for propagation in propagations)
+    """Return whether some layer sums over neighbours so that its values grow with the degree."""
+    propagations = [module.propagation for module in model.modules() if isinstance(module, Propagate)]
+    return any(each.normalization in ("none", "root") and not each.pooled for each in propagations)

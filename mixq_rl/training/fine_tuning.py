@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress, Schedule, Score, optimize
 from mixq_rl.training.losses import Forward, batches, distilled_loss, reproducible, supervised_loss, validation_score
 from mixq_rl.training.schedules import schedule_for
@@ -30,7 +31,8 @@ def fine_tune(
 
     With a cosine schedule the weights of the copy are those of the last epoch, or those before the training if they
     score higher on validation data. The best of all epochs would mostly be the luckiest one on these data
-    (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation.
+    (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation. Dropout
+    fades out during the training.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -60,10 +62,10 @@ def fine_tune(
         return validation_score(forward, task)
 
     settles = schedule.decay == "cosine"
-    with reproducible(task, seed):
+    with reproducible(task, seed), fading_dropout(model, progress) as fade:
         before, start = validate(), copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
-        optimize(model, schedule, drawn, loss, None if settles else validate, progress)
+        optimize(model, schedule, drawn, loss, None if settles else validate, fade)
         if settles and before[0] > validate()[0]:
             model.load_state_dict(start)
     return model

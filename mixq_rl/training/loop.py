@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixq_rl.errors import InputError
 
-__all__ = ["Progress", "Schedule", "Score", "Trainable", "optimize"]
+__all__ = ["Progress", "Schedule", "Score", "Trainable", "cosine", "optimize"]
 
 Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""
@@ -168,7 +168,12 @@ def _decay(
             threshold=0,  # the scores are negative: with a relative threshold an equal score would count as better
         )
     epochs = max(schedule.epochs, 1)
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: cosine(epoch, epochs))
+
+
+def cosine(epoch: int, epochs: int) -> float:
+    """Return the factor of the cosine decay after ``epoch`` of ``epochs`` epochs: from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
 @torch.no_grad()

@@ -114,7 +114,7 @@ def test_graph_without_edges_has_a_loop_at_every_node() -> None:
 
 
 def test_isolated_nodes_sum_over_nothing() -> None:
-    for normalization in ("none", "mean", "symmetric"):
+    for normalization in ("none", "mean", "root", "symmetric"):
         matrix = dense(Graph(torch.tensor([[0], [1]]), 3).adjacency(Propagation(normalization)))
         assert bool(matrix.isfinite().all())
         assert not matrix[2].any()
@@ -164,6 +164,12 @@ def test_absolute_degrees_of_weights_that_are_not_negative_are_those_of_symmetri
                 graph.adjacency(Propagation(kind, "remaining", weighted=weighted)) for kind in ("symmetric", "absolute")
             )
             assert torch.equal(dense(one), dense(other))
+
+
+def test_a_root_lies_between_a_sum_and_a_mean() -> None:
+    graph = make_graph()
+    none, root, mean = (dense(graph.adjacency(Propagation(kind, "add"))) for kind in ("none", "root", "mean"))
+    torch.testing.assert_close(root.square(), none * mean)
 
 
 @pytest.mark.parametrize("normalization", ["none", "mean"])

@@ -3,6 +3,7 @@ import torch
 import torch_geometric.nn
 from torch import nn
 
+from mixq_rl.errors import InputError
 from mixq_rl.nn import Chain, GINConv, Linear
 from tests.mixq_rl.nn.networks import FEATURES, KINDS, calibrated, check_layer, features, make_graph, network, real
 from tests.pairwise import pairwise
@@ -10,13 +11,13 @@ from tests.pairwise import pairwise
 HIDDEN, OUT = 7, 5
 
 
-def make_layer(epsilon: float, train_epsilon: bool, normed: bool = True) -> GINConv:
+def make_layer(epsilon: float, train_epsilon: bool, normed: bool = True, normalization: str = "none") -> GINConv:
     norms = [nn.BatchNorm1d(HIDDEN), nn.BatchNorm1d(OUT)] if normed else [None, None]
     mlp = Chain(
         Linear(FEATURES, HIDDEN, names=("conv1.weight_1", "conv1.hidden"), kind="update", norm=norms[0], relu=True),
         Linear(HIDDEN, OUT, names=("conv1.weight_2", "conv1.update"), kind="update", norm=norms[1]),
     )
-    return GINConv(mlp, name="conv1", epsilon=epsilon, train_epsilon=train_epsilon)
+    return GINConv(mlp, name="conv1", epsilon=epsilon, train_epsilon=train_epsilon, normalization=normalization)
 
 
 def theirs_of(layer: GINConv, epsilon: float) -> nn.Module:
@@ -45,10 +46,30 @@ def test_float_forward_equals_pytorch_geometric(epsilon: float, training: bool) 
 EPSILONS = [(0.0, False), (0.0, True), (0.37, False), (-1.6, True)]
 
 
-@pytest.mark.parametrize(("epsilons", "kind", "normed"), pairwise(EPSILONS, KINDS, (True, False)))
-def test_integers_equal_fake_quantization(epsilons: tuple[float, bool], kind: str, normed: bool) -> None:
+@pytest.mark.parametrize(
+    ("epsilons", "kind", "normed", "normalization"),
+    pairwise(EPSILONS, KINDS, (True, False), ("none", "root", "mean")),
+)
+def test_integers_equal_fake_quantization(
+    epsilons: tuple[float, bool], kind: str, normed: bool, normalization: str
+) -> None:
     epsilon, train_epsilon = epsilons
-    check_layer(make_layer(epsilon, train_epsilon, normed), kind, count=50 if normed and train_epsilon else 10)
+    layer = make_layer(epsilon, train_epsilon, normed, normalization)
+    check_layer(layer, kind, count=50 if normed and train_epsilon else 10)
+
+
+@pytest.mark.parametrize(("normalization", "power"), [("none", 0.0), ("root", -0.5), ("mean", -1.0)])
+def test_sums_are_times_a_power_of_the_degree(normalization: str, power: float) -> None:
+    layer, graph = GINConv(Chain(), name="conv1", epsilon=0.3, normalization=normalization), make_graph()
+    x = features(graph)
+    degree = 1 + torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
+    expected = torch_geometric.nn.GINConv(nn.Identity(), eps=0.3)(x, graph.edge_index) * degree.unsqueeze(1) ** power
+    torch.testing.assert_close(real(layer, x, graph), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_other_normalizations_are_refused() -> None:
+    with pytest.raises(InputError, match=r"normalization 'symmetric' of 'conv1' is not among .*'root'"):
+        GINConv(Chain(), name="conv1", normalization="symmetric")
 
 
 @pytest.mark.parametrize(

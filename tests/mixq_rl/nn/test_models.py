@@ -7,7 +7,7 @@ import torch
 from mixq_rl import IntegerModel, OpMeter
 from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import InputError
-from mixq_rl.nn import QuantizableModel, build_model, build_network, models
+from mixq_rl.nn import GINConv, QuantizableModel, build_model, build_network, models
 from mixq_rl.nn.operator import Dropout
 from mixq_rl.quantization import Granularity
 from tests.mixq_rl.datasets.small_graphs import make_graph_task
@@ -155,6 +155,13 @@ def test_quantized_training_reaches_every_weight(name: str, kind: str) -> None:
 def test_the_input_is_as_fine_as_the_first_layer_can_take(name: str) -> None:
     expected = Granularity.COLUMN if name == "gin" else Granularity.ROW
     assert build_network(name, 8, 3, hidden_channels=WIDTH).input.granularity is expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("node", "root"), ("graph", "none")])
+def test_sums_of_a_gin_are_damped_where_nodes_are_classified(kind: str, expected: str) -> None:
+    model = build_network("gin", 8, 3, hidden_channels=WIDTH, pooled=kind == "graph")
+    layers = [node.layer for node in model.nodes if isinstance(node.layer, GINConv)]
+    assert {layer.propagate.propagation.normalization for layer in layers} == {expected}
 
 
 @pytest.mark.parametrize("name", ["sage", "gin", "gat"])

@@ -31,6 +31,7 @@ PROPAGATIONS = [
     Propagation("symmetric", "replace", 0.3, weighted=True),
     Propagation("none", "add", 0.5, weighted=True),
     Propagation("mean", "replace"),
+    Propagation("root", "add"),
 ]
 
 
