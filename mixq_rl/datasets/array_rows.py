@@ -63,7 +63,7 @@ class ArrayRows:
         """
         begin, end, _ = rows.indices(self.shape[0])
         array = np.empty((max(end - begin, 0), *self.shape[1:]), self._dtype)
-        room = memoryview(array.reshape(-1)).cast("B") if array.size else memoryview(b"")
+        room = array.reshape(-1).data.cast("B") if array.size else memoryview(b"")
         with self.path.open("rb", buffering=0) as file:
             file.seek(self._offset + begin * (self._dtype.itemsize * int(np.prod(self.shape[1:]))))
             filled = 0
