@@ -92,13 +92,10 @@ def _rows(cell: tuple[str, str], known: Sequence[dict[str, Any]]) -> Iterator[Ro
     float32 = {seed: points[0]["test"] for (method, seed), points in found.items() if method == "float32"}
 
     def row(name: str, methods: Sequence[str], choice: Choice) -> Iterator[Row]:
-        chosen = {}
-        for seed in float32:
-            if all((method, seed) in found for method in methods):
-                point = choice([point for method in methods for point in found[method, seed]])
-                if point is not None:
-                    chosen[seed] = point
-        if chosen:
+        measured = [seed for seed in float32 if all((method, seed) in found for method in methods)]
+        offered = {seed: [point for method in methods for point in found[method, seed]] for seed in measured}
+        chosen = {seed: point for seed in measured if (point := choice(offered[seed])) is not None}
+        if chosen and len(chosen) == len(measured):  # a row with the lucky seeds alone would mislead
             test = [100 * point["test"] for point in chosen.values()]
             loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
             yield Row(name, test, loss, list(chosen.values()))

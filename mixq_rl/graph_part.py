@@ -23,7 +23,8 @@ class GraphPart(Graph):
 
     Here d are the degrees in the whole graph, and the sum has :math:`s_i` of the :math:`n_i` entries of row i. The
     degree in the part would say nothing of a node whose neighbours were not drawn. Propagations that change or drop
-    edges have the degrees of the part. A mean is that of the neighbours in the part, and a sum is not scaled.
+    edges have the degrees of the part. A mean, or a sum times the inverse root of the number of its terms, is that of
+    the neighbours in the part, and a sum is not scaled.
 
     Args:
         edge_index: sources and targets of the edges among the nodes of the part, int64 ``[2, edges]``.
@@ -48,8 +49,8 @@ class GraphPart(Graph):
             return part
         csr = self._whole.adjacency(propagation, layer).csr
         entries, all_entries = part.csr.rowptr.diff(), csr.rowptr.diff()[self._nodes]
-        share = torch.where(entries > 0, all_entries / entries.clamp(min=1), 1.0)
-        scale = part.row_scale * share.double().unsqueeze(1)
+        share = torch.where(entries > 0, all_entries.double() / entries.clamp(min=1), 1.0)
+        scale = part.row_scale * share.unsqueeze(1)
         return replace(part, row_scale=scale, row_bound=float(scale.max()))
 
     def _degree_factor(self, propagation: Propagation, edges: SortedEdges, layer: str) -> Tensor | None:

@@ -70,6 +70,11 @@ class EdgeRows:
         self.num_nodes, self.num_edges = rowptr.shape[0] - 1, col.shape[0]
         self.weighted = weight is not None
         self._rowptr, self._col, self._weight = rowptr, col, weight
+        ends = [int(rowptr[place : place + 1]) for place in (0, self.num_nodes)]
+        if ends != [0, self.num_edges]:
+            raise InvalidGraphError(
+                f"rowptr goes from {ends[0]} to {ends[1]}: it must go from 0 to the number of edges, {self.num_edges}"
+            )
         self._factors: dict[Hashable, Tensor] = {}
         self._of_columns: dict[Hashable, dict[Hashable, Tensor]] = {}
 
@@ -130,16 +135,16 @@ class EdgeRows:
             self._factors[key] = torch.cat([part for part in parts if part is not None])
         return self._factors[key]
 
-    def of_columns(self, propagation: Propagation) -> dict[Hashable, Tensor]:
-        """Return what :class:`~mixq_rl.adjacency.Adjacency` keeps for all blocks of a propagation."""
-        return self._of_columns.setdefault(_key(propagation), {})
+    def of_columns(self, propagation: Propagation, device: torch.device) -> dict[Hashable, Tensor]:
+        """Return what :class:`~mixq_rl.adjacency.Adjacency` keeps for all blocks of a propagation on a device."""
+        return self._of_columns.setdefault((_key(propagation), device), {})
 
     def _bounds(self, rows: range) -> Tensor:
         bounds = _own(self._rowptr, rows.start, rows.stop + 1)
         if bounds[0] < 0 or bounds[-1] > self.num_edges or not (bounds.diff() >= 0).all():
             raise InvalidGraphError(
-                f"rowptr does not ascend from 0 to the number of edges, {self.num_edges}, in rows {rows.start} to "
-                f"{rows.stop}"
+                f"rowptr does not ascend, from 0 to the number of edges, {self.num_edges}, between rows {rows.start} "
+                f"and {rows.stop}"
             )
         return bounds
 
@@ -167,7 +172,7 @@ class GraphBlock:
                 propagation,
                 None if factor is None else factor.to(self._device),
                 of_rows=of_rows,
-                of_columns=self._edges.of_columns(propagation),
+                of_columns=self._edges.of_columns(propagation, self._device),
             )
         return self._adjacencies[propagation]
 

@@ -65,11 +65,12 @@ def predict(
             )
         if inputs.weighted and not network.takes_edge_weight:
             out.say(f"the edge weights of {inputs.name} are left out: this network has no use for any")
+        metric = metrics[network.metric]
+        inputs.check(metric, network.signatures[-1].columns)
         answers = Answers(network, inputs, keeps=as_json and output_file is None)
         with OpMeter() as meter, nullcontext() if output_file is None else replacing_file(output_file) as file:
             for rows, logits in _logits(network, inputs, place):
                 answers.append(rows, logits.cpu(), file)
-        metric = metrics[network.metric]
         scores = answers.scores(metric)
         if scores:
             out.show(_table(scores, metric))

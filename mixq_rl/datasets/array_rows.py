@@ -14,7 +14,10 @@ from mixq_rl.storage.reading import open_regular
 __all__ = ["ArrayRows"]
 
 _START = 12  # bytes that a header's reader looks at
-_KINDS = "biuf"
+_DTYPES = {
+    name: torch.from_numpy(np.empty(0, name)).dtype
+    for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+}
 
 
 class ArrayRows:
@@ -22,21 +25,22 @@ class ArrayRows:
 
     Args:
         path: path of the file.
+        narrowed: whether slices of a floating-point array are float32.
 
     Attributes:
         path: path of the file.
         shape: shape of the array.
-        dtype: dtype of its values.
+        dtype: dtype of its slices.
 
     Raises:
         DataNotFoundError: if the file does not exist, or is no regular file.
         InvalidGraphError: if it holds no array of numbers, row after row, in the byte order of this machine.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, narrowed: bool = False) -> None:
         self.path, self._name = path, printable(path.name)
         header, self._offset = self._header()
-        known = header.dtype.kind in _KINDS and header.dtype.isnative and header.shape
+        known = header.dtype.name in _DTYPES and header.dtype.isnative and header.shape
         if not known or (header.by_column and len(header.shape) > 1):
             raise InvalidGraphError(
                 f"{self._name} holds {header.dtype} of shape {list(header.shape)}: write real numbers, row after row, "
@@ -44,7 +48,7 @@ class ArrayRows:
             )
         self.shape = header.shape
         self._dtype = header.dtype
-        self.dtype = torch.from_numpy(np.empty(0, header.dtype)).dtype
+        self.dtype = torch.float32 if narrowed and header.dtype.kind == "f" else _DTYPES[header.dtype.name]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -72,7 +76,7 @@ class ArrayRows:
                 if not found:
                     raise InvalidGraphError(f"{self._name} became shorter while it was read")
                 filled += found
-        return torch.from_numpy(array)
+        return torch.from_numpy(array).to(self.dtype)
 
     def _header(self) -> tuple[ArrayHeader, int]:
         """Return the header, and the place of the first value."""

@@ -14,13 +14,14 @@ import torch
 from mixq_rl.datasets.citation import load_citation
 from mixq_rl.datasets.csl import load_csl
 from mixq_rl.datasets.file import SUFFIXES, load_file
+from mixq_rl.datasets.file_entries import check_exists
 from mixq_rl.datasets.inspection import nothing_to_learn
 from mixq_rl.datasets.rmat import load_rmat, rmat_scale
 from mixq_rl.datasets.splits import check_fold
 from mixq_rl.datasets.task import GraphTask
 from mixq_rl.datasets.topics import load_topics
 from mixq_rl.devices import resolve_device
-from mixq_rl.errors import DataNotFoundError, InvalidGraphError, UnknownNameError
+from mixq_rl.errors import InvalidGraphError, UnknownNameError
 from mixq_rl.registry import Registry
 
 __all__ = ["check_name", "datasets", "find_task", "load_task", "reads_root"]
@@ -154,17 +155,17 @@ def find_task(
 
 
 def check_name(name: str) -> None:
-    """Check that a dataset has this name, or that it is the path of a file, without loading anything.
+    """Check that a dataset has this name, or that it is the path of a file or folder, without loading anything.
 
     Raises:
         UnknownNameError: for an unknown name.
-        DataNotFoundError: if the file does not exist.
+        DataNotFoundError: if the file or folder does not exist.
         InvalidGraphError: for a file of another kind.
     """
     if Path(name).suffix.lower() not in SUFFIXES:
         _loader(name)
-    elif not Path(name).is_file():
-        raise DataNotFoundError(f"graph file {name!r} does not exist" + (" as a file" if Path(name).exists() else ""))
+    else:
+        check_exists(Path(name))
 
 
 def reads_root(name: str) -> bool:

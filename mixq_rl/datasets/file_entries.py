@@ -26,7 +26,7 @@ from mixq_rl.errors import ArtifactError, DataNotFoundError, InvalidGraphError
 from mixq_rl.printable import first_line
 from mixq_rl.storage.reading import open_regular
 
-__all__ = ["SUFFIXES", "Entries", "read_entries"]
+__all__ = ["SUFFIXES", "Entries", "check_exists", "read_entries"]
 
 SUFFIXES = (".npz", ".pt", FOLDER_SUFFIX)
 
@@ -73,6 +73,7 @@ def read_entries(path: Path, required: Sequence[str]) -> Entries:
         DataNotFoundError: if the file does not exist, or is no regular file.
         InvalidGraphError: if the file cannot be read, would take too much memory, or lacks an entry.
     """
+    check_exists(path)
     entries = _read_folder(path) if path.suffix.lower() == FOLDER_SUFFIX else _read(path)
     missing = [name for name in required if name not in entries.tensors]
     if missing:
@@ -82,6 +83,19 @@ def read_entries(path: Path, required: Sequence[str]) -> Entries:
     if unused:
         entries.notes.append(f"not used: {listed(unused)}")
     return entries
+
+
+def check_exists(path: Path) -> None:
+    """Check that a graph exists: as a folder if its name ends in ``.csr``, otherwise as a file.
+
+    Raises:
+        DataNotFoundError: if it does not.
+    """
+    is_folder = path.suffix.lower() == FOLDER_SUFFIX
+    if not (path.is_dir() if is_folder else path.is_file()):
+        noun = "folder" if is_folder else "file"
+        beside = f" as a {noun}" if path.exists() else ""
+        raise DataNotFoundError(f"graph {noun} {str(path)!r} does not exist{beside}")
 
 
 def _read_folder(path: Path) -> Entries:
@@ -97,8 +111,6 @@ def _read_folder(path: Path) -> Entries:
 
 
 def _read(path: Path) -> Entries:
-    if not path.is_file():
-        raise DataNotFoundError(f"graph file {str(path)!r} does not exist" + (" as a file" if path.exists() else ""))
     read = _read_npz if path.suffix.lower() == ".npz" else _read_pt
     try:
         with open_regular(path, follow=True) as file:

@@ -36,7 +36,7 @@ class GraphFolder:
 
     Attributes:
         name: name of the folder, safe to print.
-        x: node features, floating point ``[nodes, features]``, in ``x.npy``.
+        x: node features, float32 ``[nodes, features]``, in ``x.npy``.
         edges: edges, in ``rowptr.npy``, ``col.npy`` and ``edge_weight.npy``.
         tensors: labels and masks, by the names that the entries of a ``.npz`` file have.
         unused: names of other ``.npy`` files.
@@ -73,7 +73,9 @@ class GraphFolder:
             raise InvalidGraphError(f"{name}: {', '.join(each + _SUFFIX for each in missing)} missing")
         try:
             arrays = {
-                each: ArrayRows(folder / (each + _SUFFIX)) for each in names if each in (*_REQUIRED, *_EDGES, *_LABELS)
+                each: ArrayRows(folder / (each + _SUFFIX), narrowed=each in ("x", "edge_weight"))
+                for each in names
+                if each in (*_REQUIRED, *_EDGES, *_LABELS)
             }
             x, edges = arrays["x"], EdgeRows(*(arrays.get(each) for each in _EDGES))  # type: ignore[arg-type]
             if len(x.shape) != 2 or len(x) != edges.num_nodes or not x.dtype.is_floating_point:
@@ -145,7 +147,12 @@ def save_graph(
     check_features(x.float() if x.is_floating_point() else x)
     check_edge_index(edge_index, len(x))
     csr, weight, _ = sort_edges(edge_index.cpu(), len(x), None if edge_weight is None else edge_weight.cpu(), "keep", 1)
-    entries = {"x": x, "rowptr": csr.rowptr.long(), "col": csr.col, **labels}
+    entries = {
+        "x": x.float() if x.dtype == torch.bfloat16 else x,
+        "rowptr": csr.rowptr.long(),
+        "col": csr.col,
+        **labels,
+    }
     if weight is not None:
         entries["edge_weight"] = weight.float()
     with replacing_folder(folder) as draft:

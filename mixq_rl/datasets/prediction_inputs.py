@@ -89,6 +89,26 @@ class KnownLabels:
         masks = {split: mask[rows] for split, mask in self.masks.items()}
         return KnownLabels(name=self.name, y=None if self.y is None else self.y[rows], masks=masks)
 
+    def check(self, metric: Metric, columns: int | None) -> None:
+        """Check that a metric can measure the labels, if they are known.
+
+        Args:
+            metric: the metric.
+            columns: number of columns of the network's logits; None: not known.
+
+        Raises:
+            InvalidGraphError: if the labels are one class where the metric takes several, or the other way round, or
+                of another number than the logits.
+        """
+        if self.y is None:
+            return
+        is_matrix = self.y.dim() == 2
+        if not metric.fits(is_matrix) or (is_matrix and columns not in (None, self.y.shape[1])):
+            raise InvalidGraphError(
+                f"{self.name} has labels of shape {list(self.y.shape)}, and the network has logits of {columns} "
+                f"columns, measured by {metric.title}: leave y out to predict without a measure"
+            )
+
     def scores(self, logits: Tensor, metric: Metric) -> dict[str, float]:
         """Return the value of a metric on each split, in [0, 1]; empty without labels.
 
@@ -97,16 +117,11 @@ class KnownLabels:
             metric: a metric that measures such labels.
 
         Raises:
-            InvalidGraphError: if the labels are one class where the metric takes several, or the other way round, or
-                of another number than the logits.
+            InvalidGraphError: as :meth:`check` does.
         """
         if self.y is None:
             return {}
-        if not metric.fits(self.y.dim() == 2) or (self.y.dim() == 2 and self.y.shape != logits.shape):
-            raise InvalidGraphError(
-                f"{self.name} has labels of shape {list(self.y.shape)}, and the network has logits of shape "
-                f"{list(logits.shape)}: leave y out to predict without a measure"
-            )
+        self.check(metric, logits.shape[1])
         return {split: metric.score(logits[mask], self.y[mask]) for split, mask in self.masks.items()}
 
 
