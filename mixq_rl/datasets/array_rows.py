@@ -40,11 +40,15 @@ class ArrayRows:
     def __init__(self, path: Path, *, narrowed: bool = False) -> None:
         self.path, self._name = path, printable(path.name)
         header, self._offset = self._header()
-        known = header.dtype.name in _DTYPES and header.dtype.isnative and header.shape
-        if not known or (header.by_column and len(header.shape) > 1):
+        if header.dtype.name not in _DTYPES or not header.shape or (header.by_column and len(header.shape) > 1):
             raise InvalidGraphError(
                 f"{self._name} holds {header.dtype} of shape {list(header.shape)}: write real numbers, row after row, "
                 f"by numpy.save(..., numpy.ascontiguousarray(x))"
+            )
+        if not header.dtype.isnative:
+            raise InvalidGraphError(
+                f"{self._name} holds {header.dtype}, in other byte order than this machine's: write "
+                f"{self._name.removesuffix('.npy')}.astype('{header.dtype.name}')"
             )
         self.shape = header.shape
         self._dtype = header.dtype

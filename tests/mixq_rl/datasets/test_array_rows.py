@@ -36,7 +36,7 @@ def test_any_slice(tmp_path_factory: pytest.TempPathFactory, begin: int, end: in
         (np.array([1 + 1j]), "complex128"),
         (np.float32(3), "write real numbers"),
         (np.asfortranarray(np.zeros((3, 2))), "row after row"),
-        (np.zeros(3, ">f4"), "write real numbers"),
+        (np.zeros(3, ">f4"), "other byte order"),
         (np.array(["a", "b"]), "other values than numbers"),
     ],
 )
