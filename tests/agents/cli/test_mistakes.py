@@ -64,7 +64,6 @@ def answers_with_one_line(result: Ended, message: str) -> None:
         (["--num-neighbors", "5"], "5 neighbours for a network of 2 hops: give 2 numbers, or -1 for all"),
         (["--num-neighbors", "5,x"], "--num-neighbors '5,x' is not a list of whole numbers such as 10,5"),
         (["--num-neighbors", "5,0"], "0 neighbours: at least 1 is needed, or -1 for all of them"),
-        (["--dataset", "CSL", "--num-neighbors", "5,5"], "a step of a graph task has whole graphs"),
         (["--episodes", "0"], "0 episodes: at least 1 is needed"),
         (["--episodes", "many"], "Invalid value for '--episodes'"),
         (["--seed", "-1"], "seed -1 is outside"),
@@ -73,6 +72,13 @@ def answers_with_one_line(result: Ended, message: str) -> None:
 )
 def test_nonsense_is_answered_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
     answers_with_one_line(run("train", *arguments, cwd=tmp_path), message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neighbours_in_whole_graphs_are_refused_after_what_the_data_say(tmp_path: Path) -> None:
+    ended = run("train", "--dataset", "CSL", "--num-neighbors", "5,5", cwd=tmp_path)
+    assert ended.code == 2
+    assert "a step of a graph task has whole graphs" in ended.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
