@@ -36,12 +36,12 @@ def test_training_on_parts_learns_for_the_whole_graph(divided: GraphTask, name: 
 
 
 def test_a_supernet_and_fine_tuning_learn_on_parts(divided: GraphTask) -> None:
-    model = mixq_rl.fit(mixq_rl.build_model("sage", divided, hidden_channels=8), divided, epochs=15)
+    model = mixq_rl.fit(mixq_rl.build_model("sage", divided, hidden_channels=8), divided, epochs=60)
     teacher = class_probabilities(model, divided)
     calibrated, lowest = copy.deepcopy(model), [2] * len(model.quantizers)
     calibrate(calibrated, divided, (2, 8))
-    supernet = mixq_rl.fit_supernet(copy.deepcopy(model), divided, (2, 8), epochs=10)
-    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=10)
+    supernet = mixq_rl.fit_supernet(copy.deepcopy(model), divided, (2, 8), epochs=30)
+    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=30)
 
     def distance(model: mixq_rl.QuantizableModel) -> float:
         with model.allocated(lowest), model.evaluating():
