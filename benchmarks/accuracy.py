@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
@@ -54,14 +54,13 @@ def main(
                     continue
                 result = {**key, **_run(name, network, seed, scheme, data_root)}
                 print(json.dumps(result), flush=True)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps({**result, **circumstances("accuracy.py")}) + "\n")
+                add_lines(RESULTS, "accuracy.py", [result])
     for known in dict.fromkeys(run["scheme"] for run in _runs()):
         _print_table(known, [run for run in _runs() if run["scheme"] == known])
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _run(dataset: str, name: str, seed: int, scheme: str, data_root: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from measuring import circumstances
+from measuring import circumstances, read_lines
 from scipy.optimize import minimize
 
 import mixq_rl
@@ -137,7 +137,7 @@ def _divergence(before: torch.Tensor, after: torch.Tensor) -> float:
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _model(parameters: np.ndarray) -> DropModel:

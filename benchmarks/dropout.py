@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from unittest import mock
 
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 from torch import nn
 
 import mixq_rl
@@ -55,8 +55,7 @@ def main(
         for name in network or []:
             if not any({"network": name, "seed": seed}.items() <= run.items() for run in _runs()):
                 results = _measure(name, seed, data_root)
-                with RESULTS.open("a") as file:
-                    file.writelines(json.dumps({**r, **circumstances("dropout.py")}) + "\n" for r in results)
+                add_lines(RESULTS, "dropout.py", results)
     _report()
 
 
@@ -83,7 +82,7 @@ def _dropout(kind: str) -> AbstractContextManager[Any]:
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask, Split
@@ -42,8 +42,7 @@ def main(
         for name in network or []:
             if not any({"network": name, "seed": seed}.items() <= run.items() for run in _runs()):
                 results = _measure(name, seed, data_root)
-                with RESULTS.open("a") as file:
-                    file.writelines(json.dumps({**r, **circumstances("label_weight.py")}) + "\n" for r in results)
+                add_lines(RESULTS, "label_weight.py", results)
     _report()
 
 
@@ -74,7 +73,7 @@ def _measure(name: str, seed: int, data_root: str) -> list[dict[str, Any]]:
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

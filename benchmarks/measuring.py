@@ -1,12 +1,13 @@
 """Interleaved measurements, and the fields that every file of results has."""
 
+import json
 import platform
 import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +15,21 @@ from typing import Any
 
 import torch
 
-__all__ = ["captured", "circumstances", "interleaved", "replayed"]
+__all__ = ["add_lines", "captured", "circumstances", "interleaved", "read_lines", "replayed"]
 
 _PACKAGES = ("mixq-rl", "torch", "torch_geometric", "numpy")
 _SLEEP = 4_000_000  # cycles: two milliseconds
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of results; none if there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def add_lines(path: Path, program: str, results: Iterable[dict[str, Any]]) -> None:
+    """Append results to a file, with the circumstances of ``program``, a line each."""
+    with path.open("a") as file:
+        file.writelines(json.dumps({**result, **circumstances(program)}) + "\n" for result in results)
 
 
 def interleaved(

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import typer
-from measuring import circumstances
+from measuring import circumstances, read_lines
 from scipy.stats import spearmanr
 
 import mixq_rl
@@ -68,7 +68,7 @@ def _measure(
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import typer
-from measuring import circumstances
+from measuring import add_lines
 from results_tables import RESULTS, lines, write_tables
 
 import mixq_rl
@@ -126,8 +126,7 @@ def _measure(cell: Cell, methods: Sequence[str]) -> None:
         started = time.perf_counter()
         line = {**key, **METHODS[name](cell), "seconds": round(time.perf_counter() - started, 1)}
         print(json.dumps(line), flush=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps({**line, **circumstances("results.py")}) + "\n")
+        add_lines(RESULTS, "results.py", [line])
 
 
 def _float32(cell: Cell) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Tables of ``results/results.jsonl``: ``results/results.csv``, and those of ``docs/results.md``."""
 
 import csv
-import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from measuring import read_lines
 
 __all__ = ["RESULTS", "lines", "write_tables"]
 
@@ -70,7 +71,7 @@ class Row(NamedTuple):
 
 def lines() -> list[dict[str, Any]]:
     """Return what has been measured."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def write_tables() -> None:

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 from search_problems import ALGORITHMS, BUDGETS, ENUMERATED, MOST, PROBLEMS, search
 
 from mixq_rl import Ledger, PreparationCache
@@ -86,8 +86,7 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, cache: Pr
                 "curve": [trace.hypervolume(count) for count in CURVE if count <= budgets[-1]],
             }
             print(json.dumps({**key, "hypervolume": result["at"][str(budgets[-1])]["hypervolume"]}), flush=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps({**result, **circumstances("search.py")}) + "\n")
+            add_lines(RESULTS, "search.py", [result])
     known = Trace("all", 0, described, tuple(store.evaluations(evaluator.fingerprint).values()))
     truth = json.loads(TRUTH.read_text()) if TRUTH.exists() else {}
     count = len(known.evaluations)
@@ -102,7 +101,7 @@ def _measure(name: str, algorithms: list[str], seeds: int, path: Path, cache: Pr
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 from allocate import package_policy
-from measuring import circumstances
+from measuring import add_lines, read_lines
 
 from mixq_rl import Evaluation, EvaluationStore, PreparationCache
 from mixq_rl.agents import EvaluatorConfig, PPOAgent, PPOSettings, hypervolume
@@ -104,12 +104,11 @@ def _found(prepared: PreparedEvaluator, evaluations: Sequence[Evaluation]) -> di
 
 def _write(result: dict[str, Any]) -> None:
     print(json.dumps({name: value for name, value in result.items() if name != "allocations"}), flush=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps({**result, **circumstances("shipped.py")}) + "\n")
+    add_lines(RESULTS, "shipped.py", [result])
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 
 from mixq_rl.agents import RunConfig, train
 
@@ -47,8 +47,7 @@ def main(
             )
             result = {**key, **_measure(config)}
             print(json.dumps(result), flush=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps({**result, **circumstances("star.py")}) + "\n")
+            add_lines(RESULTS, "star.py", [result])
     _report()
 
 
@@ -73,7 +72,7 @@ def _measure(config: RunConfig) -> dict[str, Any]:
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _report() -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import typer
-from measuring import circumstances
+from measuring import add_lines, read_lines
 
 from mixq_rl import BudgetSpent, EvaluationStore, Ledger, PreparationCache
 from mixq_rl.agents import EvaluatorConfig, PPOAgent, SearchProblem, hypervolume, run_search
@@ -131,8 +131,7 @@ def _measure(place: Workplace, study: str, methods: list[str], seed: int, work: 
                 "hypervolume": [hypervolume(found[:count], majority) for count in COUNTS if count <= BUDGETS[method]],
             }
             print(json.dumps({**key, "hypervolume": result["hypervolume"][-1]}), flush=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps({**result, **circumstances("transfer.py")}) + "\n")
+            add_lines(RESULTS, "transfer.py", [result])
 
 
 def _policy(place: Workplace, sources: str, seed: int, work: Path) -> PPOAgent:
@@ -169,7 +168,7 @@ def title(config: EvaluatorConfig) -> str:
 
 
 def _runs() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return read_lines(RESULTS)
 
 
 def _curves(runs: Iterable[dict[str, Any]], study: str, method: str) -> dict[str, list[list[float]]]:

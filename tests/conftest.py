@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from filelock import FileLock
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.splits import fraction_split
+from mixq_rl.evaluation.ray_workers import RayWorkers
 from tests.engine_only import Environment, environment_in, make_environment
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,15 @@ def evaluator(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> mixq_rl
 @pytest.fixture(scope="session")
 def any_bit_evaluator(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> mixq_rl.SupernetEvaluator:
     return mixq_rl.SupernetEvaluator(float_model, task, bit_widths=ALL_BITS, seed=0, epochs=10)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[RayWorkers]:
+    """Two workers of Ray, for the tests of one file."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
+    with RayWorkers(2, cpus=0.1) as two:
+        two.wait(2)
+        yield two
 
 
 @pytest.fixture(scope="session")

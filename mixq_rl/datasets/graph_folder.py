@@ -77,7 +77,7 @@ class GraphFolder:
                 for each in names
                 if each in (*_REQUIRED, *_EDGES, *_LABELS)
             }
-            x, edges = arrays["x"], EdgeRows(*(arrays.get(each) for each in _EDGES))  # type: ignore[arg-type]
+            x, edges = arrays["x"], EdgeRows(arrays["rowptr"], arrays["col"], arrays.get("edge_weight"))
             if len(x.shape) != 2 or len(x) != edges.num_nodes or not x.dtype.is_floating_point:
                 raise InvalidGraphError(
                     f"x must be floating point of shape [{edges.num_nodes}, features], as rowptr says, not {x.dtype} "

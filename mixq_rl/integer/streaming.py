@@ -9,12 +9,11 @@ from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.passes import plan_passes
 from mixq_rl.kernels import dequantize
 from mixq_rl.quantization import FixedPoint, PackedRows, QTensor
-from mixq_rl.row_blocks import MOST_EDGES, EdgeRows, GraphBlock, Rows
+from mixq_rl.row_blocks import MOST_EDGES, MOST_ROWS, EdgeRows, GraphBlock, Rows
 
 __all__ = ["stream"]
 
 _BLOCK_BYTES = 2**26  # of the features of a block, as they are given
-_MOST_ROWS = 2**16
 
 
 def stream(
@@ -47,7 +46,7 @@ def stream(
     if (most_rows is not None and most_rows < 1) or most_edges < 1:
         raise InputError("a block has at least one node and one edge")
     if most_rows is None:
-        most_rows = max(1, min(_MOST_ROWS, _BLOCK_BYTES // max(1, x.shape[1] * x.dtype.itemsize)))
+        most_rows = max(1, min(MOST_ROWS, _BLOCK_BYTES // max(1, x.shape[1] * x.dtype.itemsize)))
     edges = edges if model.takes_edge_weight else edges.unweighted()
     return _Stream(model, x, edges).logits(most_rows, most_edges)
 

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,18 @@ import pytest
 from mixq_rl.agents.cli import main
 from tests.conftest import make_task
 
-__all__ = ["PROGRAM", "SMALL", "Ended", "Invoke", "copy_run", "invoke_here", "run", "run_alone", "save_graph"]
+__all__ = [
+    "PROGRAM",
+    "SMALL",
+    "Ended",
+    "Invoke",
+    "copy_run",
+    "interrupted",
+    "invoke_here",
+    "run",
+    "run_alone",
+    "save_graph",
+]
 
 PROGRAM = "from mixq_rl.agents.cli import main; main()"
 SMALL = (
@@ -70,6 +83,24 @@ def run_alone(*arguments: str, cwd: Path, check: bool = False) -> Ended:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0 or not check, done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def interrupted(*arguments: str, cwd: Path, once: str) -> Ended:
+    """Call the command in a process of its own, and press Ctrl-C when files that match a pattern exist in ``cwd``."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"},
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(cwd.glob(once)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    return Ended(process.returncode, output, errors)
 
 
 def save_graph(path: Path, **changes: np.ndarray) -> Path:

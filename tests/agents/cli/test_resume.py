@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import torch
 from mixq_rl.agents import RunConfig
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
-from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke
+from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke, interrupted
 
 
 @pytest.fixture
@@ -46,21 +44,11 @@ def test_ctrl_c_ends_after_the_evaluation_and_says_how_to_go_on(invoke: Invoke, 
     options = ["--dataset", "graph.npz", "--layers", "1", "--hidden-channels", "8", "--evaluator", "post-training"]
     arguments = ["train", *options, "--episodes", "24"]
     assert invoke(*arguments, "--run-dir", "whole", "--quiet").code == 0
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments, "--run-dir", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"},
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list(Path("run").glob("checkpoints/0*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors == ("mixq-rl: interrupted; everything so far is kept: resume with mixq-rl train --resume run\n")
+    stopped = interrupted(*arguments, "--run-dir", "run", cwd=tmp_path, once="run/checkpoints/0*")
+    assert stopped.code == 130
+    assert stopped.stderr == (
+        "mixq-rl: interrupted; everything so far is kept: resume with mixq-rl train --resume run\n"
+    )
     assert not Path("run/result.json").exists()
     ended = invoke("train", "--resume", "run")
     assert ended.code == 0

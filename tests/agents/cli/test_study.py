@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from mixq_rl.agents.records.folder import locked
-from tests.agents.cli.invoking import PROGRAM, SMALL, Invoke, save_graph
+from tests.agents.cli.invoking import SMALL, Invoke, interrupted, save_graph
 from tests.hurry import hurry
 from tests.killing import descendants
 
@@ -163,22 +162,10 @@ def test_ctrl_c_ends_a_study_that_then_goes_on(invoke: Invoke, tmp_path: Path, w
         pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
     write(seeds=[0], options=OPTIONS | {"episodes": 8})
     command = ["study", "study.json", *([] if workers == "0" else ["--workers", workers])]
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "MIXQ_RL_DATA"},
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list(Path("runs").glob("study/*/checkpoints/0*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    ended = interrupted(*command, cwd=tmp_path, once="runs/study/*/checkpoints/0*")
+    assert ended.code == 130
     again = " ".join([*command, "--run-dir runs/study"])
-    assert errors == f"mixq-rl: interrupted; everything so far is kept: resume with mixq-rl {again}\n"
+    assert ended.stderr == f"mixq-rl: interrupted; everything so far is kept: resume with mixq-rl {again}\n"
     assert invoke(*command, "--quiet").code == 0
     assert invoke("study", "study.json", "--run-dir", "whole", "--quiet").code == 0
     assert tables("runs/study") == tables("whole")

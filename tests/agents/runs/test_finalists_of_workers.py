@@ -1,6 +1,5 @@
 """Finalists that workers fine-tune are those of this process, bit for bit."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from mixq_rl.training.preparation import PreparedNetwork, prepare_supernet
 from tests.mixq_rl.evaluation.ray_networks import Short
 
 LABELLED = [("uniform 8", (8,) * 9), ("uniform 2", (2,) * 9), ("agent 1", (4, 2, 8) * 3), ("agent 2", (8, 4, 2) * 3)]
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[RayWorkers]:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
-    with RayWorkers(2, cpus=0.1) as two:
-        two.wait(2)
-        yield two
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "x.npy", np.array([{}], dtype=object))
     with pytest.raises(InvalidGraphError, match="objects"):
         ArrayRows(tmp_path / "x.npy")
 

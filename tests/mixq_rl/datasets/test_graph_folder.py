@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mixq_rl
-from mixq_rl.datasets import GraphTask, load_prediction_inputs
+from mixq_rl.datasets import GraphTask, Split, load_prediction_inputs
 from mixq_rl.datasets.catalogue import reads_root
 from mixq_rl.datasets.graph_folder import GraphFolder, save_graph
 from mixq_rl.datasets.prediction_inputs import open_stored_inputs
@@ -16,12 +16,12 @@ from tests.conftest import make_task
 
 
 def saved(path: Path, task: GraphTask, **other: torch.Tensor) -> str:
-    masks = {f"{split}_mask": task.masks[name] for split, name in MASKS.items()}
-    save_graph(path, task.x, task.edge_index, **{"y": task.y, **masks, **other})  # type: ignore[arg-type]
+    masks = {f"{name}_mask": task.masks[split] for split, name in MASKS.items()}
+    save_graph(path, task.x, task.edge_index, y=task.y, **masks, **other)
     return str(path)
 
 
-MASKS = {"train": "train", "val": "validation", "test": "test"}
+MASKS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
 
 def test_it_is_loaded_as_any_file(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,6 @@ from tests.mixq_rl.evaluation.ray_tables import Broken, Deadly, Sleeping, Unpick
 
 TWO, FOUR, EIGHT = (2, 2, 2, 2), (4, 4, 4, 4), (8, 8, 8, 8)
 EVERY = list(itertools.product((2, 4, 8), repeat=4))
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[RayWorkers]:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mixq-rl[ray]'")
-    with RayWorkers(2, cpus=0.1) as two:
-        two.wait(2)
-        yield two
 
 
 def untimed(evaluations: list[Evaluation]) -> list[tuple[object, ...]]:
