@@ -18,6 +18,7 @@ from mixq_rl.quantization import (
     PackedRows,
     QTensor,
     Quantizer,
+    straight_clamp,
     substitute,
 )
 from mixq_rl.quantization.integer_range import check_zero_point, within
@@ -61,7 +62,7 @@ class Activation(Operator):
         exact = table.to(x.values.dtype)[table_entries(x.dense.detach() + x.zero_point, x.range)] - own.zero_point
         real = result / own.scale.to(x.values.dtype)
         low, high = own.range.minimum - own.zero_point, own.range.maximum - own.zero_point
-        values = substitute(real.clamp(low, high), exact)
+        values = substitute(straight_clamp(real, low, high), exact)
         if x.protected is not None:
             values = torch.where(x.protected, real, values)
         return FakeQuantized(values, own.scale, own.range, own.zero_point, name=own.name, protected=x.protected)

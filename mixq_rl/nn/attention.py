@@ -25,6 +25,7 @@ from mixq_rl.quantization import (
     LearnedQuantizer,
     PackedRows,
     QTensor,
+    straight_clamp,
     substitute,
 )
 from mixq_rl.sparse import CSR
@@ -116,7 +117,9 @@ class Attend(Operator):
         real = coefficients / own.scale.to(dtype)
         softmax = IntegerSoftmax.from_quantizers(self.logits.quantizer.quantizer(), own.quantizer())
         exact = softmax(codes, csr).to(dtype)
-        attention = FakeQuantized(substitute(real.clamp(0, own.range.maximum), exact), own.scale, own.range, 0)
+        attention = FakeQuantized(
+            substitute(straight_clamp(real, 0, own.range.maximum), exact), own.scale, own.range, 0
+        )
         weights = self.dropout(attention.dense)
         scale = own.scale * message.scale / (1 if self.concat else self.heads)
         sums = self._joined(_weighted_sum(weights, message.dense, csr))

@@ -2,7 +2,15 @@
 
 from mixq_rl.quantization.alignment import Alignment
 from mixq_rl.quantization.bank import AnyAlignment, AnyRequantization, BankAlignment, BankRequantization, ScaleBank
-from mixq_rl.quantization.fake import FakeQuantized, LearnedFixedPoint, fake_map, fake_round, fake_sum, substitute
+from mixq_rl.quantization.fake import (
+    FakeQuantized,
+    LearnedFixedPoint,
+    fake_map,
+    fake_round,
+    fake_sum,
+    straight_clamp,
+    substitute,
+)
 from mixq_rl.quantization.feature_scaling import FeatureScaling, scale_features
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
@@ -52,5 +60,6 @@ __all__ = [
     "row_magnitude",
     "scale_features",
     "schemes",
+    "straight_clamp",
     "substitute",
 ]

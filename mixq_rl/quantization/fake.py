@@ -4,6 +4,7 @@ Float tensors hold the integers, and the scales flow through the network beside 
 of the integer network is exact, so both networks agree bit for bit. Training is in float32.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,16 @@ from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.requantization import FixedPointMap
 from mixq_rl.sparse import SparseMatrix, dropout
 
-__all__ = ["FakeQuantized", "LearnedFixedPoint", "fake_map", "fake_round", "fake_sum", "straight_round", "substitute"]
+__all__ = [
+    "FakeQuantized",
+    "LearnedFixedPoint",
+    "fake_map",
+    "fake_round",
+    "fake_sum",
+    "straight_clamp",
+    "straight_round",
+    "substitute",
+]
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,20 @@ class _Round(torch.autograd.Function):
         return grad[0]
 
 
+class _Clamp(torch.autograd.Function):
+    """Clamp whose gradient passes at both ends; torch passes it there up to version 2.13, and stops it since."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward((x >= low) & (x <= high))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grad[0] * inside, None, None
+
+
 class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -117,6 +141,12 @@ class LearnedFixedPoint(FixedPoint):
         return substitute(self.learned, super().to_real())
 
 
+def straight_clamp(values: Tensor, low: float, high: float = math.inf) -> Tensor:
+    """Clamp to ``low``...``high``; the gradient passes inside and at both ends, where rounded integers often are."""
+    clamped: Tensor = _Clamp.apply(values, low, high)
+    return clamped
+
+
 def straight_round(steps: Tensor) -> Tensor:
     """Round half to even; the gradient is straight-through."""
     rounded: Tensor = _Round.apply(steps)
@@ -136,10 +166,10 @@ def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected:
     if offered.is_sign:
         rounded: Tensor = _Sign.apply(steps)
     else:
-        rounded = (straight_round(steps) + zero_point).clamp(offered.minimum, offered.maximum) - zero_point
+        rounded = straight_clamp(straight_round(steps) + zero_point, offered.minimum, offered.maximum) - zero_point
     if protected is None:
         return rounded
-    return torch.where(protected, steps if offered.signed else steps.clamp(min=0), rounded)
+    return torch.where(protected, steps if offered.signed else straight_clamp(steps, 0), rounded)
 
 
 def fake_map(

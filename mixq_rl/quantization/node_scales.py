@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.quantization.bank import WIDE_LIMIT, BankAlignment, BankRequantization, ScaleBank
-from mixq_rl.quantization.fake import FakeQuantized, LearnedFixedPoint, fake_round, straight_round, substitute
+from mixq_rl.quantization.fake import (
+    FakeQuantized,
+    LearnedFixedPoint,
+    fake_round,
+    straight_clamp,
+    straight_round,
+    substitute,
+)
 from mixq_rl.quantization.granularity import Granularity
 from mixq_rl.quantization.integer_range import IntegerRange
 from mixq_rl.quantization.observers import Observer, fit
@@ -51,7 +58,7 @@ class NodeScales(Scales):
     def _sorted(self, offered: IntegerRange) -> Tensor:
         """Return the scales in ascending order, float64 ``[scales]``, with gradient."""
         scales: Tensor = self.log_scales[str(offered.bits)].double().sort().values.exp()
-        return scales.clamp(min=float(scales[-1].detach()) / _SPREAD)
+        return straight_clamp(scales, float(scales[-1].detach()) / _SPREAD)
 
     def _bank(self, scales: Tensor, offered: IntegerRange) -> ScaleBank:
         return ScaleBank.from_scales(scales.detach(), self.shares[offered.bits], self.unit(offered), offered)
@@ -87,13 +94,13 @@ class NodeScales(Scales):
     ) -> FakeQuantized:
         scales = self._sorted(offered)
         bank = self._bank(scales, offered)
-        wide = straight_round(steps).clamp(*bank.limits)
+        wide = straight_clamp(straight_round(steps), *bank.limits)
         index = bank.choose(wide.detach()).unsqueeze(1)
         ratios = substitute(self.unit(offered) / scales, bank.reciprocals.double() * 2.0**-bank.shift)
         ratio = ratios[index].to(steps.dtype)
         values = fake_round(wide * ratio, offered, 0)
         if protected is not None:
-            values = torch.where(protected, (steps if offered.signed else steps.clamp(min=0)) * ratio, values)
+            values = torch.where(protected, (steps if offered.signed else straight_clamp(steps, 0)) * ratio, values)
         row = LearnedFixedPoint(bank.scales.mantissa[index], bank.scales.exponent, scales[index])
         return FakeQuantized(values, self.scale(offered), offered, 0, row, name, protected)
 

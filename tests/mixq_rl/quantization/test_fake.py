@@ -15,6 +15,24 @@ def test_gradient_passes_inside_the_range_and_stops_outside() -> None:
     assert steps.grad.tolist() == [0, 1, 1, 1, 0]
 
 
+@pytest.mark.parametrize(("signed", "zero_point"), [(True, 0), (True, -1), (False, 0), (False, 3)])
+def test_gradient_passes_at_the_ends_of_the_range(signed: bool, zero_point: int) -> None:
+    """At 2 bits half of all integers are an end: without a gradient there such networks do not learn."""
+    offered = IntegerRange(2, signed)
+    steps = torch.arange(offered.minimum - 1.0, offered.maximum + 2.0) - zero_point
+    steps.requires_grad_()
+    fake_round(steps, offered, zero_point).sum().backward()
+    assert steps.grad is not None
+    assert steps.grad.tolist() == [0, 1, 1, 1, 1, 0]
+
+
+def test_gradient_of_protected_rows_passes_at_zero() -> None:
+    steps = torch.tensor([[-1.0, 0.0, 9.0]], requires_grad=True)
+    fake_round(steps, IntegerRange(2, False), 0, torch.tensor([[True]])).sum().backward()
+    assert steps.grad is not None
+    assert steps.grad.tolist() == [[0, 1, 1]]
+
+
 def test_gradient_of_a_sign_passes_near_zero() -> None:
     steps = torch.tensor([-3.0, -0.5, 0.5, 3.0], requires_grad=True)
     fake_round(steps, IntegerRange(1, True), 0).sum().backward()
