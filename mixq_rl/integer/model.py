@@ -28,7 +28,7 @@ from mixq_rl.storage.limits import STEPS
 __all__ = ["IntegerModel"]
 
 _KIND = "integer_model"
-_VERSION = 5
+_VERSION = 6
 # What the models of one network have in common at all allocations.
 _SHARED = ("components", "classes", "metric", "multi_label", "scaling", "finished")
 

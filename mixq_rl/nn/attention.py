@@ -12,10 +12,10 @@ from mixq_rl.adjacency import AnyGraph
 from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
-from mixq_rl.nn.bounds import check_aggregate, check_softmax
+from mixq_rl.nn.bounds import check_aggregate, check_heads
 from mixq_rl.nn.logits import IntegerLogits, Logits
 from mixq_rl.nn.operator import Operator, Real, Symbol
-from mixq_rl.nn.softmax import IntegerSoftmax, neighbour_softmax
+from mixq_rl.nn.softmax import MEAN_BITS, IntegerSoftmax, numerators, row_sums, weighted_mean
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.propagation import Propagation
 from mixq_rl.quantization import (
@@ -25,7 +25,7 @@ from mixq_rl.quantization import (
     LearnedQuantizer,
     PackedRows,
     QTensor,
-    straight_clamp,
+    straight_round,
     substitute,
 )
 from mixq_rl.sparse import CSR
@@ -45,18 +45,18 @@ class Attend(Operator):
         X_i' &= \sigma\left(\mathop{\Vert}_h \sum_j \alpha_{ij}^h X_j^h + b\right),
         \text{ or the mean over heads instead of } \Vert
 
-    On integers, the exponential is a table of :math:`2^b` entries for logits of b bits. Its argument is the distance
-    between a logit and the greatest logit of its row, and it has 15 bits behind the binary point. The division of the
-    softmax is an integer division, rounded half to even (:class:`~mixq_rl.nn.softmax.IntegerSoftmax`). The
-    coefficients' integers are the edge weights of an integer aggregation.
+    On integers, the numerators of the softmax are a table of :math:`2^b` entries for logits of b bits. Its argument is
+    the distance between a logit and the greatest logit of its row (:class:`~mixq_rl.nn.softmax.IntegerSoftmax`). They
+    are the edge weights of an integer aggregation, whose sums are divided by the sums of the numerators: an integer
+    division for each node, head and column, rounded half to even, with 14 bits behind the binary point.
 
-    Components: those of the logits, the coefficients, the aggregate.
+    Components: those of the logits, the numerators, the aggregate.
 
     Args:
         logits: computes the logits l from the inputs.
         heads: number of heads.
         concat: whether the heads' results are concatenated, or averaged.
-        names: names of the components of coefficients and aggregate.
+        names: names of the components of numerators and aggregate.
         bias_channels: length of b; None: no bias.
         dropout: dropout probability of the coefficients, in training only.
         relu: whether :math:`\sigma` is ReLU or the identity.
@@ -99,8 +99,8 @@ class Attend(Operator):
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         message, csr = inputs[0], self._neighbours(graph)
         names = self._names(message.name)
-        coefficients = neighbour_softmax(self.logits.real(inputs, csr), csr)
-        attention = self.dropout(self.attention_quantizer(coefficients))
+        numerator = self.attention_quantizer(numerators(self.logits.real(inputs, csr), csr))
+        attention = self.dropout(numerator / row_sums(numerator, csr).index_select(0, csr.row))
         with operation(lambda: records.float_aggregate(names, csr, message.dense), attention.device):
             aggregate = self._joined(_weighted_sum(attention, message.dense, csr))
             aggregate = aggregate if self.concat else aggregate / self.heads
@@ -112,23 +112,22 @@ class Attend(Operator):
         message, csr = inputs[0], self._neighbours(graph)
         own, dtype = self.attention_quantizer, message.values.dtype
         logit, codes = self.logits.fake_quantized(inputs, csr)
-        coefficients = neighbour_softmax(logit, csr)
-        own.follow(lambda: coefficients)
-        real = coefficients / own.scale.to(dtype)
-        softmax = IntegerSoftmax.from_quantizers(self.logits.quantizer.quantizer(), own.quantizer())
-        exact = softmax(codes, csr).to(dtype)
-        attention = FakeQuantized(
-            substitute(straight_clamp(real, 0, own.range.maximum), exact), own.scale, own.range, 0
+        numerator = numerators(logit, csr)
+        own.follow(lambda: numerator)
+        exact = IntegerSoftmax.from_quantizers(self.logits.quantizer.quantizer(), own.quantizer())(codes, csr)
+        # The gradient passes where numerators are clamped: those of equal neighbours are all at the upper end. The
+        # scale cancels out, and is not learned.
+        weights = substitute(numerator / own.scale.detach().to(dtype), exact.to(dtype))
+        sums = _weighted_sum(self.dropout(weights), message.dense, csr)
+        means = straight_round(sums * 2.0**MEAN_BITS / row_sums(weights, csr).view(-1, 1))
+        return self.aggregate_quantizer.fake_requantize(
+            self._joined(means), self._mean_scale(message.scale), bias=self.bias, protected=message.protected
         )
-        weights = self.dropout(attention.dense)
-        scale = own.scale * message.scale / (1 if self.concat else self.heads)
-        sums = self._joined(_weighted_sum(weights, message.dense, csr))
-        return self.aggregate_quantizer.fake_requantize(sums, scale, bias=self.bias, protected=message.protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         message = inputs[0]
         attention, aggregate = self.attention_quantizer.quantizer(), self.aggregate_quantizer
-        scale = attention.scale * message.quantizer.scale / (1 if self.concat else self.heads)
+        scale = self._mean_scale(message.quantizer.scale)
         step = IntegerAttend(
             names=self._names(message.name),
             sources=tuple(x.index for x in inputs),
@@ -144,6 +143,10 @@ class Attend(Operator):
 
     def _names(self, source: str) -> records.Names:
         return self.attention_quantizer.name, source, self.aggregate_quantizer.name
+
+    def _mean_scale(self, message: Tensor) -> Tensor:
+        """Return the scale of the weighted means, or of their sums over heads, from that of the messages."""
+        return message * 2.0**-MEAN_BITS / (1 if self.concat else self.heads)
 
     def _neighbours(self, graph: Graph | None) -> CSR:
         assert graph is not None
@@ -175,14 +178,14 @@ class IntegerAttend(IntegerStep):
     """Integer step of :class:`Attend`.
 
     Attributes:
-        names: names of the components: coefficients, messages, aggregate.
+        names: names of the components: numerators, messages, aggregate.
         sources: the source of the messages, and what else the logits take.
         propagation: the edges that are attended to.
         heads: number of heads.
         concat: whether the heads' results are concatenated, or averaged.
         logits: computes the logits' integers.
-        softmax: map from the logits to the coefficients' integers.
-        requantization: map from the sums over neighbours to the aggregate's integers.
+        softmax: map from the logits to the numerators' integers.
+        requantization: map from the weighted means, or their sums over heads, to the aggregate's integers.
         scale: scale of the result, float64 scalar.
     """
 
@@ -242,15 +245,9 @@ class IntegerAttend(IntegerStep):
 
     def check(self, graph: AnyGraph, inputs: Sequence[Signature]) -> None:
         message, csr = inputs[0], graph.adjacency(self.propagation).csr
-        heads, coefficients = 1 if self.concat else self.heads, self.softmax.range
-
-        def totals() -> Tensor:
-            return (coefficients.maximum * csr.rowptr.diff().long()).clamp(max=self.softmax.greatest_sum)
-
-        check_softmax(self.result, csr)
-        check_aggregate(
-            self.result, csr, coefficients, 0, message.range, message.zero_point, heads=heads, totals=totals
-        )
+        check_aggregate(self.result, csr, self.softmax.range, 0, message.range, message.zero_point)
+        if not self.concat:
+            check_heads(self.result, self.heads, message.range, message.zero_point)
 
     def prepare(self, graph: AnyGraph, inputs: Sequence[Signature]) -> CSR:
         self.check(graph, inputs)
@@ -270,7 +267,8 @@ class IntegerAttend(IntegerStep):
                 _by_head(message.payload, self.heads),
                 x_zero_point=message.zero_point,
             )
-            return self.requantization.quantized(_joined(sums, self.heads, self.concat), self.scale)
+            means = weighted_mean(sums, row_sums(attention.to(torch.int64), prepared).view(-1, 1))
+            return self.requantization.quantized(_joined(means, self.heads, self.concat), self.scale)
 
     def _record(self, csr: CSR, attention: Tensor, message: QTensor) -> Any:
         bits, result = self.softmax.range.bits, self.requantization.range

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from mixq_rl.conditions import require
 from mixq_rl.errors import SumOverflowError
+from mixq_rl.nn.softmax import MEAN_BITS
 from mixq_rl.quantization import IntegerRange, PackedRows
 from mixq_rl.sparse import CSR
 
-__all__ = ["any_zero_point", "check_aggregate", "check_linear", "check_softmax"]
+__all__ = ["any_zero_point", "check_aggregate", "check_heads", "check_linear"]
 
 _LIMIT = 2**31 - 1
-_SOFTMAX_NEIGHBOURS = 2**23
 _REMEDY = "sample them, or offer the layer fewer bits (--bits)"
 
 
@@ -59,7 +59,6 @@ def check_aggregate(
     offered: IntegerRange,
     zero_point: int,
     *,
-    heads: int = 1,
     totals: Callable[[], Tensor] | None = None,
 ) -> None:
     """Check the sums over each row's neighbours, the theorem's four terms included.
@@ -73,13 +72,12 @@ def check_aggregate(
         weight_zero_point: zero point of the adjacency.
         offered: range of the messages.
         zero_point: zero point of the messages.
-        heads: number of such sums that are added together.
         totals: returns the sum of the magnitudes of each row's integers, int64 ``[rows]``, or more; None: not known.
 
     Raises:
         SumOverflowError: naming layer and node.
     """
-    message = heads * _magnitude(offered, zero_point)
+    message = _magnitude(offered, zero_point)
     largest = message * _magnitude(weights, weight_zero_point)
     most = _LIMIT // largest
     if totals is None or not (torch.compiler.is_compiling() or csr.fullest_row[1] > most):
@@ -96,17 +94,23 @@ def check_aggregate(
     require((sums <= _LIMIT // message).all(), reason, error)
 
 
-def check_softmax(name: str, csr: CSR) -> None:
-    """Check that each row has no more neighbours than :class:`~mixq_rl.nn.softmax.IntegerSoftmax` takes.
+def check_heads(name: str, heads: int, offered: IntegerRange, zero_point: int) -> None:
+    """Check the sums of the heads' weighted means, which have ``MEAN_BITS`` bits behind the binary point.
 
     Args:
         name: name of the step's result, for the message.
-        csr: the sparsity pattern.
+        heads: number of heads that are averaged.
+        offered: range of the messages.
+        zero_point: zero point of the messages.
 
     Raises:
-        SumOverflowError: naming layer and node.
+        SumOverflowError: naming the layer.
     """
-    _check_neighbours(name, csr, _SOFTMAX_NEIGHBOURS, lambda _: "may pass the 64 bits of its softmax")
+    bound = heads * _magnitude(offered, zero_point) << MEAN_BITS
+    if bound > _LIMIT:
+        raise SumOverflowError(
+            f"layer {name!r}: the sum over {heads} heads may reach {bound}, beyond int32; average fewer heads"
+        )
 
 
 def _check_neighbours(name: str, csr: CSR, most: int, consequence: Callable[[int], str]) -> None:

@@ -11,23 +11,25 @@ from mixq_rl.quantization.integer_range import within
 from mixq_rl.sparse import CSR
 from mixq_rl.storage.artifacts import storable
 
-__all__ = ["IntegerSoftmax", "neighbour_softmax"]
+__all__ = ["MEAN_BITS", "IntegerSoftmax", "numerators", "row_sums", "weighted_mean"]
 
-_EXPONENTIAL_BITS = 15
-_DIVISION_BITS = 20
-_LARGEST_RECIPROCAL = 2**40
+MEAN_BITS = 14
+"""Number of bits behind the binary point of a weighted mean of integers."""
 
 
-def neighbour_softmax(logit: Tensor, csr: CSR) -> Tensor:
-    """Return the softmax over the entries of each row.
+def numerators(logit: Tensor, csr: CSR) -> Tensor:
+    """Return the numerators of the softmax over the entries of each row, relative to the greatest: within 0...1.
 
     Args:
         logit: floating point, ``[entries, heads]``.
         csr: sparsity pattern, which says which entries are in a row.
     """
-    numerator = (logit - _row_maximum(logit.detach(), csr)).exp()
-    sums = numerator.new_zeros(csr.num_rows, numerator.shape[1]).index_add(0, csr.row, numerator)
-    return numerator / sums.index_select(0, csr.row)
+    return (logit - _row_maximum(logit.detach(), csr)).exp()
+
+
+def row_sums(numerator: Tensor, csr: CSR) -> Tensor:
+    """Return the sums over the entries of each row, the denominators of the softmax, ``[rows, heads]``."""
+    return numerator.new_zeros(csr.num_rows, numerator.shape[1]).index_add(0, csr.row, numerator)
 
 
 def _row_maximum(x: Tensor, csr: CSR) -> Tensor:
@@ -40,63 +42,47 @@ def _row_maximum(x: Tensor, csr: CSR) -> Tensor:
 @storable
 @dataclass(frozen=True)
 class IntegerSoftmax:
-    r"""Softmax of integers: :math:`\mathrm{round}(e_{ij} R / (2^{20} \sum_k e_{ik}))`, half to even.
+    r"""Numerators of a softmax of integers: :math:`q_{ij} = \mathrm{round}(\exp(-s_l k) / s)`, at least 1 for k = 0.
 
-    :math:`e_{ij} = 2^{15} \exp(-s_l k)` is the table's entry for the distance k between the logit and the greatest
-    logit of its row. R is :math:`2^{20}` divided by the coefficients' scale. Sums of up to :math:`2^{23}` neighbours
-    stay within 64 bits.
+    k is the distance between the logit and the greatest logit of its row. The greatest numerator of a row is thus the
+    same for a node with many neighbours as for one with few, where coefficients of hubs would be rounded to 0. The
+    denominators are the sums of these integers, so that the coefficients :math:`q_{ij} / \sum_k q_{ik}` add up to 1.
 
     Attributes:
-        exponential: the table, int64, with one entry for each distance between two logits, from 0 up: :math:`2^b`.
-        reciprocal: R.
+        table: the numerators, uint8, with one entry for each distance between two logits, from 0 up: :math:`2^b`.
         logit_range: range of the logits' integers.
-        range: range of the coefficients' integers, unsigned.
+        range: range of the numerators' integers, unsigned.
 
     Raises:
         TypeError: for a table of another dtype.
         ValueError: for entries out of bounds.
     """
 
-    exponential: Tensor
-    reciprocal: int
+    table: Tensor
     logit_range: IntegerRange
     range: IntegerRange
 
     def __post_init__(self) -> None:
-        if self.exponential.dtype != torch.int64:
-            raise TypeError("the table of a softmax is int64")
+        if self.range.signed:
+            raise ValueError("the numerators of a softmax are unsigned")
+        if self.table.dtype != self.range.dtype:
+            raise TypeError(f"the table of a softmax is {self.range.dtype}")
         entries = 2**self.logit_range.bits
-        if self.exponential.shape != (entries,) or not within(self.exponential, 0, 2**_EXPONENTIAL_BITS):
-            raise ValueError(f"the table of a softmax has {entries} entries of at most {_EXPONENTIAL_BITS} bits")
-        if int(self.exponential[0]) != 2**_EXPONENTIAL_BITS:
-            raise ValueError("the table of a softmax begins with 1")
-        if not 0 < self.reciprocal <= _LARGEST_RECIPROCAL or self.range.signed:
-            raise ValueError("the coefficients of a softmax are unsigned and have a positive scale")
+        if self.table.shape != (entries,) or not within(self.table, 0, self.range.maximum):
+            raise ValueError(f"the table of a softmax has {entries} entries of at most {self.range.maximum}")
+        if int(self.table[0]) < 1:
+            raise ValueError("the table of a softmax begins with at least 1: denominators must be positive")
 
     @classmethod
     def from_quantizers(cls, logit: Quantizer, attention: Quantizer) -> Self:
-        """Return the softmax for logits and coefficients of these quantizers."""
+        """Return the softmax for logits and numerators of these quantizers."""
         distance = torch.arange(2**logit.range.bits, dtype=torch.float64, device=logit.scale.device)
-        exponential = (-logit.scale * logit.range.step * distance).exp() * 2.0**_EXPONENTIAL_BITS
-        reciprocal = round(2.0**_DIVISION_BITS / float(attention.scale))
-        return cls(
-            exponential.round().to(torch.int64),
-            max(1, min(reciprocal, _LARGEST_RECIPROCAL)),
-            logit.range,
-            attention.range,
-        )
-
-    @property
-    def greatest_sum(self) -> int:
-        """Bound of the sum of a row's coefficients, for any number of neighbours.
-
-        Rounding at most doubles a coefficient that does not become 0, and unrounded ones add up to
-        :math:`R / 2^{20}`.
-        """
-        return (2 * self.reciprocal >> _DIVISION_BITS) + 1
+        table = attention.integers((-logit.scale * logit.range.step * distance).exp())
+        table[0] = table[0].clamp(min=1)
+        return cls(table, logit.range, attention.range)
 
     def __call__(self, logit: Tensor, csr: CSR) -> Tensor:
-        """Return the coefficients' integers, uint8.
+        """Return the numerators' integers, uint8.
 
         Args:
             logit: int8, ``[entries, heads]``.
@@ -104,12 +90,21 @@ class IntegerSoftmax:
         """
         codes = logit.to(torch.int64)
         distance = _row_maximum(codes, csr) - codes
-        distance = distance if self.logit_range.step == 1 else distance // self.logit_range.step
-        numerator = self.exponential[distance]
-        sums = numerator.new_zeros(csr.num_rows, numerator.shape[1]).index_add(0, csr.row, numerator)
-        divisor = sums.index_select(0, csr.row) << _DIVISION_BITS
-        dividend = numerator * self.reciprocal
-        quotient = torch.div(dividend, divisor, rounding_mode="floor")
-        twice_rest = 2 * (dividend - quotient * divisor)
-        up = (twice_rest > divisor) | ((twice_rest == divisor) & (quotient % 2 == 1))
-        return (quotient + up.to(torch.int64)).clamp(0, self.range.maximum).to(self.range.dtype)
+        return self.table[distance if self.logit_range.step == 1 else distance // self.logit_range.step]
+
+
+def weighted_mean(sums: Tensor, weights: Tensor) -> Tensor:
+    """Return sums divided by the sums of their weights, rounded half to even, with ``MEAN_BITS`` fractional bits.
+
+    Args:
+        sums: int32 ``[rows, columns]``, sums of integers times weights.
+        weights: int64 ``[rows, 1]``, sums of the weights, positive.
+
+    Returns:
+        int32 ``[rows, columns]``.
+    """
+    dividend = sums.to(torch.int64) << MEAN_BITS
+    quotient = torch.div(dividend, weights, rounding_mode="floor")
+    twice_rest = 2 * (dividend - quotient * weights)
+    up = (twice_rest > weights) | ((twice_rest == weights) & (quotient % 2 == 1))
+    return (quotient + up.to(torch.int64)).to(torch.int32)

@@ -9,6 +9,7 @@ from mixq_rl.quantization.fake import (
     fake_round,
     fake_sum,
     straight_clamp,
+    straight_round,
     substitute,
 )
 from mixq_rl.quantization.feature_scaling import FeatureScaling, scale_features
@@ -61,5 +62,6 @@ __all__ = [
     "scale_features",
     "schemes",
     "straight_clamp",
+    "straight_round",
     "substitute",
 ]
