@@ -19,6 +19,7 @@ from mixq_rl.evaluation.evaluators import PostTrainingEvaluator
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.quantization import DEFAULT_BITS
 from mixq_rl.storage.reading import check_tree
 
 __all__ = ["PREFERENCE", "allocate", "check_wish", "choose", "load_agent", "pretrained"]
@@ -60,7 +61,7 @@ def allocate(
     preference: float | None = None,
     max_drop: float | None = None,
     max_reduction: float | None = None,
-    bit_widths: Sequence[int] = (2, 4, 8),
+    bit_widths: Sequence[int] = DEFAULT_BITS,
     policy: PPOAgent | str | PathLike[str] | None = None,
     seed: int = 0,
     constraints: Constraints = Constraints(),

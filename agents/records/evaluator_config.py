@@ -21,7 +21,7 @@ from mixq_rl.errors import InputError
 from mixq_rl.evaluation.evaluators import NetworkEvaluator, evaluators
 from mixq_rl.evaluation.objective import objectives
 from mixq_rl.nn import QuantizableModel, models
-from mixq_rl.quantization import check_bit_widths, schemes
+from mixq_rl.quantization import DEFAULT_BITS, check_bit_widths, schemes
 from mixq_rl.training.cache import Preparation, PreparationCache, load_state
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress
@@ -99,7 +99,7 @@ class EvaluatorConfig:
             "show_default": "that of the dataset",
         },
     )
-    bits: tuple[int, ...] = field(default=(2, 4, 8), metadata={"help": "Bit-widths on offer, each within 1...8."})
+    bits: tuple[int, ...] = field(default=DEFAULT_BITS, metadata={"help": "Bit-widths on offer, each within 1...8."})
     pin: tuple[str, ...] = field(default=(), metadata={"help": option_texts.PIN, "metavar": "NAME=BITS"})
     bits_of: tuple[str, ...] = field(default=(), metadata={"help": option_texts.BITS_OF, "metavar": "NAME=BITS,BITS"})
     max_size: str | None = field(default=None, metadata={"help": option_texts.MAX_SIZE, "metavar": "SIZE"})

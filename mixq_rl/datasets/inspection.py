@@ -10,15 +10,15 @@ from mixq_rl.datasets.feature_findings import feature_findings
 from mixq_rl.datasets.finding import Finding
 from mixq_rl.datasets.messages import listed
 from mixq_rl.datasets.task import GraphTask
+from mixq_rl.quantization import DEFAULT_BITS
 
 __all__ = ["advice", "inspect_arrays", "inspect_task", "nothing_to_learn"]
 
 _MAJORITY = 0.8
-_BITS = (2, 4, 8)
 _FEWEST_OF_CLASS = 5
 
 
-def inspect_task(task: GraphTask, bits: Sequence[int] = _BITS) -> Iterator[Finding]:
+def inspect_task(task: GraphTask, bits: Sequence[int] = DEFAULT_BITS) -> Iterator[Finding]:
     """Yield all findings about a task: size, features, edges, labels, in one pass over the data.
 
     Args:
@@ -32,7 +32,11 @@ def inspect_task(task: GraphTask, bits: Sequence[int] = _BITS) -> Iterator[Findi
 
 
 def inspect_arrays(
-    x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, bits: Sequence[int] = _BITS, num_graphs: int = 1
+    x: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor | None = None,
+    bits: Sequence[int] = DEFAULT_BITS,
+    num_graphs: int = 1,
 ) -> Iterator[Finding]:
     """Yield findings about features and edges, which need not have passed the checks of a task.
 
@@ -53,7 +57,7 @@ def inspect_arrays(
     yield from edge_findings(edge_index, nodes, edge_weight, bits)
 
 
-def advice(task: GraphTask, bits: Sequence[int] = _BITS) -> list[Finding]:
+def advice(task: GraphTask, bits: Sequence[int] = DEFAULT_BITS) -> list[Finding]:
     """Return the findings that matter, without those of :func:`nothing_to_learn`, which ``load_task`` has logged."""
     found = [*inspect_arrays(task.x, task.edge_index, task.edge_weight, bits), *_label_findings(task)]
     return [finding for finding in found if finding.matters and finding not in (NO_EDGES, ONLY_LOOPS)]

@@ -9,7 +9,7 @@ from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.timing import check_repeats
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.quantization import Scheme, schemes
+from mixq_rl.quantization import DEFAULT_BITS, Scheme, schemes
 from mixq_rl.registry import Registry
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.preparation import PreparedNetwork, prepare_calibrated, prepare_supernet
@@ -53,7 +53,7 @@ class NetworkEvaluator(IntegerEvaluator):
         model: QuantizableModel,
         task: GraphTask,
         *,
-        bit_widths: Sequence[int] = (2, 4, 8),
+        bit_widths: Sequence[int] = DEFAULT_BITS,
         scheme: Scheme = schemes["lsq"],
         seed: int = 0,
         epochs: int | None = None,

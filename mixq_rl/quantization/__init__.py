@@ -15,7 +15,7 @@ from mixq_rl.quantization.fake import (
 from mixq_rl.quantization.feature_scaling import FeatureScaling, scale_features
 from mixq_rl.quantization.fixed_point import FixedPoint
 from mixq_rl.quantization.granularity import Granularity
-from mixq_rl.quantization.integer_range import MAX_BITS, IntegerRange, check_bit_widths
+from mixq_rl.quantization.integer_range import DEFAULT_BITS, MAX_BITS, IntegerRange, check_bit_widths
 from mixq_rl.quantization.learned import ComponentKind, LearnedQuantizer
 from mixq_rl.quantization.observers import MeanSquaredError, MinMax, MovingAverage, Observer, Percentile
 from mixq_rl.quantization.packing import PackedRows
@@ -26,6 +26,7 @@ from mixq_rl.quantization.requantization import Requantization, rounding_shift
 from mixq_rl.quantization.scheme import Scheme, schemes
 
 __all__ = [
+    "DEFAULT_BITS",
     "MAX_BITS",
     "Alignment",
     "AnyAlignment",

@@ -9,9 +9,11 @@ from torch import Tensor
 from mixq_rl.errors import BitWidthError
 from mixq_rl.storage.artifacts import storable
 
-__all__ = ["MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
+__all__ = ["DEFAULT_BITS", "MAX_BITS", "IntegerRange", "check_bit_widths", "check_zero_point", "within"]
 
 MAX_BITS = 8
+DEFAULT_BITS = (1, 2, 4, 8)
+"""Bit-widths on offer by default: those that integers are stored with."""
 # Number of integers of each bit-width. It is a table because torch.compile treats an entry of a tuple as a constant. A
 # power of bits that differ between layers would become a symbol of the compiled kernel, which Triton cannot compute.
 _COUNTS = tuple(2**bits for bits in range(MAX_BITS + 1))
@@ -98,7 +100,7 @@ def check_bit_widths(bit_widths: Sequence[int]) -> tuple[int, ...]:
         BitWidthError: for an empty choice, or a bit-width that is not a whole number within 1...8.
     """
     if not bit_widths:
-        raise BitWidthError(f"no bit-widths given: name at least one of 1...{MAX_BITS}, for example 2,4,8")
+        raise BitWidthError(f"no bit-widths given: name at least one of 1...{MAX_BITS}, for example 1,2,4,8")
     for bits in bit_widths:
         if int(bits) != bits:
             raise BitWidthError(f"bit-width {bits!r} is not a whole number")

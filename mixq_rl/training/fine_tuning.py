@@ -12,6 +12,7 @@ from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress, Schedule, Score, optimize
 from mixq_rl.training.losses import Forward, batches, distilled_loss, reproducible, supervised_loss, validation_score
 from mixq_rl.training.schedules import schedule_for
+from mixq_rl.training.weight_decay import undecayed
 
 __all__ = ["fine_tune"]
 
@@ -32,7 +33,7 @@ def fine_tune(
     With a cosine schedule the weights of the copy are those of the last epoch, or those before the training if they
     score higher on validation data. The best of all epochs would mostly be the luckiest one on these data
     (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation. Dropout
-    fades out during the training.
+    fades out during the training. Weights of 1 and 2 bits have no weight decay.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -65,7 +66,7 @@ def fine_tune(
     with reproducible(task, seed), fading_dropout(model, progress) as fade:
         before, start = validate(), copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
-        optimize(model, schedule, drawn, loss, None if settles else validate, fade)
+        optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))
         if settles and before[0] > validate()[0]:
             model.load_state_dict(start)
     return model

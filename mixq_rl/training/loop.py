@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -92,6 +92,7 @@ def optimize(
     loss: Callable[[T], Tensor],
     validate: Callable[[], Score] | None,
     progress: Progress | None,
+    undecayed: Container[int] = (),
 ) -> None:
     """Train ``model`` in place. At the end it has the state of its best epoch by validation, or of its last epoch.
 
@@ -102,11 +103,12 @@ def optimize(
         loss: returns the loss of a batch, in float or quantized arithmetic.
         validate: returns the score of the model, called in evaluation mode and without gradients; None: no validation.
         progress: called after each epoch.
+        undecayed: ids of the parameters without weight decay, beside those of the quantizers.
 
     Raises:
         InputError: if the loss is NaN or infinite, or depends on no parameter that can be trained.
     """
-    optimizer = _optimizer(model, schedule)
+    optimizer = _optimizer(model, schedule, undecayed)
     decay = _decay(optimizer, schedule)
     best, best_state = None, None
     if validate is not None:
@@ -143,14 +145,17 @@ def optimize(
     model.eval()
 
 
-def _optimizer(model: Trainable, schedule: Schedule) -> torch.optim.Adam:
+def _optimizer(model: Trainable, schedule: Schedule, undecayed: Container[int]) -> torch.optim.Adam:
     of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights = [parameter for parameter in trainable if id(parameter) not in of_quantizers]
     scales = [parameter for parameter in trainable if id(parameter) in of_quantizers]
+    decayed = [parameter for parameter in weights if id(parameter) not in undecayed]
+    kept = [parameter for parameter in weights if id(parameter) in undecayed]
     return torch.optim.Adam(
         [
-            {"params": weights, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
+            {"params": decayed, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
+            {"params": kept, "lr": schedule.learning_rate},
             {"params": scales, "lr": schedule.scale_learning_rate},
         ]
     )

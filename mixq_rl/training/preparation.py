@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import Component, QuantizableModel
-from mixq_rl.quantization import Scheme, check_bit_widths, schemes
+from mixq_rl.quantization import DEFAULT_BITS, Scheme, check_bit_widths, schemes
 from mixq_rl.training.cache import load_state
 from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.loop import Progress
@@ -45,7 +45,7 @@ class PreparedNetwork:
 def prepare_calibrated(
     model: QuantizableModel,
     task: GraphTask,
-    bit_widths: Sequence[int] = (2, 4, 8),
+    bit_widths: Sequence[int] = DEFAULT_BITS,
     *,
     scheme: Scheme = schemes["lsq"],
     seed: int = 0,
@@ -73,7 +73,7 @@ def prepare_calibrated(
 def prepare_supernet(
     model: QuantizableModel,
     task: GraphTask,
-    bit_widths: Sequence[int] = (2, 4, 8),
+    bit_widths: Sequence[int] = DEFAULT_BITS,
     *,
     scheme: Scheme = schemes["lsq"],
     seed: int = 0,

@@ -10,9 +10,10 @@ __all__ = ["Purpose", "default_schedule", "schedule_for", "shortened"]
 
 Purpose = Literal["float", "supernet", "fine-tune"]
 
+# Weights of a supernet do not decay: decay costs most where they are quantized to few bits (docs/results.md).
 _NODE_SCHEDULES: dict[Purpose, Schedule] = {
     "float": Schedule(epochs=200, learning_rate=0.01),
-    "supernet": Schedule(epochs=150, learning_rate=5e-3),
+    "supernet": Schedule(epochs=150, learning_rate=5e-3, weight_decay=0.0),
     "fine-tune": Schedule(epochs=100, learning_rate=0.01, scale_learning_rate=2e-2),
 }
 # On node tasks distillation covers all nodes. Beside it a few labels mainly overfit, while many labels correct the
@@ -21,7 +22,7 @@ _FEW_LABELS = 0.1
 _GRAPH = Schedule(epochs=400, learning_rate=3e-3, weight_decay=1e-4, batch_size=32, label_weight=1.0)
 _GRAPH_SCHEDULES: dict[Purpose, Schedule] = {
     "float": replace(_GRAPH, epochs=200),
-    "supernet": _GRAPH,
+    "supernet": replace(_GRAPH, weight_decay=0.0),
     "fine-tune": replace(_GRAPH, learning_rate=5e-3, scale_learning_rate=3e-2),
 }
 _GRAPH_STEPS: dict[Purpose, int] = {"float": 2000, "supernet": 1200, "fine-tune": 900}
