@@ -118,9 +118,21 @@ class CSR:
         # In cuSPARSE only the third algorithm is deterministic, and torch does not choose it.
         if x.is_cuda and torch.are_deterministic_algorithms_enabled():
             return self._summed_in_order(value, x)
+        return self._tensor(value) @ x
+
+    def _dot_products(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the product of each entry's row ``[rows, features]`` and column ``[columns, features]``."""
+        if rows.device.type == "cpu" and torch.backends.mkl.is_available():
+            sampled = torch.sparse.sampled_addmm(
+                self._tensor(rows.new_zeros(self.col.numel())), rows, columns.t(), beta=0
+            )
+            return sampled.values()
+        return (rows.index_select(0, self.row) * columns.index_select(0, self.col.long())).sum(dim=1)
+
+    def _tensor(self, value: Tensor) -> Tensor:
         _announce_beta_once()
         shape = (self.num_rows, self.num_columns)
-        return torch.sparse_csr_tensor(self.rowptr, self.col, value, shape, check_invariants=False) @ x
+        return torch.sparse_csr_tensor(self.rowptr, self.col, value, shape, check_invariants=False)
 
     def _summed_in_order(self, value: Tensor, x: Tensor) -> Tensor:
         """Return the product, with each row summed from its first entry to its last."""
@@ -159,7 +171,7 @@ class _Matmul(torch.autograd.Function):
         gradient = grad[0].contiguous()
         value_grad = x_grad = None
         if ctx.needs_input_grad[1]:
-            value_grad = (gradient.index_select(0, csr.row) * x.index_select(0, csr.col.long())).sum(dim=1)
+            value_grad = csr._dot_products(gradient, x)
         if ctx.needs_input_grad[2]:
             transposed, order = csr.transposed
             x_grad = transposed._product(value[order], gradient)

@@ -22,7 +22,7 @@ _FEW_LABELS = 0.1
 _GRAPH = Schedule(epochs=400, learning_rate=3e-3, weight_decay=1e-4, batch_size=32, label_weight=1.0)
 _GRAPH_SCHEDULES: dict[Purpose, Schedule] = {
     "float": replace(_GRAPH, epochs=200),
-    "supernet": replace(_GRAPH, weight_decay=0.0),
+    "supernet": _GRAPH,
     "fine-tune": replace(_GRAPH, learning_rate=5e-3, scale_learning_rate=3e-2),
 }
 _GRAPH_STEPS: dict[Purpose, int] = {"float": 2000, "supernet": 1200, "fine-tune": 900}
