@@ -17,7 +17,7 @@ _NODE_SCHEDULES: dict[Purpose, Schedule] = {
     "fine-tune": Schedule(epochs=100, learning_rate=0.01, scale_learning_rate=2e-2),
 }
 # On node tasks distillation covers all nodes. Beside it a few labels mainly overfit, while many labels correct the
-# float model (benchmarks/label_weight.py).
+# float model (benchmarks/fine_tuning.py).
 _FEW_LABELS = 0.1
 _GRAPH = Schedule(epochs=400, learning_rate=3e-3, weight_decay=1e-4, batch_size=32, label_weight=1.0)
 _GRAPH_SCHEDULES: dict[Purpose, Schedule] = {

@@ -41,7 +41,7 @@ def test_a_supernet_and_fine_tuning_learn_on_parts(divided: GraphTask) -> None:
     calibrated, lowest = copy.deepcopy(model), [2] * len(model.quantizers)
     calibrate(calibrated, divided, (2, 8))
     supernet = mixq_rl.fit_supernet(copy.deepcopy(model), divided, (2, 8), epochs=30)
-    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=30)
+    tuned = mixq_rl.fine_tune(calibrated, divided, lowest, teacher=teacher, epochs=60)
 
     def distance(model: mixq_rl.QuantizableModel) -> float:
         with model.allocated(lowest), model.evaluating():

@@ -1,0 +1,162 @@
+"""Choices in quantization-aware fine-tuning, compared: weight decay, dropout, and the weight of the labels.
+
+Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. On some graphs few
+nodes are labelled (about 5 %, as published), on others many (60 %: ``EN``, and new splits of ``Cora`` and
+``citation``). Measurements in ``results/fine_tuning.jsonl`` are not repeated. Without ``--network`` the program prints
+the tables of the file:
+
+    python benchmarks/fine_tuning.py --data-root data --choice "weight decay" --network "Cora gcn" --seeds 3
+"""
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from unittest import mock
+
+import typer
+from measuring import add_lines, read_lines
+from torch import nn
+
+import mixq_rl
+from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.datasets.splits import fraction_split
+from mixq_rl.evaluation.measurement import measure_reference
+from mixq_rl.training import default_schedule, fine_tune, fine_tuning
+from mixq_rl.training.dropout import fading_dropout
+from mixq_rl.training.loop import Progress
+
+RESULTS = Path(__file__).parent / "results" / "fine_tuning.jsonl"
+SPLIT_ANEW = ", 60/20/20"
+SPLITS: tuple[Split, ...] = ("validation", "test")
+
+
+class Variant(NamedTuple):
+    """One variant of a choice.
+
+    Attributes:
+        changes: of the default schedule.
+        context: in which the fine-tuning runs.
+    """
+
+    changes: Mapping[str, Any]
+    context: AbstractContextManager[Any] = nullcontext()
+
+
+class Choice(NamedTuple):
+    """A choice in fine-tuning.
+
+    Attributes:
+        bits: uniform bits at which it is compared.
+        variants: by name.
+    """
+
+    bits: tuple[int, ...]
+    variants: Mapping[str, Variant]
+
+
+@contextmanager
+def _constant_dropout(model: nn.Module, progress: Progress | None) -> Iterator[Progress | None]:
+    yield progress
+
+
+@contextmanager
+def _no_dropout(model: nn.Module, progress: Progress | None) -> Iterator[Progress | None]:
+    with fading_dropout(model, None) as fade:
+        fade(1, 1)
+        yield progress
+
+
+def _with(name: str, function: object) -> Variant:
+    return Variant({}, mock.patch.object(fine_tuning, name, function))
+
+
+CHOICES = {
+    "weight decay": Choice(
+        (4, 2, 1),
+        {
+            "of all weights": _with("undecayed", lambda model: ()),
+            "not of 1 and 2 bits": Variant({}),
+            "none": Variant({"weight_decay": 0.0}),
+        },
+    ),
+    "dropout": Choice(
+        (4, 2),
+        {
+            "constant": _with("fading_dropout", _constant_dropout),
+            "fading": Variant({}),
+            "none": _with("fading_dropout", _no_dropout),
+        },
+    ),
+    "label weight": Choice(
+        (4, 2), {f"{weight:g}": Variant({"label_weight": weight}) for weight in (0.1, 0.3, 0.6, 1.0)}
+    ),
+}
+
+
+def main(
+    choice: Annotated[list[str] | None, typer.Option(help=f"{', '.join(CHOICES)}. Repeatable.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help='Such as "EN gcn" or "Cora, 60/20/20 sage". Repeatable.')
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 3,
+    data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
+) -> None:
+    for unknown in set(choice or []) - set(CHOICES):
+        raise typer.BadParameter(f"unknown choice {unknown!r}: known are {', '.join(CHOICES)}")
+    for seed, name, of in product(range(seeds), network or [], choice or CHOICES):
+        key = {"choice": of, "network": name, "seed": seed}
+        if not any(key.items() <= run.items() for run in read_lines(RESULTS)):
+            add_lines(RESULTS, "fine_tuning.py", list(_measure(key, data_root)))
+    _report()
+
+
+def _task(name: str, data_root: str) -> GraphTask:
+    task = mixq_rl.load_task(name.removesuffix(SPLIT_ANEW), data_root)
+    if name.endswith(SPLIT_ANEW):
+        task = replace(task, masks=fraction_split(task.num_nodes, train=0.6, validation=0.2, seed=0))
+    return task
+
+
+def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]:
+    dataset, _, kind = key["network"].rpartition(" ")
+    seed, choice, task = key["seed"], CHOICES[key["choice"]], _task(dataset, data_root)
+    model = mixq_rl.fit(mixq_rl.build_model(kind, task, seed=seed), task, seed=seed)
+    evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=choice.bits, seed=seed)
+    reference = {split: measure_reference(model, task, split=split).accuracy for split in SPLITS}
+    for bits, (name, variant) in product(choice.bits, choice.variants.items()):
+        allocation = [bits] * len(evaluator.components)
+        schedule = replace(default_schedule("fine-tune", task), **variant.changes)
+        with variant.context:
+            tuned = fine_tune(
+                evaluator.model, task, allocation, seed=seed, schedule=schedule, teacher=evaluator.teacher
+            )
+        integers = mixq_rl.IntegerModel.freeze(tuned, allocation)
+        change = {split: evaluator.measure(integers, split).accuracy - reference[split] for split in SPLITS}
+        result = {**key, "bits": bits, "variant": name, **change}
+        print(json.dumps(result), flush=True)
+        yield result
+
+
+def _report() -> None:
+    """Print the change against float32 in points, on the validation and on the test split."""
+    for choice, (_, variants) in CHOICES.items():
+        runs = [run for run in read_lines(RESULTS) if run["choice"] == choice]
+        print(f"\n{choice}\n| network | bits | seeds | " + " | ".join(variants) + " |")
+        print("| --- | --- | --- |" + " --- |" * len(variants))
+        for name, bits in dict.fromkeys((run["network"], run["bits"]) for run in runs):
+            own = [run for run in runs if (run["network"], run["bits"]) == (name, bits)]
+            cells = [name, str(bits), str(len({run["seed"] for run in own}))]
+            for variant in variants:
+                chosen = [run for run in own if run["variant"] == variant]
+                means = [100 * statistics.mean(run[split] for run in chosen) for split in SPLITS]
+                cells.append(" / ".join(f"{mean:+.1f}" for mean in means))
+            print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
