@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from measuring import read_lines
+from published import FRONT, PUBLISHED, Published
 
 __all__ = ["RESULTS", "lines", "write_tables"]
 
@@ -16,39 +17,10 @@ PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 BEGIN, END = "<!-- tables: written by benchmarks/results.py -->", "<!-- end of the tables -->"
 
 SEARCHES = ("agent", "tpe", "greedy", "relaxed")
-TARGETS = {("Cora", "gcn"): (20, 30), ("CiteSeer", "gcn"): (20, 30), ("Cora", "sage"): (20,)}
-OTHERS = (8, 14)
+TARGETS = (8, 14, 20, 30)
 
-# Accuracy in %, and 10^9 bit operations (convention linear), from the experiment logs published with the code of
-# MixQ-GNN (ICDE 2025), simulated in float; float32 first.
-PUBLISHED: dict[tuple[str, str], tuple[tuple[str, str, float], ...]] = {
-    ("Cora", "gcn"): (
-        ("float32", "82.16 ± 0.26", 16.110),
-        ("MixQ, λ ≈ 0", "81.58 ± 0.75", 3.950),
-        ("MixQ, λ = 0.1", "77.72 ± 2.85", 3.347),
-        ("MixQ, λ = 1", "68.68 ± 2.72", 1.676),
-        ("MixQ, λ ≈ 0, and Degree-Quant", "81.79 ± 0.31", 4.015),
-    ),
-    ("CiteSeer", "gcn"): (
-        ("float32", "70.31 ± 0.38", 50.679),
-        ("MixQ, λ ≈ 0", "68.97 ± 1.11", 12.443),
-        ("MixQ, λ = 0.1", "66.52 ± 1.81", 5.179),
-        ("MixQ, λ = 1", "60.87 ± 8.72", 4.226),
-        ("MixQ, λ ≈ 0, and Degree-Quant", "69.32 ± 0.30", 12.656),
-    ),
-    ("Cora", "tag"): (
-        ("float32", "81.87 ± 0.73", 50.61),
-        ("MixQ, λ ≈ 0", "80.08", 15.25),
-        ("MixQ, λ = 0.1", "76.71", 8.91),
-        ("MixQ, λ = 1", "74.34", 5.89),
-    ),
-    ("PROTEINS", "gin"): (
-        ("float32", "70.46 ± 4.24", 7.626),
-        ("MixQ, λ ≈ 0", "71.59 ± 4.65", 1.712),
-        ("MixQ, λ = 1", "72.82 ± 5.23", 1.259),
-    ),
-}
-
+Cell = tuple[str, str]
+Line = dict[str, Any]
 Point = dict[str, Any]
 Choice = Callable[[Sequence[Point]], Point | None]
 
@@ -69,7 +41,7 @@ class Row(NamedTuple):
     points: list[Point]
 
 
-def lines() -> list[dict[str, Any]]:
+def lines() -> list[Line]:
     """Return what has been measured."""
     return read_lines(RESULTS)
 
@@ -78,44 +50,63 @@ def write_tables() -> None:
     """Write the CSV file and, between two marks, the tables of the page."""
     known = lines()
     cells = list(dict.fromkeys((line["dataset"], line["model"]) for line in known))
-    tables = {
-        cell: list(_rows(cell, [line for line in known if (line["dataset"], line["model"]) == cell])) for cell in cells
-    }
+    tables = {cell: list(_rows(cell, known)) for cell in cells}
     _write_csv(tables)
     text = PAGE.read_text()
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    PAGE.write_text(f"{head}\n\n" + "\n\n".join(_markdown(*item) for item in tables.items()) + f"\n\n{tail}")
+    parts = [_summary(known, tables), _passed(known), *(_markdown(*item) for item in tables.items())]
+    PAGE.write_text(f"{head}\n\n" + "\n\n".join(parts) + f"\n\n{tail}")
 
 
-def _rows(cell: tuple[str, str], known: Sequence[dict[str, Any]]) -> Iterator[Row]:
-    own = [line for line in known if (line["dataset"], line["model"]) == cell]
-    found = {(line["method"], line["seed"]): line["points"] for line in own}
-    float32 = {seed: points[0]["test"] for (method, seed), points in found.items() if method == "float32"}
-
-    def row(name: str, methods: Sequence[str], choice: Choice) -> Iterator[Row]:
-        measured = [seed for seed in float32 if all((method, seed) in found for method in methods)]
-        offered = {seed: [point for method in methods for point in found[method, seed]] for seed in measured}
-        chosen = {seed: point for seed in measured if (point := choice(offered[seed])) is not None}
-        if chosen and len(chosen) == len(measured):  # a row with the lucky seeds alone would mislead
-            test = [100 * point["test"] for point in chosen.values()]
-            loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
-            yield Row(name, test, loss, list(chosen.values()))
-
+def _rows(cell: Cell, known: Sequence[Line]) -> Iterator[Row]:
     for method in ("float32", "float32, distilled"):
-        yield from row(method, [method], lambda points: points[0])
+        yield from row(known, cell, method, [method], lambda points: points[0])
     for method in ("uniform", "Degree-Quant", "A²Q"):
-        labels = dict.fromkeys(
-            point["label"] for (name, _), points in found.items() if name == method for point in points
-        )
-        for label in labels:
-            yield from row(label, [method], lambda points, label=label: _labelled(points, label))
+        found = [line["points"] for line in _of(cell, known) if line["method"] == method]
+        for label in dict.fromkeys(point["label"] for points in found for point in points):
+            yield from row(known, cell, label, [method], lambda points, label=label: _labelled(points, label))
     for method in SEARCHES:
         name = "relaxed (MixQ)" if method == "relaxed" else method
-        yield from row(f"{name}, chosen", [method, "uniform"], _best)
-        for target in TARGETS.get(cell, OTHERS):
-            yield from row(
-                f"{name}, at least {target}×", [method, "uniform"], lambda points, t=target: _from(points, t)
-            )
+        yield from row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
+        for target in TARGETS:
+            yield from at_least(known, cell, method, target, name)
+
+
+def row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[str], choice: Choice) -> Iterator[Row]:
+    """Yield what one choice among the networks of some methods reached, if each seed has such a network.
+
+    A row with the lucky seeds alone would mislead.
+
+    Args:
+        known: what has been measured.
+        cell: dataset and model.
+        name: name of the row.
+        methods: methods whose networks may be chosen; seeds without one of them are left out.
+        choice: returns the chosen network of a seed, or None.
+    """
+    found = {(line["method"], line["seed"]): line["points"] for line in _of(cell, known)}
+    float32 = {seed: points[0]["test"] for (method, seed), points in found.items() if method == "float32"}
+    measured = [seed for seed in float32 if all((method, seed) in found for method in methods)]
+    offered = {seed: [point for method in methods for point in found[method, seed]] for seed in measured}
+    chosen = {seed: point for seed in measured if (point := choice(offered[seed])) is not None}
+    if chosen and len(chosen) == len(measured):
+        test = [100 * point["test"] for point in chosen.values()]
+        loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
+        yield Row(name, test, loss, list(chosen.values()))
+
+
+def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Iterator[Row]:
+    """Yield the row of the networks of at least ``target`` times fewer bit operations, chosen on validation data."""
+
+    def choice(points: Sequence[Point]) -> Point | None:
+        allowed = [point for point in points if point["reduction"] >= target]
+        return max(allowed, key=lambda point: (point["validation"], point["reduction"])) if allowed else None
+
+    yield from row(known, cell, f"{name}, at least {target:g}×", [method, "uniform"], choice)
+
+
+def _of(cell: Cell, known: Sequence[Line]) -> list[Line]:
+    return [line for line in known if (line["dataset"], line["model"]) == cell]
 
 
 def _labelled(points: Sequence[Point], label: str) -> Point | None:
@@ -127,13 +118,51 @@ def _best(points: Sequence[Point]) -> Point:
     return max(points, key=lambda point: point["reward"])
 
 
-def _from(points: Sequence[Point], target: float) -> Point | None:
-    """Return the network of the highest validation accuracy among those of at least this reduction."""
-    allowed = [point for point in points if point["reduction"] >= target]
-    return max(allowed, key=lambda point: (point["validation"], point["reduction"])) if allowed else None
+def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
+    """Return the table of what the agent reached for each network."""
+    text = [
+        "| | seeds | float32 | distilled | 8 bits | 4 bits | agent, chosen: loss | at | loss at least at | | |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell in tables:
+        rows = {each.name: each for each in tables[cell]}
+        if "agent, chosen" not in rows:
+            continue
+        chosen, float32 = rows["agent, chosen"], rows["float32"]
+        losses = [
+            _spread(rows[name].loss, "+.2f") if name in rows else ""
+            for name in ("float32, distilled", "uniform 8", "uniform 4")
+        ]
+        cells = [" ".join(cell), str(len(chosen.test)), _spread(float32.test), *losses]
+        cells += [_spread(chosen.loss, "+.2f"), f"{_mean(chosen, 'reduction'):.1f}×"]
+        for target in (14, 20, 30):
+            found = list(at_least(known, cell, "agent", target, "agent"))
+            cells.append(f"{target}×: {_spread(found[0].loss, '+.2f')}" if found else "")
+        text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text)
 
 
-def _markdown(cell: tuple[str, str], rows: Sequence[Row]) -> str:
+def _passed(known: Sequence[Line]) -> str:
+    """Return the table of published points, and of our networks with at least their reduction."""
+    text = [
+        "| published | accuracy | reduction | agent, at least as cheap: accuracy | reduction | more accurate by |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell, points in PUBLISHED.items():
+        for point in (*points[1:], *(FRONT if cell == ("Cora", "gcn") else ())):
+            for found in at_least(known, cell, "agent", point.reduction, "agent"):
+                ours = statistics.mean(found.test)
+                cells = [f"{' '.join(cell)}: {point.name}", _accuracy(point), f"{point.reduction:.1f}×"]
+                cells += [_spread(found.test), f"{_mean(found, 'reduction'):.1f}×", f"{ours - point.accuracy:+.1f}"]
+                text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def _accuracy(point: Published) -> str:
+    return f"{point.accuracy:.2f}" + ("" if point.deviation is None else f" ± {point.deviation:.2f}")
+
+
+def _markdown(cell: Cell, rows: Sequence[Row]) -> str:
     dataset, model = cell
     text = [
         f"### {dataset}, {model}",
@@ -148,9 +177,8 @@ def _markdown(cell: tuple[str, str], rows: Sequence[Row]) -> str:
             own += [f"{_mean(row, 'speed_up'):.1f}×"]
         cells = [row.name, str(len(row.test)), _spread(row.test), _spread(row.loss, "+.2f"), *own]
         text.append("| " + " | ".join([*cells, *[""] * (8 - len(cells))]) + " |")
-    for name, accuracy, bitops in PUBLISHED.get(cell, ()):
-        less = PUBLISHED[cell][0][2] / bitops
-        text.append(f"| *published: {name}* | | *{accuracy}* | | *{less:.1f}×* | | | |")
+    for each in PUBLISHED.get(cell, ()):
+        text.append(f"| *published: {each.name}* | | *{_accuracy(each)}* | | *{each.reduction:.1f}×* | | | |")
     return "\n".join(text)
 
 
@@ -163,7 +191,7 @@ def _spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.mean(values):{form}}{deviation}"
 
 
-def _write_csv(tables: dict[tuple[str, str], list[Row]]) -> None:
+def _write_csv(tables: dict[Cell, list[Row]]) -> None:
     measured = ("reduction", "product_reduction", "bytes", "speed_up")
     with TABLE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -37,7 +37,7 @@ def of_runs(folder: Path) -> list[str]:
 
 def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> None:
     _, (text, _) = runs
-    for label in ("float32", "uniform 8", "uniform 4", "uniform 2", "agent 1", "★", "conv1.weight"):
+    for label in ("float32", "uniform 8", "uniform 4", "uniform 2", "uniform 1", "agent 1", "★", "conv1.weight"):
         assert label in text
     stages = ("training in float32", "training the supernet")
     for stage in (*stages, "searching", "fine-tuning", "measuring"):
@@ -52,7 +52,7 @@ def test_run_folder_is_complete(runs: tuple[Path, list[str]]) -> None:
     files = {"config.json", "log.txt", "evaluations.sqlite", "allocations.csv", "result.json", "pareto.png"}
     assert names == files | {"report.html", "policy", "start", "finalists", "model"}
     config = json.loads((folder / "one" / "config.json").read_text())
-    assert config["config"]["bits"] == [2, 4, 8]
+    assert config["config"]["bits"] == [1, 2, 4, 8]
     assert config["config"]["objective"] == "bitops"
     assert config["config"]["evaluator"] == "supernet"
     assert [config["config"][name] for name in ("num_layers", "hidden_channels", "fold")] == [None] * 3
