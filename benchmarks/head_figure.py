@@ -1,25 +1,26 @@
-"""Draws docs/pareto.png: test accuracy on Cora against how many times fewer bit operations than float32.
+"""Draws docs/pareto.png: test accuracy of Cora's GCN against how many times fewer bit operations than float32.
 
-Our numbers come from ``results/train.json``: mean ± standard deviation over its seeds. Those of MixQ-GNN are the
+Our numbers come from ``results/results.jsonl``: mean ± standard deviation over its seeds. Those of MixQ-GNN are the
 published ones.
 
     python benchmarks/head_figure.py
 """
 
-import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from published import FRONT, PUBLISHED
+from results_tables import Row, at_least, labelled, lines, row
 
-RESULTS = Path(__file__).parent / "results" / "train.json"
 FIGURE = Path(__file__).parent.parent / "docs" / "pareto.png"
-DATASET = "Cora"
-UNIFORM = {"uniform 8": "8 bits everywhere", "uniform 4": "4 bits everywhere", "uniform 2": "2 bits everywhere"}
+CELL = ("Cora", "gcn")
+UNIFORM = (8, 4, 2, 1)
+TARGETS = (4, 8, 16, 24, 31)
 OURS, UNIFORM_COLOR, THEIRS = "#d1495b", "#2f6690", "#6c757d"
 
 
@@ -30,72 +31,75 @@ class Point(NamedTuple):
         accuracy: on the test split in %, mean over seeds.
         spread: standard deviation of the accuracy in points.
         reduction: float32's bit operations over those of the network, convention ``linear``, mean over seeds.
-        runs: accuracy and reduction of each seed.
+        seeds: number of seeds.
     """
 
     accuracy: float
     spread: float
     reduction: float
-    runs: tuple[tuple[float, float], ...] = ()
+    seeds: int = 1
 
 
-# From the experiment logs published with the code of MixQ-GNN (ICDE 2025): two-layer GCN, 128 hidden channels,
-# bit-widths {2, 4, 8}, Cora, with penalties on bits of about 0, of 0.1 and of 1. Accuracy in %, its standard deviation,
-# and bit operations in 10⁹. The accuracies come from fake quantization in floating point.
-MIXQ_FLOAT32 = 16.110
-MIXQ = tuple(
-    Point(accuracy, spread, MIXQ_FLOAT32 / bitops)
-    for accuracy, spread, bitops in ((81.58, 0.75, 3.950), (77.72, 2.85, 3.347), (68.68, 2.72, 1.676))
-)
+def main(output: Annotated[Path, typer.Option(help="The picture.")] = FIGURE) -> None:
+    known = lines()
+    (float32,) = (_point(found) for found in row(known, CELL, "float32", ["float32"], lambda points: points[0]))
+    uniform = {
+        bits: _point(found)
+        for bits in UNIFORM
+        for found in row(known, CELL, "", ["uniform"], lambda points, bits=bits: labelled(points, f"uniform {bits}"))
+    }
+    draw(float32, uniform, list(_agent(known)), output)
 
 
-def main(
-    path: Annotated[Path, typer.Argument(help="Results of train.py.")] = RESULTS,
-    output: Annotated[Path, typer.Option(help="The picture.")] = FIGURE,
-) -> None:
-    runs = [run["networks"] for run in json.loads(path.read_text())["runs"] if run["dataset"] == DATASET]
-    points = {name: average([networks[name] for networks in runs]) for name in ("float32", *UNIFORM, "best")}
-    draw(points, output)
+def _agent(known: Sequence[dict[str, object]]) -> Iterator[Point]:
+    """Yield the networks that validation data choose among those with at least so many times fewer operations."""
+    for target in TARGETS:
+        yield from (_point(found) for found in at_least(known, CELL, "agent", target, ""))
 
 
-def average(rows: Sequence[dict[str, Any]]) -> Point:
-    """Return the point of one network, trained with two seeds or more."""
-    runs = tuple((100 * row["test_accuracy"], row["reduction"]) for row in rows)
-    accuracies, reductions = zip(*runs, strict=True)
-    return Point(statistics.mean(accuracies), statistics.stdev(accuracies), statistics.mean(reductions), runs)
+def _point(found: Row) -> Point:
+    spread = statistics.stdev(found.test) if len(found.test) > 1 else 0.0
+    reduction = statistics.mean(point["reduction"] for point in found.points)
+    return Point(statistics.mean(found.test), spread, reduction, len(found.test))
 
 
-def draw(points: dict[str, Point], path: Path) -> None:
-    """Draw float32, uniform bits, the agent's best network, and MixQ-GNN."""
+def draw(float32: Point, uniform: dict[int, Point], agent: Sequence[Point], path: Path) -> None:
+    """Draw float32, uniform bits, the agent's networks, and MixQ-GNN."""
     figure = Figure(figsize=(8.4, 4.6), layout="constrained")
     axes = figure.subplots()
-    reference, best = points["float32"], points["best"]
-    axes.axhline(reference.accuracy, color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    _mark(axes, reference, "black", "o")
-    _label(axes, reference, "float32", (0, -24), "black")
-    for name, label in UNIFORM.items():
-        _mark(axes, points[name], UNIFORM_COLOR, "s")
-        offset = (0, -26) if name == "uniform 2" else (0, 14)
-        _label(axes, points[name], label, offset, UNIFORM_COLOR)
-    axes.plot([point.reduction for point in MIXQ], [point.accuracy for point in MIXQ], color=THEIRS, linewidth=1)
-    for point in MIXQ:
-        _mark(axes, point, THEIRS, "o")
-    _label(axes, MIXQ[-1], "MixQ-GNN, as published\n(simulated in floating point)", (-14, -4), THEIRS, align="right")
-    for accuracy, reduction in best.runs:
-        axes.plot(reduction, accuracy, "*", color=OURS, markersize=9, alpha=0.35, markeredgewidth=0)
-    _mark(axes, best, OURS, "*", size=19)
-    text = f"found by the agent:\n{best.reduction:.1f}× fewer bit operations\nat float32's accuracy"
-    _label(axes, best, text, (0, 18), OURS, weight="bold", size=11)
-    axes.set_xlim(0, 18.5)
-    axes.set_ylim(65, 88)
-    axes.set_xticks([1, 4, 8, 12, 16], ["1×", "4×", "8×", "12×", "16×"])
+    axes.axhline(float32.accuracy, color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    _mark(axes, float32, "black", "o")
+    _label(axes, float32, "float32", (0, 12), "black")
+    for bits, point in uniform.items():
+        _mark(axes, point, UNIFORM_COLOR, "s")
+        text = f"{bits} bit{'s' * (bits > 1)}" + (" everywhere" if bits < 4 else "")
+        _label(axes, point, text, (0, 12 if bits >= 4 else -22), UNIFORM_COLOR)
+    for points, marker in ((PUBLISHED[CELL][1:], "o"), (FRONT, "^")):
+        axes.plot([each.reduction for each in points], [each.accuracy for each in points], marker, color=THEIRS)
+    theirs = Point(PUBLISHED[CELL][4].accuracy, 0, PUBLISHED[CELL][4].reduction)
+    _label(
+        axes,
+        theirs,
+        "MixQ-GNN, as published (simulated\nin floating point); triangles: best of\nall allocations, chosen on test",
+        (12, 0),
+        THEIRS,
+        align="left",
+    )
+    agent = sorted(set(agent), key=lambda point: point.reduction)
+    axes.plot([each.reduction for each in agent], [each.accuracy for each in agent], color=OURS, linewidth=1.2)
+    for point in agent:
+        _mark(axes, point, OURS, "*", size=15)
+    best = agent[-1]
+    text = f"found by the agent:\n{best.reduction:.0f}× fewer bit operations\nat float32's accuracy"
+    _label(axes, best, text, (0, 22), OURS, weight="bold", size=11)
+    axes.set_xlim(0, 35)
+    axes.set_ylim(66, 90)
+    ticks = (1, 4, 8, 16, 24, 32)
+    axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.set_xlabel("reduction in bit operations (float32 = 1×)")
     axes.set_ylabel("test accuracy in %")
-    axes.set_title(
-        f"Two-layer GCN on {DATASET}: mean ± standard deviation over {len(best.runs)} seeds (small stars: each seed)",
-        size=10,
-        loc="left",
-    )
+    title = f"Two-layer GCN on Cora: mean ± standard deviation over {float32.seeds} seeds, executed on integers"
+    axes.set_title(title, size=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 

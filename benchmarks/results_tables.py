@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from measuring import read_lines
 from published import FRONT, PUBLISHED, Published
 
-__all__ = ["RESULTS", "lines", "write_tables"]
+__all__ = ["RESULTS", "Row", "at_least", "labelled", "lines", "row", "write_tables"]
 
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 TABLE = RESULTS.with_suffix(".csv")
@@ -64,7 +64,7 @@ def _rows(cell: Cell, known: Sequence[Line]) -> Iterator[Row]:
     for method in ("uniform", "Degree-Quant", "A²Q"):
         found = [line["points"] for line in _of(cell, known) if line["method"] == method]
         for label in dict.fromkeys(point["label"] for points in found for point in points):
-            yield from row(known, cell, label, [method], lambda points, label=label: _labelled(points, label))
+            yield from row(known, cell, label, [method], lambda points, label=label: labelled(points, label))
     for method in SEARCHES:
         name = "relaxed (MixQ)" if method == "relaxed" else method
         yield from row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
@@ -109,7 +109,8 @@ def _of(cell: Cell, known: Sequence[Line]) -> list[Line]:
     return [line for line in known if (line["dataset"], line["model"]) == cell]
 
 
-def _labelled(points: Sequence[Point], label: str) -> Point | None:
+def labelled(points: Sequence[Point], label: str) -> Point | None:
+    """Return the network of a label, or None."""
     return next((point for point in points if point["label"] == label), None)
 
 
