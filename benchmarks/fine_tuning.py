@@ -1,6 +1,7 @@
-"""Choices in quantization-aware fine-tuning, compared: weight decay, dropout, and the weight of the labels.
+"""Choices in quantization-aware training, compared: weight decay, dropout, and the weight of the labels.
 
-Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. On some graphs few
+Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. The choice
+``supernet's weight decay`` trains supernets instead, and executes them at uniform bits as they are. On some graphs few
 nodes are labelled (about 5 %, as published), on others many (60 %: ``EN``, and new splits of ``Cora`` and
 ``citation``). Measurements in ``results/fine_tuning.jsonl`` are not repeated. Without ``--network`` the program prints
 the tables of the file:
@@ -8,6 +9,7 @@ the tables of the file:
     python benchmarks/fine_tuning.py --data-root data --choice "weight decay" --network "Cora gcn" --seeds 3
 """
 
+import copy
 import json
 import statistics
 from collections.abc import Iterator, Mapping
@@ -26,9 +28,10 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.measurement import measure_reference
-from mixq_rl.training import default_schedule, fine_tune, fine_tuning
+from mixq_rl.training import default_schedule, fine_tune, fine_tuning, fit_supernet
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress
+from mixq_rl.training.schedules import Purpose
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.jsonl"
 SPLIT_ANEW = ", 60/20/20"
@@ -53,10 +56,12 @@ class Choice(NamedTuple):
     Attributes:
         bits: uniform bits at which it is compared.
         variants: by name.
+        of_supernet: whether a supernet is trained in place of single networks.
     """
 
     bits: tuple[int, ...]
     variants: Mapping[str, Variant]
+    of_supernet: bool = False
 
 
 @contextmanager
@@ -83,6 +88,11 @@ CHOICES = {
             "not of 1 and 2 bits": Variant({}),
             "none": Variant({"weight_decay": 0.0}),
         },
+    ),
+    "supernet's weight decay": Choice(
+        (8, 4, 2, 1),
+        {f"{decay:g}": Variant({"weight_decay": decay}) for decay in (5e-4, 1e-4, 0.0)},
+        of_supernet=True,
     ),
     "dropout": Choice(
         (4, 2),
@@ -128,14 +138,20 @@ def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]
     model = mixq_rl.fit(mixq_rl.build_model(kind, task, seed=seed), task, seed=seed)
     evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=choice.bits, seed=seed)
     reference = {split: measure_reference(model, task, split=split).accuracy for split in SPLITS}
-    for bits, (name, variant) in product(choice.bits, choice.variants.items()):
+    purpose: Purpose = "supernet" if choice.of_supernet else "fine-tune"
+    for (name, variant), bits in product(choice.variants.items(), choice.bits):
         allocation = [bits] * len(evaluator.components)
-        schedule = replace(default_schedule("fine-tune", task), **variant.changes)
+        options = {
+            "seed": seed,
+            "schedule": replace(default_schedule(purpose, task), **variant.changes),
+            "teacher": evaluator.teacher,
+        }
         with variant.context:
-            tuned = fine_tune(
-                evaluator.model, task, allocation, seed=seed, schedule=schedule, teacher=evaluator.teacher
-            )
-        integers = mixq_rl.IntegerModel.freeze(tuned, allocation)
+            if not choice.of_supernet:
+                trained = fine_tune(evaluator.model, task, allocation, **options)
+            elif bits == choice.bits[0]:  # one supernet has all bits
+                trained = fit_supernet(copy.deepcopy(model), task, choice.bits, **options)
+        integers = mixq_rl.IntegerModel.freeze(trained, allocation)
         change = {split: evaluator.measure(integers, split).accuracy - reference[split] for split in SPLITS}
         result = {**key, "bits": bits, "variant": name, **change}
         print(json.dumps(result), flush=True)

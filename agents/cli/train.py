@@ -23,7 +23,7 @@ from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.records.run_config import RunConfig
 from mixq_rl.agents.records.user_files import files_option
 from mixq_rl.agents.records.workers_config import WorkersConfig
-from mixq_rl.agents.report.tables import allocation_table, final_table, policy_table
+from mixq_rl.agents.report.tables import allocation_table, final_table, headline, policy_table
 from mixq_rl.agents.runs.policy import PolicyPlan, resume_policy, train_policy
 from mixq_rl.agents.runs.training import resume_training
 from mixq_rl.agents.runs.training import train as train_run
@@ -160,6 +160,7 @@ def _show_result(result: RunResult, out: Output) -> None:
     out.show(final_table(result.finalists, result.best, result.choice, result.objective, result.metric, result.change))
     out.show(allocation_table(result.components, result.best))
     out.say(
+        f"{headline(result)}\n"
         f"{result.evaluations} allocations executed on integers, hypervolume {area(result.hypervolume)}\n"
         f"{whereabouts(result.run_dir)}"
     )

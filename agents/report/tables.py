@@ -11,13 +11,13 @@ from rich.table import Table
 
 from mixq_rl.agents.quantities import area, bits, percent, power_of_ten, times
 from mixq_rl.agents.records.policy_record import LearnedTask
-from mixq_rl.agents.records.result import ExpectedChange, Finalist
+from mixq_rl.agents.records.result import ExpectedChange, Finalist, RunResult
 from mixq_rl.datasets.metrics import ACCURACY, Metric
 from mixq_rl.evaluation.objective import BITOPS, Objective
 from mixq_rl.printable import printable
 from mixq_rl.storage.files import replace_file
 
-__all__ = ["allocation_table", "bits_table", "final_table", "policy_table", "write_csv"]
+__all__ = ["allocation_table", "bits_table", "final_table", "headline", "policy_table", "write_csv"]
 
 _CAPTION = "bits: in the order of the components. ★ best: the integer network of\n"
 
@@ -83,6 +83,14 @@ def final_table(
             style="bold green" if finalist is best else None,
         )
     return table
+
+
+def headline(result: RunResult) -> str:
+    """Return what the best network saves against float32, and its value on the test split, in one line."""
+    best, float32 = result.best, result.finalists[0]
+    saved = f"{times(best.evaluation.reduction)} fewer bit operations than float32"
+    tested = f"{percent(best.test_accuracy)} (float32: {percent(float32.test_accuracy)})"
+    return f"{best.label}: {saved}, test {result.metric.title} {tested}"
 
 
 def allocation_table(components: Sequence[str], best: Finalist) -> Table:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_prints_the_table_and_where_the_run_is(runs: tuple[Path, list[str]]) -> 
     stages = ("training in float32", "training the supernet")
     for stage in (*stages, "searching", "fine-tuning", "measuring"):
         assert stage in text
+    assert re.search(r"(agent|uniform) \d+: \d+\.\d× fewer bit operations than float32, test accuracy \d+\.\d", text)
     assert "run folder: one" in text
     assert "tensorboard --logdir one" in text
 
