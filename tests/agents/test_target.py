@@ -62,7 +62,7 @@ def test_a_reduction_out_of_reach_is_refused_with_what_is_in_reach(
     float_model: mixq_rl.QuantizableModel, task: GraphTask
 ) -> None:
     for max_drop in (None, 1.0):
-        with pytest.raises(InputError, match=r"cannot be kept: allocations take .* \(16× fewer than float32\) to"):
+        with pytest.raises(InputError, match=r"cannot be kept: allocations take .* \(32× fewer than float32\) to"):
             mixq_rl.allocate(float_model, task, max_drop=max_drop, max_reduction=33.0)
 
 
