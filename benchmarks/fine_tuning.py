@@ -160,7 +160,7 @@ def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]
 
 def _report() -> None:
     """Print the change against float32 in points, on the validation and on the test split."""
-    for choice, (_, variants) in CHOICES.items():
+    for choice, (_, variants, _) in CHOICES.items():
         runs = [run for run in read_lines(RESULTS) if run["choice"] == choice]
         print(f"\n{choice}\n| network | bits | seeds | " + " | ".join(variants) + " |")
         print("| --- | --- | --- |" + " --- |" * len(variants))

@@ -13,7 +13,8 @@ __all__ = ["RESULTS", "Row", "at_least", "labelled", "lines", "row", "write_tabl
 
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 TABLE = RESULTS.with_suffix(".csv")
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+ROOT = Path(__file__).parent.parent
+PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
 BEGIN, END = "<!-- tables: written by benchmarks/results.py -->", "<!-- end of the tables -->"
 
 SEARCHES = ("agent", "tpe", "greedy", "relaxed")
@@ -47,15 +48,26 @@ def lines() -> list[Line]:
 
 
 def write_tables() -> None:
-    """Write the CSV file and, between two marks, the tables of the page."""
+    """Write the CSV file and, between two marks, the tables of the page and of the README."""
     known = lines()
     cells = list(dict.fromkeys((line["dataset"], line["model"]) for line in known))
     tables = {cell: list(_rows(cell, known)) for cell in cells}
     _write_csv(tables)
-    text = PAGE.read_text()
+    parts = [
+        "### What the agent saves",
+        _summary(known, tables),
+        "### Published networks, passed",
+        _passed(known),
+        *(_markdown(*item) for item in tables.items()),
+    ]
+    _replace(PAGE, "\n\n".join(parts))
+    _replace(README, _short(tables))
+
+
+def _replace(page: Path, tables: str) -> None:
+    text = page.read_text()
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    parts = [_summary(known, tables), _passed(known), *(_markdown(*item) for item in tables.items())]
-    PAGE.write_text(f"{head}\n\n" + "\n\n".join(parts) + f"\n\n{tail}")
+    page.write_text(f"{head}\n\n{tables}\n\n{tail}")
 
 
 def _rows(cell: Cell, known: Sequence[Line]) -> Iterator[Row]:
@@ -143,6 +155,22 @@ def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
     return "\n".join(text)
 
 
+def _short(tables: dict[Cell, list[Row]]) -> str:
+    """Return the README's table."""
+    text = [
+        "| | seeds | float32 | agent | loss, points | fewer BitOPs |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell, rows in tables.items():
+        found = {each.name: each for each in rows}
+        if "agent, chosen" in found:
+            float32, chosen = found["float32"], found["agent, chosen"]
+            cells = [", ".join(cell), str(len(chosen.test)), _spread(float32.test, ".1f"), _spread(chosen.test, ".1f")]
+            cells += [_spread(chosen.loss, "+.1f"), f"**{_mean(chosen, 'reduction'):.1f}×**"]
+            text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
 def _passed(known: Sequence[Line]) -> str:
     """Return the table of published points, and of our networks with at least their reduction."""
     text = [
@@ -188,7 +216,7 @@ def _mean(row: Row, name: str) -> float:
 
 
 def _spread(values: Sequence[float], form: str = ".2f") -> str:
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    deviation = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
     return f"{statistics.mean(values):{form}}{deviation}"
 
 
