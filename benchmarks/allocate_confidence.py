@@ -74,7 +74,7 @@ def _policy() -> str:
 def _measure(graph: str, model: str, seed: int, data_root: str) -> dict[str, Any]:
     task = load(graph, data_root)
     network = mixq_rl.fit(mixq_rl.build_model(model, task, seed=seed), task, seed=seed)
-    evaluator = mixq_rl.PostTrainingEvaluator(network, task, seed=seed)
+    evaluator = mixq_rl.PostTrainingEvaluator(network, task, bit_widths=(2, 4, 8), seed=seed)
     floating = {split: float_execution(network, task, split)() for split in ("validation", "test")}
     highest = (evaluator.bit_widths[-1],) * len(evaluator.components)
     proposed = {*pretrained().sweep(evaluator, reward=TradeOff()), highest}

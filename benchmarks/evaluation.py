@@ -75,7 +75,7 @@ def _random_task(name: str) -> mixq_rl.GraphTask:
 def _measure(task: mixq_rl.GraphTask, place: str, count: int) -> dict[str, Any]:
     model = mixq_rl.build_model("gcn", task).to(place)
     # What the weights are makes no difference: nothing is trained, and none of it is timed.
-    evaluator = mixq_rl.PostTrainingEvaluator(model, task)
+    evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=(2, 4, 8))
     random_ones, walk = _random(evaluator, count), _walk(evaluator, count)
     evaluator.warm_up()
     fresh = _best(evaluator, random_ones)

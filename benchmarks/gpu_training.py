@@ -25,7 +25,7 @@ def measure_evaluations(
         task = _cora(device, data_root) if graph == "cora" else _arxiv(device)
         number = count if graph == "cora" else count // 10
         model = mixq_rl.fit(mixq_rl.build_model("gcn", task).to(device), task, epochs=2)
-        evaluator = mixq_rl.SupernetEvaluator(model, task, epochs=1)
+        evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=(2, 4, 8), epochs=1)
         draw = random.Random(0)
         drawn = [[draw.choice(evaluator.bit_widths) for _ in evaluator.components] for _ in range(number)]
         if device == "cuda":
@@ -68,7 +68,7 @@ def measure_training(device: str, data_root: str | None, epochs: int | None) -> 
             mixq_rl.fit(model, task, epochs=epochs)
             entry["fit_seconds"] = time.perf_counter() - started
             started = time.perf_counter()
-            mixq_rl.SupernetEvaluator(model, task, epochs=epochs)
+            mixq_rl.SupernetEvaluator(model, task, bit_widths=(2, 4, 8), epochs=epochs)
             entry["supernet_seconds"] = time.perf_counter() - started
         print(f"training, {task.name}: {entry}", flush=True)
         yield entry

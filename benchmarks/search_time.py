@@ -46,7 +46,7 @@ def main(
 ) -> None:
     task = mixq_rl.load_task(dataset, data_root)
     model = mixq_rl.fit(mixq_rl.build_model("gcn", task), task)
-    watched = Stopwatch(mixq_rl.SupernetEvaluator(model, task))
+    watched = Stopwatch(mixq_rl.SupernetEvaluator(model, task, bit_widths=(2, 4, 8)))
     spent = {"policy": 0.0, "surrogate": 0.0}
     agent = PPOAgent(BitAllocationEnv(watched), seed=0)
     assert agent._ppo is not None

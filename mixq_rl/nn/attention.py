@@ -116,7 +116,7 @@ class Attend(Operator):
         own.follow(lambda: numerator)
         exact = IntegerSoftmax.from_quantizers(self.logits.quantizer.quantizer(), own.quantizer())(codes, csr)
         # The gradient passes where numerators are clamped: those of equal neighbours are all at the upper end. The
-        # scale cancels out, and is not learned.
+        # scale nearly cancels out, so that it has no useful gradient: it stays as it was calibrated.
         weights = substitute(numerator / own.scale.detach().to(dtype), exact.to(dtype))
         sums = _weighted_sum(self.dropout(weights), message.dense, csr)
         means = straight_round(sums * 2.0**MEAN_BITS / row_sums(weights, csr).view(-1, 1))
@@ -228,8 +228,10 @@ class IntegerAttend(IntegerStep):
     def infer(self, inputs: Sequence[Signature]) -> Signature:
         message = inputs[0]
         message.require(self.result, Granularity.TENSOR)
-        if self.propagation.is_random or self.propagation.pooled:
-            raise ValueError(f"step {self.result!r} attends to other nodes than neighbours, or drops edges at random")
+        if self.propagation.is_random or self.propagation.pooled or self.propagation.self_loops == "keep":
+            raise ValueError(
+                f"step {self.result!r} attends to other nodes than itself and its neighbours, or drops edges at random"
+            )
         if any(x.pooled for x in inputs):
             raise ValueError(f"step {self.result!r} takes values of nodes, not of graphs")
         if message.columns is None or self.heads < 1 or message.columns % self.heads:

@@ -42,11 +42,13 @@ def _row_maximum(x: Tensor, csr: CSR) -> Tensor:
 @storable
 @dataclass(frozen=True)
 class IntegerSoftmax:
-    r"""Numerators of a softmax of integers: :math:`q_{ij} = \mathrm{round}(\exp(-s_l k) / s)`, at least 1 for k = 0.
+    r"""Softmax of integers without its division.
 
-    k is the distance between the logit and the greatest logit of its row. The greatest numerator of a row is thus the
-    same for a node with many neighbours as for one with few, where coefficients of hubs would be rounded to 0. The
-    denominators are the sums of these integers, so that the coefficients :math:`q_{ij} / \sum_k q_{ik}` add up to 1.
+    The numerators are :math:`q_{ij} = \mathrm{clamp}(\mathrm{round}(\exp(-s_l k) / s))`, where k is the difference
+    between the greatest logit of the row and the logit; for k = 0 they are at least 1. The greatest numerator of a row
+    is thus the same for a node with many neighbours as for one with few, where coefficients of hubs would be rounded
+    to 0. The denominators are the sums of these integers, so that the coefficients :math:`q_{ij} / \sum_k q_{ik}` add
+    up to 1.
 
     Attributes:
         table: the numerators, uint8, with one entry for each distance between two logits, from 0 up: :math:`2^b`.
@@ -93,18 +95,18 @@ class IntegerSoftmax:
         return self.table[distance if self.logit_range.step == 1 else distance // self.logit_range.step]
 
 
-def weighted_mean(sums: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(sums: Tensor, totals: Tensor) -> Tensor:
     """Return sums divided by the sums of their weights, rounded half to even, with ``MEAN_BITS`` fractional bits.
 
     Args:
         sums: int32 ``[rows, columns]``, sums of integers times weights.
-        weights: int64 ``[rows, 1]``, sums of the weights, positive.
+        totals: int64 ``[rows, 1]``, sums of the weights, positive.
 
     Returns:
         int32 ``[rows, columns]``.
     """
     dividend = sums.to(torch.int64) << MEAN_BITS
-    quotient = torch.div(dividend, weights, rounding_mode="floor")
-    twice_rest = 2 * (dividend - quotient * weights)
-    up = (twice_rest > weights) | ((twice_rest == weights) & (quotient % 2 == 1))
+    quotient = torch.div(dividend, totals, rounding_mode="floor")
+    twice_rest = 2 * (dividend - quotient * totals)
+    up = (twice_rest > totals) | ((twice_rest == totals) & (quotient % 2 == 1))
     return (quotient + up.to(torch.int64)).to(torch.int32)
