@@ -139,23 +139,24 @@ def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]
     evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=choice.bits, seed=seed)
     reference = {split: measure_reference(model, task, split=split).accuracy for split in SPLITS}
     purpose: Purpose = "supernet" if choice.of_supernet else "fine-tune"
-    for (name, variant), bits in product(choice.variants.items(), choice.bits):
-        allocation = [bits] * len(evaluator.components)
+    for name, variant in choice.variants.items():
         options = {
             "seed": seed,
             "schedule": replace(default_schedule(purpose, task), **variant.changes),
             "teacher": evaluator.teacher,
         }
-        with variant.context:
-            if not choice.of_supernet:
-                trained = fine_tune(evaluator.model, task, allocation, **options)
-            elif bits == choice.bits[0]:  # one supernet has all bits
-                trained = fit_supernet(copy.deepcopy(model), task, choice.bits, **options)
-        integers = mixq_rl.IntegerModel.freeze(trained, allocation)
-        change = {split: evaluator.measure(integers, split).accuracy - reference[split] for split in SPLITS}
-        result = {**key, "bits": bits, "variant": name, **change}
-        print(json.dumps(result), flush=True)
-        yield result
+        supernet = None
+        if choice.of_supernet:
+            supernet = fit_supernet(copy.deepcopy(model), task, choice.bits, **options)
+        for bits in choice.bits:
+            allocation = [bits] * len(evaluator.components)
+            with variant.context:
+                trained = supernet or fine_tune(evaluator.model, task, allocation, **options)
+            integers = mixq_rl.IntegerModel.freeze(trained, allocation)
+            change = {split: evaluator.measure(integers, split).accuracy - reference[split] for split in SPLITS}
+            result = {**key, "bits": bits, "variant": name, **change}
+            print(json.dumps(result), flush=True)
+            yield result
 
 
 def _report() -> None:

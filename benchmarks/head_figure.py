@@ -76,7 +76,8 @@ def draw(float32: Point, uniform: dict[int, Point], agent: Sequence[Point], path
         _label(axes, point, text, (0, 12 if bits >= 4 else -22), UNIFORM_COLOR)
     for points, marker in ((PUBLISHED[CELL][1:], "o"), (FRONT, "^")):
         axes.plot([each.reduction for each in points], [each.accuracy for each in points], marker, color=THEIRS)
-    theirs = Point(PUBLISHED[CELL][4].accuracy, 0, PUBLISHED[CELL][4].reduction)
+    last = max(PUBLISHED[CELL], key=lambda each: each.reduction)
+    theirs = Point(last.accuracy, 0, last.reduction)
     _label(
         axes,
         theirs,
@@ -90,7 +91,8 @@ def draw(float32: Point, uniform: dict[int, Point], agent: Sequence[Point], path
     for point in agent:
         _mark(axes, point, OURS, "*", size=15)
     best = agent[-1]
-    text = f"found by the agent:\n{best.reduction:.0f}× fewer bit operations\nat float32's accuracy"
+    change = best.accuracy - float32.accuracy
+    text = f"found by the agent:\n{best.reduction:.0f}× fewer bit operations,\n{change:+.1f} points"
     _label(axes, best, text, (0, 22), OURS, weight="bold", size=11)
     axes.set_xlim(0, 35)
     axes.set_ylim(66, 90)
