@@ -1,7 +1,7 @@
 """Choice of a policy's allocation for a target: a greatest drop, or a least reduction."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from mixq_rl.agents.ppo.agent import PPOAgent
 from mixq_rl.agents.trials import Trial, Trials
 from mixq_rl.datasets.metrics import ACCURACY
 from mixq_rl.envs import Constraints, EpisodeRules, TradeOff
+from mixq_rl.errors import InputError
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -44,9 +45,10 @@ class Choice:
 def cheapest(agent: PPOAgent, trials: Trials, max_drop: float, constraints: Constraints) -> Choice:
     """Return the cheapest of the policy's allocations that is more likely than not to keep a drop.
 
-    The candidates are those of the policy's sweep and the highest allocation within the constraints. The divergence of
-    each calibrated network predicts its drop. The cheapest likely one is fine-tuned for a short time, and the result
-    changes all predictions. This ends when the cheapest likely one has been fine-tuned, or after four fine-tunings.
+    The candidates are those of the policy's sweeps over all bit-widths and without the lowest ones, and the highest
+    allocation within the constraints. The divergence of each calibrated network predicts its drop. The cheapest likely
+    one is fine-tuned for a short time, and the result changes all predictions. This ends when the cheapest likely one
+    has been fine-tuned, or after four fine-tunings.
 
     Args:
         agent: agent with the policy.
@@ -62,7 +64,7 @@ def cheapest(agent: PPOAgent, trials: Trials, max_drop: float, constraints: Cons
     """
     ledger, task = Ledger.of(trials.evaluator), trials.evaluator.task
     highest = EpisodeRules(ledger, constraints=constraints).limits.highest
-    proposed = {*agent.sweep(ledger, reward=TradeOff(), constraints=constraints), highest}
+    proposed = {*_sweeps(agent, ledger, constraints), highest}
     candidates = sorted(ledger.evaluate(sorted(proposed)), key=lambda evaluation: evaluation.bitops)
     prediction = DropPrediction(
         [trials.divergence(candidate.allocation) for candidate in candidates],
@@ -78,6 +80,20 @@ def cheapest(agent: PPOAgent, trials: Trials, max_drop: float, constraints: Cons
     chosen = settle(prediction, max_drop, fine_tune)
     confidence = float(prediction.probability(max_drop)[chosen]) if task.measure is ACCURACY else None
     return Choice(candidates[chosen].allocation, made[chosen].evaluation, confidence, len(made))
+
+
+def _sweeps(agent: PPOAgent, ledger: Ledger, constraints: Constraints) -> Iterator[tuple[int, ...]]:
+    """Yield the allocations of the policy's sweeps, over all bit-widths and without the lowest one, two, ... of them.
+
+    With 1 bit on offer most of a sweep has 1 bit somewhere, which few drops allow.
+    """
+    yield from agent.sweep(ledger, reward=TradeOff(), constraints=constraints)
+    widths = constraints.bits or tuple(ledger.bit_widths)
+    for first in range(1, len(widths) - 1):
+        try:
+            yield from agent.sweep(ledger, reward=TradeOff(), constraints=replace(constraints, bits=widths[first:]))
+        except InputError:  # a limit on the cost cannot be kept without the lowest bits
+            return
 
 
 def settle(prediction: DropPrediction, max_drop: float, observe: Callable[[int], tuple[float, float]]) -> int:
