@@ -1,6 +1,6 @@
 """The results: accuracy and bit operations of float32, of fixed bit-widths, and of searches, table by table.
 
-For each network and seed: float32; float32 distilled as quantized networks are, the fair partner; the same bit-width
+For each network and seed: float32; float32 fine-tuned as quantized networks are, the fair partner; the same bit-width
 everywhere; Degree-Quant and A²Q at fixed bits; and what the relaxed search of MixQ, greedy, TPE and the agent find,
 each from the same supernet, with as many evaluations, and its front fine-tuned alike. Seeds are folds where a dataset
 has folds. Every accuracy comes from execution on integers. Each method's networks are a line of ``results.jsonl``
@@ -14,6 +14,7 @@ when they are finished; lines in this file are not made again. Without ``--datas
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.quantization import schemes
-from mixq_rl.training import class_probabilities, fine_tune, fit
+from mixq_rl.training import fine_tune, fit
 from mixq_rl.training.preparation import prepare_calibrated
 
 BITS = (1, 2, 4, 8)
@@ -134,8 +135,7 @@ def _float32(cell: Cell) -> dict[str, Any]:
 
 
 def _distilled(cell: Cell) -> dict[str, Any]:
-    teacher = class_probabilities(cell.float_model, cell.task)
-    tuned = fine_tune(cell.float_model, cell.task, None, teacher=teacher, seed=cell.seed)
+    tuned = fine_tune(cell.float_model, cell.task, None, teacher=cell.supernet.teacher, seed=cell.seed)
     return {"points": [_of_float(cell, tuned)]}
 
 
@@ -153,6 +153,7 @@ def _uniform(cell: Cell) -> dict[str, Any]:
 def _scheme(name: str, bits: Sequence[int]) -> Callable[[Cell], dict[str, Any]]:
     def measured(cell: Cell) -> dict[str, Any]:
         prepared = prepare_calibrated(cell.float_model, cell.task, bits, scheme=schemes[name])
+        prepared = replace(prepared, teacher=cell.supernet.teacher)  # fine-tuned like the others
         evaluator = PostTrainingEvaluator.of(prepared, seed=cell.seed, timing_repeats=9)
         count = len(evaluator.components)
         return {"points": cell.points(evaluator, [(f"{name} {each}", [each] * count) for each in bits])}

@@ -271,7 +271,7 @@ class EvaluatorConfig:
         cache.open()
         evaluator = self._train(task, model, stage)
         try:
-            cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict()))
+            cache.put(key, Preparation(model.state_dict(), evaluator.model.state_dict(), evaluator.teacher))
         except InputError as error:  # the run continues: it does not need the cache
             _logger.warning("%s; what was trained is not kept for other runs", error)
         return evaluator
@@ -291,7 +291,7 @@ class EvaluatorConfig:
     def _restore(self, task: GraphTask, model: QuantizableModel, known: Preparation) -> NetworkEvaluator:
         load_state(model, known.float_state)
         model.eval()
-        prepared = restore_prepared(model, task, self.offered, known.evaluator_state, scheme=schemes[self.scheme])
+        prepared = restore_prepared(model, task, self.offered, known, scheme=schemes[self.scheme])
         model.components = prepared.components
         return self._evaluator(prepared)
 

@@ -22,8 +22,8 @@ from mixq_rl.version import __version__
 __all__ = ["Preparation", "PreparationCache", "load_state", "task_tensors"]
 
 _KIND = "preparation"
-_VERSION = 3
-_FLOAT, _EVALUATOR = "float/", "evaluator/"
+_VERSION = 4
+_FLOAT, _EVALUATOR, _TEACHER = "float/", "evaluator/", "teacher"
 
 
 def task_tensors(task: GraphTask) -> dict[str, Tensor]:
@@ -59,10 +59,12 @@ class Preparation:
     Attributes:
         float_state: ``state_dict`` of the float-trained model.
         evaluator_state: ``state_dict`` of the evaluator's model, which was prepared from the float-trained model.
+        teacher: targets of distillation.
     """
 
     float_state: Mapping[str, Tensor]
     evaluator_state: Mapping[str, Tensor]
+    teacher: Tensor
 
 
 class PreparationCache:
@@ -139,9 +141,9 @@ class PreparationCache:
             config, tensors = load_artifact(self.path / key, _KIND, _VERSION)
         except ArtifactError:
             return None
-        if config.get("key") != key:
+        if config.get("key") != key or _TEACHER not in tensors:
             return None
-        return Preparation(_part(tensors, _FLOAT), _part(tensors, _EVALUATOR))
+        return Preparation(_part(tensors, _FLOAT), _part(tensors, _EVALUATOR), tensors[_TEACHER])
 
     def put(self, key: str, preparation: Preparation) -> None:
         """Store a preparation. An existing undamaged entry is kept.
@@ -156,6 +158,7 @@ class PreparationCache:
             for prefix, state in parts.items()
             for name, tensor in state.items()
         }
+        tensors[_TEACHER] = preparation.teacher.detach().cpu().contiguous().clone()
         self.open()
         draft = draft_beside(self.path / key)
         with self._writing():

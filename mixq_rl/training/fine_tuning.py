@@ -27,13 +27,14 @@ def fine_tune(
     epochs: int | None = None,
     teacher: Tensor | None = None,
     progress: Progress | None = None,
+    keep_better: bool = True,
 ) -> QuantizableModel:
     """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation.
 
-    With a cosine schedule the weights of the copy are those of the last epoch, or those before the training if they
-    score higher on validation data. The best of all epochs would mostly be the luckiest one on these data
-    (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation. Dropout
-    fades out during the training. Weights of 1 and 2 bits have no weight decay.
+    With a cosine schedule the weights of the copy are those of the last epoch, or, with ``keep_better``, those before
+    the training if they score higher on validation data. The best of all epochs would mostly be the luckiest one on
+    these data (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation.
+    Dropout fades out during the training. Weights of 1 and 2 bits have no weight decay.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -45,6 +46,7 @@ def fine_tune(
         teacher: class probabilities of the float model (:func:`class_probabilities`), the targets of distillation;
             None: labels only.
         progress: called after each epoch.
+        keep_better: whether weights that score higher before the training are kept.
     """
     schedule = schedule_for("fine-tune", task, schedule, epochs)
     model = copy.deepcopy(model)
@@ -67,6 +69,6 @@ def fine_tune(
         before, start = validate(), copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
         optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))
-        if settles and before[0] > validate()[0]:
+        if settles and keep_better and before[0] > validate()[0]:
             model.load_state_dict(start)
     return model

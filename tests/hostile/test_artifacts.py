@@ -98,7 +98,7 @@ def run(small_run: Path) -> Path:
     state = {"agent": {"weights": torch.arange(6.0), "step": 3}, "list": [1, 2.5, "a", None]}
     Checkpoints(small_run / "checkpoints").save(4, state)
     tensors = {"weight": torch.ones(2, 3), "bias": torch.zeros(3)}
-    PreparationCache(small_run / "cache").put(KEY, Preparation(tensors, tensors))
+    PreparationCache(small_run / "cache").put(KEY, Preparation(tensors, tensors, torch.ones(2, 3)))
     task = {"task": "a", "bit_widths": [2, 4], "evaluations": 3, "hypervolume": 0.5, "reduction": 4.0, "swept": None}
     (small_run / "tasks.json").write_text(json.dumps([task]))
     return small_run

@@ -33,11 +33,13 @@ def cache(tmp_path: Path) -> PreparationCache:
 
 @pytest.fixture
 def preparation() -> Preparation:
-    return Preparation({"weight": torch.arange(6.0).view(2, 3)}, {"weight": torch.ones(2), "bits": torch.tensor(4)})
+    state = {"weight": torch.ones(2), "bits": torch.tensor(4)}
+    return Preparation({"weight": torch.arange(6.0).view(2, 3)}, state, torch.full((3, 2), 0.5))
 
 
 def assert_same(found: Preparation | None, kept: Preparation) -> None:
     assert found is not None
+    assert torch.equal(found.teacher, kept.teacher)
     for state, expected in ((found.float_state, kept.float_state), (found.evaluator_state, kept.evaluator_state)):
         assert state.keys() == expected.keys()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
@@ -86,13 +88,13 @@ def test_evaluators_are_restored_without_training(
 ) -> None:
     model, task = trained
     fresh = mixq_rl.SupernetEvaluator(model, task, bit_widths=BITS, scheme=schemes[scheme], epochs=2)
-    cache.put(KEY, Preparation(model.state_dict(), fresh.model.state_dict()))
+    cache.put(KEY, Preparation(model.state_dict(), fresh.model.state_dict(), fresh.teacher))
     kept = cache.get(KEY)
     assert kept is not None
     blank = copy.deepcopy(model)
     blank.reset_parameters()
     blank.load_state_dict(kept.float_state)
-    prepared = restore_prepared(blank, task, BITS, kept.evaluator_state, scheme=schemes[scheme])
+    prepared = restore_prepared(blank, task, BITS, kept, scheme=schemes[scheme])
     again = mixq_rl.SupernetEvaluator.of(prepared, epochs=2)
     assert_same_evaluator(again, fresh)
 
@@ -103,7 +105,7 @@ def test_what_is_only_calibrated_is_restored_too(
 ) -> None:
     model, task = trained
     fresh = mixq_rl.evaluators[kind](model, task, bit_widths=BITS, epochs=1)
-    prepared = restore_prepared(model, task, BITS, fresh.model.state_dict())
+    prepared = restore_prepared(model, task, BITS, Preparation({}, fresh.model.state_dict(), fresh.teacher))
     again = mixq_rl.evaluators[kind].of(prepared, epochs=1)
     assert_same_evaluator(again, fresh)
 
@@ -111,7 +113,7 @@ def test_what_is_only_calibrated_is_restored_too(
 def test_state_of_other_bit_widths_is_refused(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
     fresh = mixq_rl.PostTrainingEvaluator(float_model, task, bit_widths=(2, 8))
     with pytest.raises(ArtifactError, match=r"not that of this network: 'input.scales.log_scales.4' is missing"):
-        restore_prepared(float_model, task, BITS, fresh.model.state_dict())
+        restore_prepared(float_model, task, BITS, Preparation({}, fresh.model.state_dict(), fresh.teacher))
 
 
 def key_of(model: mixq_rl.QuantizableModel, task: GraphTask, **changes: object) -> str:
@@ -186,14 +188,14 @@ def test_what_was_put_is_found(cache: PreparationCache, preparation: Preparation
 
 def test_tensors_may_share_memory(cache: PreparationCache) -> None:
     tied = torch.arange(4.0)
-    preparation = Preparation({"a": tied, "b": tied.view(2, 2).T}, {"a": tied})
+    preparation = Preparation({"a": tied, "b": tied.view(2, 2).T}, {"a": tied}, tied)
     cache.put(KEY, preparation)
     assert_same(cache.get(KEY), preparation)
 
 
 def test_the_first_of_two_stays(cache: PreparationCache, preparation: Preparation) -> None:
     cache.put(KEY, preparation)
-    cache.put(KEY, Preparation({}, {"other": torch.zeros(1)}))
+    cache.put(KEY, Preparation({}, {"other": torch.zeros(1)}, torch.zeros(1)))
     assert_same(cache.get(KEY), preparation)
     assert len(list(cache.path.iterdir())) == 1
 
@@ -224,7 +226,7 @@ def replace_by_a_file(entry: Path) -> None:
 
 def take_from_another_key(entry: Path) -> None:
     cache = PreparationCache(entry.parent)
-    cache.put("c" * 64, Preparation({}, {"other": torch.zeros(1)}))
+    cache.put("c" * 64, Preparation({}, {"other": torch.zeros(1)}, torch.zeros(1)))
     for file in (entry.parent / ("c" * 64)).iterdir():
         file.replace(entry / file.name)
 

@@ -16,7 +16,7 @@ from mixq_rl.agents.searches import SearchProblem, run_search
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.errors import InputError
 from mixq_rl.quantization import schemes
-from mixq_rl.training import calibrate, class_probabilities, fine_tune, fit_supernet, restore_prepared
+from mixq_rl.training import Preparation, calibrate, class_probabilities, fine_tune, fit_supernet, restore_prepared
 from tests.conftest import make_classified_graphs, make_task
 from tests.mixq_rl.frozen import MODELS
 from tests.pairwise import alternating
@@ -122,7 +122,9 @@ def test_a_prepared_state_goes_where_the_task_is(gpu: None) -> None:
     model = trained("gcn", task)
     evaluator = mixq_rl.SupernetEvaluator(model, task, bit_widths=BITS, epochs=1)
     kept = {name: tensor.detach().cpu() for name, tensor in evaluator.model.state_dict().items()}
-    again = mixq_rl.SupernetEvaluator.of(restore_prepared(model, task, BITS, kept), epochs=1)
+    again = mixq_rl.SupernetEvaluator.of(
+        restore_prepared(model, task, BITS, Preparation({}, kept, evaluator.teacher.cpu())), epochs=1
+    )
     assert places(again.model) == {ELSEWHERE}
     assert again.fingerprint == evaluator.fingerprint
 
