@@ -1,4 +1,4 @@
-"""Choices in quantization-aware training, compared: weight decay, dropout, and the weight of the labels.
+"""Choices in quantization-aware training, compared: teacher, weight decay, dropout, and the weight of the labels.
 
 Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. The choice
 ``supernet's weight decay`` trains supernets instead, and executes them at uniform bits as they are. On some graphs few
@@ -12,7 +12,7 @@ the tables of the file:
 import copy
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import product
@@ -22,16 +22,17 @@ from unittest import mock
 
 import typer
 from measuring import add_lines, read_lines
-from torch import nn
+from torch import Tensor, nn
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.measurement import measure_reference
-from mixq_rl.training import default_schedule, fine_tune, fine_tuning, fit_supernet
+from mixq_rl.training import class_probabilities, default_schedule, fine_tune, fine_tuning, fit_supernet
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.schedules import Purpose
+from mixq_rl.training.second_teacher import second_teacher
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.jsonl"
 SPLIT_ANEW = ", 60/20/20"
@@ -44,10 +45,12 @@ class Variant(NamedTuple):
     Attributes:
         changes: of the default schedule.
         context: in which the fine-tuning runs.
+        teach: returns the targets of distillation from the float32 network and the task.
     """
 
     changes: Mapping[str, Any]
     context: AbstractContextManager[Any] = nullcontext()
+    teach: Callable[..., Tensor] = class_probabilities
 
 
 class Choice(NamedTuple):
@@ -81,6 +84,7 @@ def _with(name: str, function: object) -> Variant:
 
 
 CHOICES = {
+    "teacher": Choice((8, 4, 2, 1), {"float32": Variant({}), "second": Variant({}, teach=second_teacher)}),
     "weight decay": Choice(
         (4, 2, 1),
         {
@@ -143,7 +147,7 @@ def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]
         options = {
             "seed": seed,
             "schedule": replace(default_schedule(purpose, task), **variant.changes),
-            "teacher": evaluator.teacher,
+            "teacher": variant.teach(model, task),
         }
         supernet = None
         if choice.of_supernet:

@@ -55,7 +55,7 @@ class IntegerEvaluator:
         task: task of the network.
         model: the prepared network, from which fine-tuning starts. The next call notices changes made through torch,
             but not changes that bypass torch (``parameter.data``, numpy).
-        teacher: class probabilities of the float model, the targets of distillation in fine-tuning.
+        teacher: targets of distillation in fine-tuning, as of the prepared network.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
         seed: as given.

@@ -23,7 +23,7 @@ def second_teacher(
 
     A network that learns from one of its own size is often better than it (born-again networks, Furlanello et al.,
     ICML 2018), and teaches quantized networks better (docs/results.md). On graph tasks, where only the graphs with
-    labels teach, the probabilities are those of ``model``.
+    labels teach, and if all weights are frozen, the probabilities are those of ``model``.
 
     Args:
         model: float-trained model; not changed.
@@ -36,7 +36,8 @@ def second_teacher(
         as :func:`class_probabilities` does.
     """
     first = class_probabilities(model, task)
-    if task.kind == "graph":
+    of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
+    if task.kind == "graph" or not any(p.requires_grad for p in model.parameters() if id(p) not in of_quantizers):
         return first
     student = fine_tune(
         model, task, None, teacher=first, seed=seed, epochs=epochs, progress=progress, keep_better=False

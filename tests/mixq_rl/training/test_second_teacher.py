@@ -1,10 +1,12 @@
 """The teacher of quantized networks: a float network that learned from the float-trained one."""
 
+import copy
+
 import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.training import class_probabilities
+from mixq_rl.training import calibrate, class_probabilities
 from mixq_rl.training.preparation import prepare_calibrated, prepare_supernet
 from mixq_rl.training.second_teacher import second_teacher
 
@@ -30,6 +32,14 @@ def test_the_float_network_does_not_change(float_model: mixq_rl.QuantizableModel
 def test_graph_tasks_keep_the_first(graph_task: GraphTask) -> None:
     model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=2)
     assert torch.equal(second_teacher(model, graph_task), class_probabilities(model, graph_task))
+
+
+def test_frozen_weights_keep_the_first(float_model: mixq_rl.QuantizableModel, task: GraphTask) -> None:
+    frozen = copy.deepcopy(float_model)
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+    calibrate(frozen, task, (8,))  # scales can be trained, but have no part in float
+    assert torch.equal(second_teacher(frozen, task), class_probabilities(float_model, task))
 
 
 def test_supernets_learn_from_it_and_calibrated_networks_from_the_float_network(
