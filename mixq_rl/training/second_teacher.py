@@ -22,7 +22,7 @@ def second_teacher(
     """Return the class probabilities of a float network that was fine-tuned on those of ``model``.
 
     A network that learns from one of its own size is often better than it (born-again networks, Furlanello et al.,
-    ICML 2018), and teaches quantized networks better (docs/results.md). On graph tasks, where only the graphs with
+    ICML 2018), and teaches networks of 2 to 8 bits better (docs/results.md). On graph tasks, where only the graphs with
     labels teach, and if all weights are frozen, the probabilities are those of ``model``.
 
     Args:
