@@ -108,7 +108,7 @@ def test_what_was_run_and_how_to_repeat_it(result: RunResult) -> None:
     run = result.run_dir
     for part in (
         "seed7",
-        "bits2, 4, 8",
+        "bits1, 2, 4, 8",
         "allocations evaluated12",
         "nodes100 train, 500 validation, 1000 test",
         "hypervolume1.2500",

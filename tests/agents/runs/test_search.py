@@ -35,7 +35,7 @@ def rows(folder: Path, table: str) -> list[tuple[object, ...]]:
 def test_searches_share_a_folder_and_are_compared(folder: Path) -> None:
     arguments = ["--algorithm", "random", "--algorithm", "greedy", "--seeds", "2", "--evaluations", "40"]
     text = run(*options("shared", *arguments), cwd=folder, check=True).stdout
-    for part in ("random, seed 1", "9 components at 2, 4, 8 bits", "within 0.3", "±", "run folder"):
+    for part in ("random, seed 1", "9 components at 1, 2, 4, 8 bits", "within 0.3", "±", "run folder"):
         assert part in text
     # Greedy takes the same steps whatever its seed: nothing is evaluated twice.
     assert len(rows(folder / "shared", "requests")) == 4 * 40
@@ -96,7 +96,7 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
     run_searches(EvaluatorConfig(**{**vars(config), "data_root": "elsewhere"}), plan, folder / "mine")
     for change, message in (
         ({"model": "sage"}, "has model 'gcn', not 'sage'"),
-        ({"bits": (4, 8)}, r"has bits \[2, 4, 8\], not \[4, 8\]"),
+        ({"bits": (4, 8)}, r"has bits \[1, 2, 4, 8\], not \[4, 8\]"),
     ):
         other = EvaluatorConfig(**{**vars(config), **change})
         with pytest.raises(InputError, match=message):

@@ -33,8 +33,7 @@ def cache(tmp_path: Path) -> PreparationCache:
 
 @pytest.fixture
 def preparation() -> Preparation:
-    state = {"weight": torch.ones(2), "bits": torch.tensor(4)}
-    return Preparation({"weight": torch.arange(6.0).view(2, 3)}, state, torch.full((3, 2), 0.5))
+    return Preparation({"weight": torch.arange(6.0).view(2, 3)}, {"bits": torch.tensor(4)}, torch.full((3, 2), 0.5))
 
 
 def assert_same(found: Preparation | None, kept: Preparation) -> None:
@@ -89,9 +88,8 @@ def test_evaluators_are_restored_without_training(
     model, task = trained
     fresh = mixq_rl.SupernetEvaluator(model, task, bit_widths=BITS, scheme=schemes[scheme], epochs=2)
     cache.put(KEY, Preparation(model.state_dict(), fresh.model.state_dict(), fresh.teacher))
-    kept = cache.get(KEY)
+    kept, blank = cache.get(KEY), copy.deepcopy(model)
     assert kept is not None
-    blank = copy.deepcopy(model)
     blank.reset_parameters()
     blank.load_state_dict(kept.float_state)
     prepared = restore_prepared(blank, task, BITS, kept, scheme=schemes[scheme])
