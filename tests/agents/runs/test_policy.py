@@ -40,9 +40,10 @@ def test_one_policy_is_trained_on_all_combinations(folder: Path) -> None:
     for part in ("gcn on graph.npz", "bits 1,3", "learning on all tasks", "run folder: learned"):
         assert part in printed
     described = json.loads((folder / "learned" / "policy" / "policy.json").read_text())
-    titles = [f"{model} on graph.npz{bits} hidden channels 8" for model in ("gcn", "gin") for bits in ("", " bits 1,3")]
+    offers = ("2,4,8", "1,3")
+    titles = [f"{model} on graph.npz bits {bits} hidden channels 8" for model in ("gcn", "gin") for bits in offers]
     assert [task["task"] for task in described["tasks"]] == titles
-    assert [task["bit_widths"] for task in described["tasks"]] == [[1, 2, 4, 8], [1, 3]] * 2
+    assert [task["bit_widths"] for task in described["tasks"]] == [[2, 4, 8], [1, 3]] * 2
     assert [task["evaluations"] for task in described["tasks"]] == [20] * 4
     assert all(task["swept"] > 0 for task in described["tasks"])
     config = json.loads((folder / "learned" / "config.json").read_text())

@@ -89,7 +89,7 @@ def test_a_saved_network_keeps_its_scaling(frozen: IntegerModel, tmp_path: Path)
     loaded = IntegerModel.load(tmp_path)
     assert loaded.scaling is not None
     assert torch.equal(loaded(far_apart(), GRAPH.edge_index), frozen(far_apart(), GRAPH.edge_index))
-    assert json.loads((tmp_path / "integer_model.json").read_text())["version"] == 5
+    assert json.loads((tmp_path / "integer_model.json").read_text())["version"] == 6
 
 
 def test_a_network_without_scaling_is_saved_without_it(tmp_path: Path) -> None:

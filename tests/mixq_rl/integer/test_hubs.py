@@ -23,7 +23,7 @@ def test_nodes_whose_sums_could_overflow_are_refused(kind: str) -> None:
         frozen("gin", kind, (8,))(x, edge_index)
 
 
-@pytest.mark.parametrize("name", ["gcn", "sage", "gat", "tag"])
+@pytest.mark.parametrize("name", ["gcn", "sage", "tag"])
 def test_nodes_whose_neighbours_weigh_little_are_executed(name: str) -> None:
     model, hub = frozen(name, "node", (8,)), star(100_000)  # entries of the hub are divided by the root of its degree
     x = torch.ones(hub.num_nodes, FEATURES)
@@ -32,7 +32,7 @@ def test_nodes_whose_neighbours_weigh_little_are_executed(name: str) -> None:
         assert torch.equal(logits, model(x, hub.edge_index))
 
 
-@pytest.mark.parametrize("name", ["gcn", "gin", "tag"])
+@pytest.mark.parametrize("name", ["gcn", "gin", "gat", "tag"])
 def test_the_largest_hub_that_is_taken_does_not_wrap(name: str) -> None:
     model = frozen(name, "node", (8,))
     taken, refused = 0, 100_000
