@@ -73,7 +73,7 @@ def draw(float32: Point, uniform: dict[int, Point], agent: Sequence[Point], path
     for bits, point in uniform.items():
         _mark(axes, point, UNIFORM_COLOR, "s")
         text = f"{bits} bit{'s' * (bits > 1)}" + (" everywhere" if bits < 4 else "")
-        _label(axes, point, text, (0, 12 if bits >= 4 else -38), UNIFORM_COLOR)
+        _label(axes, point, text, (0, {2: 18, 1: -38}.get(bits, 12)), UNIFORM_COLOR)
     for points, marker in ((PUBLISHED[CELL][1:], "o"), (FRONT, "^")):
         axes.plot([each.reduction for each in points], [each.accuracy for each in points], marker, color=THEIRS)
     last = max(PUBLISHED[CELL], key=lambda each: each.reduction)
