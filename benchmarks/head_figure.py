@@ -7,7 +7,7 @@ published ones.
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -15,7 +15,7 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from published import FRONT, PUBLISHED
-from results_tables import Row, at_least, labelled, lines, row
+from results_tables import Row, at_least, chosen_row, labelled, lines
 
 FIGURE = Path(__file__).parent.parent / "docs" / "pareto.png"
 CELL = ("Cora", "gcn")
@@ -42,22 +42,17 @@ class Point(NamedTuple):
 
 def main(output: Annotated[Path, typer.Option(help="The picture.")] = FIGURE) -> None:
     known = lines()
-    (float32,) = (_point(found) for found in row(known, CELL, "float32", ["float32"], lambda points: points[0]))
-    uniform = {
-        bits: _point(found)
-        for bits in UNIFORM
-        for found in row(known, CELL, "", ["uniform"], lambda points, bits=bits: labelled(points, f"uniform {bits}"))
-    }
-    draw(float32, uniform, list(_agent(known)), output)
+    float32 = _point(chosen_row(known, CELL, "", ["float32"], lambda points: points[0]))
+
+    def uniform(bits: int) -> Point:
+        return _point(chosen_row(known, CELL, "", ["uniform"], lambda points: labelled(points, f"uniform {bits}")))
+
+    agent = [_point(at_least(known, CELL, "agent", target, "")) for target in TARGETS]
+    draw(float32, {bits: uniform(bits) for bits in UNIFORM}, agent, output)
 
 
-def _agent(known: Sequence[dict[str, object]]) -> Iterator[Point]:
-    """Yield the networks that validation data choose among those with at least so many times fewer operations."""
-    for target in TARGETS:
-        yield from (_point(found) for found in at_least(known, CELL, "agent", target, ""))
-
-
-def _point(found: Row) -> Point:
+def _point(found: Row | None) -> Point:
+    assert found is not None, "results.py has not measured it"
     spread = statistics.stdev(found.test) if len(found.test) > 1 else 0.0
     reduction = statistics.mean(point["reduction"] for point in found.points)
     return Point(statistics.mean(found.test), spread, reduction, len(found.test))

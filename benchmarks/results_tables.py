@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from measuring import read_lines
 from published import FRONT, PUBLISHED, Published
 
-__all__ = ["RESULTS", "Row", "at_least", "labelled", "lines", "row", "write_tables"]
+__all__ = ["RESULTS", "Row", "at_least", "chosen_row", "labelled", "lines", "write_tables"]
 
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 TABLE = RESULTS.with_suffix(".csv")
@@ -50,14 +50,15 @@ def lines() -> list[Line]:
 def write_tables() -> None:
     """Write the CSV file and, between two marks, the tables of the page and of the README."""
     known = _finished(lines())
-    cells = list(dict.fromkeys((line["dataset"], line["model"]) for line in known))
-    tables = {cell: list(_rows(cell, known)) for cell in cells}
+    datasets = list(dict.fromkeys(line["dataset"] for line in known))
+    cells = dict.fromkeys((line["dataset"], line["model"]) for line in known)
+    tables = {cell: _rows(cell, known) for cell in sorted(cells, key=lambda cell: datasets.index(cell[0]))}
     _write_csv(tables)
     parts = [
         "### What the agent saves",
         _summary(known, tables),
         "### Beside published networks",
-        _passed(known),
+        _beside_published(known),
         *(_markdown(*item) for item in tables.items()),
     ]
     _replace(PAGE, "\n\n".join(parts))
@@ -76,22 +77,26 @@ def _replace(page: Path, tables: str) -> None:
     page.write_text(f"{head}\n\n{tables}\n\n{tail}")
 
 
-def _rows(cell: Cell, known: Sequence[Line]) -> Iterator[Row]:
+def _rows(cell: Cell, known: Sequence[Line]) -> list[Row]:
+    return [found for found in _choices(cell, known) if found is not None]
+
+
+def _choices(cell: Cell, known: Sequence[Line]) -> Iterator[Row | None]:
     for method in ("float32", "float32, distilled"):
-        yield from row(known, cell, method, [method], lambda points: points[0])
+        yield chosen_row(known, cell, method, [method], lambda points: points[0])
     for method in ("uniform", "Degree-Quant", "A²Q"):
         found = [line["points"] for line in _of(cell, known) if line["method"] == method]
         for label in dict.fromkeys(point["label"] for points in found for point in points):
-            yield from row(known, cell, label, [method], lambda points, label=label: labelled(points, label))
+            yield chosen_row(known, cell, label, [method], lambda points, label=label: labelled(points, label))
     for method in SEARCHES:
         name = "relaxed (MixQ)" if method == "relaxed" else method
-        yield from row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
+        yield chosen_row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
         for target in TARGETS:
-            yield from at_least(known, cell, method, target, name)
+            yield at_least(known, cell, method, target, name)
 
 
-def row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[str], choice: Choice) -> Iterator[Row]:
-    """Yield what one choice among the networks of some methods reached, if each seed has such a network.
+def chosen_row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[str], choice: Choice) -> Row | None:
+    """Return what one choice among the networks of some methods reached; None if a seed has no such network.
 
     A row with the lucky seeds alone would mislead.
 
@@ -107,20 +112,21 @@ def row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[str], ch
     measured = [seed for seed in float32 if all((method, seed) in found for method in methods)]
     offered = {seed: [point for method in methods for point in found[method, seed]] for seed in measured}
     chosen = {seed: point for seed in measured if (point := choice(offered[seed])) is not None}
-    if chosen and len(chosen) == len(measured):
-        test = [100 * point["test"] for point in chosen.values()]
-        loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
-        yield Row(name, test, loss, list(chosen.values()))
+    if not chosen or len(chosen) < len(measured):
+        return None
+    test = [100 * point["test"] for point in chosen.values()]
+    loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
+    return Row(name, test, loss, list(chosen.values()))
 
 
-def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Iterator[Row]:
-    """Yield the row of the networks of at least ``target`` times fewer bit operations, chosen on validation data."""
+def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Row | None:
+    """Return the row of the networks of at least ``target`` times fewer bit operations, chosen on validation data."""
 
     def choice(points: Sequence[Point]) -> Point | None:
         allowed = [point for point in points if point["reduction"] >= target]
         return max(allowed, key=lambda point: (point["validation"], point["reduction"])) if allowed else None
 
-    yield from row(known, cell, f"{name}, at least {target:g}×", [method, "uniform"], choice)
+    return chosen_row(known, cell, f"{name}, at least {target:g}×", [method, "uniform"], choice)
 
 
 def _of(cell: Cell, known: Sequence[Line]) -> list[Line]:
@@ -156,8 +162,8 @@ def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
         cells = [" ".join(cell), str(len(chosen.test)), _spread(float32.test), *losses]
         cells += [_spread(chosen.loss, "+.2f"), f"{_mean(chosen, 'reduction'):.1f}×"]
         for target in (14, 20, 30):
-            found = list(at_least(known, cell, "agent", target, "agent"))
-            cells.append(_spread(found[0].loss, "+.2f") if found else "")
+            found = at_least(known, cell, "agent", target, "agent")
+            cells.append(_spread(found.loss, "+.2f") if found else "")
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
 
@@ -165,20 +171,20 @@ def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
 def _short(tables: dict[Cell, list[Row]]) -> str:
     """Return the README's table."""
     text = [
-        "| | seeds | float32 | chosen | loss, points | fewer BitOPs |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| | seeds | float32, % | loss | fewer BitOPs |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for cell, rows in tables.items():
         found = {each.name: each for each in rows}
         if "agent, chosen" in found:
             float32, chosen = found["float32"], found["agent, chosen"]
-            cells = [", ".join(cell), str(len(chosen.test)), _spread(float32.test), _spread(chosen.test)]
-            cells += [_spread(chosen.loss, "+.2f"), f"**{_mean(chosen, 'reduction'):.1f}×**"]
+            cells = [", ".join(cell), str(len(chosen.test)), f"{statistics.mean(float32.test):.1f}"]
+            cells += [_spread(chosen.loss, "+.1f"), f"{_mean(chosen, 'reduction'):.1f}×"]
             text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
 
 
-def _passed(known: Sequence[Line]) -> str:
+def _beside_published(known: Sequence[Line]) -> str:
     """Return the table of published networks, and of ours with at least their reduction."""
     text = [
         "| published | its float32 | accuracy | reduction | our float32 | at least that reduction: accuracy "
@@ -187,13 +193,15 @@ def _passed(known: Sequence[Line]) -> str:
     ]
     for cell, points in PUBLISHED.items():
         for point in (*points[1:], *(FRONT if cell == ("Cora", "gcn") else ())):
-            for found in at_least(known, cell, "agent", point.reduction, "agent"):
-                ours = statistics.mean(found.test)
-                float32 = statistics.mean(test + loss for test, loss in zip(found.test, found.loss, strict=True))
-                cells = [f"{' '.join(cell)}: {point.name}", f"{points[0].accuracy:.1f}", _accuracy(point)]
-                cells += [f"{point.reduction:.1f}×", f"{float32:.1f}", _spread(found.test)]
-                cells += [f"{_mean(found, 'reduction'):.1f}×", f"{ours - point.accuracy:+.1f}"]
-                text.append("| " + " | ".join(cells) + " |")
+            found = at_least(known, cell, "agent", point.reduction, "agent")
+            if found is None:
+                continue
+            ours = statistics.mean(found.test)
+            float32 = statistics.mean(test + loss for test, loss in zip(found.test, found.loss, strict=True))
+            cells = [f"{' '.join(cell)}: {point.name}", f"{points[0].accuracy:.1f}", _accuracy(point)]
+            cells += [f"{point.reduction:.1f}×", f"{float32:.1f}", _spread(found.test)]
+            cells += [f"{_mean(found, 'reduction'):.1f}×", f"{ours - point.accuracy:+.1f}"]
+            text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixq_rl.errors import InputError
 
-__all__ = ["Progress", "Schedule", "Score", "Trainable", "cosine", "optimize"]
+__all__ = ["Progress", "Schedule", "Score", "Trainable", "cosine", "optimize", "trainable_weights"]
 
 Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""
@@ -145,11 +145,19 @@ def optimize(
     model.eval()
 
 
+def trainable_weights(model: Trainable) -> list[nn.Parameter]:
+    """Return the parameters that can be trained, without those of the quantizers."""
+    of_quantizers = {id(parameter) for parameter in _scales(model)}
+    return [each for each in model.parameters() if each.requires_grad and id(each) not in of_quantizers]
+
+
+def _scales(model: Trainable) -> list[nn.Parameter]:
+    return [parameter for quantizer in model.quantizers for parameter in quantizer.parameters()]
+
+
 def _optimizer(model: Trainable, schedule: Schedule, undecayed: Container[int]) -> torch.optim.Adam:
-    of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    weights = [parameter for parameter in trainable if id(parameter) not in of_quantizers]
-    scales = [parameter for parameter in trainable if id(parameter) in of_quantizers]
+    weights = trainable_weights(model)
+    scales = [parameter for parameter in _scales(model) if parameter.requires_grad]
     decayed = [parameter for parameter in weights if id(parameter) not in undecayed]
     kept = [parameter for parameter in weights if id(parameter) in undecayed]
     return torch.optim.Adam(

@@ -5,7 +5,7 @@ from torch import Tensor
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.fine_tuning import fine_tune
-from mixq_rl.training.loop import Progress
+from mixq_rl.training.loop import Progress, trainable_weights
 from mixq_rl.training.losses import class_probabilities
 
 __all__ = ["second_teacher"]
@@ -36,8 +36,7 @@ def second_teacher(
         as :func:`class_probabilities` does.
     """
     first = class_probabilities(model, task)
-    of_quantizers = {id(parameter) for quantizer in model.quantizers for parameter in quantizer.parameters()}
-    if task.kind == "graph" or not any(p.requires_grad for p in model.parameters() if id(p) not in of_quantizers):
+    if task.kind == "graph" or not trainable_weights(model):
         return first
     student = fine_tune(
         model, task, None, teacher=first, seed=seed, epochs=epochs, progress=progress, keep_better=False
