@@ -1,4 +1,4 @@
-"""Tables of ``results/results.jsonl``: ``results/results.csv``, and those of ``docs/results.md``."""
+"""Tables of ``results/results.jsonl``: ``results/results.csv``, and those of the documentation."""
 
 import csv
 import statistics
@@ -14,11 +14,14 @@ __all__ = ["RESULTS", "Row", "at_least", "chosen_row", "labelled", "lines", "wri
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 TABLE = RESULTS.with_suffix(".csv")
 ROOT = Path(__file__).parent.parent
-PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
+PAGE, NETWORKS, README = ROOT / "docs" / "results.md", ROOT / "docs" / "networks.md", ROOT / "README.md"
 BEGIN, END = "<!-- tables: written by benchmarks/results.py -->", "<!-- end of the tables -->"
 
 SEARCHES = ("agent", "tpe", "greedy", "relaxed")
 TARGETS = (8, 14, 20, 30)
+WITHIN = {8: 0.5, 4: 1.5}
+"""Greatest loss in points that uniform bits should have."""
+
 GRAPH_DATASETS = ("MUTAG", "CSL", "PROTEINS")
 
 Cell = tuple[str, str]
@@ -49,7 +52,8 @@ def lines() -> list[Line]:
 
 
 def write_tables() -> None:
-    """Write the CSV file and, between two marks, the tables of the page and of the README."""
+    """Write the CSV file and, between two marks, the tables of three pages."""
+    _replace(NETWORKS, _uniform_bits(lines()))
     known = _finished(lines())
     datasets = list(dict.fromkeys(line["dataset"] for line in known))
     cells = dict.fromkeys((line["dataset"], line["model"]) for line in known)
@@ -183,6 +187,32 @@ def _short(tables: dict[Cell, list[Row]]) -> str:
             cells += [_spread(chosen.loss, "+.1f"), f"{_mean(chosen, 'reduction'):.1f}×"]
             text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
+
+
+def _uniform_bits(known: Sequence[Line]) -> str:
+    """Return the table of the networks with one bit-width everywhere; losses that are too great are bold."""
+    text = [
+        "| | model | seeds | float32 | 8 bits | loss | 4 bits | loss | 2 bits: loss | 1 bit: loss |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell in dict.fromkeys(sorted((line["dataset"], line["model"]) for line in known)):
+        found = {bits: _uniform_row(known, cell, bits) for bits in (8, 4, 2, 1)}
+        rows = {bits: row for bits, row in found.items() if row is not None}
+        if not rows:
+            continue
+        float32 = [test + loss for test, loss in zip(rows[8].test, rows[8].loss, strict=True)]
+        cells = [*cell, str(len(float32)), _spread(float32, ".1f")]
+        for bits, row in rows.items():
+            loss = statistics.mean(row.loss)
+            cells += [_spread(row.test, ".1f")] if bits in WITHIN else []
+            cells.append(f"**{loss:+.1f}**" if loss > WITHIN.get(bits, 100) else f"{loss:+.1f}")
+        text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def _uniform_row(known: Sequence[Line], cell: Cell, bits: int) -> Row | None:
+    label = f"uniform {bits}"
+    return chosen_row(known, cell, label, ["uniform"], lambda points: labelled(points, label))
 
 
 def _beside_published(known: Sequence[Line]) -> str:
