@@ -2,10 +2,10 @@
 
 For each network and seed: float32; float32 fine-tuned as quantized networks are, the fair partner; the same bit-width
 everywhere; Degree-Quant and A²Q at fixed bits; and what the relaxed search of MixQ, greedy, TPE and the agent find,
-each from the same supernet, with as many evaluations, and its front fine-tuned alike. Seeds are folds where a dataset
-has folds. Every accuracy comes from execution on integers. Each method's networks are a line of ``results.jsonl``
-when they are finished; lines in this file are not made again. Without ``--dataset`` the program writes
-``results/results.csv`` and the tables of ``docs/results.md``:
+each from the same supernet, with as many evaluations, and its front fine-tuned alike. Where a dataset has folds each
+seed has one of its own, unless ``--fold`` names it. Every accuracy comes from execution on integers. Each method's
+networks are a line of ``results.jsonl`` when they are finished; lines in this file are not made again. Without
+``--dataset`` the program writes ``results/results.csv`` and the tables of the documentation:
 
     python benchmarks/results.py --data-root data --dataset Cora --model gcn --seeds 10
     python benchmarks/results.py
@@ -39,7 +39,7 @@ from mixq_rl.training import fine_tune, fit
 from mixq_rl.training.preparation import prepare_calibrated
 
 BITS = (1, 2, 4, 8)
-FOLDS = {"PROTEINS": 10, "MUTAG": 10, "CSL": 5}
+FOLDS = {"PROTEINS": 10, "MUTAG": 10, "CSL": 5, "EN": 10, "PT": 10, "Facebook": 10}
 LAYERS = {("PROTEINS", "gin"): 5, ("CSL", "gin"): 4}
 EVALUATIONS = 128
 POINTS = 8
@@ -54,12 +54,13 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Some of the methods. Repeatable.")] = None,
     seeds: Annotated[int, typer.Option(help="0, 1, ..., so many.")] = 10,
+    fold: Annotated[int | None, typer.Option(help="The fold of all seeds.")] = None,
     data_root: Annotated[str, typer.Option(envvar="MIXQ_RL_DATA")] = "data",
 ) -> None:
     for seed in range(seeds):
         for name in dataset or []:
             for network in model or ["gcn"]:
-                _measure(Cell(name, network, seed, data_root), method or list(METHODS))
+                _measure(Cell(name, network, seed, data_root, fold), method or list(METHODS))
     write_tables()
 
 
@@ -69,22 +70,23 @@ class Cell:
     Args:
         dataset: name of the dataset.
         name: name of the model.
-        seed: seed of all training and searches, and number of the fold.
+        seed: seed of all training and searches.
         data_root: folder of the datasets' files.
+        fold: number of the fold; None: that of the seed.
     """
 
-    def __init__(self, dataset: str, name: str, seed: int, data_root: str) -> None:
-        self.key = {"dataset": dataset, "model": name, "seed": seed}
-        self.seed, self._name, self._root = seed, name, data_root
+    def __init__(self, dataset: str, name: str, seed: int, data_root: str, fold: int | None) -> None:
+        self.key = {"dataset": dataset if fold is None else f"{dataset}, fold {fold}", "model": name, "seed": seed}
+        self.seed, self._dataset, self._name, self._root = seed, dataset, name, data_root
+        self._fold = seed % FOLDS[dataset] if fold is None and dataset in FOLDS else fold
 
     @cached_property
     def task(self) -> GraphTask:
-        name = self.key["dataset"]
-        return mixq_rl.load_task(name, self._root, fold=self.seed % FOLDS[name] if name in FOLDS else None)
+        return mixq_rl.load_task(self._dataset, self._root, fold=self._fold)
 
     @cached_property
     def float_model(self) -> mixq_rl.QuantizableModel:
-        layers = LAYERS.get((self.key["dataset"], self._name))
+        layers = LAYERS.get((self._dataset, self._name))
         network = mixq_rl.build_model(self._name, self.task, num_layers=layers, seed=self.seed)
         return fit(network, self.task, seed=self.seed)
 

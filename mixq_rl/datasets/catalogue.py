@@ -117,8 +117,9 @@ def load_task(
             a dataset below ``root``, such as ``"Cora"``; ``"tu:NAME"`` for any other dataset of TUDataset; or a path
             that ends in ``.npz`` or ``.pt``.
         root: folder of the datasets' files.
-        fold: number of the split, from 0, for datasets with several splits (TUDataset, Chameleon, Squirrel and files
-            of graphs without masks: 10, CSL: 5; files whose masks have several columns). None: the first.
+        fold: number of the split, from 0, for datasets with several splits (TUDataset, Amazon, Coauthor, Twitch,
+            Facebook, Chameleon, Squirrel and files of graphs without masks: 10, CSL: 5; files whose masks have several
+            columns). None: the first.
         metric: name in :data:`~mixq_rl.datasets.metrics.metrics` of the measure that selects networks: ``"accuracy"``,
             ``"balanced-accuracy"``, ``"macro-f1"``, ``"micro-f1"``, ``"roc-auc"``. None: that of the dataset.
         device: device of the tensors, and thus of training on the task: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or

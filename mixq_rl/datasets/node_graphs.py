@@ -7,6 +7,7 @@ Features are those of PyTorch Geometric.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,7 @@ __all__ = [
     "load_wikipedia",
 ]
 
-_SPLIT_SEED = 0
-_GEOM_GCN_SPLITS = 10
+_SPLITS = 10
 _MEMORY = {
     "CS": 2 * 18_333 * 6_805 * 4,  # two copies of the features, which are sparse in the file
     "Physics": 2 * 34_493 * 8_415 * 4,
@@ -40,32 +40,38 @@ _MEMORY = {
 
 
 def load_amazon(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load Computers or Photo from ``amazon/<name>/raw``; 20 training, 30 validation nodes a class (Shchur, 2018)."""
-    check_fold(name, fold)
-    return _load(name, root, Amazon, "amazon", f"{name}/raw", _classes_split, name=name)
+    """Load Computers or Photo from ``amazon/<name>/raw``; 20 training, 30 validation nodes a class.
+
+    The fold is one of ten random splits (as in Shchur et al., 2018).
+    """
+    chosen = check_fold(name, fold, _SPLITS)
+    return _load(name, root, Amazon, "amazon", f"{name}/raw", partial(_classes_split, chosen), name=name)
 
 
 def load_coauthor(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load CS or Physics from ``coauthor/<name>/raw``; 20 training, 30 validation nodes a class (Shchur, 2018)."""
-    check_fold(name, fold)
-    return _load(name, root, Coauthor, "coauthor", f"{name}/raw", _classes_split, name=name)
+    """Load CS or Physics from ``coauthor/<name>/raw``; 20 training, 30 validation nodes a class.
+
+    The fold is one of ten random splits (as in Shchur et al., 2018).
+    """
+    chosen = check_fold(name, fold, _SPLITS)
+    return _load(name, root, Coauthor, "coauthor", f"{name}/raw", partial(_classes_split, chosen), name=name)
 
 
 def load_twitch(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load a language, EN, PT, ..., from ``twitch/<name>/raw``, split 60/20/20 by a fixed seed."""
-    check_fold(name, fold)
-    return _load(name, root, Twitch, "twitch", f"{name}/raw", _fractions_split, name=name)
+    """Load a language, EN, PT, ..., from ``twitch/<name>/raw``, 60/20/20; the fold is one of ten random splits."""
+    chosen = check_fold(name, fold, _SPLITS)
+    return _load(name, root, Twitch, "twitch", f"{name}/raw", partial(_fractions_split, chosen), name=name)
 
 
 def load_facebook(name: str, root: Path, fold: int | None = None) -> GraphTask:
-    """Load FacebookPagePage from ``facebook/raw``, split 60/20/20 by a fixed seed."""
-    check_fold(name, fold)
-    return _load(name, root, FacebookPagePage, "facebook", "raw", _fractions_split)
+    """Load FacebookPagePage from ``facebook/raw``, 60/20/20; the fold is one of ten random splits."""
+    chosen = check_fold(name, fold, _SPLITS)
+    return _load(name, root, FacebookPagePage, "facebook", "raw", partial(_fractions_split, chosen))
 
 
 def load_wikipedia(name: str, root: Path, fold: int | None = None) -> GraphTask:
     """Load Chameleon or Squirrel from ``wikipedia/<name>/geom_gcn/raw``; the fold is one of Geom-GCN's ten splits."""
-    chosen = check_fold(name, fold, _GEOM_GCN_SPLITS)
+    chosen = check_fold(name, fold, _SPLITS)
     lower = name.lower()
 
     def split(data: Data) -> dict[Split, Tensor]:
@@ -110,9 +116,9 @@ def _own_masks(data: Data) -> dict[Split, Tensor]:
     return {"train": data.train_mask, "validation": data.val_mask, "test": data.test_mask}
 
 
-def _classes_split(data: Data) -> dict[Split, Tensor]:
-    return class_split(data.y.long(), train_per_class=20, validation_per_class=30, seed=_SPLIT_SEED)
+def _classes_split(seed: int, data: Data) -> dict[Split, Tensor]:
+    return class_split(data.y.long(), train_per_class=20, validation_per_class=30, seed=seed)
 
 
-def _fractions_split(data: Data) -> dict[Split, Tensor]:
-    return fraction_split(data.num_nodes, train=0.6, validation=0.2, seed=_SPLIT_SEED)
+def _fractions_split(seed: int, data: Data) -> dict[Split, Tensor]:
+    return fraction_split(data.num_nodes, train=0.6, validation=0.2, seed=seed)

@@ -31,7 +31,11 @@ def test_graphs_without_a_split_get_60_20_20(data_root: Path, name: str, nodes: 
     shares = [size / nodes for size in sizes(task)]
     assert shares == pytest.approx([0.6, 0.2, 0.2], abs=1e-3)
     assert torch.stack(list(task.masks.values())).sum(dim=0).tolist() == [1] * nodes
-    assert torch.equal(task.masks["test"], mixq_rl.load_task(name, data_root).masks["test"])
+    assert torch.equal(task.masks["test"], mixq_rl.load_task(name, data_root, fold=0).masks["test"])
+    other = mixq_rl.load_task(name, data_root, fold=9)
+    assert sizes(other) == sizes(task)
+    common = (other.masks["test"] & task.masks["test"]).sum() / other.masks["test"].sum()
+    assert common == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,9 @@ def test_amazon_and_coauthor_are_split_by_class(tmp_path: Path, name: str, file:
     np.savez(path, labels=np.arange(120) % 2, **arrays)
     task = mixq_rl.load_task(name, tmp_path)
     assert (task.num_nodes, task.num_features, task.edge_index.shape[1]) == (120, 5, 2 * 119)
-    assert sizes(task) == [40, 60, 20]
+    others = [mixq_rl.load_task(name, tmp_path, fold=fold) for fold in (0, 1)]
+    assert sizes(task) == sizes(others[1]) == [40, 60, 20]
+    assert [torch.equal(task.masks["train"], other.masks["train"]) for other in others] == [True, False]
     assert not list(tmp_path.rglob("processed"))
 
 
