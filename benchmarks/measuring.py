@@ -3,6 +3,7 @@
 import json
 import platform
 import random
+import shlex
 import statistics
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def circumstances(program: str, device: str = "cpu") -> dict[str, Any]:
     """Return what is needed to judge and to repeat a measurement."""
     gpu = _gpu() if device == "cuda" else {}
     return gpu | {
-        "command": " ".join(["python", f"benchmarks/{program}", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"benchmarks/{program}", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "packages": {package: version(package) for package in _PACKAGES},
         "python": platform.python_version(),
