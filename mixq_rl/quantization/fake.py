@@ -96,6 +96,22 @@ class _Clamp(torch.autograd.Function):
         return grad[0] * inside, None, None
 
 
+class _RoundWithin(torch.autograd.Function):
+    """:class:`_Round`, then :class:`_Clamp`, in fewer operations."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: int, high: int) -> Tensor:
+        rounded = x.round()
+        clamped = rounded.clamp(low, high)
+        ctx.save_for_backward(clamped == rounded)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grad[0] * inside, None, None
+
+
 class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -166,7 +182,7 @@ def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected:
     if offered.is_sign:
         rounded: Tensor = _Sign.apply(steps)
     else:
-        rounded = straight_clamp(straight_round(steps) + zero_point, offered.minimum, offered.maximum) - zero_point
+        rounded = _RoundWithin.apply(steps, offered.minimum - zero_point, offered.maximum - zero_point)
     if protected is None:
         return rounded
     return torch.where(protected, steps if offered.signed else straight_clamp(steps, 0), rounded)
