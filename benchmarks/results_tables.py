@@ -199,7 +199,7 @@ def _uniform_bits(known: Sequence[Line]) -> str:
     for cell in dict.fromkeys(sorted((line["dataset"], line["model"]) for line in known)):
         found = {bits: _uniform_row(known, cell, bits) for bits in (8, 4, 2, 1)}
         rows = {bits: row for bits, row in found.items() if row is not None}
-        if not rows:
+        if not rows or "fold" in cell[0]:
             continue
         float32 = [test + loss for test, loss in zip(rows[8].test, rows[8].loss, strict=True)]
         cells = [*cell, str(len(float32)), _spread(float32, ".1f")]
