@@ -15,7 +15,7 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from published import FRONT, PUBLISHED
-from results_tables import Row, at_least, chosen_row, labelled, lines
+from results_rows import Row, at_least, chosen_row, labelled, lines
 
 FIGURE = Path(__file__).parent.parent / "docs" / "pareto.png"
 CELL = ("Cora", "gcn")

@@ -20,7 +20,8 @@ from typing import Annotated, Any
 
 import typer
 from measuring import add_lines
-from results_tables import RESULTS, lines, write_tables
+from results_rows import RESULTS, lines
+from results_tables import write_tables
 
 import mixq_rl
 from mixq_rl.agents.allocation import pretrained

@@ -2,16 +2,14 @@
 
 import csv
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from measuring import read_lines
 from published import FRONT, PUBLISHED, Published
+from results_rows import RESULTS, Cell, Line, Point, Row, at_least, chosen_row, labelled, lines, of_cell, of_one_fold
 
-__all__ = ["RESULTS", "Row", "at_least", "chosen_row", "labelled", "lines", "write_tables"]
+__all__ = ["write_tables"]
 
-RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 TABLE = RESULTS.with_suffix(".csv")
 ROOT = Path(__file__).parent.parent
 PAGE, NETWORKS, README = ROOT / "docs" / "results.md", ROOT / "docs" / "networks.md", ROOT / "README.md"
@@ -23,32 +21,6 @@ WITHIN = {8: 0.5, 4: 1.5}
 """Greatest loss in points that uniform bits should have."""
 
 GRAPH_DATASETS = ("MUTAG", "CSL", "PROTEINS")
-
-Cell = tuple[str, str]
-Line = dict[str, Any]
-Point = dict[str, Any]
-Choice = Callable[[Sequence[Point]], Point | None]
-
-
-class Row(NamedTuple):
-    """One way to choose bit-widths for a network: what it reached over the seeds.
-
-    Attributes:
-        name: of the way.
-        test: accuracy on the test split in %, of each seed.
-        loss: float32's accuracy minus that, in points, of each seed.
-        points: the networks.
-    """
-
-    name: str
-    test: list[float]
-    loss: list[float]
-    points: list[Point]
-
-
-def lines() -> list[Line]:
-    """Return what has been measured."""
-    return read_lines(RESULTS)
 
 
 def write_tables() -> None:
@@ -62,6 +34,7 @@ def write_tables() -> None:
     parts = [
         "### What the agent saves",
         _summary(known, tables),
+        _mean_of_node_networks(known, tables),
         "### Beside published networks",
         _beside_published(known),
         *(_markdown(*item) for item in tables.items()),
@@ -90,7 +63,7 @@ def _choices(cell: Cell, known: Sequence[Line]) -> Iterator[Row | None]:
     for method in ("float32", "float32, distilled"):
         yield chosen_row(known, cell, method, [method], lambda points: points[0])
     for method in ("uniform", "Degree-Quant", "A²Q"):
-        found = [line["points"] for line in _of(cell, known) if line["method"] == method]
+        found = [line["points"] for line in of_cell(cell, known) if line["method"] == method]
         for label in dict.fromkeys(point["label"] for points in found for point in points):
             yield chosen_row(known, cell, label, [method], lambda points, label=label: labelled(points, label))
     for method in SEARCHES:
@@ -98,49 +71,6 @@ def _choices(cell: Cell, known: Sequence[Line]) -> Iterator[Row | None]:
         yield chosen_row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
         for target in TARGETS:
             yield at_least(known, cell, method, target, name)
-
-
-def chosen_row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[str], choice: Choice) -> Row | None:
-    """Return what one choice among the networks of some methods reached; None if a seed has no such network.
-
-    A row with the lucky seeds alone would mislead.
-
-    Args:
-        known: what has been measured.
-        cell: dataset and model.
-        name: name of the row.
-        methods: methods whose networks may be chosen; seeds without one of them are left out.
-        choice: returns the chosen network of a seed, or None.
-    """
-    found = {(line["method"], line["seed"]): line["points"] for line in _of(cell, known)}
-    float32 = {seed: points[0]["test"] for (method, seed), points in found.items() if method == "float32"}
-    measured = [seed for seed in float32 if all((method, seed) in found for method in methods)]
-    offered = {seed: [point for method in methods for point in found[method, seed]] for seed in measured}
-    chosen = {seed: point for seed in measured if (point := choice(offered[seed])) is not None}
-    if not chosen or len(chosen) < len(measured):
-        return None
-    test = [100 * point["test"] for point in chosen.values()]
-    loss = [100 * (float32[seed] - point["test"]) for seed, point in chosen.items()]
-    return Row(name, test, loss, list(chosen.values()))
-
-
-def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Row | None:
-    """Return the row of the networks of at least ``target`` times fewer bit operations, chosen on validation data."""
-
-    def choice(points: Sequence[Point]) -> Point | None:
-        allowed = [point for point in points if point["reduction"] >= target]
-        return max(allowed, key=lambda point: (point["validation"], point["reduction"])) if allowed else None
-
-    return chosen_row(known, cell, f"{name}, at least {target:g}×", [method, "uniform"], choice)
-
-
-def _of(cell: Cell, known: Sequence[Line]) -> list[Line]:
-    return [line for line in known if (line["dataset"], line["model"]) == cell]
-
-
-def labelled(points: Sequence[Point], label: str) -> Point | None:
-    """Return the network of a label, or None."""
-    return next((point for point in points if point["label"] == label), None)
 
 
 def _best(points: Sequence[Point]) -> Point:
@@ -173,6 +103,21 @@ def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
     return "\n".join(text)
 
 
+def _mean_of_node_networks(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:
+    """Return a sentence on the mean of the networks that classify nodes, each of which counts once."""
+    cells = [cell for cell in tables if cell[0] not in GRAPH_DATASETS and not of_one_fold(cell)]
+    parts = []
+    for target in TARGETS[1:]:
+        rows = [row for cell in cells if (row := at_least(known, cell, "agent", target, "agent")) is not None]
+        loss, reduction = (statistics.mean(each) for each in zip(*map(_means, rows), strict=True))
+        parts.append(f"{loss:+.2f} points for at least {target}× ({reduction:.1f}× in {len(rows)} networks)")
+    return f"Mean loss of the networks that classify nodes, without those of one fold: {'; '.join(parts)}."
+
+
+def _means(row: Row) -> tuple[float, float]:
+    return statistics.mean(row.loss), _mean(row, "reduction")
+
+
 def _short(tables: dict[Cell, list[Row]]) -> str:
     """Return the README's table: GCN on graphs whose nodes are classified, GIN where graphs are; no single folds."""
     text = [
@@ -182,7 +127,7 @@ def _short(tables: dict[Cell, list[Row]]) -> str:
     for cell, rows in tables.items():
         found = {each.name: each for each in rows}
         shown = "gin" if cell[0] in GRAPH_DATASETS else "gcn"
-        if "agent, chosen" in found and cell[1] == shown and "fold" not in cell[0]:
+        if "agent, chosen" in found and cell[1] == shown and not of_one_fold(cell):
             float32, chosen = found["float32"], found["agent, chosen"]
             cells = [", ".join(cell), str(len(chosen.test)), f"{statistics.mean(float32.test):.1f}"]
             cells += [_spread(chosen.loss, "+.1f"), f"{_mean(chosen, 'reduction'):.1f}×"]
@@ -199,14 +144,14 @@ def _uniform_bits(known: Sequence[Line]) -> str:
     for cell in dict.fromkeys(sorted((line["dataset"], line["model"]) for line in known)):
         found = {bits: _uniform_row(known, cell, bits) for bits in (8, 4, 2, 1)}
         rows = {bits: row for bits, row in found.items() if row is not None}
-        if not rows or "fold" in cell[0]:
+        if not rows or of_one_fold(cell):
             continue
         float32 = [test + loss for test, loss in zip(rows[8].test, rows[8].loss, strict=True)]
         cells = [*cell, str(len(float32)), _spread(float32, ".1f")]
         for bits, row in rows.items():
             loss = statistics.mean(row.loss)
             cells += [_spread(row.test, ".1f")] if bits in WITHIN else []
-            cells.append(f"**{loss:+.1f}**" if loss > WITHIN.get(bits, 100) else f"{loss:+.1f}")
+            cells.append(f"**{loss:+.1f}**" if bits in WITHIN and loss > WITHIN[bits] else f"{loss:+.1f}")
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
 

@@ -26,6 +26,7 @@ __all__ = [
     "fake_sum",
     "straight_clamp",
     "straight_round",
+    "straight_round_within",
     "substitute",
 ]
 
@@ -97,7 +98,7 @@ class _Clamp(torch.autograd.Function):
 
 
 class _RoundWithin(torch.autograd.Function):
-    """:class:`_Round`, then :class:`_Clamp`, in fewer operations."""
+    """:class:`_Round`, then :class:`_Clamp`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: int, high: int) -> Tensor:
@@ -169,6 +170,12 @@ def straight_round(steps: Tensor) -> Tensor:
     return rounded
 
 
+def straight_round_within(steps: Tensor, low: int, high: int) -> Tensor:
+    """Return :func:`straight_clamp` of :func:`straight_round`, in fewer operations."""
+    rounded: Tensor = _RoundWithin.apply(steps, low, high)
+    return rounded
+
+
 def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected: Tensor | None = None) -> Tensor:
     """Return the centred integers nearest to ``steps`` (x/s); the gradient is straight-through, and zero where clamped.
 
@@ -182,7 +189,7 @@ def fake_round(steps: Tensor, offered: IntegerRange, zero_point: int, protected:
     if offered.is_sign:
         rounded: Tensor = _Sign.apply(steps)
     else:
-        rounded = _RoundWithin.apply(steps, offered.minimum - zero_point, offered.maximum - zero_point)
+        rounded = straight_round_within(steps, offered.minimum - zero_point, offered.maximum - zero_point)
     if protected is None:
         return rounded
     return torch.where(protected, steps if offered.signed else straight_clamp(steps, 0), rounded)

@@ -12,7 +12,7 @@ from mixq_rl.quantization.fake import (
     LearnedFixedPoint,
     fake_round,
     straight_clamp,
-    straight_round,
+    straight_round_within,
     substitute,
 )
 from mixq_rl.quantization.granularity import Granularity
@@ -94,7 +94,7 @@ class NodeScales(Scales):
     ) -> FakeQuantized:
         scales = self._sorted(offered)
         bank = self._bank(scales, offered)
-        wide = straight_clamp(straight_round(steps), *bank.limits)
+        wide = straight_round_within(steps, *bank.limits)
         index = bank.choose(wide.detach()).unsqueeze(1)
         ratios = substitute(self.unit(offered) / scales, bank.reciprocals.double() * 2.0**-bank.shift)
         ratio = ratios[index].to(steps.dtype)

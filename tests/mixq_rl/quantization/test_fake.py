@@ -3,7 +3,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixq_rl.quantization import FixedPoint, IntegerRange, Requantization, fake_map, fake_round
+from mixq_rl.quantization import (
+    FixedPoint,
+    IntegerRange,
+    Requantization,
+    fake_map,
+    fake_round,
+    straight_clamp,
+    straight_round,
+)
+from mixq_rl.quantization.fake import straight_round_within
 
 
 def test_gradient_passes_inside_the_range_and_stops_outside() -> None:
@@ -24,6 +33,22 @@ def test_gradient_passes_at_the_ends_of_the_range(signed: bool, zero_point: int)
     fake_round(steps, offered, zero_point).sum().backward()
     assert steps.grad is not None
     assert steps.grad.tolist() == [0, 1, 1, 1, 1, 0]
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20),
+    st.integers(-(2**15), 0),
+    st.integers(0, 2**15),
+)
+def test_rounding_within_a_range_is_rounding_and_clamping(numbers: list[float], low: int, high: int) -> None:
+    whole, parts = (torch.tensor(numbers, requires_grad=True) for _ in range(2))
+    together, apart = straight_round_within(whole, low, high), straight_clamp(straight_round(parts), low, high)
+    assert torch.equal(together, apart)
+    together.sum().backward()
+    apart.sum().backward()
+    assert whole.grad is not None
+    assert parts.grad is not None
+    assert torch.equal(whole.grad, parts.grad)
 
 
 def test_gradient_of_protected_rows_passes_at_zero() -> None:
