@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixq_rl import kernels
 from mixq_rl.graph import Graph
-from mixq_rl.nn.linear import folded_norm
+from mixq_rl.nn.batch_norm import factor_and_shift
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
@@ -86,8 +86,9 @@ class Add(Operator):
         return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
-        scales, bias = self._affine([x.scale for x in inputs])
-        return self.result_quantizer.fake_align([x.dense for x in inputs], scales, bias, inputs[0].protected)
+        values = [x.dense for x in inputs]
+        scales, bias = self._affine([x.scale for x in inputs], values)
+        return self.result_quantizer.fake_align(values, scales, bias, inputs[0].protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         scales, bias = self._affine([x.quantizer.scale for x in inputs])
@@ -99,14 +100,26 @@ class Add(Operator):
         )
         return inputs[0].program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
 
-    def _affine(self, scales: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
-        """Return the scales of the terms of the sum, norm included, and the bias."""
+    def _affine(self, scales: Sequence[Tensor], values: Sequence[Tensor] = ()) -> tuple[list[Tensor], Tensor | None]:
+        """Return the scales of the terms of the sum, norm included, and the bias.
+
+        Args:
+            scales: scales of the sources, float64 ``[]`` or ``[columns]``.
+            values: the sources, which the norm needs in training, ``[rows, columns]`` each.
+        """
         if self.coefficients is not None:
             scales = [scale * number for scale, number in zip(scales, self.coefficients, strict=True)]
         if self.norm is None:
             return list(scales), self.bias
-        factor, shift = folded_norm(self.norm)
-        return [scale * factor.double() for scale in scales], shift if self.bias is None else shift + self.bias
+        moments = None
+        if self.norm.training and values:
+            total = sum(
+                map(torch.mul, values, [scale.to(values[0].dtype) for scale in scales]), values[0].new_zeros(())
+            )
+            variance, mean = torch.var_mean(total, dim=0, correction=0)
+            moments = (variance.double(), mean.double(), len(total))
+        factor, shift = factor_and_shift(self.norm, moments)
+        return [scale * factor for scale in scales], shift if self.bias is None else shift + self.bias
 
     def extra_repr(self) -> str:
         return f"coefficients={self.coefficients}, bias={self.bias is not None}, relu={self.relu}"

@@ -11,6 +11,7 @@ from mixq_rl import kernels
 from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
+from mixq_rl.nn.batch_norm import factor_and_shift, orientation
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
@@ -18,6 +19,7 @@ from mixq_rl.quantization import (
     AnyRequantization,
     ComponentKind,
     FakeQuantized,
+    FixedPoint,
     Granularity,
     LearnedQuantizer,
     QTensor,
@@ -29,15 +31,16 @@ __all__ = ["IntegerLinear", "Linear"]
 
 
 class Linear(Operator):
-    r"""Linear layer: a product with a weight, with batch normalisation folded into it.
+    r"""Linear layer: a product with a weight, with batch normalisation as a part of it.
 
     .. math::
         X' = \sigma\left(\mathrm{norm}(X W + b)\right)
 
     On integers, with :math:`x \approx s_{x,i} s_x (q - z)` and :math:`w \approx s_{w,j} \omega`: :math:`\sum (q - z)
     \omega`, requantized; row scales, column scales and bias are folded into the requantization, and :math:`\sigma`
-    (ReLU) is the lower end of an unsigned range. Quantized networks normalise by the running statistics, which are
-    folded into weight and bias. Float training normalises by the statistics of the batch.
+    (ReLU) is the lower end of an unsigned range. Integer networks normalise by the running statistics, training
+    normalises by those of the batch. The weight is quantized without the norm's factor :math:`f_j`, but with its sign,
+    because requantization has no negative multipliers: :math:`\mathrm{sign}(f_j) w \approx s_{w,j} \omega`.
 
     Components: the weight (a scale for each column), the result.
 
@@ -84,51 +87,61 @@ class Linear(Operator):
         if self.norm is not None:
             self.norm.reset_parameters()
 
-    def folded(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias with the norm's running statistics folded in; float64 if there is a norm."""
-        if self.norm is None:
-            return self.weight, self.bias
-        factor, shift = folded_norm(self.norm)
-        return self.weight * factor, shift if self.bias is None else self.bias * factor + shift
-
     def real(self, inputs: Sequence[Real], graph: Graph | None) -> Real:
         (x,) = inputs
-        weight: Tensor = self.weight
-        bias: Tensor | None = self.bias
-        norm = self.norm
-        folded, shift = self.folded()
-        hooked = self.weight_quantizer(folded)
-        if hooked is not folded:  # a forward hook replaced the folded weight
-            weight, bias, norm = hooked.to(weight.dtype), None if shift is None else shift.to(weight.dtype), None
+        signs = orientation(self.norm)
+        weight = _times(self.weight_quantizer(_times(self.weight, signs)), signs)
         with operation(lambda: records.float_linear(self._names(x.name), x.values, self.weight), self.weight.device):
             result = x.values @ weight
-            result = result if bias is None else result + bias
-            result = result if norm is None else norm(result)
+            result = result if self.bias is None else result + self.bias
+            result = result if self.norm is None else self.norm(result)
             result = result.relu() if self.relu else result
         return Real(self.result_quantizer(result), self.result_quantizer.name)
 
     def fake_quantized(self, inputs: Sequence[FakeQuantized], graph: Graph | None) -> FakeQuantized:
         (x,) = inputs
-        real_weight, bias = self.folded()
-        weight = self.weight_quantizer.fake_quantize(real_weight.to(x.values.dtype))
-        return self.result_quantizer.fake_requantize(
-            x.values @ weight.dense, x.scale * weight.scale, bias=bias, row=x.row, protected=x.protected
-        )
+        oriented = _times(self.weight, orientation(self.norm))
+        weight = self.weight_quantizer.fake_quantize(oriented.to(x.values.dtype))
+        sums, scale = x.values @ weight.dense, x.scale * weight.scale
+        scale, bias = self._normalised(scale, sums, x.row)
+        return self.result_quantizer.fake_requantize(sums, scale, bias=bias, row=x.row, protected=x.protected)
 
     def freeze(self, inputs: Sequence[Symbol]) -> Symbol:
         (x,) = inputs
-        real_weight, bias = self.folded()
-        weight = self.weight_quantizer.quantizer().quantize(real_weight.detach())
+        oriented = _times(self.weight, orientation(self.norm))
+        weight = self.weight_quantizer.quantizer().quantize(oriented.detach())
+        scale, bias = self._normalised(x.quantizer.scale * weight.scale)
         step = IntegerLinear(
             names=self._names(x.name),
             sources=(x.index,),
             weight=weight,
-            requantization=self.result_quantizer.requantization(
-                x.quantizer.scale * weight.scale, bias, x.quantizer.row_exponent
-            ),
+            requantization=self.result_quantizer.requantization(scale, bias, x.quantizer.row_exponent),
             scale=self.result_quantizer.scale.detach(),
         )
         return x.program.append(step, self.result_quantizer.quantizer(), self.result_quantizer.name)
+
+    def _normalised(
+        self, scale: Tensor, sums: Tensor | None = None, row: FixedPoint | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the scale of the products' sums with the norm's factor in it, and the bias with its shift.
+
+        Args:
+            scale: scale of the sums, float64 ``[]`` or ``[columns]``.
+            sums: the sums, which the norm needs in training, ``[rows, columns]``.
+            row: fixed-point scales of the rows of ``sums``, or None.
+        """
+        if self.norm is None:
+            return scale, self.bias
+        signs, moments = orientation(self.norm), None
+        if self.norm.training and sums is not None:
+            entries = sums if row is None else sums * row.to_real().to(sums.dtype)
+            variance, mean = torch.var_mean(entries, dim=0, correction=0)
+            mean = _times(mean.double() * scale, signs)
+            mean = mean if self.bias is None else mean + self.bias
+            moments = (variance.double() * scale.square(), mean, len(entries))
+        factor, shift = factor_and_shift(self.norm, moments)
+        bias = shift if self.bias is None else shift + self.bias * factor
+        return scale * _times(factor, signs), bias
 
     def _names(self, source: str) -> records.Names:
         return source, self.weight_quantizer.name, self.result_quantizer.name
@@ -137,14 +150,8 @@ class Linear(Operator):
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}, bias={self.bias is not None}, relu={self.relu}"
 
 
-def folded_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return factor and shift, float64 ``[columns]``, of batch normalisation by its running statistics."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    factor = (norm.running_var.double() + norm.eps).rsqrt()
-    factor = factor if norm.weight is None else factor * norm.weight
-    shift = -norm.running_mean * factor
-    return factor, shift if norm.bias is None else shift + norm.bias
+def _times(x: Tensor, signs: Tensor | None) -> Tensor:
+    return x if signs is None else x * signs
 
 
 @storable

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress, Schedule, Score, optimize
 from mixq_rl.training.losses import Forward, batches, distilled_loss, reproducible, supervised_loss, validation_score
@@ -34,7 +35,8 @@ def fine_tune(
     With a cosine schedule the weights of the copy are those of the last epoch, or, with ``keep_better``, those before
     the training if they score higher on validation data. The best of all epochs would mostly be the luckiest one on
     these data (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation.
-    Dropout fades out during the training. Weights of 1 and 2 bits have no weight decay.
+    Dropout fades out during the training. Weights of 1 and 2 bits have no weight decay. Batch normalisation uses the
+    statistics of the batches; at the start it gets those that the network has at the allocation.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -66,6 +68,8 @@ def fine_tune(
 
     settles = schedule.decay == "cosine"
     with reproducible(task, seed), fading_dropout(model, progress) as fade:
+        if allocation is not None:
+            estimate_statistics(model, task)
         before, start = validate(), copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
         optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))

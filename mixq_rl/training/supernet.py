@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
@@ -32,7 +32,8 @@ def fit_supernet(
     """Train one set of weights that works at any allocation, starting from a float-trained model, and return the model.
 
     Every step sums the losses of the highest, the lowest and two random allocations (the sandwich rule of universally
-    slimmable networks, Yu and Huang 2019), each against the labels and against the float model's predictions.
+    slimmable networks, Yu and Huang 2019), each against the labels and against the float model's predictions. Batch
+    normalisation keeps the float model's statistics: each allocation would need statistics of its own.
 
     Args:
         model: float-trained model; changed in place.
@@ -56,8 +57,11 @@ def fit_supernet(
     target = class_probabilities(model, task) if teacher is None else teacher
     offered = calibrate(model, task, bit_widths, scheme)
     forward, count, draw = Forward(model, task), len(model.quantizers), random.Random(seed)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
 
     def loss(inputs: GraphInputs) -> Tensor:
+        for norm in norms:
+            norm.eval()
         allocations = [[offered[-1]] * count, [offered[0]] * count]
         allocations += [[draw.choice(offered) for _ in range(count)] for _ in range(2)]
         total = torch.zeros((), device=task.device)

@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from mixq_rl.nn import INPUT, Linear, Node, QuantizableModel
-from mixq_rl.nn.linear import folded_norm
 from mixq_rl.sparse import SparseMatrix
 from tests.mixq_rl.nn.networks import (
     FEATURES,
@@ -47,16 +46,15 @@ def test_float_forward_is_that_of_torch(bias: bool, normed: bool, relu: bool, tr
         torch.testing.assert_close(layer.norm.running_var, theirs[1].running_var)
 
 
-def test_a_forward_hook_replaces_the_weight_that_the_norm_is_folded_into() -> None:
+def test_a_forward_hook_replaces_the_weight_before_the_norm() -> None:
     layer, graph = make_layer(normed=True), make_graph()
     calibrated(network(layer), features(graph), graph).float()
     expected = real(layer, features(graph))
     with layer.weight_quantizer.register_forward_hook(lambda module, inputs, weight: weight.clone()):
-        torch.testing.assert_close(real(layer, features(graph)), expected)
+        assert torch.equal(real(layer, features(graph)), expected)
     with layer.weight_quantizer.register_forward_hook(lambda module, inputs, weight: torch.zeros_like(weight)):
-        _, shift = layer.folded()
-        assert shift is not None
-        assert torch.equal(real(layer, features(graph)), shift.float().expand_as(expected))
+        expected = layer.norm(layer.bias.expand_as(expected))
+        torch.testing.assert_close(real(layer, features(graph)), expected)
 
 
 def test_sparse_features_give_the_same() -> None:
@@ -81,28 +79,3 @@ def test_integers_equal_fake_quantization_of_a_deep_network() -> None:
         source = f"lin{index}"
     model = calibrated(QuantizableModel(nodes, input_name="lin0.input"), features(graph), graph)
     check_equal(model, features(graph), graph, random_allocations(model, 50))
-
-
-@pytest.mark.parametrize("affine", [True, False])
-def test_folded_norm_acts_as_the_norm_does(affine: bool) -> None:
-    norm = nn.BatchNorm1d(4, affine=affine).eval()
-    norm.running_mean.normal_()
-    norm.running_var.uniform_(0.5, 2)
-    if affine:
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
-    factor, shift = folded_norm(norm)
-    x = torch.randn(7, 4)
-    torch.testing.assert_close(x * factor + shift, norm.double()(x.double()))
-
-
-def test_quantized_training_leaves_the_running_statistics_alone() -> None:
-    layer, graph = make_layer(normed=True), make_graph()
-    model = calibrated(network(layer), features(graph), graph).float()
-    before = layer.norm.running_mean.clone()
-    model.train()
-    with model.allocated([4] * 3):
-        model(features(graph), graph).sum().backward()
-    assert torch.equal(layer.norm.running_mean, before)
-    assert bool(layer.norm.weight.grad.any())
-    assert bool(layer.norm.bias.grad.any())

@@ -1,0 +1,70 @@
+"""Statistics of batch normalisation in the training of quantized networks."""
+
+import copy
+
+import torch
+from torch import nn
+
+import mixq_rl
+from mixq_rl.datasets import GraphTask
+from mixq_rl.training import calibrate
+from mixq_rl.training.batch_statistics import estimate_statistics
+
+BITS = (1, 2, 8)
+
+
+def make_model(task: GraphTask) -> mixq_rl.QuantizableModel:
+    model = mixq_rl.build_model("gin", task, hidden_channels=8, num_layers=2)
+    return mixq_rl.fit(model, task, epochs=20)
+
+
+def statistics(model: mixq_rl.QuantizableModel) -> list[torch.Tensor]:
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    return [buffer.clone() for norm in norms for buffer in norm.buffers()]
+
+
+def test_a_supernet_has_the_statistics_of_the_float_network(graph_task: GraphTask) -> None:
+    model = make_model(graph_task)
+    before = statistics(model)
+    mixq_rl.fit_supernet(model, graph_task, BITS, epochs=3)
+    assert before
+    assert all(map(torch.equal, statistics(model), before))
+
+
+def test_fine_tuning_finds_statistics_of_its_own(graph_task: GraphTask) -> None:
+    """It does not matter which statistics a network has before: they are measured at the allocation."""
+    model = make_model(graph_task)
+    calibrate(model, graph_task, BITS)
+    wrong = copy.deepcopy(model)
+    for module in wrong.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            assert module.running_mean is not None
+            module.running_mean += 5
+    allocation = [8] * len(model.quantizers)
+    for epochs in (0, 2):
+        tuned, other = (mixq_rl.fine_tune(start, graph_task, allocation, epochs=epochs) for start in (model, wrong))
+        assert all(map(torch.equal, statistics(tuned), statistics(other)))
+        assert not any(map(torch.equal, statistics(tuned)[::3], statistics(model)[::3]))
+
+
+def test_estimated_statistics_are_those_of_the_quantized_network(graph_task: GraphTask) -> None:
+    model = make_model(graph_task)
+    calibrate(model, graph_task, BITS)
+    inputs, allocation = graph_task.calibration_inputs, [2] * len(model.quantizers)
+    with model.allocated(allocation):
+        estimate_statistics(model, graph_task)
+        with model.evaluating():
+            evaluated = model(inputs.x, inputs.graph)
+        model.eval()
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+        for norm in norms:
+            norm.train()
+        of_batch = model(inputs.x, inputs.graph)
+    torch.testing.assert_close(evaluated, of_batch, rtol=1e-3, atol=1e-3)
+    assert all(norm.momentum == 0.1 for norm in norms)
+
+
+def test_a_network_without_norms_stays_as_it_is(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
+    before = {name: tensor.clone() for name, tensor in float_model.state_dict().items() if torch.is_tensor(tensor)}
+    estimate_statistics(float_model, task)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in float_model.state_dict().items() if name in before)
