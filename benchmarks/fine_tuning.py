@@ -1,10 +1,10 @@
-"""Choices in quantization-aware training, compared: teacher, weight decay, dropout, and the weight of the labels.
+"""Choices in quantization-aware training, compared: teacher, weight decay, dropout, labels' weight, batch statistics.
 
 Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. The choice
 ``supernet's weight decay`` trains supernets instead, and executes them at uniform bits as they are. On some graphs few
 nodes are labelled (about 5 %, as published), on others many (60 %: ``EN``, and new splits of ``Cora`` and
-``citation``). Measurements in ``results/fine_tuning.jsonl`` are not repeated. Without ``--network`` the program prints
-the tables of the file:
+``citation``). On graph tasks each seed has a fold of its own. Measurements in ``results/fine_tuning.jsonl`` are not
+repeated. Without ``--network`` the program prints the tables of the file:
 
     python benchmarks/fine_tuning.py --data-root data --choice "weight decay" --network "Cora gcn" --seeds 3
 """
@@ -25,12 +25,13 @@ from measuring import add_lines, read_lines
 from torch import Tensor, nn
 
 import mixq_rl
-from mixq_rl.datasets import GraphTask, Split
+from mixq_rl.datasets import GraphInputs, GraphTask, Split
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.training import class_probabilities, default_schedule, fine_tune, fine_tuning, fit_supernet
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress
+from mixq_rl.training.losses import Forward
 from mixq_rl.training.schedules import Purpose
 from mixq_rl.training.second_teacher import second_teacher
 
@@ -79,8 +80,21 @@ def _no_dropout(model: nn.Module, progress: Progress | None) -> Iterator[Progres
         yield progress
 
 
-def _with(name: str, function: object) -> Variant:
-    return Variant({}, mock.patch.object(fine_tuning, name, function))
+class _HeldStatistics(Forward):
+    """Normalises by running statistics in training too, which stay those of the float32 network."""
+
+    def __init__(self, model: mixq_rl.QuantizableModel, task: GraphTask) -> None:
+        super().__init__(model, task)
+        self._norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+
+    def __call__(self, inputs: GraphInputs) -> Tensor:
+        for norm in self._norms:
+            norm.eval()
+        return super().__call__(inputs)
+
+
+def _with(**functions: object) -> Variant:
+    return Variant({}, mock.patch.multiple(fine_tuning, **functions))
 
 
 CHOICES = {
@@ -88,7 +102,7 @@ CHOICES = {
     "weight decay": Choice(
         (4, 2, 1),
         {
-            "of all weights": _with("undecayed", lambda model: ()),
+            "of all weights": _with(undecayed=lambda model: ()),
             "not of 1 and 2 bits": Variant({}),
             "none": Variant({"weight_decay": 0.0}),
         },
@@ -101,13 +115,20 @@ CHOICES = {
     "dropout": Choice(
         (4, 2),
         {
-            "constant": _with("fading_dropout", _constant_dropout),
+            "constant": _with(fading_dropout=_constant_dropout),
             "fading": Variant({}),
-            "none": _with("fading_dropout", _no_dropout),
+            "none": _with(fading_dropout=_no_dropout),
         },
     ),
     "label weight": Choice(
         (4, 2), {f"{weight:g}": Variant({"label_weight": weight}) for weight in (0.1, 0.3, 0.6, 1.0)}
+    ),
+    "batch statistics": Choice(
+        (8, 4, 2),
+        {
+            "of float32": _with(Forward=_HeldStatistics, estimate_statistics=lambda model, task: None),
+            "of the batches": Variant({}),
+        },
     ),
 }
 
@@ -129,8 +150,10 @@ def main(
     _report()
 
 
-def _task(name: str, data_root: str) -> GraphTask:
+def _task(name: str, data_root: str, seed: int) -> GraphTask:
     task = mixq_rl.load_task(name.removesuffix(SPLIT_ANEW), data_root)
+    if task.kind == "graph":
+        return mixq_rl.load_task(name, data_root, fold=seed)
     if name.endswith(SPLIT_ANEW):
         task = replace(task, masks=fraction_split(task.num_nodes, train=0.6, validation=0.2, seed=0))
     return task
@@ -138,7 +161,8 @@ def _task(name: str, data_root: str) -> GraphTask:
 
 def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]:
     dataset, _, kind = key["network"].rpartition(" ")
-    seed, choice, task = key["seed"], CHOICES[key["choice"]], _task(dataset, data_root)
+    seed, choice = key["seed"], CHOICES[key["choice"]]
+    task = _task(dataset, data_root, seed)
     model = mixq_rl.fit(mixq_rl.build_model(kind, task, seed=seed), task, seed=seed)
     evaluator = mixq_rl.PostTrainingEvaluator(model, task, bit_widths=choice.bits, seed=seed)
     reference = {split: measure_reference(model, task, split=split).accuracy for split in SPLITS}

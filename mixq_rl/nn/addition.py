@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixq_rl import kernels
 from mixq_rl.graph import Graph
-from mixq_rl.nn.batch_norm import factor_and_shift
+from mixq_rl.nn.batch_norm import Moments, factor_and_shift
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
 from mixq_rl.quantization import (
@@ -113,11 +113,8 @@ class Add(Operator):
             return list(scales), self.bias
         moments = None
         if self.norm.training and values:
-            total = sum(
-                map(torch.mul, values, [scale.to(values[0].dtype) for scale in scales]), values[0].new_zeros(())
-            )
-            variance, mean = torch.var_mean(total, dim=0, correction=0)
-            moments = (variance.double(), mean.double(), len(total))
+            first, *others = [each * scale.to(each.dtype) for each, scale in zip(values, scales, strict=True)]
+            moments = Moments.of(sum(others, first))
         factor, shift = factor_and_shift(self.norm, moments)
         return [scale * factor for scale in scales], shift if self.bias is None else shift + self.bias
 

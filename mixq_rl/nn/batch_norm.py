@@ -1,14 +1,41 @@
 """Batch normalisation of quantized values: a factor and a shift for each column, which requantization absorbs."""
 
+from typing import NamedTuple, Self
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["factor_and_shift", "orientation"]
+__all__ = ["Moments", "factor_and_shift", "orientation"]
 
 _LEAST_DEVIATION = 0.05
 
 
-def factor_and_shift(norm: nn.BatchNorm1d, moments: tuple[Tensor, Tensor, int] | None = None) -> tuple[Tensor, Tensor]:
+class Moments(NamedTuple):
+    """Mean and variance of each column of a batch.
+
+    Attributes:
+        mean: float64 ``[columns]``, with gradient.
+        variance: mean square of the deviations, float64 ``[columns]``, with gradient.
+        rows: number of rows of the batch.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    rows: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> Self:
+        """Return the moments of ``values``, ``[rows, columns]``."""
+        variance, mean = torch.var_mean(values, dim=0, correction=0)
+        return cls(mean.double(), variance.double(), len(values))
+
+    def mapped(self, factor: Tensor, shift: Tensor | None) -> "Moments":
+        """Return the moments of the batch times ``factor`` plus ``shift``, ``[]`` or ``[columns]`` each."""
+        mean = self.mean * factor
+        return Moments(mean if shift is None else mean + shift, self.variance * factor.square(), self.rows)
+
+
+def factor_and_shift(norm: nn.BatchNorm1d, moments: Moments | None = None) -> tuple[Tensor, Tensor]:
     """Return factor and shift of batch normalisation, float64 ``[columns]``, with gradients.
 
     In training they come from the statistics of the batch, which the running statistics follow: at few bits the values
@@ -17,15 +44,14 @@ def factor_and_shift(norm: nn.BatchNorm1d, moments: tuple[Tensor, Tensor, int] |
 
     Args:
         norm: the batch normalisation, with running statistics.
-        moments: variance and mean of the batch's columns before normalisation, float64 ``[columns]``, and its number of
-            rows; only needed, and then given, in training.
+        moments: those of the batch before normalisation, in training; None: the running statistics are used.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
-    if moments is not None and moments[2] > 1:
-        variance, mean, rows = moments
-        variance = torch.maximum(variance, (_LEAST_DEVIATION * mean.detach()).square())
+    if moments is not None and moments.rows > 1:
+        mean, rows = moments.mean, moments.rows
+        variance = torch.maximum(moments.variance, (_LEAST_DEVIATION * mean.detach()).square())
         _follow(norm, mean.detach(), variance.detach() * rows / (rows - 1))
     factor = (variance + norm.eps).rsqrt()
     factor = factor if norm.weight is None else factor * norm.weight

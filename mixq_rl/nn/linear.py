@@ -11,7 +11,7 @@ from mixq_rl import kernels
 from mixq_rl.graph import Graph
 from mixq_rl.metering import operation
 from mixq_rl.nn import records
-from mixq_rl.nn.batch_norm import factor_and_shift, orientation
+from mixq_rl.nn.batch_norm import Moments, factor_and_shift, orientation
 from mixq_rl.nn.bounds import check_linear
 from mixq_rl.nn.operator import Operator, Real, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, check_columns, check_scale, count_entries
@@ -135,10 +135,7 @@ class Linear(Operator):
         signs, moments = orientation(self.norm), None
         if self.norm.training and sums is not None:
             entries = sums if row is None else sums * row.to_real().to(sums.dtype)
-            variance, mean = torch.var_mean(entries, dim=0, correction=0)
-            mean = _times(mean.double() * scale, signs)
-            mean = mean if self.bias is None else mean + self.bias
-            moments = (variance.double() * scale.square(), mean, len(entries))
+            moments = Moments.of(entries).mapped(_times(scale, signs), self.bias)
         factor, shift = factor_and_shift(self.norm, moments)
         bias = shift if self.bias is None else shift + self.bias * factor
         return scale * _times(factor, signs), bias

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.nn import INPUT, Add, Linear, Node, QuantizableModel
-from mixq_rl.nn.batch_norm import factor_and_shift, orientation
+from mixq_rl.nn.batch_norm import Moments, factor_and_shift, orientation
 from tests.mixq_rl.nn.networks import FEATURES, calibrated, features, make_graph
 
 COLUMNS = 5
@@ -22,11 +22,6 @@ def make_norm(*, affine: bool = True, momentum: float | None = 0.1) -> nn.BatchN
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
     return norm
-
-
-def moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
-    return variance, mean, len(x)
 
 
 @pytest.mark.usefixtures("seeded")
@@ -46,7 +41,7 @@ def test_statistics_of_a_batch_act_as_the_norm_does_in_training(affine: bool, mo
     theirs = copy.deepcopy(norm)
     for _ in range(3):
         x = torch.randn(7, COLUMNS) * 3 + 1
-        factor, shift = factor_and_shift(norm, moments(x))
+        factor, shift = factor_and_shift(norm, Moments.of(x))
         torch.testing.assert_close((x * factor + shift).float(), theirs(x), rtol=1e-4, atol=1e-5)
     for name, buffer in norm.named_buffers():
         torch.testing.assert_close(buffer, dict(theirs.named_buffers())[name])
@@ -56,7 +51,7 @@ def test_statistics_of_a_batch_act_as_the_norm_does_in_training(affine: bool, mo
 def test_a_batch_of_one_row_has_no_variance_and_the_running_statistics_serve() -> None:
     norm = make_norm()
     before = copy.deepcopy(norm)
-    got, expected = factor_and_shift(norm, moments(torch.randn(1, COLUMNS))), factor_and_shift(norm)
+    got, expected = factor_and_shift(norm, Moments.of(torch.randn(1, COLUMNS))), factor_and_shift(norm)
     assert all(map(torch.equal, got, expected))
     assert all(map(torch.equal, norm.buffers(), before.buffers()))
 
@@ -65,10 +60,22 @@ def test_a_batch_of_one_row_has_no_variance_and_the_running_statistics_serve() -
 def test_a_constant_column_has_a_finite_small_shift(values: float) -> None:
     norm = nn.BatchNorm1d(COLUMNS)
     with torch.no_grad():
-        factor, shift = factor_and_shift(norm, moments(torch.full((9, COLUMNS), values)))
+        factor, shift = factor_and_shift(norm, Moments.of(torch.full((9, COLUMNS), values)))
     assert bool(factor.isfinite().all())
     assert float(shift.abs().max()) <= 20
     assert float((values * factor + shift).abs().max()) < 1e-9
+
+
+@pytest.mark.usefixtures("seeded")
+def test_moments_of_an_affine_map() -> None:
+    x, factor, shift = torch.randn(7, COLUMNS).double(), torch.randn(COLUMNS).double(), torch.randn(COLUMNS).double()
+    for got, expected in (
+        (Moments.of(x).mapped(factor, shift), Moments.of(x * factor + shift)),
+        (Moments.of(x).mapped(factor[0], None), Moments.of(x * factor[0])),
+    ):
+        torch.testing.assert_close(got.mean, expected.mean)
+        torch.testing.assert_close(got.variance, expected.variance)
+        assert got.rows == 7
 
 
 def test_orientation_is_the_sign_of_the_factors() -> None:
