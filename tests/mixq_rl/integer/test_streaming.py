@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, GINConv, SAGEConv
@@ -106,6 +106,7 @@ def weighted_network(loops: bool, normalize: bool) -> mixq_rl.IntegerModel:
     return frozen(mixq_rl.prepare(Weighted(conv), task), task)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_graph_in_any_blocks(data: st.DataObject) -> None:
     nodes = data.draw(st.integers(1, 12))
