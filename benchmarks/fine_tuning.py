@@ -28,6 +28,7 @@ import mixq_rl
 from mixq_rl.datasets import GraphInputs, GraphTask, Split
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.measurement import measure_reference
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.training import class_probabilities, default_schedule, fine_tune, fine_tuning, fit_supernet
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress
@@ -85,7 +86,7 @@ class _HeldStatistics(Forward):
 
     def __init__(self, model: mixq_rl.QuantizableModel, task: GraphTask) -> None:
         super().__init__(model, task)
-        self._norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+        self._norms = batch_norms(model)
 
     def __call__(self, inputs: GraphInputs) -> Tensor:
         for norm in self._norms:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Moments", "factor_and_shift", "orientation"]
+__all__ = ["Moments", "batch_norms", "factor_and_shift", "orientation"]
 
 _LEAST_DEVIATION = 0.05
 
@@ -33,6 +33,11 @@ class Moments(NamedTuple):
         """Return the moments of the batch times ``factor`` plus ``shift``, ``[]`` or ``[columns]`` each."""
         mean = self.mean * factor
         return Moments(mean if shift is None else mean + shift, self.variance * factor.square(), self.rows)
+
+
+def batch_norms(model: nn.Module) -> list[nn.BatchNorm1d]:
+    """Return the batch normalisations of a model."""
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
 
 
 def factor_and_shift(norm: nn.BatchNorm1d, moments: Moments | None = None) -> tuple[Tensor, Tensor]:

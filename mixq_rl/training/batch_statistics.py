@@ -1,10 +1,10 @@
 """Statistics of batch normalisation at one allocation."""
 
 import torch
-from torch import nn
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.nn.batch_norm import batch_norms
 
 __all__ = ["estimate_statistics"]
 
@@ -13,13 +13,14 @@ __all__ = ["estimate_statistics"]
 def estimate_statistics(model: QuantizableModel, task: GraphTask) -> None:
     """Set the running statistics of batch normalisation to those of the calibration data, without dropout.
 
-    Rounding to few bits changes means and variances, layer after layer.
+    Rounding to few bits changes means and variances, layer after layer. A model without batch normalisation is left
+    alone.
 
     Args:
         model: calibrated model, with an allocation in force or in float; changed in place.
         task: task with the data: the graph, or 128 training graphs.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    norms = batch_norms(model)
     if not norms:
         return
     inputs, training = task.calibration_inputs, model.training

@@ -4,10 +4,11 @@ import random
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import Scheme, schemes
 from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.loop import Progress, Schedule, optimize
@@ -57,11 +58,11 @@ def fit_supernet(
     target = class_probabilities(model, task) if teacher is None else teacher
     offered = calibrate(model, task, bit_widths, scheme)
     forward, count, draw = Forward(model, task), len(model.quantizers), random.Random(seed)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    norms = batch_norms(model)
 
     def loss(inputs: GraphInputs) -> Tensor:
         for norm in norms:
-            norm.eval()
+            norm.eval()  # each epoch puts all of the model into training
         allocations = [[offered[-1]] * count, [offered[0]] * count]
         allocations += [[draw.choice(offered) for _ in range(count)] for _ in range(2)]
         total = torch.zeros((), device=task.device)

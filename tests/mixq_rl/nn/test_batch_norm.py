@@ -89,29 +89,28 @@ def test_orientation_is_the_sign_of_the_factors() -> None:
     assert orientation(None) is None
 
 
-def linear(norm: nn.BatchNorm1d) -> nn.Module:
-    return Linear(FEATURES, COLUMNS, names=("lin.weight", "lin.output"), norm=norm)
+def make_first() -> Node:
+    return Node("first", Linear(FEATURES, COLUMNS, names=("first.weight", "first.output")), (INPUT,))
 
 
-def two_layers(norm: nn.BatchNorm1d) -> list[Node]:
-    first = Linear(FEATURES, COLUMNS, names=("lin.weight", "lin.output"))
-    return [Node("lin", first, (INPUT,)), Node("add", Add("add.update", norm=norm), ("lin", "lin"))]
+def make_second(norm: nn.BatchNorm1d) -> Node:
+    return Node("second", Linear(COLUMNS, COLUMNS, names=("second.weight", "second.output"), norm=norm), ("first",))
 
 
 NETWORKS: dict[str, Callable[[nn.BatchNorm1d], list[Node]]] = {
-    "linear": lambda norm: [Node("lin", linear(norm), (INPUT,))],
-    "linear of rows with scales": lambda norm: [Node("lin", linear(norm), (INPUT,))],
-    "sum": two_layers,
+    "linear of rows with scales": lambda norm: [
+        Node("lin", Linear(FEATURES, COLUMNS, names=("lin.weight", "lin.output"), norm=norm), (INPUT,))
+    ],
+    "linear": lambda norm: [make_first(), make_second(norm)],
+    "sum": lambda norm: [make_first(), Node("add", Add("add.update", norm=norm), ("first", "first"))],
 }
 
 
 def make_network(name: str) -> tuple[QuantizableModel, nn.BatchNorm1d, Tensor]:
     graph, norm = make_graph(), make_norm()
     x = features(graph)
-    model = QuantizableModel(NETWORKS[name](norm), input_name="lin.input")
-    if name == "linear of rows with scales":
-        x = x * torch.linspace(0.1, 10, len(x))[:, None]
-    return calibrated(model, x, graph), norm, x.double()
+    x = x * torch.linspace(0.1, 10, len(x))[:, None]
+    return calibrated(QuantizableModel(NETWORKS[name](norm), input_name="input"), x, graph), norm, x.double()
 
 
 @pytest.mark.usefixtures("seeded")

@@ -3,10 +3,10 @@
 import copy
 
 import torch
-from torch import nn
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.training import calibrate
 from mixq_rl.training.batch_statistics import estimate_statistics
 
@@ -19,8 +19,7 @@ def make_model(task: GraphTask) -> mixq_rl.QuantizableModel:
 
 
 def statistics(model: mixq_rl.QuantizableModel) -> list[torch.Tensor]:
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    return [buffer.clone() for norm in norms for buffer in norm.buffers()]
+    return [buffer.clone() for norm in batch_norms(model) for buffer in norm.buffers()]
 
 
 def test_a_supernet_has_the_statistics_of_the_float_network(graph_task: GraphTask) -> None:
@@ -36,10 +35,9 @@ def test_fine_tuning_finds_statistics_of_its_own(graph_task: GraphTask) -> None:
     model = make_model(graph_task)
     calibrate(model, graph_task, BITS)
     wrong = copy.deepcopy(model)
-    for module in wrong.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            assert module.running_mean is not None
-            module.running_mean += 5
+    for norm in batch_norms(wrong):
+        assert norm.running_mean is not None
+        norm.running_mean += 5
     allocation = [8] * len(model.quantizers)
     for epochs in (0, 2):
         tuned, other = (mixq_rl.fine_tune(start, graph_task, allocation, epochs=epochs) for start in (model, wrong))
@@ -56,12 +54,11 @@ def test_estimated_statistics_are_those_of_the_quantized_network(graph_task: Gra
         with model.evaluating():
             evaluated = model(inputs.x, inputs.graph)
         model.eval()
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-        for norm in norms:
+        for norm in batch_norms(model):
             norm.train()
         of_batch = model(inputs.x, inputs.graph)
     torch.testing.assert_close(evaluated, of_batch, rtol=1e-3, atol=1e-3)
-    assert all(norm.momentum == 0.1 for norm in norms)
+    assert all(norm.momentum == 0.1 for norm in batch_norms(model))
 
 
 def test_a_network_without_norms_stays_as_it_is(task: GraphTask, float_model: mixq_rl.QuantizableModel) -> None:
