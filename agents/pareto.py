@@ -1,11 +1,12 @@
 """Pareto front in (saving, accuracy), and its hypervolume."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 
 from mixq_rl.evaluation.protocol import Evaluation
 
-__all__ = ["ParetoArchive", "Saving", "hypervolume", "pareto_front", "reduction", "spread"]
+__all__ = ["ParetoArchive", "Saving", "bridge", "hypervolume", "pareto_front", "reduction", "spread"]
 
 Saving = Callable[[Evaluation], float]
 """The cost of float32 over the cost of an evaluation: its reduction in bit operations, or its speed-up."""
@@ -14,6 +15,10 @@ Saving = Callable[[Evaluation], float]
 def reduction(evaluation: Evaluation) -> float:
     """Return the saving in bit operations, convention ``linear``."""
     return evaluation.reduction
+
+
+_GAP = 2.0
+_AWAY = 2**0.25
 
 
 def pareto_front(evaluations: Iterable[Evaluation], saving: Saving = reduction) -> list[Evaluation]:
@@ -96,3 +101,39 @@ def spread(
         chosen.append(best)
         left.remove(best)
     return sorted(chosen, key=saving)
+
+
+def bridge(
+    points: Sequence[Evaluation], evaluations: Iterable[Evaluation], count: int, saving: Saving = reduction
+) -> list[Evaluation]:
+    """Return points of a front and evaluations in its gaps, at most ``count`` in all, by ascending saving.
+
+    Where a supernet works at no allocation, the front jumps over a range of savings, though single networks may work
+    there once they are fine-tuned. A gap is a factor of more than two between neighbours. It gets the most accurate
+    evaluation inside, away from both ends; of several the first, so that the proposals of a policy come before changes
+    to them. The widest gap is filled first.
+
+    Args:
+        points: points of the front.
+        evaluations: all evaluations, in the order of the search.
+        count: greatest number of points; no point is left out.
+        saving: as in :func:`pareto_front`.
+    """
+    chosen, others = sorted(points, key=saving), list(evaluations)
+    while len(chosen) < count:
+        neighbours = sorted(itertools.pairwise(chosen), key=lambda pair: saving(pair[0]) / saving(pair[1]))
+        inside = next(filter(None, (_between(*pair, others, saving) for pair in neighbours)), None)
+        if inside is None:
+            break
+        chosen = sorted([*chosen, max(inside, key=lambda evaluation: evaluation.accuracy)], key=saving)
+    return chosen
+
+
+def _between(
+    below: Evaluation, above: Evaluation, evaluations: Sequence[Evaluation], saving: Saving
+) -> list[Evaluation]:
+    """Return the evaluations in the gap between two neighbours; none if they are too close for a gap."""
+    low, high = saving(below), saving(above)
+    if high <= _GAP * low:
+        return []
+    return [evaluation for evaluation in evaluations if low * _AWAY <= saving(evaluation) <= high / _AWAY]

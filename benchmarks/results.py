@@ -25,7 +25,7 @@ from results_tables import write_tables
 
 import mixq_rl
 from mixq_rl.agents.allocation import pretrained
-from mixq_rl.agents.pareto import pareto_front, spread
+from mixq_rl.agents.pareto import bridge, pareto_front, spread
 from mixq_rl.agents.runs.finalists import uniform_finalists
 from mixq_rl.agents.searches import SearchProblem, run_search
 from mixq_rl.datasets import GraphTask
@@ -171,8 +171,9 @@ def _search(name: str) -> Callable[[Cell], dict[str, Any]]:
         majority = cell.task.constant_score("validation")
         start = pretrained() if name == "ppo" else None
         run_search(name, SearchProblem(ledger, cell.seed, reference_accuracy=majority, start=start))
-        front = pareto_front(ledger.evaluations.values())
-        chosen = [(f"{name} {index}", point.allocation) for index, point in enumerate(spread(front, POINTS, majority))]
+        evaluations = ledger.evaluations.values()
+        points = bridge(spread(pareto_front(evaluations), POINTS, majority), evaluations, POINTS)
+        chosen = [(f"{name} {index}", point.allocation) for index, point in enumerate(points)]
         return {"evaluations": len(ledger.evaluations), "points": cell.points(evaluator, chosen)}
 
     return measured

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixq_rl.agents.allocation import load_agent
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, show_result, watch
-from mixq_rl.agents.pareto import pareto_front, spread
+from mixq_rl.agents.pareto import bridge, pareto_front, spread
 from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.progress.log import logger
@@ -155,11 +155,10 @@ class _Searched:
         return list(self.ledger.evaluations.values())
 
     @property
-    def front(self) -> list[Evaluation]:
-        """The Pareto front of the evaluations that keep the limits."""
+    def allowed(self) -> list[Evaluation]:
+        """The evaluations that keep the limits, in the order of the requests."""
         kept = self.limits.keeps([evaluation.allocation for evaluation in self.evaluations])
-        allowed = filter(self.reward.allows, compress(self.evaluations, kept))
-        return pareto_front(allowed, self.monitor.archive.saving)
+        return list(filter(self.reward.allows, compress(self.evaluations, kept)))
 
 
 def _search(
@@ -218,11 +217,15 @@ def _search(
 def _fine_tune(
     run: RunContext, config: RunConfig, prepared: PreparedEvaluator, searched: _Searched
 ) -> list[tuple[str, IntegerModel]]:
-    """Fine-tune the uniform allocations, and the points of the front that are not uniform."""
-    archive = searched.monitor.archive
+    """Fine-tune the uniform allocations, points of the front that are not uniform, and others in its gaps."""
+    archive, allowed = searched.monitor.archive, searched.allowed
     uniform = uniform_finalists(config.bits, searched.limits)
-    mixed = [point for point in searched.front if point.allocation not in dict(uniform).values()]
-    points = spread(mixed, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
+    front, mixed = (
+        [point for point in points if point.allocation not in dict(uniform).values()]
+        for points in (pareto_front(allowed, archive.saving), allowed)
+    )
+    points = spread(front, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
+    points = bridge(points, mixed, _MAX_FINALISTS, archive.saving)
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with run.stage("fine-tuning", "epochs" if prepared.workers is None else "networks") as progress:
         return fine_tune_finalists(

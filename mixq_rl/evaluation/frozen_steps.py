@@ -1,10 +1,13 @@
 """Integer models of many allocations of one network, in which each distinct step is frozen once."""
 
+import copy
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from torch import Tensor
 from mixq_rl.errors import BitWidthError
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.nn.operator import Operator, Program, Symbol
 from mixq_rl.nn.step import IntegerStep, Signature, distinct_weights, input_signature
 from mixq_rl.quantization import Quantizer
@@ -20,6 +24,7 @@ from mixq_rl.storage.artifacts import pack, room_for
 __all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
 
 _COMBINED = 3
+_HELD_STEPS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +64,15 @@ class StepPosition:
 class FrozenSteps:
     """Freezes allocations of a network with fixed weights; allocations with the same bits for a step share that step.
 
+    Rounding changes the means and variances that batch normalisation needs. Those of a step depend on its bits and on
+    those of all steps before it, so that a step with batch normalisation is shared by fewer allocations.
+
+    Of each step the 1,024 used last are held.
+
     Args:
         model: a calibrated network; neither its weights nor its scales may change from now on.
+        measure: sets the running statistics of a model for the allocation in force; None: those of ``model`` serve all
+            allocations. Not called if there is no batch normalisation, and never with ``model`` itself.
 
     Attributes:
         model: the network.
@@ -68,16 +80,18 @@ class FrozenSteps:
         positions: positions of the steps, in execution order; none before the first allocation.
     """
 
-    def __init__(self, model: QuantizableModel) -> None:
+    def __init__(self, model: QuantizableModel, measure: Callable[[QuantizableModel], object] | None = None) -> None:
         self.model = model
         self.first: IntegerModel | None = None
         self.positions: tuple[StepPosition, ...] = ()
+        self._measure = measure if batch_norms(model) else None
+        self._frozen = model if self._measure is None else copy.deepcopy(model)
         self._names: tuple[str, ...] = ()
-        self._quantizers = model.quantizers
+        self._quantizers = self._frozen.quantizers
         self._inputs: dict[int, FrozenStep] = {}
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
-        self._steps: list[dict[Hashable, FrozenStep]] = []
-        self._room: dict[FrozenStep, int] = {}
+        self._steps: list[OrderedDict[Hashable, FrozenStep]] = []
+        self._room: WeakKeyDictionary[FrozenStep, int] = WeakKeyDictionary()
         self._frame = 0
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
@@ -107,12 +121,19 @@ class FrozenSteps:
         source = self._inputs.get(allocation[0])
         if source is None:
             source = self._inputs[allocation[0]] = self._input(allocation)
-        values = [source]
-        for position, key, known in zip(self.positions, self._keys, self._steps, strict=True):
+        values, measured = [source], False
+        for position, key, held in zip(self.positions, self._keys, self._steps, strict=True):
             bits = key(allocation)
-            frozen = known.get(bits)
+            frozen = held.get(bits)
             if frozen is None:
-                frozen = known[bits] = self._step(position, [values[index] for index in position.sources], allocation)
+                if self._measured(position) and not measured:
+                    self._measure_at(allocation)
+                    measured = True
+                frozen = self._step(position, [values[index] for index in position.sources], allocation)
+            held[bits] = frozen
+            held.move_to_end(bits)
+            if len(held) > _HELD_STEPS:
+                held.popitem(last=False)
             values.append(frozen)
         return values
 
@@ -160,9 +181,11 @@ class FrozenSteps:
 
     def _trace(self, allocation: tuple[int, ...]) -> None:
         """Freeze the whole network once, and record the components that each step depends on at every allocation."""
-        with self.model.allocated(allocation):
-            quantizer, program = self.model.program()
-        model = IntegerModel.of(self.model, quantizer, program.steps, allocation)
+        if self._measure is not None:
+            self._measure_at(allocation)
+        with self._frozen.allocated(allocation):
+            quantizer, program = self._frozen.program()
+        model = IntegerModel.of(self._frozen, quantizer, program.steps, allocation)
         names = model.components
         index = {name: component for component, name in enumerate(names)}
         positions: list[StepPosition] = []
@@ -173,14 +196,25 @@ class FrozenSteps:
                 StepPosition(operator, step.sources, result.name, _ascending(own), _ascending(own | before))
             )
         self.positions = tuple(positions)
-        self._keys = [itemgetter(*position.frozen_from) for position in positions]
-        self._steps = [{} for _ in positions]
+        self._keys = [
+            itemgetter(*(each.depends_on if self._measured(each) else each.frozen_from)) for each in positions
+        ]
+        self._steps = [OrderedDict() for _ in positions]
         self._names = names
         self.first = model
 
+    def _measured(self, position: StepPosition) -> bool:
+        """Return whether a step has running statistics, to be measured at each allocation."""
+        return self._measure is not None and bool(batch_norms(position.operator))
+
+    def _measure_at(self, allocation: tuple[int, ...]) -> None:
+        assert self._measure is not None
+        with self._frozen.allocated(allocation):
+            self._measure(self._frozen)
+
     def _input(self, allocation: tuple[int, ...]) -> FrozenStep:
         with self._in_force(allocation, (0,)):
-            quantizer = self.model.input.quantizer()
+            quantizer = self._frozen.input.quantizer()
         return FrozenStep(None, quantizer, input_signature(quantizer))
 
     def _step(self, position: StepPosition, sources: Sequence[FrozenStep], allocation: tuple[int, ...]) -> FrozenStep:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +22,7 @@ from mixq_rl.integer.size import float_bytes
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import QTensor
 from mixq_rl.storage.hashing import content_hash
+from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.cache import task_tensors
 from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.loop import Progress
@@ -41,6 +42,9 @@ class IntegerEvaluator:
     An evaluation equals that of its allocation executed alone. Its seconds are the sum of the seconds that its
     operations took when they were executed; on a GPU they are 0.0, because single executions are not timed there. With
     more than one timing repeat nothing is shared.
+
+    Batch normalisation has statistics of its own at each allocation: those of the calibration data, not the running
+    statistics of :attr:`model` (:func:`~mixq_rl.training.batch_statistics.estimate_statistics`).
 
     Args:
         prepared: the network, with scales for each bit-width on offer.
@@ -179,7 +183,8 @@ class IntegerEvaluator:
         """Shared execution of :attr:`model` on the validation split, made again if the model has changed."""
         inputs = self.task.inputs("validation")
         if self._shared is None or not self._shared.serves(self.model, inputs.graph):
-            self._shared = SharedExecution(self.model, inputs.x, inputs.graph)
+            measure = partial(estimate_statistics, task=self.task)
+            self._shared = SharedExecution(self.model, inputs.x, inputs.graph, measure=measure)
         return self._shared
 
     def __getstate__(self) -> dict[str, Any]:
@@ -194,7 +199,8 @@ class IntegerEvaluator:
         Args:
             progress: called with (steps executed, steps in all).
         """
-        shared = self.shared
+        inputs = self.task.inputs("validation")
+        shared = SharedExecution(self.model, inputs.x, inputs.graph)  # kernels do not depend on measured statistics
         combinations = shared.frozen.combinations(self.bit_widths)
         for done, (place, allocation) in enumerate(combinations, start=1):
             with suppress(SumOverflowError, ScaleError):

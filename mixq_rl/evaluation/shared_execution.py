@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -67,6 +68,7 @@ class SharedExecution:
         model: a calibrated network; see :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
         x: node features, ``[nodes, features]``.
         graph: the graph that the network is executed on.
+        measure: as in :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
         held_bytes: maximum size of the cache, in bytes.
 
     Attributes:
@@ -75,17 +77,25 @@ class SharedExecution:
         frozen: the frozen steps.
     """
 
-    def __init__(self, model: QuantizableModel, x: Tensor, graph: Graph, *, held_bytes: int = _HELD_BYTES) -> None:
+    def __init__(
+        self,
+        model: QuantizableModel,
+        x: Tensor,
+        graph: Graph,
+        *,
+        measure: Callable[[QuantizableModel], object] | None = None,
+        held_bytes: int = _HELD_BYTES,
+    ) -> None:
         self.asked = 0
         self.executed = 0
-        self.frozen = FrozenSteps(model)
+        self.frozen = FrozenSteps(model, measure)
         self._state = ModelState(model)
         self._x, self._graph = x, graph
         self._timed = x.device.type == "cpu"
         self._limit, self._held = held_bytes, 0
         self._results: OrderedDict[Hashable, _Result] = OrderedDict()
         self._features: dict[FrozenStep, QTensor] = {}
-        self._prepared: dict[FrozenStep, Any] = {}
+        self._prepared: WeakKeyDictionary[FrozenStep, Any] = WeakKeyDictionary()
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
         self._last: list[int] = []
         self._finished: list[tuple[int, ...]] = []

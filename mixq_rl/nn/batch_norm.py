@@ -8,6 +8,7 @@ from torch import Tensor, nn
 __all__ = ["Moments", "batch_norms", "factor_and_shift", "orientation"]
 
 _LEAST_DEVIATION = 0.05
+_MOST_STEPS = 2**11  # half of what fixed point holds, because scales go on learning
 
 
 class Moments(NamedTuple):
@@ -26,7 +27,8 @@ class Moments(NamedTuple):
     @classmethod
     def of(cls, values: Tensor) -> Self:
         """Return the moments of ``values``, ``[rows, columns]``."""
-        variance, mean = torch.var_mean(values, dim=0, correction=0)
+        mean = values.mean(dim=0)
+        variance = (values - mean).square().mean(dim=0)  # on a CPU faster than torch.var_mean
         return cls(mean.double(), variance.double(), len(values))
 
     def mapped(self, factor: Tensor, shift: Tensor | None) -> "Moments":
@@ -40,28 +42,42 @@ def batch_norms(model: nn.Module) -> list[nn.BatchNorm1d]:
     return [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
 
 
-def factor_and_shift(norm: nn.BatchNorm1d, moments: Moments | None = None) -> tuple[Tensor, Tensor]:
+def factor_and_shift(
+    norm: nn.BatchNorm1d, moments: Moments | None = None, step: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return factor and shift of batch normalisation, float64 ``[columns]``, with gradients.
 
     In training they come from the statistics of the batch, which the running statistics follow: at few bits the values
     have other means and variances than those of the float network. A column of few levels can be almost constant, so
-    its standard deviation counts as at least 5 % of its mean: a larger factor would give a shift beyond fixed point.
+    its standard deviation counts as at least 5 % of its mean, or as more if the shift would be beyond 2,048 steps of
+    the result: a larger factor would give a shift beyond fixed point.
 
     Args:
         norm: the batch normalisation, with running statistics.
         moments: those of the batch before normalisation, in training; None: the running statistics are used.
+        step: scale of the result, float64 ``[]``; None: any shift fits.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     if moments is not None and moments.rows > 1:
         mean, rows = moments.mean, moments.rows
-        variance = torch.maximum(moments.variance, (_LEAST_DEVIATION * mean.detach()).square())
+        variance = torch.maximum(moments.variance, (_least_deviation(norm, step) * mean.detach()).square())
         _follow(norm, mean.detach(), variance.detach() * rows / (rows - 1))
     factor = (variance + norm.eps).rsqrt()
     factor = factor if norm.weight is None else factor * norm.weight
     shift = -mean * factor
     return factor, shift if norm.bias is None else shift + norm.bias
+
+
+def _least_deviation(norm: nn.BatchNorm1d, step: Tensor | None) -> Tensor:
+    """Return the least standard deviation of each column in units of its mean, ``[]`` or ``[columns]``."""
+    assert norm.running_mean is not None
+    if step is None:
+        return norm.running_mean.new_tensor(_LEAST_DEVIATION)
+    steps = _MOST_STEPS * step.detach()
+    weight = torch.ones_like(steps) if norm.weight is None else norm.weight.detach().abs()
+    return (weight / steps).clamp(min=_LEAST_DEVIATION)
 
 
 def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:

@@ -136,7 +136,7 @@ class Linear(Operator):
         if self.norm.training and sums is not None:
             entries = sums if row is None else sums * row.to_real().to(sums.dtype)
             moments = Moments.of(entries).mapped(_times(scale, signs), self.bias)
-        factor, shift = factor_and_shift(self.norm, moments)
+        factor, shift = factor_and_shift(self.norm, moments, self.result_quantizer.scale)
         bias = shift if self.bias is None else shift + self.bias * factor
         return scale * _times(factor, signs), bias
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import Scheme, schemes
+from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.loop import Progress, Schedule, optimize
 from mixq_rl.training.losses import Forward, batches, class_probabilities, distilled_loss, reproducible
@@ -34,7 +34,8 @@ def fit_supernet(
 
     Every step sums the losses of the highest, the lowest and two random allocations (the sandwich rule of universally
     slimmable networks, Yu and Huang 2019), each against the labels and against the float model's predictions. Batch
-    normalisation keeps the float model's statistics: each allocation would need statistics of its own.
+    normalisation uses the statistics of each batch. One set of running statistics cannot serve all allocations: in the
+    end they are those of the highest one, and evaluators measure those of each allocation anew.
 
     Args:
         model: float-trained model; changed in place.
@@ -58,11 +59,8 @@ def fit_supernet(
     target = class_probabilities(model, task) if teacher is None else teacher
     offered = calibrate(model, task, bit_widths, scheme)
     forward, count, draw = Forward(model, task), len(model.quantizers), random.Random(seed)
-    norms = batch_norms(model)
 
     def loss(inputs: GraphInputs) -> Tensor:
-        for norm in norms:
-            norm.eval()  # each epoch puts all of the model into training
         allocations = [[offered[-1]] * count, [offered[0]] * count]
         allocations += [[draw.choice(offered) for _ in range(count)] for _ in range(2)]
         total = torch.zeros((), device=task.device)
@@ -73,4 +71,6 @@ def fit_supernet(
 
     with reproducible(task, seed):
         optimize(model, schedule, batches(task, schedule, seed, every=True), loss, None, progress)
+        with model.allocated([offered[-1]] * count):
+            estimate_statistics(model, task)
     return model

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixq_rl.agents import ParetoArchive, hypervolume, pareto_front
-from mixq_rl.agents.pareto import spread
+from mixq_rl.agents.pareto import bridge, spread
 from mixq_rl.evaluation.objective import LATENCY
 from mixq_rl.evaluation.protocol import Evaluation
 
@@ -102,3 +102,31 @@ def test_spread_of_a_front_slower_than_float32_is_that_of_a_faster_one() -> None
     assert slow == fast
     assert slow == sorted(slow, key=lambda e: -e.seconds)
     assert points[-1] in slow
+
+
+def test_gaps_of_a_front_are_filled_with_what_was_evaluated_there() -> None:
+    front = [evaluation(4, 0.9, 8), evaluation(5, 0.8, 7), evaluation(32, 0.7, 1)]
+    near, first, second, worse = (
+        evaluation(5.5, 0.75, 6),
+        evaluation(16, 0.6, 2),
+        evaluation(12, 0.6, 3),
+        evaluation(13, 0.5, 4),
+    )
+    everything = [worse, *front, first, second, near]
+    # From 5 to 32 the most accurate, of equals the first; then from 5 to 16. What is near an end fills no gap.
+    assert bridge(front, everything, 8) == [*front[:2], second, first, front[2]]
+    assert bridge(front, everything, 4) == [*front[:2], first, front[2]]
+    assert bridge(front, everything, 2) == front
+    assert bridge(front, front, 8) == front
+    assert bridge(front[:2], everything, 8) == front[:2]
+    assert bridge([], everything, 8) == []
+
+
+def test_gaps_are_those_of_the_saving() -> None:
+    def speed_up(evaluation: Evaluation) -> float:
+        return 1 / evaluation.seconds
+
+    slow, middle, fast = (replace(evaluation(8, 0.9, 1), seconds=seconds) for seconds in (1.0, 0.5, 0.2))
+    middle = replace(middle, accuracy=0.4)
+    assert bridge([fast, slow], [middle], 8, speed_up) == [slow, middle, fast]
+    assert bridge([fast, slow], [middle], 8) == [fast, slow]

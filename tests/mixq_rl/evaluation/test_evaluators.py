@@ -12,6 +12,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.errors import BitWidthError, InputError, UnknownNameError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.measurement import measure_reference
+from mixq_rl.evaluation.shared_execution import SharedExecution
 
 
 def test_reference_is_the_float_model(
@@ -121,12 +122,19 @@ def test_allocations_are_evaluated_in_the_order_asked_for_and_given_back_one_by_
     assert fresh.shared.executed < fresh.shared.asked == 200
 
 
-def test_warming_up_executes_every_combination_of_bits_of_every_step(evaluator: mixq_rl.SupernetEvaluator) -> None:
-    fresh = copy.copy(evaluator)
+def test_warming_up_executes_every_combination_of_bits_of_every_step(
+    evaluator: mixq_rl.SupernetEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[int, int]] = []
-    fresh.warm_up(lambda done, total: told.append((done, total)))
+    executions: set[SharedExecution] = set()
+    execute = SharedExecution.execute_step
+    monkeypatch.setattr(
+        SharedExecution, "execute_step", lambda self, *given: executions.add(self) or execute(self, *given)
+    )
+    evaluator.warm_up(lambda done, total: told.append((done, total)))
     assert told == [(done, 4 * 27) for done in range(1, 4 * 27 + 1)]
-    assert [len(steps) for steps in fresh.shared.frozen._steps] == [27] * 4
+    (shared,) = executions
+    assert [len(steps) for steps in shared.frozen._steps] == [27] * 4
 
 
 def test_networks_that_take_turns_are_timed(

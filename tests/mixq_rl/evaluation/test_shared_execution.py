@@ -1,3 +1,5 @@
+import copy
+import gc
 import random
 from collections.abc import Sequence
 
@@ -13,7 +15,9 @@ from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.shared_execution import SharedExecution
 from mixq_rl.nn import QuantizableModel, models
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import QTensor, schemes
+from mixq_rl.training.batch_statistics import estimate_statistics
 
 BITS = (1, 2, 3, 4, 8)
 
@@ -36,9 +40,16 @@ def neighbours(evaluator: IntegerEvaluator, seed: int, count: int = 12) -> list[
     return found
 
 
+def frozen_alone(evaluator: IntegerEvaluator, allocation: Sequence[int]) -> mixq_rl.IntegerModel:
+    model = copy.deepcopy(evaluator.model)
+    with model.allocated(allocation):
+        estimate_statistics(model, evaluator.task)
+    return mixq_rl.IntegerModel.freeze(model, allocation)
+
+
 def alone(evaluator: IntegerEvaluator, allocation: Sequence[int]) -> Evaluation:
     """What the allocation gives, frozen and executed whole."""
-    return evaluator.measure(mixq_rl.IntegerModel.freeze(evaluator.model, allocation), "validation")
+    return evaluator.measure(frozen_alone(evaluator, allocation), "validation")
 
 
 def without_seconds(evaluation: Evaluation) -> tuple[object, ...]:
@@ -69,7 +80,7 @@ def test_networks_of_shared_steps_are_those_frozen_alone(shared_evaluator: Integ
     inputs = shared_evaluator.task.inputs("validation")
     for allocation in neighbours(shared_evaluator, seed=1):
         shared = shared_evaluator.freeze(allocation)
-        frozen = mixq_rl.IntegerModel.freeze(shared_evaluator.model, allocation)
+        frozen = frozen_alone(shared_evaluator, allocation)
         assert (shared.allocation, shared.components) == (frozen.allocation, frozen.components)
         assert (shared.signatures, shared.num_features) == (frozen.signatures, frozen.num_features)
         results = [
@@ -86,6 +97,57 @@ def test_sharing_changes_nothing_in_other_schemes(name: str, scheme: str, graph_
     allocations = neighbours(evaluator, seed=2)
     together = evaluator.evaluate(allocations)
     assert [without_seconds(e) for e in together] == [without_seconds(alone(evaluator, a)) for a in allocations]
+
+
+@pytest.fixture(scope="module")
+def gin(graph_task: GraphTask) -> IntegerEvaluator:
+    return made("gin", graph_task)
+
+
+def test_statistics_are_measured_once_at_each_allocation_and_not_on_the_model(gin: IntegerEvaluator) -> None:
+    inputs, measured = gin.task.inputs("validation"), []
+
+    def measure(model: QuantizableModel) -> None:
+        assert model is not gin.model
+        measured.append(model.allocation)
+        estimate_statistics(model, gin.task)
+
+    before = [buffer.clone() for norm in batch_norms(gin.model) for buffer in norm.buffers()]
+    shared = SharedExecution(gin.model, inputs.x, inputs.graph, measure=measure)
+    for last in BITS:  # of the logits, behind the last norm
+        shared.execute((4,) * (len(gin.components) - 1) + (last,))
+    assert set(measured) == {(4,) * (len(gin.components) - 1) + (BITS[0],)}
+    other = (2,) + (4,) * (len(gin.components) - 1)
+    shared.execute(other)
+    assert measured[-1] == other
+    assert shared.serves(gin.model, inputs.graph)
+    assert all(map(torch.equal, (buffer for norm in batch_norms(gin.model) for buffer in norm.buffers()), before))
+
+
+def test_a_network_without_norms_is_not_measured(task: GraphTask) -> None:
+    evaluator = made("gcn", task)
+    inputs = task.inputs("validation")
+
+    def measure(model: QuantizableModel) -> None:
+        raise AssertionError
+
+    assert SharedExecution(evaluator.model, inputs.x, inputs.graph, measure=measure).execute((4,) * 9).costs
+
+
+def test_few_steps_are_held_and_the_others_frozen_again(gin: IntegerEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    allocations = neighbours(gin, seed=4)
+    unlimited = gin.evaluate(allocations)
+    monkeypatch.setattr("mixq_rl.evaluation.frozen_steps._HELD_STEPS", 2)
+    fresh = copy.copy(gin)
+    limited = fresh.evaluate(allocations)
+    assert list(map(without_seconds, limited)) == list(map(without_seconds, unlimited))
+    assert fresh.sizes(allocations) == gin.sizes(allocations)
+    frozen = fresh.shared.frozen
+    gc.collect()
+    assert [len(steps) for steps in frozen._steps] == [2] * len(frozen.positions)
+    held = {each for steps in frozen._steps for each in steps.values()} | set(frozen._inputs.values())
+    assert set(frozen._room) == held
+    assert set(fresh.shared._prepared) <= held
 
 
 def executions(evaluator: IntegerEvaluator, held_bytes: int, model: QuantizableModel | None = None) -> SharedExecution:

@@ -67,6 +67,17 @@ def test_a_constant_column_has_a_finite_small_shift(values: float) -> None:
 
 
 @pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("step", [1e-6, 1e-3, 1.0])
+def test_a_shift_fits_the_fixed_point_of_the_result(step: float) -> None:
+    norm = make_norm()
+    nn.init.zeros_(norm.bias)
+    x = 100 + 1e-3 * torch.randn(9, COLUMNS)
+    with torch.no_grad():
+        _, shift = factor_and_shift(norm, Moments.of(x), torch.tensor(step, dtype=torch.float64))
+    assert float(shift.abs().max()) <= min(2048 * step, 20 * float(norm.weight.detach().abs().max())) * (1 + 1e-6)
+
+
+@pytest.mark.usefixtures("seeded")
 def test_moments_of_an_affine_map() -> None:
     x, factor, shift = torch.randn(7, COLUMNS).double(), torch.randn(COLUMNS).double(), torch.randn(COLUMNS).double()
     for got, expected in (

@@ -22,12 +22,18 @@ def statistics(model: mixq_rl.QuantizableModel) -> list[torch.Tensor]:
     return [buffer.clone() for norm in batch_norms(model) for buffer in norm.buffers()]
 
 
-def test_a_supernet_has_the_statistics_of_the_float_network(graph_task: GraphTask) -> None:
+def test_a_supernet_has_the_statistics_of_its_highest_allocation(graph_task: GraphTask) -> None:
     model = make_model(graph_task)
     before = statistics(model)
     mixq_rl.fit_supernet(model, graph_task, BITS, epochs=3)
-    assert before
-    assert all(map(torch.equal, statistics(model), before))
+    highest, lowest = copy.deepcopy(model), copy.deepcopy(model)
+    for measured, bits in ((highest, 8), (lowest, 1)):
+        with measured.allocated([bits] * len(model.quantizers)):
+            estimate_statistics(measured, graph_task)
+    means, those_of_highest, those_of_lowest = (statistics(each)[::3] for each in (model, highest, lowest))
+    assert all(map(torch.equal, means, those_of_highest))
+    assert not any(map(torch.equal, means, those_of_lowest))
+    assert not any(map(torch.equal, means, before[::3]))
 
 
 def test_fine_tuning_finds_statistics_of_its_own(graph_task: GraphTask) -> None:
