@@ -22,6 +22,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.evaluators import NetworkEvaluator
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training import PreparationCache, default_schedule, prepare_calibrated
+from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.loop import Score, optimize
 from mixq_rl.training.losses import Forward, batches, distilled_loss, reproducible, supervised_loss
 
@@ -52,12 +53,21 @@ def main(
             continue
         (evaluation,) = evaluator.evaluate([allocation])
         held = {"allocation": np.array(allocation), "reduction": np.array(evaluation.reduction)}
-        held |= {f"supernet_{name}": value for name, value in answers(evaluator.model, task, allocation).items()}
+        supernet = measured(evaluator.model, task, allocation)
+        held |= {f"supernet_{name}": value for name, value in answers(supernet, task, allocation).items()}
         for training, start in enumerate(starts):
             for name, value in trained(start, evaluator, allocation).items():
                 held[f"trained{training}_{name}"] = value
         np.savez(path, **held)
         print(f"{dataset} {model} {index + 1} of {allocations}", flush=True)
+
+
+def measured(model: QuantizableModel, task: GraphTask, allocation: list[int]) -> QuantizableModel:
+    """Return a copy with the statistics of batch normalisation at an allocation."""
+    model = copy.deepcopy(model)
+    with model.allocated(allocation):
+        estimate_statistics(model, task)
+    return model
 
 
 def answers(model: QuantizableModel, task: GraphTask, allocation: list[int] | None) -> dict[str, np.ndarray[Any, Any]]:
@@ -79,7 +89,7 @@ def trained(
     """Train a copy as fine-tuning does; return the answers of all epochs, and first those before the training."""
     task, seed = evaluator.task, evaluator.seed
     schedule = default_schedule("fine-tune", task)
-    model = copy.deepcopy(start)
+    model = measured(start, task, allocation)
     model.allocation = tuple(allocation)
     forward = Forward(model, task)
     classes: list[np.ndarray[Any, Any]] = []

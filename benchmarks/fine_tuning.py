@@ -30,6 +30,7 @@ from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.training import class_probabilities, default_schedule, fine_tune, fine_tuning, fit_supernet
+from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.dropout import fading_dropout
 from mixq_rl.training.loop import Progress
 from mixq_rl.training.losses import Forward
@@ -181,6 +182,9 @@ def _measure(key: Mapping[str, Any], data_root: str) -> Iterator[dict[str, Any]]
             allocation = [bits] * len(evaluator.components)
             with variant.context:
                 trained = supernet or fine_tune(evaluator.model, task, allocation, **options)
+            if supernet is not None:
+                with supernet.allocated(allocation):
+                    estimate_statistics(supernet, task)
             integers = mixq_rl.IntegerModel.freeze(trained, allocation)
             change = {split: evaluator.measure(integers, split).accuracy - reference[split] for split in SPLITS}
             result = {**key, "bits": bits, "variant": name, **change}

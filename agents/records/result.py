@@ -110,7 +110,7 @@ class RunResult:
         kind: rows that are classified: ``"node"`` or ``"graph"``.
         objective: the cost that was saved.
         choice: criterion by which the best network was chosen, in words.
-        finalists: float32, the uniform allocations, then the other points of the agent's front by ascending saving.
+        finalists: float32, the uniform allocations, then those of the agent's search by ascending saving.
         best: best integer network among the finalists, by default that of highest reward at preference 0.5 on
             validation data.
         components: names of the components, in the order of the allocations.

@@ -1,4 +1,4 @@
-"""Table of a run's networks: float32, uniform bit-widths, the agent's front."""
+"""Table of a run's networks: float32, uniform bit-widths, the agent's allocations."""
 
 from dataclasses import dataclass
 from itertools import groupby

@@ -77,7 +77,7 @@ class ParetoPoints:
         reference: the float32 network.
         objective: defines the saving.
         uniform: networks of one bit-width everywhere, other than the best, with their names: ``"uniform 4"``.
-        tuned: fine-tuned points of the front, other than the best, with their names: ``"agent 3"``.
+        tuned: fine-tuned networks of the search, other than the best, with their names: ``"agent 3"``.
         best: the best network and its name.
         rivals: evaluations of other searches, by name; the axes show their fronts.
         majority: validation accuracy of the majority class, or the metric's value for a constant prediction.

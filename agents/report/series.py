@@ -44,7 +44,7 @@ _ORANGE, _GREEN = Colour("#d55e00", "#f28c4f"), Colour("#00805c", "#3fc79a")
 SERIES: Mapping[str, Series] = {
     "evaluated": Series("evaluated in the search", _GREY, "o", 2.5),
     "searched": Series("front, as searched", _BLUE, "o", 4, hollow=True),
-    "tuned": Series("front, fine-tuned", _ORANGE, (4, 0, 0), 6),
+    "tuned": Series("mixed bits, fine-tuned", _ORANGE, (4, 0, 0), 6),
     "uniform": Series("one bit-width everywhere", _GREEN, "s", 5),
     "best": Series("best", _ORANGE, "*", 10),
     "below": Series("less accurate than shown", _GREY, "v", 4),

@@ -1,11 +1,12 @@
-"""Finalists of a run: points of the front, fine-tuned, measured, and the best of them."""
+"""Finalists of a run: allocations of the search, fine-tuned, measured, and the best of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from mixq_rl.agents.pareto import ParetoArchive, bridge, pareto_front, spread
 from mixq_rl.agents.progress.log import logger
 from mixq_rl.agents.quantities import bit_operations
 from mixq_rl.agents.records.folder import finalist_path
@@ -22,9 +23,17 @@ from mixq_rl.nn import QuantizableModel
 from mixq_rl.storage.files import replacing_folder
 from mixq_rl.training.loop import Progress
 
-__all__ = ["best_finalist", "choice", "fine_tune_finalists", "measure_finalists", "uniform_finalists"]
+__all__ = [
+    "best_finalist",
+    "choice",
+    "fine_tune_finalists",
+    "measure_finalists",
+    "mixed_finalists",
+    "uniform_finalists",
+]
 
 _PREFERENCE = 0.5
+_MOST = 12
 
 
 def uniform_finalists(bit_widths: Sequence[int], limits: Limits) -> list[tuple[str, tuple[int, ...]]]:
@@ -38,6 +47,26 @@ def uniform_finalists(bit_widths: Sequence[int], limits: Limits) -> list[tuple[s
         if bits not in executable:
             logger.info("no network of %d bits everywhere: it cannot be executed, or is that of other bits", bits)
     return [(f"uniform {bits}", executable[bits]) for bits in reversed(bit_widths) if bits in executable]
+
+
+def mixed_finalists(
+    evaluations: Sequence[Evaluation], uniform: Collection[tuple[int, ...]], archive: ParetoArchive
+) -> list[Evaluation]:
+    """Return at most twelve points of the front, and of its gaps if it has fewer points, by ascending saving.
+
+    Args:
+        evaluations: evaluations of the search that keep the limits, in its order.
+        uniform: allocations of one bit-width everywhere: they are finalists anyway, and not returned.
+        archive: archive of the search, with its saving.
+    """
+    mixed = [evaluation for evaluation in evaluations if evaluation.allocation not in uniform]
+    front = pareto_front(evaluations, archive.saving)
+    ends = [point for point in front if point.allocation in uniform]
+    points = spread(
+        [point for point in front if point.allocation not in uniform], _MOST, archive.reference_accuracy, archive.saving
+    )
+    bridged = bridge([*points, *ends], mixed, _MOST + len(ends), archive.saving)
+    return [point for point in bridged if point.allocation not in uniform]
 
 
 def fine_tune_finalists(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mixq_rl.agents.allocation import load_agent
 from mixq_rl.agents.monitoring import RunWriter, SearchMonitor, show_result, watch
-from mixq_rl.agents.pareto import bridge, pareto_front, spread
 from mixq_rl.agents.ppo.agent import PPOAgent, PPOSettings
 from mixq_rl.agents.ppo.proposals import SWEEP
 from mixq_rl.agents.progress.log import logger
@@ -30,7 +29,13 @@ from mixq_rl.agents.report.tables import write_csv
 from mixq_rl.agents.runs.context import RunContext
 from mixq_rl.agents.runs.expected_change import choose
 from mixq_rl.agents.runs.feasibility import check_limits
-from mixq_rl.agents.runs.finalists import choice, fine_tune_finalists, measure_finalists, uniform_finalists
+from mixq_rl.agents.runs.finalists import (
+    choice,
+    fine_tune_finalists,
+    measure_finalists,
+    mixed_finalists,
+    uniform_finalists,
+)
 from mixq_rl.agents.runs.resumable_search import ResumableSearch
 from mixq_rl.envs import BitAllocationEnv, Limits, Reward, TradeOff
 from mixq_rl.evaluation.ledger import Ledger
@@ -41,8 +46,6 @@ from mixq_rl.storage.files import replace_file, replacing_folder
 from mixq_rl.training.cache import PreparationCache
 
 __all__ = ["resume_training", "train"]
-
-_MAX_FINALISTS = 12
 
 
 def train(
@@ -218,14 +221,8 @@ def _fine_tune(
     run: RunContext, config: RunConfig, prepared: PreparedEvaluator, searched: _Searched
 ) -> list[tuple[str, IntegerModel]]:
     """Fine-tune the uniform allocations, points of the front that are not uniform, and others in its gaps."""
-    archive, allowed = searched.monitor.archive, searched.allowed
     uniform = uniform_finalists(config.bits, searched.limits)
-    front, mixed = (
-        [point for point in points if point.allocation not in dict(uniform).values()]
-        for points in (pareto_front(allowed, archive.saving), allowed)
-    )
-    points = spread(front, _MAX_FINALISTS, archive.reference_accuracy, archive.saving)
-    points = bridge(points, mixed, _MAX_FINALISTS, archive.saving)
+    points = mixed_finalists(searched.allowed, dict(uniform).values(), searched.monitor.archive)
     labelled = uniform + [(f"agent {index}", point.allocation) for index, point in enumerate(points, start=1)]
     with run.stage("fine-tuning", "epochs" if prepared.workers is None else "networks") as progress:
         return fine_tune_finalists(

@@ -1,5 +1,6 @@
 """MixQ's differentiable search: a softmax over bit-widths, and a penalty on bits."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.protocol import Evaluator
 from mixq_rl.evaluation.ray_evaluator import RayEvaluator
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import MAX_BITS, LearnedQuantizer, Quantizer
 from mixq_rl.quantization.quantizer import nonzero, row_magnitude
 from mixq_rl.randomness import seeded
@@ -40,8 +42,8 @@ def relaxed(problem: SearchProblem) -> None:
     The search of MixQ-GNN (ICDE 2025). In the float forward, the softmax weights the quantized values of a component at
     all bit-widths, and their sum replaces the component's real values. Forward hooks of the quantizers do that. The
     loss has a penalty: λ times the expected mean bit-width, weighted by multiply-accumulates. Bit-widths that a
-    component may not have take no part. A most likely allocation that does not keep the other limits is evaluated with
-    fewer bits for its later components.
+    component may not have take no part. Batch normalisation uses the statistics of each batch. A most likely allocation
+    that does not keep the other limits is evaluated with fewer bits for its later components.
 
     One λ gives one trade-off. The search takes up to 64 values of λ between 0.001 and 30, one after another, in an
     order that covers the range ever more finely. Each may take one evaluation per epoch. The network's weights do not
@@ -51,9 +53,11 @@ def relaxed(problem: SearchProblem) -> None:
         InputError: if the evaluator has no network to differentiate.
     """
     evaluator = _network(problem.evaluator)
+    # Normalisation by the statistics of batches changes the running ones, here those of a copy.
+    model = copy.deepcopy(evaluator.model) if batch_norms(evaluator.model) else evaluator.model
     for index, penalty in enumerate(_penalties()):
         whole_graph = evaluator.task.kind == "node" and evaluator.task.mini_batches is None
-        mixture = _Mixture(evaluator.model, problem.limits, whole_graph=whole_graph)
+        mixture = _Mixture(model, problem.limits, whole_graph=whole_graph)
         _train(mixture, evaluator, problem, penalty, seed=problem.seed * _PENALTIES + index)
 
 
@@ -117,6 +121,8 @@ class _Mixture(nn.Module):
     def forward(self, inputs: GraphInputs) -> Tensor:
         (model,) = self._model
         model.eval()
+        for norm in batch_norms(model):
+            norm.train()
         with self._relaxing(model), model.allocated(None):
             logits: Tensor = model(inputs.x, inputs.graph)
         return logits[: inputs.index.numel()]

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixq_rl.errors import BitWidthError
+from mixq_rl.evaluation.recently_used import RecentlyUsed
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.nn.batch_norm import batch_norms
@@ -24,7 +25,8 @@ from mixq_rl.storage.artifacts import pack, room_for
 __all__ = ["FrozenStep", "FrozenSteps", "StepPosition"]
 
 _COMBINED = 3
-_HELD_STEPS = 1024
+_HELD_BYTES = 2**28
+_ENTRY_BYTES = 2**12  # of the objects around a step's weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +52,9 @@ class StepPosition:
         operator: the operator that makes the step.
         sources: indices of the operands of the step: 0 is the input, k the result of step k.
         result: name of the component that the result belongs to.
-        frozen_from: indices of the components that the step depends on: its own, and those of its sources.
-        depends_on: indices of the components that its result depends on: its own, and those of all steps before it.
+        frozen_from: indices of the components whose bits the step depends on: its own, and those of its sources.
+        depends_on: indices of the components whose bits its result depends on: its own, and those of all steps before
+            it. If it has measured statistics, the step itself depends on all of them too.
     """
 
     operator: Operator
@@ -65,9 +68,10 @@ class FrozenSteps:
     """Freezes allocations of a network with fixed weights; allocations with the same bits for a step share that step.
 
     Rounding changes the means and variances that batch normalisation needs. Those of a step depend on its bits and on
-    those of all steps before it, so that a step with batch normalisation is shared by fewer allocations.
+    those of all steps before it, so that a step with batch normalisation is shared by fewer allocations. Those of a
+    normalisation that several steps use depend on all bits.
 
-    Of each step the 1,024 used last are held.
+    The steps used last are held, 256 MiB of them.
 
     Args:
         model: a calibrated network; neither its weights nor its scales may change from now on.
@@ -85,17 +89,17 @@ class FrozenSteps:
         self.first: IntegerModel | None = None
         self.positions: tuple[StepPosition, ...] = ()
         self._measure = measure if batch_norms(model) else None
-        self._frozen = model if self._measure is None else copy.deepcopy(model)
+        self._frozen = model if self._measure is None else _copy(model)
         self._names: tuple[str, ...] = ()
         self._quantizers = self._frozen.quantizers
         self._inputs: dict[int, FrozenStep] = {}
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
-        self._steps: list[OrderedDict[Hashable, FrozenStep]] = []
+        self._steps: RecentlyUsed[FrozenStep] = RecentlyUsed(_HELD_BYTES)
         self._room: WeakKeyDictionary[FrozenStep, int] = WeakKeyDictionary()
         self._frame = 0
 
     def freeze(self, allocation: tuple[int, ...]) -> IntegerModel:
-        """Return the integer model that :meth:`IntegerModel.freeze` returns.
+        """Return the integer model that :meth:`IntegerModel.freeze` returns, at the measured statistics.
 
         Raises:
             BitWidthError: for a bit-width that was not calibrated, or a wrong number of them.
@@ -116,24 +120,23 @@ class FrozenSteps:
         """
         if len(allocation) != len(self._quantizers):
             raise BitWidthError(f"an allocation of {len(allocation)} bit-widths for {len(self._quantizers)} components")
+        measured = self.first is None
         if self.first is None:
             self._trace(allocation)
         source = self._inputs.get(allocation[0])
         if source is None:
             source = self._inputs[allocation[0]] = self._input(allocation)
-        values, measured = [source], False
-        for position, key, held in zip(self.positions, self._keys, self._steps, strict=True):
-            bits = key(allocation)
-            frozen = held.get(bits)
+        values = [source]
+        for place, (position, bits_of) in enumerate(zip(self.positions, self._keys, strict=True)):
+            key = (place, bits_of(allocation))
+            frozen = self._steps.get(key)
             if frozen is None:
-                if self._measured(position) and not measured:
+                if self._measured(position.operator) and not measured:
                     self._measure_at(allocation)
                     measured = True
                 frozen = self._step(position, [values[index] for index in position.sources], allocation)
-            held[bits] = frozen
-            held.move_to_end(bits)
-            if len(held) > _HELD_STEPS:
-                held.popitem(last=False)
+                assert frozen.step is not None
+                self._steps.hold(key, frozen, frozen.step.nbytes + _ENTRY_BYTES)
             values.append(frozen)
         return values
 
@@ -181,36 +184,38 @@ class FrozenSteps:
 
     def _trace(self, allocation: tuple[int, ...]) -> None:
         """Freeze the whole network once, and record the components that each step depends on at every allocation."""
-        if self._measure is not None:
-            self._measure_at(allocation)
+        self._measure_at(allocation)
         with self._frozen.allocated(allocation):
             quantizer, program = self._frozen.program()
         model = IntegerModel.of(self._frozen, quantizer, program.steps, allocation)
         names = model.components
         index = {name: component for component, name in enumerate(names)}
+        everything = frozenset(range(len(names)))
+        norms = Counter(norm for operator, _ in program.origins for norm in batch_norms(operator))
         positions: list[StepPosition] = []
         for step, result, (operator, taken) in zip(program.steps, program.results, program.origins, strict=True):
             own = {index[name] for name in (*step.bits, *(symbol.name for symbol in taken))}
             before = {0, *(at for source in step.sources if source for at in positions[source - 1].depends_on)}
+            if self._measured(operator) and any(norms[norm] > 1 for norm in batch_norms(operator)):
+                before |= everything
             positions.append(
                 StepPosition(operator, step.sources, result.name, _ascending(own), _ascending(own | before))
             )
         self.positions = tuple(positions)
         self._keys = [
-            itemgetter(*(each.depends_on if self._measured(each) else each.frozen_from)) for each in positions
+            itemgetter(*(each.depends_on if self._measured(each.operator) else each.frozen_from)) for each in positions
         ]
-        self._steps = [OrderedDict() for _ in positions]
         self._names = names
         self.first = model
 
-    def _measured(self, position: StepPosition) -> bool:
-        """Return whether a step has running statistics, to be measured at each allocation."""
-        return self._measure is not None and bool(batch_norms(position.operator))
+    def _measured(self, operator: Operator) -> bool:
+        """Return whether an operator has running statistics that are measured at each allocation."""
+        return self._measure is not None and bool(batch_norms(operator))
 
     def _measure_at(self, allocation: tuple[int, ...]) -> None:
-        assert self._measure is not None
-        with self._frozen.allocated(allocation):
-            self._measure(self._frozen)
+        if self._measure is not None:
+            with self._frozen.allocated(allocation):
+                self._measure(self._frozen)
 
     def _input(self, allocation: tuple[int, ...]) -> FrozenStep:
         with self._in_force(allocation, (0,)):
@@ -241,6 +246,12 @@ class FrozenSteps:
         finally:
             for component, bits in zip(components, before, strict=True):
                 self._quantizers[component].bits = bits
+
+
+def _copy(model: QuantizableModel) -> QuantizableModel:
+    """Return a copy whose statistics can be changed, also where the call is in inference mode."""
+    with torch.inference_mode(False):
+        return copy.deepcopy(model)
 
 
 def _room(value: FrozenStep, place: int) -> int:

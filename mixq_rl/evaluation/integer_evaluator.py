@@ -11,6 +11,7 @@ from torch import Tensor
 from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
+from mixq_rl.evaluation.frozen_steps import FrozenSteps
 from mixq_rl.evaluation.integer_metric import IntegerMetric
 from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
 from mixq_rl.evaluation.overflow import overflowing
@@ -20,6 +21,7 @@ from mixq_rl.evaluation.timing import median_seconds
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.integer.size import float_bytes
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import QTensor
 from mixq_rl.storage.hashing import content_hash
 from mixq_rl.training.batch_statistics import estimate_statistics
@@ -43,8 +45,8 @@ class IntegerEvaluator:
     operations took when they were executed; on a GPU they are 0.0, because single executions are not timed there. With
     more than one timing repeat nothing is shared.
 
-    Batch normalisation has statistics of its own at each allocation: those of the calibration data, not the running
-    statistics of :attr:`model` (:func:`~mixq_rl.training.batch_statistics.estimate_statistics`).
+    Batch normalisation has statistics of its own at each allocation, not the running statistics of :attr:`model`: those
+    of the calibration data (:func:`~mixq_rl.training.batch_statistics.estimate_statistics`), or those of fine-tuning.
 
     Args:
         prepared: the network, with scales for each bit-width on offer.
@@ -62,9 +64,7 @@ class IntegerEvaluator:
         teacher: targets of distillation in fine-tuning, as of the prepared network.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
-        seed: as given.
-        epochs: as given.
-        timing_repeats: as given.
+        seed, epochs, timing_repeats: as given.
         components: components of the float-trained model.
         reference: evaluation of the float-trained model.
 
@@ -169,7 +169,7 @@ class IntegerEvaluator:
     def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
         """Return the bytes of the files of the network at each allocation, its :attr:`~mixq_rl.IntegerModel.room`.
 
-        Nothing is executed, and fine-tuning does not change the size.
+        Nothing is executed on integers, and fine-tuning does not change the size.
 
         Raises:
             BitWidthError: for bit-widths that are not on offer.
@@ -200,7 +200,7 @@ class IntegerEvaluator:
             progress: called with (steps executed, steps in all).
         """
         inputs = self.task.inputs("validation")
-        shared = SharedExecution(self.model, inputs.x, inputs.graph)  # kernels do not depend on measured statistics
+        shared = SharedExecution(self.model, inputs.x, inputs.graph)  # kernels do not depend on statistics
         combinations = shared.frozen.combinations(self.bit_widths)
         for done, (place, allocation) in enumerate(combinations, start=1):
             with suppress(SumOverflowError, ScaleError):
@@ -219,7 +219,7 @@ class IntegerEvaluator:
             SumOverflowError: if no allocation can be executed.
         """
         graphs = {id(inputs.graph): inputs.graph for inputs in map(self.task.inputs, self.task.masks)}
-        return overflowing(self.shared.frozen, tuple(graphs.values()), self.bit_widths)
+        return overflowing(FrozenSteps(self.model), tuple(graphs.values()), self.bit_widths)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -233,6 +233,7 @@ class IntegerEvaluator:
             self.timing_repeats,
             [self.reference.accuracy, self.reference.bitops],
             str(self.model),
+            *(["measured statistics"] if batch_norms(self.model) else []),
             self.task.metric,
             repr(self.task.mini_batches),
             self.task.device.type,

@@ -1,6 +1,5 @@
 """Execution of many allocations of one network on one graph, in which each distinct step is executed once."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mixq_rl.evaluation.frozen_steps import FrozenStep, FrozenSteps
 from mixq_rl.evaluation.model_state import ModelState
+from mixq_rl.evaluation.recently_used import RecentlyUsed
 from mixq_rl.graph import Graph
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.metering import OpMeter
@@ -62,7 +62,8 @@ class SharedExecution:
     The result of a step depends on the bit-widths of its own components and of all components before them. Allocations
     that agree in these bit-widths share the result. A cache holds results up to a number of bytes and drops the least
     recently used ones first. A step whose result is not in the cache is executed. The data that a step prepares from
-    the graph are computed once for each distinct step.
+    the graph are computed once for each distinct step, as long as :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`
+    holds it.
 
     Args:
         model: a calibrated network; see :class:`~mixq_rl.evaluation.frozen_steps.FrozenSteps`.
@@ -92,8 +93,7 @@ class SharedExecution:
         self._state = ModelState(model)
         self._x, self._graph = x, graph
         self._timed = x.device.type == "cpu"
-        self._limit, self._held = held_bytes, 0
-        self._results: OrderedDict[Hashable, _Result] = OrderedDict()
+        self._results: RecentlyUsed[_Result] = RecentlyUsed(held_bytes)
         self._features: dict[FrozenStep, QTensor] = {}
         self._prepared: WeakKeyDictionary[FrozenStep, Any] = WeakKeyDictionary()
         self._keys: list[Callable[[Sequence[int]], Hashable]] = []
@@ -154,7 +154,6 @@ class SharedExecution:
             key = (index, self._keys[index](allocation))
             held = self._results.get(key)
             if held is not None:
-                self._results.move_to_end(key)
                 found[index] = held
                 continue
             missing.append((index, key))
@@ -167,7 +166,7 @@ class SharedExecution:
             result = self._step(index, frozen, [found[source] for source in sources], sources)
             found[index] = result
             if index not in self._last:
-                self._hold(key, result)
+                self._results.hold(key, result, _size(result))
             for source in self._finished[index]:
                 if source not in last:
                     found.pop(source, None)
@@ -195,16 +194,6 @@ class SharedExecution:
         if source not in self._features:
             self._features[source] = self.freeze(allocation).quantize_features(self._x)
         return self._features[source]
-
-    def _hold(self, key: Hashable, result: _Result) -> None:
-        size = _size(result)
-        if size > self._limit:
-            return
-        self._results[key] = result
-        self._held += size
-        while self._held > self._limit:
-            _, dropped = self._results.popitem(last=False)
-            self._held -= _size(dropped)
 
 
 def _size(result: _Result) -> int:

@@ -115,7 +115,7 @@ class Add(Operator):
         if self.norm.training and values:
             first, *others = [each * scale.to(each.dtype) for each, scale in zip(values, scales, strict=True)]
             moments = Moments.of(sum(others, first))
-        factor, shift = factor_and_shift(self.norm, moments, self.result_quantizer.scale)
+        factor, shift = factor_and_shift(self.norm, moments, step=self.result_quantizer.scale)
         return [scale * factor for scale in scales], shift if self.bias is None else shift + self.bias
 
     def extra_repr(self) -> str:

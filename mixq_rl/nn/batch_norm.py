@@ -31,10 +31,9 @@ class Moments(NamedTuple):
         variance = (values - mean).square().mean(dim=0)  # on a CPU faster than torch.var_mean
         return cls(mean.double(), variance.double(), len(values))
 
-    def mapped(self, factor: Tensor, shift: Tensor | None) -> "Moments":
-        """Return the moments of the batch times ``factor`` plus ``shift``, ``[]`` or ``[columns]`` each."""
-        mean = self.mean * factor
-        return Moments(mean if shift is None else mean + shift, self.variance * factor.square(), self.rows)
+    def times(self, factor: Tensor) -> "Moments":
+        """Return the moments of the batch times ``factor``, ``[]`` or ``[columns]``."""
+        return Moments(self.mean * factor, self.variance * factor.square(), self.rows)
 
 
 def batch_norms(model: nn.Module) -> list[nn.BatchNorm1d]:
@@ -43,9 +42,9 @@ def batch_norms(model: nn.Module) -> list[nn.BatchNorm1d]:
 
 
 def factor_and_shift(
-    norm: nn.BatchNorm1d, moments: Moments | None = None, step: Tensor | None = None
+    norm: nn.BatchNorm1d, moments: Moments | None = None, *, bias: Tensor | None = None, step: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return factor and shift of batch normalisation, float64 ``[columns]``, with gradients.
+    """Return factor and shift of a bias and batch normalisation, float64 ``[columns]``, with gradients.
 
     In training they come from the statistics of the batch, which the running statistics follow: at few bits the values
     have other means and variances than those of the float network. A column of few levels can be almost constant, so
@@ -54,16 +53,18 @@ def factor_and_shift(
 
     Args:
         norm: the batch normalisation, with running statistics.
-        moments: those of the batch before normalisation, in training; None: the running statistics are used.
+        moments: those of the batch, without the bias, in training; None: the running statistics are used.
+        bias: added to the values before normalisation, ``[columns]``, or None.
         step: scale of the result, float64 ``[]``; None: any shift fits.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    added = 0.0 if bias is None else bias.double()
+    mean, variance = norm.running_mean.double() - added, norm.running_var.double()
     if moments is not None and moments.rows > 1:
         mean, rows = moments.mean, moments.rows
         variance = torch.maximum(moments.variance, (_least_deviation(norm, step) * mean.detach()).square())
-        _follow(norm, mean.detach(), variance.detach() * rows / (rows - 1))
+        _follow(norm, (mean + added).detach(), variance.detach() * rows / (rows - 1))
     factor = (variance + norm.eps).rsqrt()
     factor = factor if norm.weight is None else factor * norm.weight
     shift = -mean * factor

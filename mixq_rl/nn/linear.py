@@ -135,10 +135,9 @@ class Linear(Operator):
         signs, moments = orientation(self.norm), None
         if self.norm.training and sums is not None:
             entries = sums if row is None else sums * row.to_real().to(sums.dtype)
-            moments = Moments.of(entries).mapped(_times(scale, signs), self.bias)
-        factor, shift = factor_and_shift(self.norm, moments, self.result_quantizer.scale)
-        bias = shift if self.bias is None else shift + self.bias * factor
-        return scale * _times(factor, signs), bias
+            moments = Moments.of(entries).times(_times(scale, signs))
+        factor, shift = factor_and_shift(self.norm, moments, bias=self.bias, step=self.result_quantizer.scale)
+        return scale * _times(factor, signs), shift
 
     def _names(self, source: str) -> records.Names:
         return source, self.weight_quantizer.name, self.result_quantizer.name

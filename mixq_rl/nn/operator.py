@@ -133,7 +133,8 @@ class Operator(nn.Module):
         """Add the integer computation to the inputs' program as one step, and return the symbol of its result.
 
         Between allocations, the step may depend only on the bit-widths in force of its own components, and on the names
-        and quantizers of the inputs. Networks that agree in these share the step.
+        and quantizers of the inputs; with batch normalisation, on its running statistics too. Networks that agree in
+        these share the step.
         """
         raise NotImplementedError
 

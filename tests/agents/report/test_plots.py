@@ -27,7 +27,7 @@ def test_draws_what_it_is_given_whatever_the_title() -> None:
     names = [
         "evaluated in the search (3)",
         "front, as searched",
-        "front, fine-tuned",
+        "mixed bits, fine-tuned",
         "one bit-width everywhere, fine-tuned",
         "float32, 80.0\N{NO-BREAK SPACE}%",
     ]

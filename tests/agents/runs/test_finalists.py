@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 import mixq_rl
-from mixq_rl.agents.pareto import pareto_front
+from mixq_rl.agents.pareto import ParetoArchive, pareto_front
 from mixq_rl.agents.records.result import Finalist
-from mixq_rl.agents.runs.finalists import best_finalist, fine_tune_finalists, measure_finalists
+from mixq_rl.agents.runs.finalists import best_finalist, fine_tune_finalists, measure_finalists, mixed_finalists
 from mixq_rl.datasets import GraphTask
 from mixq_rl.envs import MaxBitOps, MaxDrop, TradeOff
 from mixq_rl.evaluation.measurement import measure_reference
@@ -45,6 +45,26 @@ def test_best_keeps_the_limits() -> None:
     assert best_finalist(rows, FLOAT, MaxDrop(0.02)) is rows[1]
     assert best_finalist(rows, FLOAT, MaxDrop(0.0)) is rows[0]
     assert best_finalist(rows, FLOAT, MaxBitOps(250)) is rows[1]
+
+
+def test_finalists_are_of_the_front_and_of_its_gaps_without_uniform_ones() -> None:
+    def point(reduction: float, accuracy: float, *allocation: int) -> Evaluation:
+        return replace(FLOAT, allocation=allocation, reduction=reduction, accuracy=accuracy)
+
+    evaluations = [
+        point(25, 0.6, 1, 2),
+        point(20, 0.6, 2, 1),
+        point(4, 0.9, 8, 8),
+        point(9, 0.8, 4, 2),
+        point(8, 0.85, 4, 4),
+        point(32, 0.65, 1, 1),
+        point(16, 0.5, 2, 2),
+        point(5, 0.7, 8, 4),
+    ]
+    uniform = [(8, 8), (4, 4), (2, 2), (1, 1)]
+    found = mixed_finalists(evaluations, uniform, ParetoArchive(0.1))
+    # The front has 4, 8, 9 and 32 times. In the gap from 9 to 32, 20 and 25 times are equal, and 25 was first.
+    assert [each.reduction for each in found] == [9, 20, 25]
 
 
 def test_finalists_are_fine_tuned_and_executed_on_integers(

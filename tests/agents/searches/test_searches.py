@@ -2,6 +2,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+import torch
 
 import mixq_rl
 from mixq_rl import Ledger
@@ -121,9 +122,11 @@ def test_relaxed_tries_penalties_ever_more_finely() -> None:
 def test_relaxed_takes_graphs(graph_task: GraphTask) -> None:
     model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=1)
     evaluator = mixq_rl.PostTrainingEvaluator(model, graph_task)
+    before = [buffer.clone() for buffer in evaluator.model.buffers()]
     budgeted = Ledger(evaluator, budget=2)
     run_search("relaxed", SearchProblem(budgeted))
     assert 1 <= len(budgeted.evaluations) <= 2
+    assert all(map(torch.equal, evaluator.model.buffers(), before))  # the search normalises by batches, in a copy
 
 
 def test_a_budget_counts_distinct_allocations_wherever_they_come_from(tmp_path: Path) -> None:

@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixq_rl
-from mixq_rl.datasets import GraphTask
+from mixq_rl.datasets import GraphInputs, GraphTask
 from mixq_rl.errors import BitWidthError
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.shared_execution import SharedExecution
-from mixq_rl.nn import QuantizableModel, models
+from mixq_rl.nn import QuantizableModel, models, prepare
 from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import QTensor, schemes
 from mixq_rl.training.batch_statistics import estimate_statistics
+from tests.mixq_rl.nn.conversion.test_shared_layers import FEATURES, Branches
+from tests.mixq_rl.nn.float_models import node_task, random_graph, settled
 
 BITS = (1, 2, 3, 4, 8)
 
@@ -57,6 +59,10 @@ def without_seconds(evaluation: Evaluation) -> tuple[object, ...]:
     return e.allocation, e.accuracy, e.bitops, e.reduction, e.product_bitops, e.product_reduction, e.bytes
 
 
+def executed(models: Sequence[mixq_rl.IntegerModel], inputs: GraphInputs) -> list[QTensor]:
+    return [model.execute(model.quantize_features(inputs.x), model.quantize_graph(inputs.graph)) for model in models]
+
+
 def check_same(one: QTensor, other: QTensor) -> None:
     assert torch.equal(one.values, other.values)
     assert torch.equal(one.dequantize(), other.dequantize())
@@ -83,11 +89,7 @@ def test_networks_of_shared_steps_are_those_frozen_alone(shared_evaluator: Integ
         frozen = frozen_alone(shared_evaluator, allocation)
         assert (shared.allocation, shared.components) == (frozen.allocation, frozen.components)
         assert (shared.signatures, shared.num_features) == (frozen.signatures, frozen.num_features)
-        results = [
-            model.execute(model.quantize_features(inputs.x), model.quantize_graph(inputs.graph))
-            for model in (shared, frozen)
-        ]
-        check_same(*results)
+        check_same(*executed((shared, frozen), inputs))
 
 
 @pytest.mark.parametrize("scheme", ["a2q", "min-max"])
@@ -116,12 +118,33 @@ def test_statistics_are_measured_once_at_each_allocation_and_not_on_the_model(gi
     shared = SharedExecution(gin.model, inputs.x, inputs.graph, measure=measure)
     for last in BITS:  # of the logits, behind the last norm
         shared.execute((4,) * (len(gin.components) - 1) + (last,))
-    assert set(measured) == {(4,) * (len(gin.components) - 1) + (BITS[0],)}
+    assert measured == [(4,) * (len(gin.components) - 1) + (BITS[0],)]
     other = (2,) + (4,) * (len(gin.components) - 1)
     shared.execute(other)
-    assert measured[-1] == other
+    assert measured[1:] == [other]
     assert shared.serves(gin.model, inputs.graph)
     assert all(map(torch.equal, (buffer for norm in batch_norms(gin.model) for buffer in norm.buffers()), before))
+
+
+@pytest.mark.usefixtures("seeded")
+def test_statistics_of_a_shared_norm_depend_on_all_bits() -> None:
+    graph = random_graph()
+    task = node_task(torch.randn(graph.num_nodes, FEATURES), graph)
+    evaluator = mixq_rl.PostTrainingEvaluator(prepare(settled(Branches())), task, bit_widths=BITS)
+    inputs = task.inputs("validation")
+    for allocation in neighbours(evaluator, seed=5, count=30):
+        check_same(*executed((evaluator.freeze(allocation), frozen_alone(evaluator, allocation)), inputs))
+
+
+def test_evaluation_in_inference_mode_spoils_nothing(graph_task: GraphTask) -> None:
+    evaluator = made("gin", graph_task)
+    first, second = neighbours(evaluator, seed=6, count=2)
+    with torch.inference_mode():
+        (before,) = evaluator.evaluate([first])
+    (after,) = evaluator.evaluate([second])
+    assert [without_seconds(e) for e in (before, after)] == [
+        without_seconds(alone(evaluator, each)) for each in (first, second)
+    ]
 
 
 def test_a_network_without_norms_is_not_measured(task: GraphTask) -> None:
@@ -137,15 +160,15 @@ def test_a_network_without_norms_is_not_measured(task: GraphTask) -> None:
 def test_few_steps_are_held_and_the_others_frozen_again(gin: IntegerEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     allocations = neighbours(gin, seed=4)
     unlimited = gin.evaluate(allocations)
-    monkeypatch.setattr("mixq_rl.evaluation.frozen_steps._HELD_STEPS", 2)
+    monkeypatch.setattr("mixq_rl.evaluation.frozen_steps._HELD_BYTES", 2**14)
     fresh = copy.copy(gin)
     limited = fresh.evaluate(allocations)
     assert list(map(without_seconds, limited)) == list(map(without_seconds, unlimited))
     assert fresh.sizes(allocations) == gin.sizes(allocations)
     frozen = fresh.shared.frozen
     gc.collect()
-    assert [len(steps) for steps in frozen._steps] == [2] * len(frozen.positions)
-    held = {each for steps in frozen._steps for each in steps.values()} | set(frozen._inputs.values())
+    assert 0 < frozen._steps.nbytes <= 2**14
+    held = {*frozen._steps.values(), *frozen._inputs.values()}
     assert set(frozen._room) == held
     assert set(fresh.shared._prepared) <= held
 
@@ -180,10 +203,10 @@ def test_results_beyond_the_limit_are_executed_again(gcn: IntegerEvaluator) -> N
             result = shared.execute(allocation)
             check_same(result.output, expected.output)
             assert [cost[:3] for cost in result.costs] == [cost[:3] for cost in expected.costs]
-        assert one._held <= 4000
+        assert one._results.nbytes <= 4000
     assert nothing.executed == nothing.asked
     assert unlimited.executed < one.executed <= one.asked
-    assert not nothing._results
+    assert not len(nothing._results)
 
 
 def test_seconds_are_those_of_the_execution(gcn: IntegerEvaluator) -> None:

@@ -28,9 +28,10 @@ def make_norm(*, affine: bool = True, momentum: float | None = 0.1) -> nn.BatchN
 @pytest.mark.parametrize("affine", [True, False])
 def test_running_statistics_act_as_the_norm_does(affine: bool) -> None:
     norm = make_norm(affine=affine).eval()
-    factor, shift = factor_and_shift(norm)
     x = torch.randn(7, COLUMNS)
-    torch.testing.assert_close(x * factor + shift, norm.double()(x.double()))
+    for bias in (torch.zeros(COLUMNS), torch.randn(COLUMNS)):
+        factor, shift = factor_and_shift(norm, bias=bias)
+        torch.testing.assert_close(x * factor + shift, copy.deepcopy(norm).double()((x + bias).double()))
 
 
 @pytest.mark.usefixtures("seeded")
@@ -38,11 +39,11 @@ def test_running_statistics_act_as_the_norm_does(affine: bool) -> None:
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 def test_statistics_of_a_batch_act_as_the_norm_does_in_training(affine: bool, momentum: float | None) -> None:
     norm = make_norm(affine=affine, momentum=momentum)
-    theirs = copy.deepcopy(norm)
+    theirs, bias = copy.deepcopy(norm), torch.randn(COLUMNS)
     for _ in range(3):
         x = torch.randn(7, COLUMNS) * 3 + 1
-        factor, shift = factor_and_shift(norm, Moments.of(x))
-        torch.testing.assert_close((x * factor + shift).float(), theirs(x), rtol=1e-4, atol=1e-5)
+        factor, shift = factor_and_shift(norm, Moments.of(x), bias=bias)
+        torch.testing.assert_close((x * factor + shift).float(), theirs(x + bias), rtol=1e-4, atol=1e-5)
     for name, buffer in norm.named_buffers():
         torch.testing.assert_close(buffer, dict(theirs.named_buffers())[name])
 
@@ -68,21 +69,23 @@ def test_a_constant_column_has_a_finite_small_shift(values: float) -> None:
 
 @pytest.mark.usefixtures("seeded")
 @pytest.mark.parametrize("step", [1e-6, 1e-3, 1.0])
-def test_a_shift_fits_the_fixed_point_of_the_result(step: float) -> None:
+@pytest.mark.parametrize("bias", [None, torch.full((COLUMNS,), -100.0)])
+def test_a_shift_fits_the_fixed_point_of_the_result(bias: Tensor | None, step: float) -> None:
     norm = make_norm()
     nn.init.zeros_(norm.bias)
     x = 100 + 1e-3 * torch.randn(9, COLUMNS)
     with torch.no_grad():
-        _, shift = factor_and_shift(norm, Moments.of(x), torch.tensor(step, dtype=torch.float64))
+        small = torch.tensor(step, dtype=torch.float64)
+        _, shift = factor_and_shift(norm, Moments.of(x), bias=bias, step=small)
     assert float(shift.abs().max()) <= min(2048 * step, 20 * float(norm.weight.detach().abs().max())) * (1 + 1e-6)
 
 
 @pytest.mark.usefixtures("seeded")
-def test_moments_of_an_affine_map() -> None:
-    x, factor, shift = torch.randn(7, COLUMNS).double(), torch.randn(COLUMNS).double(), torch.randn(COLUMNS).double()
+def test_moments_of_a_scaled_batch() -> None:
+    x, factor = torch.randn(7, COLUMNS).double(), torch.randn(COLUMNS).double()
     for got, expected in (
-        (Moments.of(x).mapped(factor, shift), Moments.of(x * factor + shift)),
-        (Moments.of(x).mapped(factor[0], None), Moments.of(x * factor[0])),
+        (Moments.of(x).times(factor), Moments.of(x * factor)),
+        (Moments.of(x).times(factor[0]), Moments.of(x * factor[0])),
     ):
         torch.testing.assert_close(got.mean, expected.mean)
         torch.testing.assert_close(got.variance, expected.variance)
