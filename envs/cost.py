@@ -16,7 +16,8 @@ from mixq_rl.nn import Component
 __all__ = ["BitCost"]
 
 # Coefficients are differences of measured sums, and so have rounding errors. Both numbers are shares of the cost of the
-# most expensive allocation: the margin below a limit, and the tolerance of the check of the measured coefficients.
+# most expensive allocation: the margin above a limit, within which a cost counts as equal to it, and the tolerance of
+# the check of the measured coefficients.
 _ROUNDING = 1e-12
 _TOLERANCE = 1e-9
 
@@ -79,9 +80,9 @@ class BitCost:
         return cost
 
     def budget(self, limit: float) -> Budget:
-        """Return the limit ``limit`` on the bit operations of a whole allocation, as a budget."""
+        """Return the limit ``limit`` on the bit operations of a whole allocation, as a budget; equal costs keep it."""
         margin = _ROUNDING * self.most_expensive
-        return Budget(np.outer(self._weights, self.bit_widths), self.fixed, limit - margin)
+        return Budget(np.outer(self._weights, self.bit_widths), self.fixed, limit + margin)
 
     @property
     def cheapest(self) -> float:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixq_rl import Ledger
@@ -84,6 +84,7 @@ constraints = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
+@example(Constraints(max_bitops=10.0), [], None, 0)  # some allocations cost exactly that
 @given(constraints, st.lists(combinations, max_size=3), st.none() | st.floats(1, 90), st.integers(0, 2**32 - 1))
 def test_random_episodes_reach_what_is_permitted_and_nothing_else(
     wanted: Constraints, forbidden: list[Forbidden], max_bitops: float | None, seed: int
