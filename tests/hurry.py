@@ -32,7 +32,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(schedules, "default_schedule", short)
     patch.setattr("mixq_rl.quantization.quantizer._SEARCH_STEPS", 3)
     patch.setattr(import_module("mixq_rl.evaluation.evaluators"), "_SHORT_EPOCHS", 1)
-    patch.setattr("mixq_rl.agents.runs.training._MAX_FINALISTS", 2)
+    patch.setattr("mixq_rl.agents.runs.finalists._MOST", 2)
     patch.setattr("mixq_rl.agents.ppo.imitation._LEAST_STEPS", 2)
     patch.setattr("mixq_rl.agents.ppo.imitation._STEPS_OF_TASK", 2)
     patch.setattr(PPOAgent, "learn", learn_little)
