@@ -11,7 +11,6 @@ from torch import Tensor
 from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.chunks import in_chunks
-from mixq_rl.evaluation.frozen_steps import FrozenSteps
 from mixq_rl.evaluation.integer_metric import IntegerMetric
 from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
 from mixq_rl.evaluation.overflow import overflowing
@@ -219,7 +218,7 @@ class IntegerEvaluator:
             SumOverflowError: if no allocation can be executed.
         """
         graphs = {id(inputs.graph): inputs.graph for inputs in map(self.task.inputs, self.task.masks)}
-        return overflowing(FrozenSteps(self.model), tuple(graphs.values()), self.bit_widths)
+        return overflowing(self.shared.frozen, tuple(graphs.values()), self.bit_widths)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ def overflowing(frozen: FrozenSteps, graphs: Sequence[Graph], bit_widths: Sequen
     """Return the least combinations of bit-widths at which a step of a network might overflow int32.
 
     Each step is checked at the most bits of the components that it depends on, and only where that fails at the other
-    combinations. No step is executed.
+    combinations. No step is executed on integers.
 
     Args:
         frozen: steps of the network.

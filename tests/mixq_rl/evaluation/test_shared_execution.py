@@ -1,5 +1,6 @@
 import copy
 import gc
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv
 
 import mixq_rl
 from mixq_rl.datasets import GraphInputs, GraphTask
@@ -134,6 +137,31 @@ def test_statistics_of_a_shared_norm_depend_on_all_bits() -> None:
     inputs = task.inputs("validation")
     for allocation in neighbours(evaluator, seed=5, count=30):
         check_same(*executed((evaluator.freeze(allocation), frozen_alone(evaluator, allocation)), inputs))
+
+
+class Centred(nn.Module):
+    """A bias that takes the mean off columns that hardly differ between rows, and a normalisation."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.lin, self.norm = nn.Linear(x.shape[1], 8), nn.BatchNorm1d(8)
+        self.conv = GCNConv(8, 3)
+        with torch.no_grad():
+            self.lin.bias.copy_(-self.lin.weight @ x.mean(dim=0))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(self.norm(self.lin(x)).relu(), edge_index)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_nearly_constant_columns_fit_fixed_point_whatever_the_bias() -> None:
+    graph = random_graph()
+    x = torch.rand(FEATURES) + 1e-3 * torch.randn(graph.num_nodes, FEATURES)
+    model = mixq_rl.fit(prepare(Centred(x)), node_task(x, graph), epochs=3)
+    evaluator = mixq_rl.PostTrainingEvaluator(model, node_task(x, graph), bit_widths=BITS)
+    rest = (8,) * (len(evaluator.components) - 4)
+    assert evaluator.forbidden == ()
+    assert len(evaluator.evaluate([(*first, *rest) for first in itertools.product((1, 8), repeat=4)])) == 16
 
 
 def test_evaluation_in_inference_mode_spoils_nothing(graph_task: GraphTask) -> None:
