@@ -8,6 +8,9 @@ from mixq_rl.evaluation.protocol import Evaluation
 
 __all__ = ["ParetoArchive", "Saving", "bridge", "hypervolume", "pareto_front", "reduction", "spread"]
 
+_GAP = 2.0  # factor between neighbouring savings beyond which there is a gap
+_AWAY = 2**0.25  # least factor between an end of a gap and what fills it
+
 Saving = Callable[[Evaluation], float]
 """The cost of float32 over the cost of an evaluation: its reduction in bit operations, or its speed-up."""
 
@@ -15,10 +18,6 @@ Saving = Callable[[Evaluation], float]
 def reduction(evaluation: Evaluation) -> float:
     """Return the saving in bit operations, convention ``linear``."""
     return evaluation.reduction
-
-
-_GAP = 2.0
-_AWAY = 2**0.25
 
 
 def pareto_front(evaluations: Iterable[Evaluation], saving: Saving = reduction) -> list[Evaluation]:
@@ -108,10 +107,10 @@ def bridge(
 ) -> list[Evaluation]:
     """Return points of a front and evaluations in its gaps, at most ``count`` in all, by ascending saving.
 
-    Where a supernet works at no allocation, the front jumps over a range of savings, though single networks may work
-    there once they are fine-tuned. A gap is a factor of more than two between neighbours. It gets the most accurate
-    evaluation inside, away from both ends; of several the first, so that the proposals of a policy come before changes
-    to them. The widest gap is filled first.
+    A front jumps over a range of savings where no allocation works with the weights of a supernet. Some may work once
+    they are fine-tuned. A gap is a factor of more than two between neighbours. It gets the most accurate evaluation
+    that is at least a factor of 2^(1/4) away from both ends; of several the first, so that the proposals of a policy
+    come before changes to them. The widest gap is filled first.
 
     Args:
         points: points of the front.
