@@ -12,6 +12,7 @@ from mixq_rl.evaluation.measurement import float_execution
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.losses import class_probabilities
 from mixq_rl.training.schedules import shortened
 
 __all__ = ["SHORT_EPOCHS", "Trial", "Trials"]
@@ -44,7 +45,9 @@ class Trials:
 
     def __init__(self, evaluator: IntegerEvaluator, model: QuantizableModel) -> None:
         self.evaluator = evaluator
-        self._answers = float_execution(model, evaluator.task, "validation")()
+        task = evaluator.task
+        self._probabilities = class_probabilities(model, task)[task.inputs("train").index].double()
+        self._answers = float_execution(model, task, "validation")()
 
     def divergence(self, allocation: Sequence[int]) -> float:
         """Return the mean Kullback-Leibler divergence of a calibrated network's answers from float32's, in nats.
@@ -52,14 +55,14 @@ class Trials:
         Labels are not used. The mean is over all nodes, or the training graphs; of several labels also over these.
         """
         task = self.evaluator.task
-        teacher = self.evaluator.teacher[task.inputs("train").index].double()
+        expected = self._probabilities
         logits = self._logits(self.evaluator.freeze(allocation), "train").double()
         if task.multi_label:
-            teacher = torch.stack([teacher, 1 - teacher])
+            expected = torch.stack([expected, 1 - expected])
             log_answers = torch.nn.functional.logsigmoid(torch.stack([logits, -logits]))
-            return float((torch.xlogy(teacher, teacher) - teacher * log_answers).sum(dim=0).mean())
+            return float((torch.xlogy(expected, expected) - expected * log_answers).sum(dim=0).mean())
         log_answers = logits.log_softmax(dim=1)
-        return float((torch.xlogy(teacher, teacher) - teacher * log_answers).sum(dim=1).mean())
+        return float((torch.xlogy(expected, expected) - expected * log_answers).sum(dim=1).mean())
 
     def short(self, allocation: Sequence[int]) -> Trial:
         """Fine-tune the network for a short time, and compare its answers with those of float32."""

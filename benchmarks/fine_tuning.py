@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -100,7 +101,17 @@ def _with(**functions: object) -> Variant:
 
 
 CHOICES = {
-    "teacher": Choice((8, 4, 2, 1), {"float32": Variant({}), "second": Variant({}, teach=second_teacher)}),
+    "teacher": Choice(
+        (8, 4, 2, 1), {"float32": Variant({}), "second": Variant({}, teach=partial(second_teacher, temperature=1.0))}
+    ),
+    "temperature": Choice(
+        (8, 4, 2, 1),
+        {
+            f"{temperature:g}": Variant({}, teach=partial(second_teacher, temperature=temperature))
+            for temperature in (1.0, 0.3, 0.1)
+        },
+        of_supernet=True,
+    ),
     "weight decay": Choice(
         (4, 2, 1),
         {

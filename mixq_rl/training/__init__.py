@@ -8,7 +8,7 @@ from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.float_training import fit
 from mixq_rl.training.loop import Progress, Schedule
-from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.losses import class_probabilities, distillation_targets
 from mixq_rl.training.mini_batches import with_mini_batches
 from mixq_rl.training.preparation import PreparedNetwork, prepare_calibrated, prepare_supernet, restore_prepared
 from mixq_rl.training.schedules import default_schedule
@@ -23,6 +23,7 @@ __all__ = [
     "calibrate",
     "class_probabilities",
     "default_schedule",
+    "distillation_targets",
     "fine_tune",
     "fit",
     "fit_supernet",

@@ -22,7 +22,7 @@ from mixq_rl.version import __version__
 __all__ = ["Preparation", "PreparationCache", "load_state", "task_tensors"]
 
 _KIND = "preparation"
-_VERSION = 6
+_VERSION = 7
 _FLOAT, _EVALUATOR, _TEACHER = "float/", "evaluator/", "teacher"
 
 

@@ -45,7 +45,7 @@ def fine_tune(
         seed: seed of dropout and of the order of graphs.
         schedule: training schedule; None: that of :func:`default_schedule`.
         epochs: number of epochs; None: that of the schedule.
-        teacher: class probabilities of the float model (:func:`class_probabilities`), the targets of distillation;
+        teacher: class probabilities that the network learns, as of :func:`distillation_targets`;
             None: labels only.
         progress: called after each epoch.
         keep_better: whether weights that score higher before the training are kept.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphInputs, GraphTask
+from mixq_rl.datasets.metrics import metrics
 from mixq_rl.devices import deterministic
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.randomness import seeded
@@ -20,21 +21,26 @@ __all__ = [
     "Forward",
     "batches",
     "class_probabilities",
+    "distillation_targets",
     "distilled_loss",
     "reproducible",
     "supervised_loss",
+    "temperature_of_targets",
     "validation_score",
 ]
 
+_SHARP = 0.1
 
-def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
-    """Return the class probabilities of the float model, the targets of distillation.
 
-    They are the softmax of the logits, or their sigmoid in a multi-label task.
+def class_probabilities(model: QuantizableModel, task: GraphTask, *, temperature: float = 1.0) -> Tensor:
+    """Return the class probabilities of the float model.
+
+    They are the softmax of the logits over the temperature, or their sigmoid in a multi-label task.
 
     Args:
         model: float-trained model.
         task: task of the model. The probabilities are those of all nodes, or of the training graphs.
+        temperature: above 0; a low one gives nearly all probability to the most likely class.
 
     Returns:
         ``[nodes, classes]``, or ``[graphs, classes]`` with zeros for graphs outside the training split.
@@ -42,8 +48,28 @@ def class_probabilities(model: QuantizableModel, task: GraphTask) -> Tensor:
     inputs = task.inputs("train")
     with deterministic(task.device), model.evaluating(), model.allocated(None):
         logits = model(inputs.x, inputs.graph)
+    logits = logits / temperature
     answers = logits.sigmoid() if task.multi_label else logits.softmax(dim=1)
     return answers.new_zeros(len(task.y), answers.shape[1]).index_copy(0, inputs.index, answers)
+
+
+def distillation_targets(model: QuantizableModel, task: GraphTask) -> Tensor:
+    """Return the float model's class probabilities, shaped as :func:`class_probabilities`, for quantized networks.
+
+    They have the task's :func:`temperature_of_targets`.
+    """
+    return class_probabilities(model, task, temperature=temperature_of_targets(task))
+
+
+def temperature_of_targets(task: GraphTask) -> float:
+    """Return the temperature of a teacher's probabilities: 0.1 where nodes have one class each, or 1.
+
+    Float networks that learn from few labels and with strong dropout are right far more often than they are sure. Their
+    own probabilities then differ so little between classes that the rounding of a quantized network hides the
+    differences (docs/results.md). Of several labels, or with a metric that ranks, the small probabilities count.
+    """
+    sharp = task.kind == "node" and not task.multi_label and not metrics[task.metric].ranks
+    return _SHARP if sharp else 1.0
 
 
 class Forward:

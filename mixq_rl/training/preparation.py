@@ -12,7 +12,7 @@ from mixq_rl.quantization import DEFAULT_BITS, Scheme, check_bit_widths, schemes
 from mixq_rl.training.cache import Preparation, load_state
 from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.loop import Progress
-from mixq_rl.training.losses import class_probabilities
+from mixq_rl.training.losses import distillation_targets
 from mixq_rl.training.schedules import schedule_for
 from mixq_rl.training.second_teacher import second_teacher
 from mixq_rl.training.supernet import fit_supernet
@@ -29,8 +29,8 @@ class PreparedNetwork:
         float_model: the float-trained network.
         model: a calibrated copy of the float-trained network, with further training if it is a supernet.
         components: components of the float-trained network.
-        teacher: targets of distillation, ``[nodes, classes]`` or ``[graphs, classes]``: class probabilities of the
-            float-trained network, or those of :func:`~mixq_rl.training.second_teacher.second_teacher` for a supernet.
+        teacher: targets of distillation, ``[nodes, classes]`` or ``[graphs, classes]``: those of the
+            float-trained network, or of a :func:`~mixq_rl.training.second_teacher.second_teacher` for a supernet.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
     """
@@ -153,4 +153,4 @@ def _copied(model: QuantizableModel, task: GraphTask, bit_widths: Sequence[int],
     offered = check_bit_widths(tuple(bit_widths))
     own, inputs = copy.deepcopy(model), task.calibration_inputs
     components = own.observe(inputs.x, inputs.graph)
-    return PreparedNetwork(task, model, own, components, class_probabilities(own, task), offered, scheme)
+    return PreparedNetwork(task, model, own, components, distillation_targets(own, task), offered, scheme)

@@ -12,7 +12,7 @@ from mixq_rl.quantization import Scheme, schemes
 from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.calibration import calibrate
 from mixq_rl.training.loop import Progress, Schedule, optimize
-from mixq_rl.training.losses import Forward, batches, class_probabilities, distilled_loss, reproducible
+from mixq_rl.training.losses import Forward, batches, distillation_targets, distilled_loss, reproducible
 from mixq_rl.training.schedules import schedule_for
 
 __all__ = ["fit_supernet"]
@@ -42,7 +42,7 @@ def fit_supernet(
         task: as in :func:`fit`.
         bit_widths: bit-widths on offer, each within 1...8.
         scheme: how scales are found, and whether they are learned.
-        teacher: targets of distillation (:func:`class_probabilities`); None: those of ``model`` before the training.
+        teacher: targets of distillation; None: :func:`distillation_targets` of ``model`` before the training.
         seed: seed of dropout, of the order of graphs, and of the random allocations.
         schedule: training schedule; None: that of :func:`default_schedule`.
         epochs: number of epochs; None: that of the schedule.
@@ -56,7 +56,7 @@ def fit_supernet(
         SumOverflowError: if an int32 sum might overflow at the lowest bit-width.
     """
     schedule = schedule_for("supernet", task, schedule, epochs)
-    target = class_probabilities(model, task) if teacher is None else teacher
+    target = distillation_targets(model, task) if teacher is None else teacher
     offered = calibrate(model, task, bit_widths, scheme)
     forward, count, draw = Forward(model, task), len(model.quantizers), random.Random(seed)
 

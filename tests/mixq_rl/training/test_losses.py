@@ -6,7 +6,7 @@ import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.training import class_probabilities
+from mixq_rl.training import class_probabilities, distillation_targets
 from mixq_rl.training.losses import distilled_loss, supervised_loss
 
 
@@ -70,3 +70,15 @@ def test_five_percent_of_positives_are_found_by_a_metric_that_weighs_them(task: 
         evaluator = mixq_rl.PostTrainingEvaluator(model, measured)
         found = evaluator.evaluate([[bits] * len(model.components) for bits in (2, 4, 8)])
         assert mixq_rl.agents.hypervolume(found, measured.constant_score("validation")) > 0.0
+
+
+def test_targets_are_sharp_where_only_the_most_likely_class_counts(
+    float_model: mixq_rl.QuantizableModel, task: GraphTask
+) -> None:
+    own, targets = class_probabilities(float_model, task), distillation_targets(float_model, task)
+    torch.testing.assert_close(targets, (own.log() / 0.1).softmax(dim=1))
+    ranked = replace(task, metric="roc-auc")
+    assert torch.equal(distillation_targets(float_model, ranked), own)
+    several = several_labels(task)
+    model = mixq_rl.build_model("gcn", several, hidden_channels=8)
+    assert torch.equal(distillation_targets(model, several), class_probabilities(model, several))

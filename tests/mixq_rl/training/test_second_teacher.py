@@ -6,7 +6,7 @@ import torch
 
 import mixq_rl
 from mixq_rl.datasets import GraphTask
-from mixq_rl.training import calibrate, class_probabilities
+from mixq_rl.training import calibrate, class_probabilities, distillation_targets
 from mixq_rl.training.preparation import prepare_calibrated, prepare_supernet
 from mixq_rl.training.second_teacher import second_teacher
 
@@ -14,7 +14,7 @@ from mixq_rl.training.second_teacher import second_teacher
 def test_answers_are_probabilities_near_those_of_the_float_network(
     float_model: mixq_rl.QuantizableModel, task: GraphTask
 ) -> None:
-    first, second = class_probabilities(float_model, task), second_teacher(float_model, task, epochs=20)
+    first, second = distillation_targets(float_model, task), second_teacher(float_model, task, epochs=20)
     assert second.shape == first.shape
     torch.testing.assert_close(second.sum(dim=1), torch.ones(len(second)))
     assert not torch.equal(second, first)
@@ -39,7 +39,7 @@ def test_frozen_weights_keep_the_first(float_model: mixq_rl.QuantizableModel, ta
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
     calibrate(frozen, task, (8,))  # scales can be trained, but have no part in float
-    assert torch.equal(second_teacher(frozen, task), class_probabilities(float_model, task))
+    assert torch.equal(second_teacher(frozen, task), distillation_targets(float_model, task))
 
 
 def test_supernets_learn_from_it_and_calibrated_networks_from_the_float_network(
@@ -50,4 +50,4 @@ def test_supernets_learn_from_it_and_calibrated_networks_from_the_float_network(
     assert torch.equal(made.teacher, second_teacher(float_model, task, epochs=3))
     assert seen == [(done, 6) for done in range(1, 7)]  # its epochs and the supernet's
     calibrated = prepare_calibrated(float_model, task, (2, 8))
-    assert torch.equal(calibrated.teacher, class_probabilities(float_model, task))
+    assert torch.equal(calibrated.teacher, distillation_targets(float_model, task))

@@ -8,7 +8,7 @@ import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.splits import fraction_split
 from mixq_rl.errors import BitWidthError, InputError, SumOverflowError
-from mixq_rl.training import Schedule, calibrate, class_probabilities, default_schedule
+from mixq_rl.training import Schedule, calibrate, class_probabilities, default_schedule, distillation_targets
 from tests.conftest import make_classified_graphs, make_task
 
 
@@ -68,7 +68,7 @@ def test_supernet_works_at_any_allocation_better_than_calibration_alone(
     calibrated = copy.deepcopy(float_model)
     calibrated.calibrate(task.x, task.edge_index, (2,))
     supernet = mixq_rl.fit_supernet(copy.deepcopy(float_model), task, (2, 4), epochs=30)
-    teacher = class_probabilities(float_model, task)
+    teacher = distillation_targets(float_model, task)
 
     def distance(model: mixq_rl.QuantizableModel) -> float:
         with model.allocated([2] * 9), torch.no_grad():
