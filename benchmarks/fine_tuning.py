@@ -102,13 +102,15 @@ def _with(**functions: object) -> Variant:
 
 CHOICES = {
     "teacher": Choice(
-        (8, 4, 2, 1), {"float32": Variant({}), "second": Variant({}, teach=partial(second_teacher, temperature=1.0))}
+        (8, 4, 2, 1),
+        {"float32": Variant({}), "second": Variant({}, teach=partial(second_teacher, targets=class_probabilities))},
     ),
     "temperature": Choice(
         (8, 4, 2, 1),
         {
-            f"{temperature:g}": Variant({}, teach=partial(second_teacher, temperature=temperature))
-            for temperature in (1.0, 0.3, 0.1)
+            "1": Variant({}, teach=partial(second_teacher, targets=class_probabilities)),
+            "by validation": Variant({}, teach=second_teacher),
+            "0.1": Variant({}, teach=partial(second_teacher, targets=partial(class_probabilities, temperature=0.1))),
         },
         of_supernet=True,
     ),

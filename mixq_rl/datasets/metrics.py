@@ -30,7 +30,6 @@ class Metric:
         score: returns the value for logits, ``[rows, classes]`` or ``[rows, labels]``, and labels.
         constant: returns the greatest value that one prediction for all rows has for these labels.
         baseline: name of that prediction: ``"majority class"``.
-        ranks: whether the order of rows by their logits counts, not only the answers.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Metric:
     score: Callable[[Tensor, Tensor], float]
     constant: Callable[[Tensor], float]
     baseline: str = "constant prediction"
-    ranks: bool = False
 
     @property
     def heading(self) -> str:
@@ -196,6 +194,6 @@ for _metric in (
     Metric("balanced-accuracy", "balanced accuracy", True, False, _balanced_accuracy, _share_of_classes),
     Metric("macro-f1", "macro F1", True, True, _macro_f1, _constant_macro_f1),
     Metric("micro-f1", "micro F1", True, True, _micro_f1, _constant_micro_f1),
-    Metric("roc-auc", "ROC-AUC", True, True, _roc_auc, lambda y: 0.5, ranks=True),
+    Metric("roc-auc", "ROC-AUC", True, True, _roc_auc, lambda y: 0.5),
 ):
     metrics.register(_metric.name)(_metric)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from mixq_rl.datasets import GraphInputs, GraphTask
-from mixq_rl.datasets.metrics import metrics
 from mixq_rl.devices import deterministic
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.randomness import seeded
@@ -24,12 +23,12 @@ __all__ = [
     "distillation_targets",
     "distilled_loss",
     "reproducible",
+    "sharpening_temperature",
     "supervised_loss",
-    "temperature_of_targets",
     "validation_score",
 ]
 
-_SHARP = 0.1
+_TEMPERATURES = [2 ** (-step / 4) for step in range(25)]  # 1, ..., 1/64
 
 
 def class_probabilities(model: QuantizableModel, task: GraphTask, *, temperature: float = 1.0) -> Tensor:
@@ -56,20 +55,23 @@ def class_probabilities(model: QuantizableModel, task: GraphTask, *, temperature
 def distillation_targets(model: QuantizableModel, task: GraphTask) -> Tensor:
     """Return the float model's class probabilities, shaped as :func:`class_probabilities`, for quantized networks.
 
-    They have the task's :func:`temperature_of_targets`.
+    On node tasks they have the :func:`sharpening_temperature`.
     """
-    return class_probabilities(model, task, temperature=temperature_of_targets(task))
+    temperature = sharpening_temperature(model, task) if task.kind == "node" else 1.0
+    return class_probabilities(model, task, temperature=temperature)
 
 
-def temperature_of_targets(task: GraphTask) -> float:
-    """Return the temperature of a teacher's probabilities: 0.1 where nodes have one class each, or 1.
+def sharpening_temperature(model: QuantizableModel, task: GraphTask) -> float:
+    """Return the temperature, at most 1, of the least cross-entropy on validation data.
 
-    Float networks that learn from few labels and with strong dropout are right far more often than they are sure. Their
-    own probabilities then differ so little between classes that the rounding of a quantized network hides the
-    differences (docs/results.md). Of several labels, or with a metric that ranks, the small probabilities count.
+    This is the temperature scaling of Guo et al. (ICML 2017), for networks that are right more often than they are
+    sure. Float networks that learn from few labels and with strong dropout are: their probabilities differ so little
+    between classes that the rounding of a quantized network hides the differences (docs/results.md).
     """
-    sharp = task.kind == "node" and not task.multi_label and not metrics[task.metric].ranks
-    return _SHARP if sharp else 1.0
+    inputs = task.inputs("validation")
+    with deterministic(task.device), model.evaluating(), model.allocated(None):
+        logits = Forward(model, task)(inputs)
+    return min(_TEMPERATURES, key=lambda temperature: float(supervised_loss(logits / temperature, inputs)))
 
 
 class Forward:

@@ -1,12 +1,14 @@
 """The teacher of quantized networks on node tasks: a float network that learned from the float-trained one."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.fine_tuning import fine_tune
 from mixq_rl.training.loop import Progress, trainable_weights
-from mixq_rl.training.losses import class_probabilities, distillation_targets, temperature_of_targets
+from mixq_rl.training.losses import distillation_targets
 
 __all__ = ["second_teacher"]
 
@@ -18,7 +20,7 @@ def second_teacher(
     seed: int = 0,
     epochs: int | None = None,
     progress: Progress | None = None,
-    temperature: float | None = None,
+    targets: Callable[[QuantizableModel, GraphTask], Tensor] = distillation_targets,
 ) -> Tensor:
     """Return the class probabilities of a float network that was fine-tuned on those of ``model``.
 
@@ -32,18 +34,16 @@ def second_teacher(
         seed: seed of the fine-tuning.
         epochs: number of epochs; None: that of the default schedule.
         progress: called after each epoch.
-        temperature: of the probabilities that the second network learns, and of its own; None: that of the targets.
+        targets: returns a network's probabilities as they are taught: those of ``model`` to the second network, and
+            those of the second network.
 
     Returns:
         as :func:`distillation_targets` does.
     """
-    if task.kind == "graph":
-        return distillation_targets(model, task)
-    temperature = temperature_of_targets(task) if temperature is None else temperature
-    first = class_probabilities(model, task, temperature=temperature)
-    if not trainable_weights(model):
+    first = targets(model, task)
+    if task.kind == "graph" or not trainable_weights(model):
         return first
     student = fine_tune(
         model, task, None, teacher=first, seed=seed, epochs=epochs, progress=progress, keep_better=False
     )
-    return class_probabilities(student, task, temperature=temperature)
+    return targets(student, task)

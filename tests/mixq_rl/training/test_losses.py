@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import torch
 import mixq_rl
 from mixq_rl.datasets import GraphTask
 from mixq_rl.training import class_probabilities, distillation_targets
-from mixq_rl.training.losses import distilled_loss, supervised_loss
+from mixq_rl.training.losses import distilled_loss, sharpening_temperature, supervised_loss
 
 
 def several_labels(task: GraphTask) -> GraphTask:
@@ -72,13 +73,32 @@ def test_five_percent_of_positives_are_found_by_a_metric_that_weighs_them(task: 
         assert mixq_rl.agents.hypervolume(found, measured.constant_score("validation")) > 0.0
 
 
-def test_targets_are_sharp_where_only_the_most_likely_class_counts(
+def test_targets_of_nodes_are_sharpened_to_the_temperature_of_the_least_loss_on_validation_data(
     float_model: mixq_rl.QuantizableModel, task: GraphTask
 ) -> None:
-    own, targets = class_probabilities(float_model, task), distillation_targets(float_model, task)
-    torch.testing.assert_close(targets, (own.log() / 0.1).softmax(dim=1))
-    ranked = replace(task, metric="roc-auc")
-    assert torch.equal(distillation_targets(float_model, ranked), own)
-    several = several_labels(task)
-    model = mixq_rl.build_model("gcn", several, hidden_channels=8)
-    assert torch.equal(distillation_targets(model, several), class_probabilities(model, several))
+    unsure = copy.deepcopy(float_model)
+    with torch.no_grad():
+        for name, parameter in unsure.named_parameters():
+            if name.startswith("layers.3."):
+                parameter.mul_(0.05)
+    temperature = sharpening_temperature(unsure, task)
+    assert 0.01 < temperature < 0.1
+    own, targets = class_probabilities(unsure, task), distillation_targets(unsure, task)
+    torch.testing.assert_close(targets, (own.log() / temperature).softmax(dim=1), atol=1e-4, rtol=1e-4)
+    assert (targets.argmax(dim=1) == own.argmax(dim=1)).all()
+    mask = task.masks["validation"]
+
+    def loss(probabilities: torch.Tensor) -> float:
+        return float(torch.nn.functional.nll_loss(probabilities.log()[mask], task.y[mask]))
+
+    assert loss(targets) < loss(own)
+
+
+def test_a_network_that_is_too_sure_and_graph_tasks_keep_their_probabilities(
+    float_model: mixq_rl.QuantizableModel, task: GraphTask, graph_task: GraphTask
+) -> None:
+    wrong = replace(task, y=(task.y + 1) % task.num_classes)
+    assert sharpening_temperature(float_model, wrong) == 1.0
+    assert torch.equal(distillation_targets(float_model, wrong), class_probabilities(float_model, wrong))
+    model = mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=2)
+    assert torch.equal(distillation_targets(model, graph_task), class_probabilities(model, graph_task))
