@@ -3,8 +3,8 @@
 Networks are fine-tuned at uniform bits with each variant of a choice, and executed on integers. The choices
 ``temperature`` and ``supernet's weight decay`` train supernets instead, and execute them at uniform bits as they are.
 On some graphs few nodes are labelled (about 5 %, as published), on others many (60 %: ``EN``, and new splits of
-``Cora`` and ``citation``). On graph tasks each seed has a fold of its own. Measurements in ``results/fine_tuning.jsonl`` are not
-repeated. Without ``--network`` the program prints the tables of the file:
+``Cora`` and ``citation``). On graph tasks each seed has a fold of its own. Measurements in
+``results/fine_tuning.jsonl`` are not repeated. Without ``--network`` the program prints the tables of the file:
 
     python benchmarks/fine_tuning.py --data-root data --choice "weight decay" --network "Cora gcn" --seeds 3
 """
