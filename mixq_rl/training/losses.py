@@ -39,39 +39,50 @@ def class_probabilities(model: QuantizableModel, task: GraphTask, *, temperature
     Args:
         model: float-trained model.
         task: task of the model. The probabilities are those of all nodes, or of the training graphs.
-        temperature: above 0; a low one gives nearly all probability to the most likely class.
+        temperature: above 0; a low one gives nearly all the probability to the likeliest class.
 
     Returns:
         ``[nodes, classes]``, or ``[graphs, classes]`` with zeros for graphs outside the training split.
     """
-    inputs = task.inputs("train")
-    with deterministic(task.device), model.evaluating(), model.allocated(None):
-        logits = model(inputs.x, inputs.graph)
-    logits = logits / temperature
-    answers = logits.sigmoid() if task.multi_label else logits.softmax(dim=1)
-    return answers.new_zeros(len(task.y), answers.shape[1]).index_copy(0, inputs.index, answers)
+    return _probabilities(_logits(model, task), task, temperature)
 
 
 def distillation_targets(model: QuantizableModel, task: GraphTask) -> Tensor:
-    """Return the float model's class probabilities, shaped as :func:`class_probabilities`, for quantized networks.
+    """Return the class probabilities of the float model that quantized networks learn.
 
-    On node tasks they have the :func:`sharpening_temperature`.
+    On node tasks they have the :func:`sharpening_temperature` of the validation data, on graph tasks temperature 1.
+    Arguments and result are those of :func:`class_probabilities`.
     """
-    temperature = sharpening_temperature(model, task) if task.kind == "node" else 1.0
-    return class_probabilities(model, task, temperature=temperature)
+    logits = _logits(model, task)
+    temperature = sharpening_temperature(logits, task.inputs("validation")) if task.kind == "node" else 1.0
+    return _probabilities(logits, task, temperature)
 
 
-def sharpening_temperature(model: QuantizableModel, task: GraphTask) -> float:
-    """Return the temperature, at most 1, of the least cross-entropy on validation data.
+def sharpening_temperature(logits: Tensor, inputs: GraphInputs) -> float:
+    """Return the temperature, at most 1, that gives the least cross-entropy of the labels (Guo et al., ICML 2017).
 
-    This is the temperature scaling of Guo et al. (ICML 2017), for networks that are right more often than they are
-    sure. Float networks that learn from few labels and with strong dropout are: their probabilities differ so little
-    between classes that the rounding of a quantized network hides the differences (docs/results.md).
+    Float networks that learn from few labels and with strong dropout are right more often than they are sure. From
+    probabilities that hardly differ between classes, quantized networks learn little (docs/results.md).
+
+    Args:
+        logits: of the rows of ``inputs``, ``[rows, classes]`` or ``[rows, labels]``.
+        inputs: inputs with the labels.
     """
-    inputs = task.inputs("validation")
-    with deterministic(task.device), model.evaluating(), model.allocated(None):
-        logits = Forward(model, task)(inputs)
     return min(_TEMPERATURES, key=lambda temperature: float(supervised_loss(logits / temperature, inputs)))
+
+
+def _logits(model: QuantizableModel, task: GraphTask) -> Tensor:
+    """Return the logits of the float model on all nodes, or on the training graphs."""
+    inputs = task.inputs("train")
+    with deterministic(task.device), model.evaluating(), model.allocated(None):
+        logits: Tensor = model(inputs.x, inputs.graph)
+        return logits
+
+
+def _probabilities(logits: Tensor, task: GraphTask, temperature: float) -> Tensor:
+    logits = logits / temperature
+    answers = logits.sigmoid() if task.multi_label else logits.softmax(dim=1)
+    return answers.new_zeros(len(task.y), answers.shape[1]).index_copy(0, task.inputs("train").index, answers)
 
 
 class Forward:

@@ -34,8 +34,8 @@ def second_teacher(
         seed: seed of the fine-tuning.
         epochs: number of epochs; None: that of the default schedule.
         progress: called after each epoch.
-        targets: returns a network's probabilities as they are taught: those of ``model`` to the second network, and
-            those of the second network.
+        targets: returns the probabilities that a network teaches. It is called for ``model``, which teaches the second
+            network, and for the second network.
 
     Returns:
         as :func:`distillation_targets` does.
