@@ -1,4 +1,4 @@
-"""Pareto front in (saving, accuracy), and its hypervolume."""
+"""Pareto front in (saving, accuracy), and its hypervolume. The accuracy is the ``merit`` of an evaluation."""
 
 import itertools
 import math
@@ -30,8 +30,8 @@ def pareto_front(evaluations: Iterable[Evaluation], saving: Saving = reduction) 
         saving: returns the saving of an evaluation.
     """
     front: list[Evaluation] = []
-    for evaluation in sorted(evaluations, key=lambda e: (-saving(e), -e.accuracy)):
-        if not front or evaluation.accuracy > front[-1].accuracy:
+    for evaluation in sorted(evaluations, key=lambda e: (-saving(e), -e.merit)):
+        if not front or evaluation.merit > front[-1].merit:
             front.append(evaluation)
     return front[::-1]
 
@@ -53,7 +53,7 @@ def hypervolume(
         right = math.log2(saving(evaluation))
         if right <= left:
             continue
-        area += (right - left) * max(evaluation.accuracy - reference_accuracy, 0.0)
+        area += (right - left) * max(evaluation.merit - reference_accuracy, 0.0)
         left = right
     return area
 
@@ -124,7 +124,7 @@ def bridge(
         inside = next(filter(None, (_between(*pair, others, saving) for pair in neighbours)), None)
         if inside is None:
             break
-        chosen = sorted([*chosen, max(inside, key=lambda evaluation: evaluation.accuracy)], key=saving)
+        chosen = sorted([*chosen, max(inside, key=lambda evaluation: evaluation.merit)], key=saving)
     return chosen
 
 

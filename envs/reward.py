@@ -1,4 +1,7 @@
-"""Rewards of a finished episode: trade-off, greatest accuracy drop, greatest number of bit operations."""
+"""Rewards of a finished episode: trade-off, greatest accuracy drop, greatest number of bit operations.
+
+The accuracy is the ``merit`` of an evaluation.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -89,7 +92,7 @@ class MaxDrop(Reward):
         object.__setattr__(self, "objective", _objective(self.objective))
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
-        violation = reference.accuracy - self.max_drop - evaluation.accuracy
+        violation = reference.merit - self.max_drop - evaluation.merit
         # Accuracies are fractions of a whole number of nodes: a difference smaller than this is rounding.
         if violation > 1e-9:
             return -violation / _ACCURACY_UNIT
@@ -123,7 +126,7 @@ def _check_positive(max_bitops: float | None) -> None:
 
 
 def _gain(evaluation: Evaluation, reference: Evaluation) -> float:
-    return (evaluation.accuracy - reference.accuracy) / _ACCURACY_UNIT
+    return (evaluation.merit - reference.merit) / _ACCURACY_UNIT
 
 
 def _objective(given: Objective | str) -> Objective:

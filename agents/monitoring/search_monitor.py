@@ -190,6 +190,8 @@ class SearchMonitor:
         record("search/reward_mean", float(np.mean([self._worth(evaluation) for evaluation in batch])))
         record("search/reward_best", self._best[0])
         record(f"search/{self._metric.name}", float(np.mean([evaluation.accuracy for evaluation in batch])))
+        if batch[0].estimate is not None:
+            record(f"search/estimated_{self._metric.name}", float(np.mean([evaluation.merit for evaluation in batch])))
         record("search/reduction", float(np.mean([evaluation.reduction for evaluation in batch])))
         if objective.column is not None:
             savings = [objective.saving(evaluation, evaluator.reference) for evaluation in batch]

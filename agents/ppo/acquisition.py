@@ -77,9 +77,9 @@ def _worth(
     front = pareto_front(found, saving)
     gain = hypervolume_gain(
         np.log2([saving(point) for point in front]),
-        np.array([point.accuracy for point in front]) - reference_accuracy,
+        np.array([point.merit for point in front]) - reference_accuracy,
         np.log2([saving(point) for point in hoped]),
-        np.array([point.accuracy for point in hoped]) - reference_accuracy,
+        np.array([point.merit for point in hoped]) - reference_accuracy,
     )
     # If no candidate enlarges the front, the candidate nearest to the front is the best guess.
     if gain.max() > 0:

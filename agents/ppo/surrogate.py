@@ -136,7 +136,7 @@ class Surrogate:
         bits = np.array([evaluation.allocation for evaluation in evaluations], dtype=np.float64)
         costs = [[1 / e.reduction, 1 / e.product_reduction, e.bytes, e.seconds, e.size] for e in evaluations]
         self._fit_costs(bits, np.array(costs, dtype=np.float64))
-        return _inputs(bits), torch.tensor([e.accuracy for e in evaluations], dtype=torch.float64)
+        return _inputs(bits), torch.tensor([e.merit for e in evaluations], dtype=torch.float64)
 
     def _some(self, count: int, most: int) -> Tensor:
         if count <= most:

@@ -49,8 +49,8 @@ class Trace:
             count: number of evaluations.
             drop: greatest tolerated drop below float32, in [0, 1].
         """
-        least = self.description.reference.accuracy - drop - 1e-9
-        return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.accuracy >= least)])
+        least = self.description.reference.merit - drop - 1e-9
+        return max([1.0, *(e.reduction for e in self.evaluations[:count] if e.merit >= least)])
 
     def area(self, count: int) -> float:
         """Return the mean of the hypervolumes after 1, 2, ..., ``count`` evaluations."""

@@ -57,11 +57,15 @@ def _mark(point: Point, objective: Objective, metric: Metric) -> _Mark:
     bits = " ".join(str(width) for width in point.evaluation.allocation)
     title = (
         f"{point.name}{' ★ best' if point.kind == 'best' else ''}\n"
-        f"{percent(point.evaluation.accuracy)} {metric.title} on validation data, "
+        f"{percent(point.evaluation.merit)} {metric.title} {_source(point.evaluation)}, "
         f"{times(point.saving)} {objective.compared}\n"
         f"bits {bits}"
     )
     return _Mark(point, title, bits)
+
+
+def _source(evaluation: Evaluation) -> str:
+    return "on validation data" if evaluation.estimate is None else "estimated"
 
 
 def _labels(points: ParetoPoints, width: float, height: float) -> list[tuple[Label, Side]]:

@@ -87,7 +87,7 @@ class ParetoPoints:
         metric: as given.
         label: text of the horizontal axis.
         horizontal: axis of the saving.
-        vertical: axis of the validation accuracy.
+        vertical: axis of the validation accuracy, or of its estimate in the search.
         savings, accuracies: marked values, each with its text and its place as in :class:`Point`.
         evaluated: points of the search, ordered by saving, accuracy and allocation.
         front: their Pareto front, by ascending saving.
@@ -111,7 +111,7 @@ class ParetoPoints:
     ) -> None:
         self.metric = metric
         self._saving = partial(objective.saving, reference=reference)
-        evaluated = sorted(set(evaluations), key=lambda e: (self._saving(e), e.accuracy, e.allocation))
+        evaluated = sorted(set(evaluations), key=lambda e: (self._saving(e), e.merit, e.allocation))
         finalists = [
             *(("tuned", name, evaluation) for name, evaluation in tuned),
             *(("uniform", name, evaluation) for name, evaluation in uniform),
@@ -121,8 +121,8 @@ class ParetoPoints:
         named = [*(evaluation for *_, evaluation in finalists), *(e for front in fronts.values() for e in front)]
         self.label = objective.label
         self.horizontal = LogScale.around(map(self._saving, [*evaluated, *named]), 0.06, 0.2)
-        usual = _usual([e.accuracy for e in evaluated])
-        self.vertical = LinearScale.around([*usual, *(e.accuracy for e in [reference, *named])], 0.08, 0.02)
+        usual = _usual([e.merit for e in evaluated])
+        self.vertical = LinearScale.around([*usual, *(e.merit for e in [reference, *named])], 0.08, 0.02)
         self.savings = [(f"{value:.4g}×", value, self.horizontal.place(value)) for value in self.horizontal.ticks()]
         self.accuracies = [(f"{100 * value:.4g}", value, self.height(value)) for value in self.vertical.ticks()]
         self.evaluated = [self._place("evaluated", "an allocation of the search", e) for e in evaluated]
@@ -133,7 +133,7 @@ class ParetoPoints:
             f"{name} ({len(found)})": [self._place("searched", name, e) for e in fronts[name]]
             for name, found in rivals.items()
         }
-        self.lines = [self._line("float32", "float32", reference.accuracy)]
+        self.lines = [self._line("float32", "float32", reference.merit)]
         if majority is not None:
             self.lines.append(self._line("majority", metric.baseline, majority))
         self._fine_tuned = bool(tuned) or best is not None
@@ -165,8 +165,9 @@ class ParetoPoints:
     def legend(self) -> list[tuple[str, str]]:
         """Kinds of points that are drawn, each with its text."""
         drawn = [point.kind for point in [*self.evaluated, *self.front, *self.finalists]]
+        estimated = ", estimated" if any(point.evaluation.estimate is not None for point in self.evaluated) else ""
         behind = {
-            "evaluated": f" ({len(self.evaluated)})",
+            "evaluated": f"{estimated} ({len(self.evaluated)})",
             "below": f" ({sum(point.kind == 'below' for point in self.evaluated)})",
             "uniform": ", fine-tuned" if self._fine_tuned else "",
         }
@@ -196,7 +197,7 @@ class ParetoPoints:
         return Line(kind, name, accuracy, self.height(accuracy))
 
     def _place(self, kind: str, name: str, evaluation: Evaluation) -> Point:
-        saving, y = self._saving(evaluation), self.height(evaluation.accuracy)
+        saving, y = self._saving(evaluation), self.height(evaluation.merit)
         x = self.horizontal.place(saving)
         return Point("below" if y > 1 else kind, name, evaluation, saving, x, min(y, 1.0))
 

@@ -86,7 +86,7 @@ def _scale(axes: Axes, points: ParetoPoints) -> None:
 def _places(points: ParetoPoints, drawn: Sequence[Point]) -> tuple[list[float], list[float]]:
     """Return savings and accuracies in %; what lies below the axis is drawn at its end."""
     low = points.vertical.low
-    return [point.saving for point in drawn], [100 * max(point.evaluation.accuracy, low) for point in drawn]
+    return [point.saving for point in drawn], [100 * max(point.evaluation.merit, low) for point in drawn]
 
 
 def _draw_front(axes: Axes, front: Sequence[Point], colour: str, style: str) -> None:

@@ -32,5 +32,5 @@ def greedy(problem: SearchProblem) -> None:
 def _price(problem: SearchProblem, before: Evaluation, after: Evaluation) -> tuple[float, float]:
     """Return the accuracy lost for each halving of the cost. Without loss the greatest saving is lowest."""
     saved = max(problem.log_saving(after) - problem.log_saving(before), 1e-12)
-    lost = before.accuracy - after.accuracy
+    lost = before.merit - after.merit
     return (lost / saved, -saved) if lost > 0 else (lost * saved, -saved)

@@ -48,7 +48,7 @@ def optimize(problem: SearchProblem, sampler: BaseSampler) -> None:
             chosen = [trial.suggest_categorical(*each) for each in zip(names, limits.allowed, strict=True)]
             made = evaluator.attempt(limits.completed([chosen]).tolist())
             for evaluation in made:
-                study.tell(trial, [evaluation.accuracy, problem.log_saving(evaluation)])
+                study.tell(trial, [evaluation.merit, problem.log_saving(evaluation)])
             if not made:
                 study.tell(trial, state=TrialState.FAIL)
     finally:

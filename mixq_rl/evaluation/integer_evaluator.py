@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,17 +9,16 @@ from torch import Tensor
 
 from mixq_rl.datasets import Split
 from mixq_rl.errors import ScaleError, SumOverflowError
+from mixq_rl.evaluation.accuracy_estimate import AccuracyEstimate
 from mixq_rl.evaluation.chunks import in_chunks
 from mixq_rl.evaluation.integer_metric import IntegerMetric
-from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered
+from mixq_rl.evaluation.measurement import float_execution, measure_reference, metered, reference_of
 from mixq_rl.evaluation.overflow import overflowing
 from mixq_rl.evaluation.protocol import Evaluation, Forbidden, check_allocation
 from mixq_rl.evaluation.shared_execution import OpCost, SharedExecution
 from mixq_rl.evaluation.timing import median_seconds
 from mixq_rl.integer.model import IntegerModel
-from mixq_rl.integer.size import float_bytes
 from mixq_rl.nn import QuantizableModel
-from mixq_rl.nn.batch_norm import batch_norms
 from mixq_rl.quantization import QTensor
 from mixq_rl.storage.hashing import content_hash
 from mixq_rl.training.batch_statistics import estimate_statistics
@@ -32,11 +30,13 @@ from mixq_rl.version import __version__
 
 __all__ = ["IntegerEvaluator"]
 
+_VERSION = 2
+
 
 class IntegerEvaluator:
     """Evaluator that freezes an allocation, executes it on integers and measures it on the validation split.
 
-    The ``accuracy`` of an evaluation is the value of the task's metric.
+    The ``accuracy`` of an evaluation is the value of the task's metric, its ``estimate`` that of ``AccuracyEstimate``.
 
     Allocations with the same bit-widths for a step and for all steps before it share the result of that step
     (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
@@ -83,9 +83,9 @@ class IntegerEvaluator:
         self.seed = seed
         self.epochs = epochs
         self.timing_repeats = timing_repeats
-        reference = measure_reference(prepared.float_model, self.task, timing_repeats=timing_repeats)
-        self.reference = replace(reference, size=_float_size(prepared))
+        self.reference = reference_of(prepared, timing_repeats)
         self._float_model = prepared.float_model
+        self._estimate = AccuracyEstimate.where_known(self.task, self.teacher, self._float_model, self.reference)
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self._shared: SharedExecution | None = None
 
@@ -143,27 +143,32 @@ class IntegerEvaluator:
 
     def _together(self, allocations: Sequence[tuple[int, ...]]) -> list[Evaluation]:
         shared, judge = self.shared, IntegerMetric(self.task, "validation")
-        costs: dict[tuple[int, ...], OpCost] = {}
+        costs: dict[tuple[int, ...], dict[str, Any]] = {}
         measured: dict[tuple[int, ...], Tensor] = {}
+        opinions: dict[tuple[int, ...], Tensor] = {}
         # Neighbours in this order share the first steps, whose results are still in the cache.
         for allocation in sorted(set(allocations)):
             output, each = shared.execute(allocation)
-            costs[allocation], measured[allocation] = OpCost.total(each), judge.measure(output)
-        scores = dict(zip(measured, judge.of(list(measured.values())), strict=True))
-        return [
-            Evaluation.against(
-                self.reference,
-                allocation=each,
-                accuracy=scores[each],
-                size=shared.frozen.size(each),
-                **costs[each]._asdict(),
-            )
-            for each in allocations
+            costs[allocation], measured[allocation] = OpCost.total(each)._asdict(), judge.measure(output)
+            if self._estimate is not None:
+                opinions[allocation] = self._estimate.measure(output)
+        scores, size = judge.of(list(measured.values())), shared.frozen.size
+        made = [
+            Evaluation.against(self.reference, allocation=each, accuracy=score, size=size(each), **costs[each])
+            for each, score in zip(measured, scores, strict=True)
         ]
+        if self._estimate is not None:
+            made = self._estimate.added(made, list(opinions.values()))
+        found = {evaluation.allocation: evaluation for evaluation in made}
+        return [found[each] for each in allocations]
 
     def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
         """Yield the evaluations of allocations whose networks are executed separately."""
-        return (self.measure(self.freeze(allocation), "validation") for allocation in allocations)
+        for network in map(self.freeze, allocations):
+            evaluation, output = self._measured(network, "validation", self.timing_repeats)
+            if self._estimate is not None:
+                (evaluation,) = self._estimate.added([evaluation], [self._estimate.measure(output)])
+            yield evaluation
 
     def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
         """Return the bytes of the files of the network at each allocation, its :attr:`~mixq_rl.IntegerModel.room`.
@@ -222,17 +227,14 @@ class IntegerEvaluator:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that determines the evaluations: the prepared network, the data, the settings and the version."""
+        """Hash of all that determines the evaluations: prepared network, data, settings, and versions."""
         described = [
-            type(self).__qualname__,
+            [_VERSION, type(self).__qualname__],
             list(self.bit_widths),
             repr(self.scheme),
-            self.seed,
-            self.epochs,
-            self.timing_repeats,
+            [self.seed, self.epochs, self.timing_repeats],
             [self.reference.accuracy, self.reference.bitops],
             str(self.model),
-            *(["measured statistics"] if batch_norms(self.model) else []),
             self.task.metric,
             repr(self.task.mini_batches),
             self.task.device.type,
@@ -249,9 +251,11 @@ class IntegerEvaluator:
             split: split whose inputs are executed and measured.
             timing_repeats: number of timed executions; None: that of the evaluator.
         """
-        repeats = self.timing_repeats if timing_repeats is None else timing_repeats
+        return self._measured(model, split, self.timing_repeats if timing_repeats is None else timing_repeats)[0]
+
+    def _measured(self, model: IntegerModel, split: Split, repeats: int) -> tuple[Evaluation, QTensor]:
         output, meter, seconds = metered(self.execution(model, split), repeats, self.task.device)
-        return Evaluation.against(
+        evaluation = Evaluation.against(
             self._reference(split),
             allocation=model.allocation,
             accuracy=self.task.score(output.dequantize(), split),
@@ -261,6 +265,7 @@ class IntegerEvaluator:
             seconds=seconds,
             size=model.room,
         )
+        return evaluation, output
 
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
         """Return the seconds that each network takes on the validation split. Float models are executed in float32.
@@ -289,11 +294,3 @@ class IntegerEvaluator:
         if split not in self._references:
             self._references[split] = measure_reference(self._float_model, self.task, split=split)
         return self._references[split]
-
-
-def _float_size(prepared: PreparedNetwork) -> int:
-    """Return the bytes of the float32 network's weights and biases; 0 if no allocation can be frozen."""
-    lowest = (prepared.bit_widths[0],) * len(prepared.components)
-    with suppress(SumOverflowError, ScaleError):
-        return float_bytes(IntegerModel.freeze(prepared.model, lowest))
-    return 0

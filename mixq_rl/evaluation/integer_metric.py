@@ -9,7 +9,28 @@ from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.datasets.metrics import ACCURACY
 from mixq_rl.quantization import PackedRows, QTensor
 
-__all__ = ["IntegerMetric"]
+__all__ = ["IntegerMetric", "predicted_classes"]
+
+
+def predicted_classes(logits: QTensor, rows: Tensor | None = None) -> Tensor:
+    """Return the class of the greatest logit of each row, int64 ``[rows]``, on the device of the logits.
+
+    Args:
+        logits: integer logits, ``[nodes, classes]`` or ``[graphs, classes]``.
+        rows: indices of the rows that are looked at; None: all.
+    """
+    if logits.row is not None or logits.scale.dim():
+        return _selected(logits, rows).argmax(dim=1)
+    # With one positive scale and one zero point the integers have the same order as the real numbers.
+    payload = logits.payload
+    if rows is not None:
+        payload = PackedRows(payload.data.index_select(0, rows), payload.columns, payload.range)
+    return payload.unpack().argmax(dim=1)
+
+
+def _selected(logits: QTensor, rows: Tensor | None) -> Tensor:
+    real = logits.dequantize()
+    return real if rows is None else real.index_select(0, rows)
 
 
 class IntegerMetric:
@@ -38,8 +59,8 @@ class IntegerMetric:
             logits: integer logits, ``[nodes, classes]``, or ``[graphs of the split, classes]``.
         """
         if self._metric is ACCURACY:
-            return torch.count_nonzero(self._greatest(logits) == self._labels)
-        return torch.tensor(self._metric.score(self._real(logits), self._labels), dtype=torch.float64)
+            return torch.count_nonzero(predicted_classes(logits, self._rows) == self._labels)
+        return torch.tensor(self._metric.score(_selected(logits, self._rows), self._labels), dtype=torch.float64)
 
     def of(self, measured: Sequence[Tensor]) -> list[float]:
         """Return the metric's values, in [0, 1], from results of :meth:`measure`, copied from the device at once."""
@@ -47,16 +68,3 @@ class IntegerMetric:
             return []
         count = self._labels.numel() if self._metric is ACCURACY else 1
         return [each / count for each in torch.stack(list(measured)).tolist()]
-
-    def _greatest(self, logits: QTensor) -> Tensor:
-        if logits.row is not None or logits.scale.dim():
-            return self._real(logits).argmax(dim=1)
-        # With one positive scale and one zero point the integers have the same order as the real numbers.
-        payload = logits.payload
-        if self._rows is not None:
-            payload = PackedRows(payload.data.index_select(0, self._rows), payload.columns, payload.range)
-        return payload.unpack().argmax(dim=1)
-
-    def _real(self, logits: QTensor) -> Tensor:
-        real = logits.dequantize()
-        return real if self._rows is None else real.index_select(0, self._rows)

@@ -1,18 +1,24 @@
 """Measured executions of whole networks."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
 from mixq_rl.datasets import GraphTask, Split
 from mixq_rl.devices import deterministic
+from mixq_rl.errors import ScaleError, SumOverflowError
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.evaluation.timing import check_repeats, median_seconds
+from mixq_rl.integer.model import IntegerModel
+from mixq_rl.integer.size import float_bytes
 from mixq_rl.metering import FLOAT_BITS, OpMeter
 from mixq_rl.nn import QuantizableModel
+from mixq_rl.training.preparation import PreparedNetwork
 
-__all__ = ["float_execution", "measure_reference", "metered"]
+__all__ = ["float_execution", "measure_reference", "metered", "reference_of"]
 
 
 T = TypeVar("T")
@@ -47,6 +53,18 @@ def measure_reference(
         bytes=meter.bytes,
         seconds=seconds,
     )
+
+
+def reference_of(prepared: PreparedNetwork, timing_repeats: int = 1) -> Evaluation:
+    """Return the evaluation of a prepared network's float-trained model on the validation split, with its size.
+
+    Arguments and errors are those of :func:`measure_reference`. The size is 0 if no allocation can be frozen.
+    """
+    reference = measure_reference(prepared.float_model, prepared.task, timing_repeats=timing_repeats)
+    lowest = (prepared.bit_widths[0],) * len(prepared.components)
+    with suppress(SumOverflowError, ScaleError):
+        return replace(reference, size=float_bytes(IntegerModel.freeze(prepared.model, lowest)))
+    return reference
 
 
 def float_execution(model: QuantizableModel, task: GraphTask, split: Split) -> Callable[[], torch.Tensor]:

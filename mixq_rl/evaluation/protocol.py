@@ -44,6 +44,8 @@ class Evaluation:
             allocations share is timed once. 0.0 if nothing was timed, as for single executions on a GPU.
         size: bytes of the network as it is shipped, :attr:`~mixq_rl.IntegerModel.room`; 4 bytes for each parameter of
             the float32 reference; 0: not known.
+        estimate: estimate of the accuracy that has less luck in it than ``accuracy``, in [0, 1]
+            (:class:`~mixq_rl.evaluation.accuracy_estimate.AccuracyEstimate`); None: there is none.
     """
 
     allocation: tuple[int, ...]
@@ -55,6 +57,12 @@ class Evaluation:
     bytes: int = 0
     seconds: float = 0.0
     size: int = 0
+    estimate: float | None = None
+
+    @property
+    def merit(self) -> float:
+        """The accuracy that rewards and searches compare: the estimate, or ``accuracy`` if there is none."""
+        return self.accuracy if self.estimate is None else self.estimate
 
     @classmethod
     def against(
@@ -224,5 +232,7 @@ def check_evaluation(evaluation: Evaluation, count: int) -> None:
     positive = (evaluation.bitops, evaluation.reduction, evaluation.product_bitops, evaluation.product_reduction)
     if not 0 <= evaluation.accuracy <= 1 or not all(1 / GREATEST < value < GREATEST for value in positive):
         raise ArtifactError(f"the accuracy, bit operations or reductions of {evaluation} are out of bounds")
+    if not 0 <= evaluation.merit <= 1:
+        raise ArtifactError(f"the estimate of {evaluation} is out of bounds")
     if not all(0 <= value < GREATEST for value in (evaluation.bytes, evaluation.seconds, evaluation.size)):
         raise ArtifactError(f"the bytes, seconds or size of {evaluation} are out of bounds")

@@ -31,6 +31,7 @@ _COLUMNS = (
     "bytes",
     "seconds",
     "size",
+    "estimate",
 )
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS problems (fingerprint TEXT PRIMARY KEY, description TEXT NOT NULL);
@@ -42,7 +43,10 @@ CREATE TABLE IF NOT EXISTS requests (
     fingerprint TEXT NOT NULL, search TEXT NOT NULL, seed INTEGER NOT NULL, place INTEGER NOT NULL,
     allocation TEXT NOT NULL, PRIMARY KEY (fingerprint, search, seed, allocation));
 """
-_UPGRADES = ("ALTER TABLE evaluations ADD COLUMN size INTEGER NOT NULL DEFAULT 0",)
+_UPGRADES = (
+    "ALTER TABLE evaluations ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE evaluations ADD COLUMN estimate REAL",
+)
 
 
 @dataclass(frozen=True)

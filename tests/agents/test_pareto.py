@@ -50,6 +50,13 @@ def test_hypervolume_is_the_area_under_the_front(evaluations: list[Evaluation], 
     assert hypervolume(evaluations, reference) == pytest.approx(area)
 
 
+@given(EVALUATIONS)
+def test_estimates_take_the_place_of_accuracies(evaluations: list[Evaluation]) -> None:
+    estimated = [replace(e, accuracy=1 - e.accuracy, estimate=e.accuracy) for e in evaluations]
+    assert [replace(e, accuracy=e.merit, estimate=None) for e in pareto_front(estimated)] == pareto_front(evaluations)
+    assert hypervolume(estimated, 0.3) == hypervolume(evaluations, 0.3)
+
+
 @given(EVALUATIONS, EVALUATIONS)
 def test_archive_grows_to_the_same_front(first: list[Evaluation], second: list[Evaluation]) -> None:
     archive = ParetoArchive(0.1)

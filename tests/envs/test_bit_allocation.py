@@ -136,7 +136,7 @@ def test_no_episode_exceeds_a_limit(evaluator: mixq_rl.SupernetEvaluator) -> Non
                 _, reward, terminated, _, info = env.step(random.choice(env.action_masks().nonzero()[0]))
             assert info["evaluation"].bitops <= limit
             assert info["preference"] == 0
-            assert reward == pytest.approx((info["evaluation"].accuracy - evaluator.reference.accuracy) / 0.1)
+            assert reward == pytest.approx((info["evaluation"].merit - evaluator.reference.accuracy) / 0.1)
 
 
 def test_actions_that_would_exceed_the_limit_are_refused() -> None:

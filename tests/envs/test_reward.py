@@ -19,6 +19,12 @@ def test_trade_off_is_the_formula_of_the_design(preference: float, reward: float
     assert TradeOff()(QUANTIZED, FLOAT, preference) == pytest.approx(reward)
 
 
+def test_an_estimate_takes_the_place_of_the_accuracy() -> None:
+    estimated, better = replace(QUANTIZED, estimate=0.79), replace(QUANTIZED, accuracy=0.79)
+    for reward in (TradeOff(), MaxDrop(0.02), MaxDrop(0.005), MaxBitOps(1e9)):
+        assert reward(estimated, FLOAT, 0.5) == reward(better, FLOAT, 0.5) > reward(QUANTIZED, FLOAT, 0.5)
+
+
 @pytest.mark.parametrize("preference", [0.0, 0.3, 1.0])
 def test_float_itself_is_worth_nothing(preference: float) -> None:
     assert TradeOff()(FLOAT, FLOAT, preference) == 0

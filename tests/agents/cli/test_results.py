@@ -111,7 +111,7 @@ def test_tensorboard_holds_the_search(runs: tuple[Path, list[str]]) -> None:
     folder, _ = runs
     events = EventAccumulator(str(folder / "one")).Reload()
     tags = events.Tags()
-    names = ("reward_mean", "reward_best", "accuracy", "reduction", "hypervolume", "evaluations")
+    names = ("reward_mean", "reward_best", "accuracy", "estimated_accuracy", "reduction", "hypervolume", "evaluations")
     expected = {f"search/{name}" for name in (*names, "evaluations_per_second")}
     expected |= {f"bits/{name}" for name in ("conv1.input", "conv1.weight", "conv2.aggregate")}
     expected |= {"train/entropy_loss"}

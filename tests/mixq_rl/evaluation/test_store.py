@@ -1,6 +1,7 @@
 import copy
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 9")
     with pytest.raises(ArtifactError, match="format version 9"):
         EvaluationStore(tmp_path / "newer")
+
+
+def test_estimates_are_kept_and_older_files_have_none(tmp_path: Path) -> None:
+    path, estimated = tmp_path / "store.sqlite", Evaluation((2,), 0.5, 8.0, 2.0, 8.0, 2.0, estimate=0.25)
+    with closing(EvaluationStore(path)) as store:
+        store.add("f", [estimated])
+        assert store.evaluations("f") == {(2,): estimated}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE evaluations DROP COLUMN estimate")
+        connection.execute("PRAGMA user_version = 2")
+    with closing(EvaluationStore(path)) as store:
+        assert store.evaluations("f") == {(2,): replace(estimated, estimate=None)}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE evaluations SET estimate = 1.5")
+    with (
+        closing(EvaluationStore(path)) as store,
+        pytest.raises(ArtifactError, match=r"the estimate of .* out of bounds"),
+    ):
+        store.evaluations("f")
 
 
 def test_many_requests_are_stored_at_once(tmp_path: Path) -> None:
