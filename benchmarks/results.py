@@ -11,6 +11,7 @@ networks are a line of ``results.jsonl`` when they are finished; lines in this f
     python benchmarks/results.py
 """
 
+import copy
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -164,9 +165,11 @@ def _scheme(name: str, bits: Sequence[int]) -> Callable[[Cell], dict[str, Any]]:
     return measured
 
 
-def _search(name: str) -> Callable[[Cell], dict[str, Any]]:
+def _search(name: str, *, estimated: bool = True) -> Callable[[Cell], dict[str, Any]]:
     def measured(cell: Cell) -> dict[str, Any]:
-        evaluator = cell.supernet
+        evaluator = copy.copy(cell.supernet)
+        if not estimated:
+            evaluator.estimate = None
         ledger = Ledger(evaluator, budget=EVALUATIONS)
         majority = cell.task.constant_score("validation")
         start = pretrained() if name == "ppo" else None
@@ -186,6 +189,7 @@ METHODS: dict[str, Callable[[Cell], dict[str, Any]]] = {
     "Degree-Quant": _scheme("degree-quant", (8, 4)),
     "A²Q": _scheme("a2q", (8, 4)),
     "agent": _search("ppo"),
+    "agent, by validation accuracy": _search("ppo", estimated=False),
     "tpe": _search("tpe"),
     "greedy": _search("greedy"),
     "relaxed": _search("relaxed"),

@@ -36,7 +36,7 @@ _VERSION = 2
 class IntegerEvaluator:
     """Evaluator that freezes an allocation, executes it on integers and measures it on the validation split.
 
-    The ``accuracy`` of an evaluation is the value of the task's metric, its ``estimate`` that of ``AccuracyEstimate``.
+    The ``accuracy`` of an evaluation is the value of the task's metric. :attr:`estimate` makes its ``estimate``.
 
     Allocations with the same bit-widths for a step and for all steps before it share the result of that step
     (:class:`~mixq_rl.evaluation.shared_execution.SharedExecution`), also in later calls, until :attr:`model` changes.
@@ -61,6 +61,8 @@ class IntegerEvaluator:
         model: the prepared network, from which fine-tuning starts. The next call notices changes made through torch,
             but not changes that bypass torch (``parameter.data``, numpy).
         teacher: targets of distillation in fine-tuning, as of the prepared network.
+        estimate: estimate of the accuracy; None where there is none, or if it is set to None: then searches compare
+            validation accuracies.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
         seed, epochs, timing_repeats: as given.
@@ -85,7 +87,7 @@ class IntegerEvaluator:
         self.timing_repeats = timing_repeats
         self.reference = reference_of(prepared, timing_repeats)
         self._float_model = prepared.float_model
-        self._estimate = AccuracyEstimate.where_known(self.task, self.teacher, self._float_model, self.reference)
+        self.estimate = AccuracyEstimate.where_known(self.task, self.teacher, self._float_model, self.reference)
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self._shared: SharedExecution | None = None
 
@@ -150,15 +152,15 @@ class IntegerEvaluator:
         for allocation in sorted(set(allocations)):
             output, each = shared.execute(allocation)
             costs[allocation], measured[allocation] = OpCost.total(each)._asdict(), judge.measure(output)
-            if self._estimate is not None:
-                opinions[allocation] = self._estimate.measure(output)
+            if self.estimate is not None:
+                opinions[allocation] = self.estimate.measure(output)
         scores, size = judge.of(list(measured.values())), shared.frozen.size
         made = [
             Evaluation.against(self.reference, allocation=each, accuracy=score, size=size(each), **costs[each])
             for each, score in zip(measured, scores, strict=True)
         ]
-        if self._estimate is not None:
-            made = self._estimate.added(made, list(opinions.values()))
+        if self.estimate is not None:
+            made = self.estimate.added(made, list(opinions.values()))
         found = {evaluation.allocation: evaluation for evaluation in made}
         return [found[each] for each in allocations]
 
@@ -166,8 +168,8 @@ class IntegerEvaluator:
         """Yield the evaluations of allocations whose networks are executed separately."""
         for network in map(self.freeze, allocations):
             evaluation, output = self._measured(network, "validation", self.timing_repeats)
-            if self._estimate is not None:
-                (evaluation,) = self._estimate.added([evaluation], [self._estimate.measure(output)])
+            if self.estimate is not None:
+                (evaluation,) = self.estimate.added([evaluation], [self.estimate.measure(output)])
             yield evaluation
 
     def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
@@ -229,7 +231,7 @@ class IntegerEvaluator:
     def fingerprint(self) -> str:
         """Hash of all that determines the evaluations: prepared network, data, settings, and versions."""
         described = [
-            [_VERSION, type(self).__qualname__],
+            [_VERSION, type(self).__qualname__, self.estimate is not None],
             list(self.bit_widths),
             repr(self.scheme),
             [self.seed, self.epochs, self.timing_repeats],
