@@ -65,8 +65,9 @@ def test_a_killed_search_goes_on_with_nothing_lost_or_repeated(folder: Path) -> 
     assert after[: len(before)] == before
     assert len(after) == len({row[1] for row in after}) == 1500
     run(*options("whole", "--algorithm", "random", "--evaluations", "1500"), cwd=folder, check=True)
-    untimed = [(*row[:-2], row[-1]) for row in rows(folder / "whole", "evaluations")]  # the last but one is the time
-    assert untimed == [(*row[:-2], row[-1]) for row in after]
+    # The last columns are time, size and estimate.
+    untimed = [(*row[:-3], *row[-2:]) for row in rows(folder / "whole", "evaluations")]
+    assert untimed == [(*row[:-3], *row[-2:]) for row in after]
     assert rows(folder / "whole", "requests") == rows(folder / "killed", "requests")
 
 
