@@ -189,7 +189,7 @@ METHODS: dict[str, Callable[[Cell], dict[str, Any]]] = {
     "Degree-Quant": _scheme("degree-quant", (8, 4)),
     "A²Q": _scheme("a2q", (8, 4)),
     "agent": _search("ppo"),
-    "agent, by validation accuracy": _search("ppo", estimated=False),
+    "agent, by validation accuracy": _search("ppo", estimated=False),  # on graph tasks the same as "agent"
     "tpe": _search("tpe"),
     "greedy": _search("greedy"),
     "relaxed": _search("relaxed"),

@@ -1,8 +1,8 @@
 """Losses on validation data beside those on test: how much of what a search finds is luck.
 
-For networks of one bit-width, and for those that validation data choose among the agent's, the program prints the mean
-loss against float32 on both splits, from ``results/results.jsonl``: of agents that compare estimates of the accuracy,
-and of agents that compare validation accuracies:
+For networks of one bit-width, and for those that validation data choose among these and the agent's, the program prints
+the mean loss against float32 on both splits, from ``results/results.jsonl``: of agents that compare estimates of the
+accuracy, and of agents that compare validation accuracies:
 
     python benchmarks/validation_luck.py --dataset PT --model gcn
 """
@@ -21,8 +21,8 @@ UNIFORM = (8, 1)
 
 def main(dataset: Annotated[str, typer.Option()], model: Annotated[str, typer.Option()] = "gcn") -> None:
     cell = (dataset, model)
-    # Rows of the same seeds: those with all searches.
-    seeds = [{line["seed"] for line in of_cell(cell, lines()) if line["method"] == search} for search in SEARCHES]
+    needed = ("float32", "uniform", *SEARCHES)
+    seeds = [{line["seed"] for line in of_cell(cell, lines()) if line["method"] == method} for method in needed]
     known = [line for line in of_cell(cell, lines()) if line["seed"] in set.intersection(*seeds)]
     print(f"| {dataset}, {model} | seeds | validation | test |\n| --- | ---: | ---: | ---: |")
     for bits in UNIFORM:

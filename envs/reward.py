@@ -93,7 +93,7 @@ class MaxDrop(Reward):
 
     def __call__(self, evaluation: Evaluation, reference: Evaluation, preference: float) -> float:
         violation = reference.merit - self.max_drop - evaluation.merit
-        # Accuracies are fractions of a whole number of nodes: a difference smaller than this is rounding.
+        # A difference smaller than this is rounding.
         if violation > 1e-9:
             return -violation / _ACCURACY_UNIT
         return _saving(self.objective, evaluation, reference)

@@ -136,6 +136,7 @@ class ParetoPoints:
         self.lines = [self._line("float32", "float32", reference.merit)]
         if majority is not None:
             self.lines.append(self._line("majority", metric.baseline, majority))
+        self._estimated = any(evaluation.estimate is not None for evaluation in evaluated)
         self._fine_tuned = bool(tuned) or best is not None
 
     @classmethod
@@ -162,12 +163,16 @@ class ParetoPoints:
         )
 
     @property
+    def heading(self) -> str:
+        """Title of the vertical axis, without its unit."""
+        return f"validation {self.metric.title}{', in the search estimated' if self._estimated else ''}"
+
+    @property
     def legend(self) -> list[tuple[str, str]]:
         """Kinds of points that are drawn, each with its text."""
         drawn = [point.kind for point in [*self.evaluated, *self.front, *self.finalists]]
-        estimated = ", estimated" if any(point.evaluation.estimate is not None for point in self.evaluated) else ""
         behind = {
-            "evaluated": f"{estimated} ({len(self.evaluated)})",
+            "evaluated": f"{', estimated' if self._estimated else ''} ({len(self.evaluated)})",
             "below": f" ({sum(point.kind == 'below' for point in self.evaluated)})",
             "uniform": ", fine-tuned" if self._fine_tuned else "",
         }

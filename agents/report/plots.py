@@ -79,7 +79,7 @@ def _scale(axes: Axes, points: ParetoPoints) -> None:
     axes.set_xticks([], minor=True)
     axes.set_yticks([100 * value for _, value, _ in points.accuracies], [text for text, *_ in points.accuracies])
     axes.set_xlabel(points.label)
-    axes.set_ylabel(f"validation {points.metric.title} (%)")
+    axes.set_ylabel(f"{points.heading} (%)")
     axes.grid(alpha=0.3)
 
 

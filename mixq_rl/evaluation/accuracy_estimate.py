@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mixq_rl.datasets import GraphTask
 from mixq_rl.datasets.metrics import ACCURACY
+from mixq_rl.devices import deterministic
 from mixq_rl.evaluation.integer_metric import predicted_classes
 from mixq_rl.evaluation.measurement import float_execution
 from mixq_rl.evaluation.protocol import Evaluation
@@ -34,8 +35,10 @@ class AccuracyEstimate:
     where n is the number of validation nodes. The teacher counts like 4,000 labels: its mean is trusted to half a
     point, which is the standard error of 4,000 labels if a tenth of the answers differ (docs/results.md).
 
-    Labels outside the validation split are not used. Probabilities are summed as integers, so that the order of the
-    sum does not matter.
+    No label of the test split is used, but the predictions for its nodes are. The teacher has learned from the training
+    labels, and its temperature from the validation labels. On a graph of a few hundred nodes the mean probability has
+    luck in it too; this was not measured. Probabilities are summed as integers, so that the order of the sum does not
+    matter.
 
     Args:
         task: node task whose metric is the accuracy.
@@ -46,10 +49,11 @@ class AccuracyEstimate:
 
     def __init__(self, task: GraphTask, teacher: Tensor, float_model: QuantizableModel, reference: Evaluation) -> None:
         self._rows = (~task.masks["train"]).nonzero()[:, 0]
-        self._teacher = (teacher.index_select(0, self._rows).double() * _UNIT).round().long()
+        self._teacher = (teacher.index_select(0, self._rows).double() * _UNIT).round().to(torch.int32)
         self._share = _WORTH / (_WORTH + int(task.masks["validation"].sum()))
         self._accuracy = reference.accuracy
-        logits = float_execution(float_model, task, "validation")()
+        with deterministic(task.device):
+            logits = float_execution(float_model, task, "validation")()
         self._of_float = self._mean(int(self._total(logits.index_select(0, self._rows).argmax(dim=1))))
 
     @classmethod
@@ -80,7 +84,7 @@ class AccuracyEstimate:
         ]
 
     def _total(self, classes: Tensor) -> Tensor:
-        return self._teacher.gather(1, classes[:, None]).sum()
+        return self._teacher.gather(1, classes[:, None]).sum(dtype=torch.int64)
 
     def _mean(self, total: int) -> float:
         return total / (_UNIT * len(self._rows))

@@ -92,8 +92,11 @@ class SupernetEvaluator(NetworkEvaluator):
     """Evaluator with one set of weights for all allocations.
 
     The supernet is trained once, by :func:`~mixq_rl.training.prepare_supernet`. Arguments are those of
-    :class:`NetworkEvaluator`.
+    :class:`NetworkEvaluator`. Evaluations of node tasks whose metric is the accuracy have an ``estimate``: only this
+    evaluator has a teacher that knows more than the float network.
     """
+
+    estimates = True
 
     prepare = staticmethod(prepare_supernet)
     preparation = "training the supernet"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -61,8 +61,7 @@ class IntegerEvaluator:
         model: the prepared network, from which fine-tuning starts. The next call notices changes made through torch,
             but not changes that bypass torch (``parameter.data``, numpy).
         teacher: targets of distillation in fine-tuning, as of the prepared network.
-        estimate: estimate of the accuracy; None where there is none, or if it is set to None: then searches compare
-            validation accuracies.
+        estimate: estimate of the accuracy; None: evaluations have none, and searches compare validation accuracies.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
         seed, epochs, timing_repeats: as given.
@@ -72,6 +71,8 @@ class IntegerEvaluator:
     Raises:
         InputError: for less than one timing repeat.
     """
+
+    estimates: ClassVar[bool] = False
 
     def __init__(
         self, prepared: PreparedNetwork, *, seed: int = 0, epochs: int | None = None, timing_repeats: int = 1
@@ -87,7 +88,8 @@ class IntegerEvaluator:
         self.timing_repeats = timing_repeats
         self.reference = reference_of(prepared, timing_repeats)
         self._float_model = prepared.float_model
-        self.estimate = AccuracyEstimate.where_known(self.task, self.teacher, self._float_model, self.reference)
+        known = (self.task, self.teacher, self._float_model, self.reference)
+        self.estimate = AccuracyEstimate.where_known(*known) if self.estimates else None
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self._shared: SharedExecution | None = None
 

@@ -109,5 +109,6 @@ def test_graph_tasks_and_other_metrics_have_none(
     reference = measure_reference(float_model, task)
     other = replace(task, metric="macro-f1")
     assert AccuracyEstimate.where_known(task, teacher, float_model, reference) is not None
+    assert mixq_rl.PostTrainingEvaluator(float_model, task).estimate is None  # float32 teaches itself
     for without in (graph_task, other):
         assert AccuracyEstimate.where_known(without, teacher, float_model, reference) is None
