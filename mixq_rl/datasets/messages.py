@@ -12,9 +12,12 @@ _LONGEST_NAME = 40
 
 
 def in_one_line(text: str, longest: int = _LONGEST) -> str:
-    """Return a text that may come from a file, with control characters escaped and cut to ``longest`` characters."""
-    start = text[: longest + 1]
-    safe = printable(start)
+    """Return a text that may come from a file, cut to ``longest`` characters.
+
+    Control characters are escaped, and so are spaces that are not the usual one: they would look like it.
+    """
+    start = printable(text[: longest + 1])
+    safe = "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in start)
     return safe if len(safe) <= longest else f"{safe[: longest - 3]}..."
 
 

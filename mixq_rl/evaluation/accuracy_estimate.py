@@ -15,6 +15,7 @@ from mixq_rl.evaluation.measurement import float_execution
 from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.quantization import QTensor
+from mixq_rl.training.preparation import PreparedNetwork
 
 __all__ = ["AccuracyEstimate"]
 
@@ -27,8 +28,8 @@ class AccuracyEstimate:
 
     On a few hundred validation nodes two allocations differ by a point from luck alone, and a search that compares a
     hundred of them finds luck. The probability that a teacher gives to a network's predicted classes needs no labels.
-    Its mean over all nodes outside the training split has hardly any luck in it, but is wrong where the teacher is. So
-    the estimate is the mean of the two changes against float32, weighted by numbers of nodes::
+    Its mean over all nodes outside the training split has less luck in it, but is wrong where the teacher is. So the
+    estimate is the mean of the two changes against float32, weighted by numbers of nodes::
 
         accuracy of float32 + (n · change in validation accuracy + 4000 · change in the mean probability) / (n + 4000)
 
@@ -57,13 +58,15 @@ class AccuracyEstimate:
         self._of_float = self._mean(int(self._total(logits.index_select(0, self._rows).argmax(dim=1))))
 
     @classmethod
-    def where_known(
-        cls, task: GraphTask, teacher: Tensor, float_model: QuantizableModel, reference: Evaluation
-    ) -> Self | None:
-        """Return the estimate of a task; None for graph tasks, where teachers know the training graphs only, and for
-        metrics other than the accuracy."""
+    def where_known(cls, prepared: PreparedNetwork, reference: Evaluation) -> Self | None:
+        """Return the estimate of a prepared network, or None.
+
+        There is none for graph tasks, where a teacher knows the training graphs only, and for metrics other than the
+        accuracy.
+        """
+        task = prepared.task
         known = task.kind == "node" and task.measure is ACCURACY
-        return cls(task, teacher, float_model, reference) if known else None
+        return cls(task, prepared.teacher, prepared.float_model, reference) if known else None
 
     def measure(self, logits: QTensor) -> Tensor:
         """Return what :meth:`added` takes, int64 ``[]``. It stays on the device of the logits, and is not waited for.

@@ -61,6 +61,7 @@ class IntegerEvaluator:
         model: the prepared network, from which fine-tuning starts. The next call notices changes made through torch,
             but not changes that bypass torch (``parameter.data``, numpy).
         teacher: targets of distillation in fine-tuning, as of the prepared network.
+        estimates: whether evaluators of the class estimate the accuracy where they can.
         estimate: estimate of the accuracy; None: evaluations have none, and searches compare validation accuracies.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
@@ -88,8 +89,7 @@ class IntegerEvaluator:
         self.timing_repeats = timing_repeats
         self.reference = reference_of(prepared, timing_repeats)
         self._float_model = prepared.float_model
-        known = (self.task, self.teacher, self._float_model, self.reference)
-        self.estimate = AccuracyEstimate.where_known(*known) if self.estimates else None
+        self.estimate = AccuracyEstimate.where_known(prepared, self.reference) if self.estimates else None
         self._references: dict[Split, Evaluation] = {"validation": self.reference}
         self._shared: SharedExecution | None = None
 

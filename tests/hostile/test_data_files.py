@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import mixq_rl
 from mixq_rl.errors import DataNotFoundError, InvalidGraphError
-from mixq_rl.printable import printable
 from tests.hostile import raw_mutations
 from tests.hostile.honest_files import KINDS
 from tests.hostile.mutations import ATTACKS
@@ -41,7 +40,7 @@ def attack(name: str, data: Any) -> None:
             mixq_rl.load_task(kind.dataset, ".")
         except (InvalidGraphError, DataNotFoundError) as error:
             message = str(error)
-            assert printable(message) == message
+            assert message.isprintable()
             assert len(message) < _LONGEST_MESSAGE
         assert time.perf_counter() - before < _LONGEST_SECONDS
         assert not Path(raw_mutations.CANARY).exists()

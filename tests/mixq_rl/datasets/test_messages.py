@@ -12,3 +12,7 @@ def test_first_names_are_listed() -> None:
     assert listed([]) == "nothing"
     assert listed(["x", "y"]) == "x, y"
     assert listed([str(number) for number in range(100)]) == "0, 1, 2, 3, 4, 5, 6, 7, ..."
+
+
+def test_spaces_that_look_like_the_usual_one_are_escaped() -> None:
+    assert in_one_line("a b\xa0c\u2003d") == r"a b\xa0c\u2003d"

@@ -10,6 +10,7 @@ from mixq_rl.datasets import GraphTask
 from mixq_rl.evaluation.accuracy_estimate import AccuracyEstimate
 from mixq_rl.evaluation.measurement import measure_reference
 from mixq_rl.quantization import FixedPoint, IntegerRange, QTensor
+from mixq_rl.training.preparation import prepare_calibrated
 
 
 @pytest.fixture
@@ -104,11 +105,10 @@ def test_evaluations_of_a_search_have_estimates_and_measured_networks_none(
 
 
 def test_graph_tasks_and_other_metrics_have_none(
-    task: GraphTask, graph_task: GraphTask, teacher: torch.Tensor, float_model: mixq_rl.QuantizableModel
+    task: GraphTask, graph_task: GraphTask, float_model: mixq_rl.QuantizableModel
 ) -> None:
-    reference = measure_reference(float_model, task)
-    other = replace(task, metric="macro-f1")
-    assert AccuracyEstimate.where_known(task, teacher, float_model, reference) is not None
+    reference, prepared = measure_reference(float_model, task), prepare_calibrated(float_model, task)
+    assert AccuracyEstimate.where_known(prepared, reference) is not None
     assert mixq_rl.PostTrainingEvaluator(float_model, task).estimate is None  # float32 teaches itself
-    for without in (graph_task, other):
-        assert AccuracyEstimate.where_known(without, teacher, float_model, reference) is None
+    for without in (graph_task, replace(task, metric="macro-f1")):
+        assert AccuracyEstimate.where_known(replace(prepared, task=without), reference) is None
