@@ -35,6 +35,7 @@ from mixq_rl.evaluation.evaluators import PostTrainingEvaluator, SupernetEvaluat
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.measurement import measure_reference
+from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.quantization import schemes
 from mixq_rl.training import fine_tune, fit
@@ -107,6 +108,7 @@ class Cell:
                     "label": label,
                     "allocation": list(allocation),
                     "validation": validation.accuracy,
+                    "estimate": self._estimated(evaluator, network, validation),
                     "test": test.accuracy,
                     "reduction": validation.reduction,
                     "product_reduction": validation.product_reduction,
@@ -116,6 +118,14 @@ class Cell:
                 }
             )
         return found
+
+    def _estimated(self, evaluator: IntegerEvaluator, network: IntegerModel, validation: Evaluation) -> float | None:
+        """Return the estimate of the accuracy that a search with the supernet would compare; None: there is none."""
+        estimate = self.supernet.estimate
+        if estimate is None:
+            return None
+        output = evaluator.execution(network, "validation")()
+        return estimate.added([validation], [estimate.measure(output)])[0].estimate
 
     def _speed_up(self, evaluator: IntegerEvaluator, network: IntegerModel) -> float:
         """Return float32's time over that of a network, whole executions on this CPU in turns."""
