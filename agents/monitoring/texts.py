@@ -27,14 +27,22 @@ def allocations_text(
     reward: Reward,
     metric: Metric = ACCURACY,
 ) -> str:
-    """Return a table of a front, with a star at the highest reward, and a table of that allocation's bits."""
+    """Return a table of a front, with a star at the highest reward, and a table of that allocation's bits.
+
+    Evaluations that have an ``estimate`` are compared by it, so it has a column.
+    """
     objective = reward.objective
     shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
     rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
     rows.insert(0, _row("float32", reference, reference, objective))
+    headings = _headings(objective, metric)
+    if any(evaluation.estimate is not None for evaluation in shown):
+        headings.insert(2, f"estimated {metric.title} (%)")
+        for row, evaluation in zip(rows, [reference, *shown], strict=True):
+            row.insert(2, percent(evaluation.merit, sign=False))
     chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
     bits_table = _table(["component", "bits"], chosen)
-    return f"{_table(_headings(objective, metric), rows)}\n\n★ highest reward so far:\n\n{bits_table}"
+    return f"{_table(headings, rows)}\n\n★ highest reward so far:\n\n{bits_table}"
 
 
 def final_text(result: RunResult) -> str:

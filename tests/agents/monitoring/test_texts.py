@@ -41,6 +41,16 @@ def test_the_best_allocations_are_shown_by_saving() -> None:
     ]
 
 
+def test_estimates_have_a_column_beside_the_accuracies() -> None:
+    estimated = [replace(MIXED, estimate=0.795), replace(UNIFORM, estimate=0.785)]
+    text = allocations_text(estimated, estimated[0], FLOAT, ("conv1.weight", "conv1.message"), reward=TradeOff())
+    heading, _, *rows = text.splitlines()[:5]
+    assert heading.startswith("|  | validation accuracy (%) | estimated accuracy (%) | reduction |")
+    assert rows[0].startswith("| float32 | 80.0 | 80.0 | 1.00× |")
+    assert rows[1].startswith("| ★ | 81.0 | 79.5 | 4.00× |")
+    assert rows[2].startswith("|  | 79.0 | 78.5 | 8.00× |")
+
+
 def test_the_final_table_has_test_accuracies_and_with_latency_times() -> None:
     finalists = (Finalist("float32", FLOAT, 0.7), Finalist("uniform 4", UNIFORM, 0.6), Finalist("agent 1", MIXED, 0.65))
     result = RunResult(
