@@ -30,12 +30,11 @@ from mixq_rl.agents.pareto import bridge, pareto_front, spread
 from mixq_rl.agents.runs.finalists import uniform_finalists
 from mixq_rl.agents.searches import SearchProblem, run_search
 from mixq_rl.datasets import GraphTask
-from mixq_rl.envs import Constraints, TradeOff
+from mixq_rl.envs import Constraints
 from mixq_rl.evaluation.evaluators import PostTrainingEvaluator, SupernetEvaluator
 from mixq_rl.evaluation.integer_evaluator import IntegerEvaluator
 from mixq_rl.evaluation.ledger import Ledger
 from mixq_rl.evaluation.measurement import measure_reference
-from mixq_rl.evaluation.protocol import Evaluation
 from mixq_rl.integer.model import IntegerModel
 from mixq_rl.quantization import schemes
 from mixq_rl.training import fine_tune, fit
@@ -47,9 +46,6 @@ LAYERS = {("PROTEINS", "gin"): 5, ("CSL", "gin"): 4}
 EVALUATIONS = 128
 POINTS = 8
 """Points of a search's front that are fine-tuned."""
-
-PREFERENCE = 0.5
-"""Preference of the reward by which ``train`` chooses its best network."""
 
 
 def main(
@@ -108,24 +104,15 @@ class Cell:
                     "label": label,
                     "allocation": list(allocation),
                     "validation": validation.accuracy,
-                    "estimate": self._estimated(evaluator, network, validation),
+                    "estimate": validation.estimate,
                     "test": test.accuracy,
                     "reduction": validation.reduction,
                     "product_reduction": validation.product_reduction,
-                    "reward": TradeOff()(validation, evaluator.reference, PREFERENCE),
                     "bytes": network.room,
                     "speed_up": self._speed_up(evaluator, network),
                 }
             )
         return found
-
-    def _estimated(self, evaluator: IntegerEvaluator, network: IntegerModel, validation: Evaluation) -> float | None:
-        """Return the estimate of the accuracy that a search with the supernet would compare; None: there is none."""
-        estimate = self.supernet.estimate
-        if estimate is None:
-            return None
-        output = evaluator.execution(network, "validation")()
-        return estimate.added([validation], [estimate.measure(output)])[0].estimate
 
     def _speed_up(self, evaluator: IntegerEvaluator, network: IntegerModel) -> float:
         """Return float32's time over that of a network, whole executions on this CPU in turns."""

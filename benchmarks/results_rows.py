@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from measuring import read_lines
 
+from mixq_rl.envs import TradeOff
+from mixq_rl.evaluation.protocol import Evaluation
+
 __all__ = [
     "RESULTS",
     "Cell",
@@ -13,6 +16,7 @@ __all__ = [
     "Point",
     "Row",
     "at_least",
+    "best",
     "chosen_row",
     "labelled",
     "lines",
@@ -21,6 +25,9 @@ __all__ = [
 ]
 
 RESULTS = Path(__file__).parent / "results" / "results.jsonl"
+
+PREFERENCE = 0.5
+"""Preference of the reward by which ``train`` chooses its best network."""
 
 Cell = tuple[str, str]
 Line = dict[str, Any]
@@ -74,13 +81,31 @@ def chosen_row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[s
 
 
 def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Row | None:
-    """Return the row of the networks of at least ``target`` times fewer bit operations, chosen on validation data."""
+    """Return the row of the most accurate networks, by estimate, of at least ``target`` times fewer bit operations."""
 
     def choice(points: Sequence[Point]) -> Point | None:
+        merit = _merit(points)
         allowed = [point for point in points if point["reduction"] >= target]
-        return max(allowed, key=lambda point: (point["validation"], point["reduction"])) if allowed else None
+        return max(allowed, key=lambda point: (merit(point), point["reduction"])) if allowed else None
 
     return chosen_row(known, cell, f"{name}, at least {target:g}×", [method, "uniform"], choice)
+
+
+def best(points: Sequence[Point]) -> Point:
+    """Return the network that ``train`` would choose."""
+    merit, float32 = _merit(points), Evaluation((), 0.0, 1.0, 1.0, 1.0, 1.0)
+
+    def reward(point: Point) -> float:
+        evaluation = Evaluation((), merit(point), 1.0, point["reduction"], 1.0, 1.0)
+        return TradeOff()(evaluation, float32, PREFERENCE)
+
+    return max(points, key=reward)
+
+
+def _merit(points: Sequence[Point]) -> Callable[[Point], float]:
+    """Return what the networks of a choice are compared by: estimates if all have one, else validation accuracies."""
+    estimated = all(point.get("estimate") is not None for point in points)
+    return lambda point: float(point["estimate" if estimated else "validation"])
 
 
 def of_cell(cell: Cell, known: Sequence[Line]) -> list[Line]:

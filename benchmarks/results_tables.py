@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from published import FRONT, PUBLISHED, Published
-from results_rows import RESULTS, Cell, Line, Point, Row, at_least, chosen_row, labelled, lines, of_cell, of_one_fold
+from results_rows import RESULTS, Cell, Line, Row, at_least, best, chosen_row, labelled, lines, of_cell, of_one_fold
 
 __all__ = ["write_tables"]
 
@@ -68,14 +68,9 @@ def _choices(cell: Cell, known: Sequence[Line]) -> Iterator[Row | None]:
             yield chosen_row(known, cell, label, [method], lambda points, label=label: labelled(points, label))
     for method in SEARCHES:
         name = "relaxed (MixQ)" if method == "relaxed" else method
-        yield chosen_row(known, cell, f"{name}, chosen", [method, "uniform"], _best)
+        yield chosen_row(known, cell, f"{name}, chosen", [method, "uniform"], best)
         for target in TARGETS:
             yield at_least(known, cell, method, target, name)
-
-
-def _best(points: Sequence[Point]) -> Point:
-    """Return the network that ``train`` would choose on validation data."""
-    return max(points, key=lambda point: point["reward"])
 
 
 def _summary(known: Sequence[Line], tables: dict[Cell, list[Row]]) -> str:

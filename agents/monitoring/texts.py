@@ -1,6 +1,7 @@
 """Tables in Markdown, for TensorBoard's tab of texts."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from mixq_rl.agents.quantities import bit_operations, bits, percent, times
 from mixq_rl.agents.records.result import RunResult
@@ -33,13 +34,10 @@ def allocations_text(
     """
     objective = reward.objective
     shown = sorted(dict.fromkeys([*front, best]), key=lambda e: objective.saving(e, reference))
-    rows = [_row("★" if evaluation == best else "", evaluation, reference, objective) for evaluation in shown]
-    rows.insert(0, _row("float32", reference, reference, objective))
-    headings = _headings(objective, metric)
-    if any(evaluation.estimate is not None for evaluation in shown):
-        headings.insert(2, f"estimated {metric.title} (%)")
-        for row, evaluation in zip(rows, [reference, *shown], strict=True):
-            row.insert(2, percent(evaluation.merit, sign=False))
+    estimated = best.estimate is not None
+    headings, row = _headings(objective, metric, estimated), partial(_row, reference, objective, estimated)
+    rows = [row("★" if evaluation == best else "", evaluation) for evaluation in shown]
+    rows.insert(0, row("float32", reference))
     chosen = [[name, str(width)] for name, width in zip(components, best.allocation, strict=True)]
     bits_table = _table(["component", "bits"], chosen)
     return f"{_table(headings, rows)}\n\n★ highest reward so far:\n\n{bits_table}"
@@ -47,23 +45,24 @@ def allocations_text(
 
 def final_text(result: RunResult) -> str:
     """Return the table of a run's networks."""
-    headings = _headings(result.objective, result.metric)
-    headings.insert(2, f"test {result.metric.title} (%)")
+    headings, place = _headings(result.objective, result.metric, result.estimated), 3 if result.estimated else 2
+    headings.insert(place, f"test {result.metric.title} (%)")
     rows = []
     for finalist in result.finalists:
         label = f"{finalist.label} ★" if finalist is result.best else finalist.label
-        row = _row(label, finalist.evaluation, result.reference, result.objective)
-        row.insert(2, percent(finalist.test_accuracy, sign=False))
+        row = _row(result.reference, result.objective, result.estimated, label, finalist.evaluation)
+        row.insert(place, percent(finalist.test_accuracy, sign=False))
         rows.append(row)
     return f"{_table(headings, rows)}\n\n★ {result.choice}"
 
 
-def _headings(objective: Objective, metric: Metric) -> list[str]:
+def _headings(objective: Objective, metric: Metric, estimated: bool) -> list[str]:
     column = objective.column
     own = [] if column is None else [column.saving, column.unit]
     return [
         "",
         f"validation {metric.title} (%)",
+        *([f"estimated {metric.title} (%)"] if estimated else []),
         "reduction",
         "BitOPs (linear)",
         *own,
@@ -71,7 +70,7 @@ def _headings(objective: Objective, metric: Metric) -> list[str]:
     ]
 
 
-def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: Objective) -> list[str]:
+def _row(reference: Evaluation, objective: Objective, estimated: bool, label: str, evaluation: Evaluation) -> list[str]:
     column = objective.column
     own = (
         []
@@ -81,6 +80,7 @@ def _row(label: str, evaluation: Evaluation, reference: Evaluation, objective: O
     return [
         label,
         percent(evaluation.accuracy, sign=False),
+        *([percent(evaluation.merit, sign=False)] if estimated else []),
         times(evaluation.reduction, 2),
         bit_operations(evaluation.bitops),
         *own,

@@ -111,8 +111,8 @@ class RunResult:
         objective: the cost that was saved.
         choice: criterion by which the best network was chosen, in words.
         finalists: float32, the uniform allocations, then those of the agent's search by ascending saving.
-        best: best integer network among the finalists, by default that of highest reward at preference 0.5 on
-            validation data.
+        best: best integer network among the finalists, by default that of highest reward at preference 0.5,
+            by estimates or on validation data.
         components: names of the components, in the order of the allocations.
         shares: cost of each component in the best network.
         hypervolume: hypervolume of the search, with the evaluator's weights and on validation data.
@@ -145,6 +145,11 @@ class RunResult:
     def reference(self) -> Evaluation:
         """Evaluation of the float32 network."""
         return self.finalists[0].evaluation
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the networks were compared by estimates of their accuracy."""
+        return self.best.evaluation.estimate is not None
 
     @property
     def uniform(self) -> list[Finalist]:

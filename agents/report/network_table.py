@@ -15,7 +15,10 @@ __all__ = ["network_table"]
 
 
 def network_table(result: RunResult) -> Markup:
-    """Return a table of the metric, bit operations, bit-widths, and the cost that the objective adds, such as time."""
+    """Return a table of the metric, bit operations, bit-widths, and the cost that the objective adds, such as time.
+
+    It has a column of the estimates by which networks were chosen, if there are any.
+    """
     unit = power_of_ten([f.evaluation.bitops for f in result.finalists])
     product_unit = power_of_ten([f.evaluation.product_bitops for f in result.finalists])
     intervals = [test_interval(result, finalist) for finalist in result.finalists]
@@ -46,6 +49,7 @@ def network_table(result: RunResult) -> Markup:
         product_unit=product_unit.name,
         column=column,
         metric=result.metric,
+        estimated=result.estimated,
     )
 
 

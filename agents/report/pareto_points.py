@@ -87,7 +87,7 @@ class ParetoPoints:
         metric: as given.
         label: text of the horizontal axis.
         horizontal: axis of the saving.
-        vertical: axis of the validation accuracy, or of its estimate in the search.
+        vertical: axis of the validation accuracy, or of the estimated accuracy.
         savings, accuracies: marked values, each with its text and its place as in :class:`Point`.
         evaluated: points of the search, ordered by saving, accuracy and allocation.
         front: their Pareto front, by ascending saving.
@@ -136,7 +136,7 @@ class ParetoPoints:
         self.lines = [self._line("float32", "float32", reference.merit)]
         if majority is not None:
             self.lines.append(self._line("majority", metric.baseline, majority))
-        self._estimated = any(evaluation.estimate is not None for evaluation in evaluated)
+        self._estimated = any(evaluation.estimate is not None for evaluation in [*evaluated, *named])
         self._fine_tuned = bool(tuned) or best is not None
 
     @classmethod
@@ -165,14 +165,14 @@ class ParetoPoints:
     @property
     def heading(self) -> str:
         """Title of the vertical axis, without its unit."""
-        return f"validation {self.metric.title}{', in the search estimated' if self._estimated else ''}"
+        return f"{'estimated' if self._estimated else 'validation'} {self.metric.title}"
 
     @property
     def legend(self) -> list[tuple[str, str]]:
         """Kinds of points that are drawn, each with its text."""
         drawn = [point.kind for point in [*self.evaluated, *self.front, *self.finalists]]
         behind = {
-            "evaluated": f"{', estimated' if self._estimated else ''} ({len(self.evaluated)})",
+            "evaluated": f" ({len(self.evaluated)})",
             "below": f" ({sum(point.kind == 'below' for point in self.evaluated)})",
             "uniform": ", fine-tuned" if self._fine_tuned else "",
         }

@@ -32,6 +32,8 @@ def final_table(
 ) -> Table:
     """Return the table of the metric, bit operations, reductions and bit-widths. It fits 80 columns.
 
+    It has a column of the estimates by which networks were chosen, if there are any.
+
     Args:
         finalists: the networks, float32 first.
         best: one of them; its row is marked.
@@ -49,10 +51,11 @@ def final_table(
             f"(95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
         )
     )
+    estimated = best.evaluation.estimate is not None
     unit = power_of_ten(finalist.evaluation.bitops for finalist in finalists)
     bitops = f"BitOPs in {unit.name}" if unit.name else "BitOPs"
     table = Table(
-        title=f"validation and test {metric.title} in %, {bitops} (and reduction)"
+        title=f"validation{', estimated' if estimated else ''} and test {metric.title} in %, {bitops} (and reduction)"
         + (f",\n{column.heading} in {column.unit} (and {column.saving})" if column else ""),
         caption=_CAPTION
         + escape(printable(chosen_by))
@@ -62,7 +65,8 @@ def final_table(
         padding=(0, 1, 0, 0),
     )
     table.add_column("network", no_wrap=True)
-    for heading in ("val", "test", "BitOPs linear", "BitOPs product", *([column.heading] if column else [])):
+    accuracies = ["val", *(["est"] if estimated else []), "test"]
+    for heading in (*accuracies, "BitOPs linear", "BitOPs product", *([column.heading] if column else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("bits", overflow="fold")
     for finalist in finalists:
@@ -75,6 +79,7 @@ def final_table(
         table.add_row(
             f"{finalist.label} ★" if finalist is best else finalist.label,
             percent(evaluation.accuracy, sign=False),
+            *([percent(evaluation.merit, sign=False)] if estimated else []),
             percent(finalist.test_accuracy, sign=False),
             f"{unit.write(evaluation.bitops)} ({times(evaluation.reduction)})",
             f"{unit.write(evaluation.product_bitops)} ({times(evaluation.product_reduction)})",
@@ -141,15 +146,18 @@ def write_csv(
 ) -> None:
     """Write one row for each network: the metric in [0, 1], bit operations, reductions, bits of each component.
 
-    The first finalist is float32. An objective other than bit operations adds its cost and its saving
+    The first finalist is float32. Where networks were chosen by estimates of their accuracy these have a column, in
+    which float32 has its validation accuracy. An objective other than bit operations adds its cost and its saving
     before the bits. Without measured times, two runs with the same seed write the same file.
     """
     column, reference = objective.column, finalists[0].evaluation
+    estimated = best.evaluation.estimate is not None
     heading = [
         "network",
         "best",
         "metric",
         "validation_accuracy",
+        *(["estimated_accuracy"] if estimated else []),
         "test_accuracy",
         "bitops",
         "reduction",
@@ -168,6 +176,7 @@ def write_csv(
                 int(finalist is best),
                 metric.name,
                 evaluation.accuracy,
+                *([evaluation.merit] if estimated else []),
                 finalist.test_accuracy,
                 evaluation.bitops,
                 evaluation.reduction,

@@ -37,6 +37,8 @@ def choose(
 ) -> tuple[Finalist, ExpectedChange | None]:
     """Return the best finalist, and its expected change; None for a metric that is not a share of the items.
 
+    Finalists that have an estimate of the accuracy are compared by it.
+
     Args:
         evaluator: evaluator of the networks.
         model: the float32 network.
@@ -53,7 +55,8 @@ def choose(
     correct = [_correct(logits.dequantize(), task) for logits in executed]
     of_float32 = _correct(float_execution(model, task, "validation")(), task)
     tested = int(task.masks["test"].sum())
-    return best, expected_change(allowed, correct, of_float32, float32, reward, tested=tested, seed=seed)
+    share = None if evaluator.estimate is None else evaluator.estimate.share
+    return best, expected_change(allowed, correct, of_float32, float32, reward, tested=tested, seed=seed, share=share)
 
 
 def expected_change(
@@ -65,6 +68,7 @@ def expected_change(
     *,
     tested: int,
     seed: int,
+    share: float | None = None,
 ) -> ExpectedChange:
     """Return the expected change of the best finalist's accuracy against float32 on a test split, with its interval.
 
@@ -84,6 +88,8 @@ def expected_change(
         reward: reward of the choice.
         tested: number of items of the test split.
         seed: seed of the bootstrap.
+        share: weight of the change in validation accuracy in the finalists' estimates; None: they have none. A
+            teacher's opinion is the same for all drawn items.
     """
     changes = np.stack(correct) - of_float32
     count = changes.shape[1]
@@ -93,9 +99,10 @@ def expected_change(
     def chosen(drawn: Vector, float_accuracy: float) -> int:
         """Return the place of the best finalist, given the changes and the accuracy of float32."""
         base = replace(float32.evaluation, accuracy=float_accuracy)
+        luck = float_accuracy - float32.evaluation.accuracy + (1.0 if share is None else share) * (drawn - means)
         rows = [
-            replace(each, evaluation=replace(each.evaluation, accuracy=float_accuracy + float(change)))
-            for each, change in zip(finalists, drawn, strict=True)
+            replace(each, evaluation=replace(each.evaluation, estimate=each.evaluation.merit + float(lucky)))
+            for each, lucky in zip(finalists, luck, strict=True)
         ]
         return places[best_finalist(rows, base, reward).label]
 

@@ -183,29 +183,32 @@ def measure_finalists(
 
 
 def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: Reward) -> Finalist:
-    """Return the finalist of highest reward on validation data after fine-tuning, at preference 0.5 in a trade-off.
+    """Return the finalist of highest reward after fine-tuning, at preference 0.5 in a trade-off.
 
-    Networks above the limit on bit operations are excluded. The test split is not used. Choosing the cheapest network
-    that still has the accuracy of float32 would select for luck on a small validation split.
+    Rewards compare estimates of the accuracy, where there are any, and else validation accuracies. Networks above the
+    limit on bit operations are excluded. The test split is not used. Choosing the cheapest network that still has the
+    accuracy of float32 would select for luck on a small validation split.
     """
     allowed = [finalist for finalist in finalists if reward.allows(finalist.evaluation)]
     preference = _PREFERENCE if reward.preference is None else reward.preference
     return max(allowed, key=lambda finalist: reward(finalist.evaluation, reference, preference))
 
 
-def choice(reward: Reward, metric: Metric = ACCURACY, constrained: str = "") -> str:
+def choice(reward: Reward, metric: Metric = ACCURACY, constrained: str = "", *, estimated: bool = False) -> str:
     """Return a description of the criterion of :func:`best_finalist`, for tables and the report.
 
     Args:
         reward: formula of the reward.
         metric: metric of the task.
         constrained: constraints on the allocations, as text.
+        estimated: whether the finalists have estimates.
     """
+    compared = f"by estimated {metric.title}" if estimated else "on validation data"
     limit = None if reward.max_bitops is None else f"at most {bit_operations(reward.max_bitops)} bit operations"
     within = f", within {constrained}" if constrained else ""
     if reward.max_drop is not None:
         least = f"greatest saving at most {100 * reward.max_drop:g} points below float32"
-        return f"{least}{'' if limit is None else f' with {limit}'}, on validation data{within}"
+        return f"{least}{'' if limit is None else f' with {limit}'}, {compared}{within}"
     if limit is not None:
-        return f"highest {metric.title} with {limit}, on validation data{within}"
-    return f"highest reward at preference 0.5, on validation data{within}"
+        return f"highest {metric.title} with {limit}, {compared}{within}"
+    return f"highest reward at preference 0.5, {compared}{within}"

@@ -257,12 +257,13 @@ def _choose(
     kept = searched.limits.keeps([finalist.evaluation.allocation for finalist in quantized])
     allowed, task = list(compress(quantized, kept)), prepared.evaluator.task
     best, change = choose(prepared.evaluator, model, allowed, networks, float32, searched.reward, seed=config.seed)
+    estimated = best.evaluation.estimate is not None
     network, components = networks[best.label], prepared.evaluator.components
     result = RunResult(
         title=prepared.title,
         kind=task.kind,
         objective=config.saved,
-        choice=choice(searched.reward, prepared.metric, config.constrained),
+        choice=choice(searched.reward, prepared.metric, config.constrained, estimated=estimated),
         finalists=tuple(finalists),
         best=best,
         components=tuple(component.name for component in components),

@@ -46,12 +46,15 @@ class AccuracyEstimate:
         teacher: class probabilities of all nodes, ``[nodes, classes]``.
         float_model: the float-trained model.
         reference: its evaluation on the validation split.
+
+    Attributes:
+        share: weight of the change in validation accuracy, above 0 and below 1.
     """
 
     def __init__(self, task: GraphTask, teacher: Tensor, float_model: QuantizableModel, reference: Evaluation) -> None:
         self._rows = (~task.masks["train"]).nonzero()[:, 0]
         self._teacher = (teacher.index_select(0, self._rows).double() * _UNIT).round().to(torch.int32)
-        self._share = _WORTH / (_WORTH + int(task.masks["validation"].sum()))
+        self.share = 1 - _WORTH / (_WORTH + int(task.masks["validation"].sum()))
         self._accuracy = reference.accuracy
         with deterministic(task.device):
             logits = float_execution(float_model, task, "validation")()
@@ -93,5 +96,5 @@ class AccuracyEstimate:
         return total / (_UNIT * len(self._rows))
 
     def _estimate(self, accuracy: float, probability: float) -> float:
-        change = (1 - self._share) * (accuracy - self._accuracy) + self._share * (probability - self._of_float)
+        change = self.share * (accuracy - self._accuracy) + (1 - self.share) * (probability - self._of_float)
         return min(max(self._accuracy + change, 0.0), 1.0)

@@ -169,10 +169,7 @@ class IntegerEvaluator:
     def _whole(self, allocations: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
         """Yield the evaluations of allocations whose networks are executed separately."""
         for network in map(self.freeze, allocations):
-            evaluation, output = self._measured(network, "validation", self.timing_repeats)
-            if self.estimate is not None:
-                (evaluation,) = self.estimate.added([evaluation], [self.estimate.measure(output)])
-            yield evaluation
+            yield self.measure(network, "validation")
 
     def sizes(self, allocations: Sequence[Sequence[int]]) -> list[int]:
         """Return the bytes of the files of the network at each allocation, its :attr:`~mixq_rl.IntegerModel.room`.
@@ -248,16 +245,14 @@ class IntegerEvaluator:
         return content_hash(described, network | task_tensors(self.task))
 
     def measure(self, model: IntegerModel, split: Split, *, timing_repeats: int | None = None) -> Evaluation:
-        """Return the evaluation of any integer model of this network on a split.
+        """Return the evaluation of any integer model of this network on a split, on validation data with its estimate.
 
         Args:
             model: integer model, for example a fine-tuned one.
             split: split whose inputs are executed and measured.
             timing_repeats: number of timed executions; None: that of the evaluator.
         """
-        return self._measured(model, split, self.timing_repeats if timing_repeats is None else timing_repeats)[0]
-
-    def _measured(self, model: IntegerModel, split: Split, repeats: int) -> tuple[Evaluation, QTensor]:
+        repeats = self.timing_repeats if timing_repeats is None else timing_repeats
         output, meter, seconds = metered(self.execution(model, split), repeats, self.task.device)
         evaluation = Evaluation.against(
             self._reference(split),
@@ -269,7 +264,9 @@ class IntegerEvaluator:
             seconds=seconds,
             size=model.room,
         )
-        return evaluation, output
+        if self.estimate is None or split != "validation":
+            return evaluation
+        return self.estimate.added([evaluation], [self.estimate.measure(output)])[0]
 
     def time_together(self, networks: Sequence[QuantizableModel | IntegerModel]) -> list[float]:
         """Return the seconds that each network takes on the validation split. Float models are executed in float32.

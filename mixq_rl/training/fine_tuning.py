@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixq_rl.datasets import GraphInputs, GraphTask
+from mixq_rl.datasets import GraphInputs, GraphTask, Split
 from mixq_rl.nn import QuantizableModel
 from mixq_rl.training.batch_statistics import estimate_statistics
 from mixq_rl.training.dropout import fading_dropout
@@ -33,10 +33,11 @@ def fine_tune(
     """Return a copy of ``model`` fine-tuned by quantization-aware training at one allocation.
 
     With a cosine schedule the weights of the copy are those of the last epoch, or, with ``keep_better``, those before
-    the training if they score higher on validation data. The best of all epochs would mostly be the luckiest one on
-    these data (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by validation.
-    Dropout fades out during the training. Weights of 1 and 2 bits have no weight decay. Batch normalisation uses the
-    statistics of the batches; at the start it gets those that the network has at the allocation.
+    the training if they score higher: on validation nodes, or on the training and validation graphs together, because
+    few validation graphs would decide by luck (docs/results.md). The best of all epochs would mostly be the luckiest
+    one on these data (benchmarks/choice_figures.py). With a plateau schedule they are those of the best epoch by
+    validation. Dropout fades out during the training. Weights of 1 and 2 bits have no weight decay. Batch normalisation
+    uses the statistics of the batches; at the start it gets those that the network has at the allocation.
 
     Args:
         model: model with calibrated scales for the allocation's bit-widths, such as a supernet; not changed.
@@ -70,9 +71,18 @@ def fine_tune(
     with reproducible(task, seed), fading_dropout(model, progress) as fade:
         if allocation is not None:
             estimate_statistics(model, task)
-        before, start = validate(), copy.deepcopy(model.state_dict())
+        before, start = _judged(model, forward, task), copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
         optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))
-        if settles and keep_better and before[0] > validate()[0]:
+        if settles and keep_better and before > _judged(model, forward, task):
             model.load_state_dict(start)
     return model
+
+
+@torch.no_grad()
+def _judged(model: QuantizableModel, forward: Forward, task: GraphTask) -> float:
+    """Return the mean score of the nodes or graphs that decide whether the weights before the training are kept."""
+    model.eval()
+    splits: tuple[Split, ...] = ("train", "validation") if task.kind == "graph" else ("validation",)
+    total = sum(int(task.masks[split].sum()) * task.score(forward(task.inputs(split)), split) for split in splits)
+    return total / sum(int(task.masks[split].sum()) for split in splits)

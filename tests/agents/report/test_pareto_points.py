@@ -42,11 +42,7 @@ def test_the_legend_says_what_is_drawn_and_whether_it_is_fine_tuned() -> None:
     ]
     assert [label.text for label in searching.labels] == [f"float32 80.0{SPACE}%", "4 bits"]
     estimated = ParetoPoints([replace(each, estimate=0.7) for each in made], FLOAT)
-    assert estimated.legend[0] == ("evaluated", "evaluated in the search, estimated (3)")
-    assert (searching.heading, estimated.heading) == (
-        "validation accuracy",
-        "validation accuracy, in the search estimated",
-    )
+    assert (searching.heading, estimated.heading) == ("validation accuracy", "estimated accuracy")
     assert [point.y for point in estimated.evaluated] == [estimated.height(0.7)] * 3
     result = run_result(majority=0.1)
     ended = ParetoPoints.of(result, evaluations(result))

@@ -75,6 +75,22 @@ def test_with_latency_the_table_has_times_and_speed_ups(width: int) -> None:
     assert "time" not in printed(TIMED, width)
 
 
+@pytest.mark.parametrize("objective", [BITOPS, LATENCY])
+def test_estimates_have_a_column_where_there_are_any(objective: Objective, tmp_path: Path) -> None:
+    estimated = [TIMED[0], replace(TIMED[1], evaluation=replace(TIMED[1].evaluation, accuracy=0.777, estimate=0.7654))]
+    text = printed(estimated, 80, objective)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    assert "validation, estimated and test accuracy" in text
+    (row,) = [line.split() for line in text.splitlines() if "agent 12 ★" in line]
+    assert row[3:6] == ["77.7", "76.5", "79.0"]
+    write_csv(tmp_path / "table.csv", estimated, estimated[1], [f"c{index}" for index in range(9)], objective)
+    with (tmp_path / "table.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (first["estimated_accuracy"], second["estimated_accuracy"]) == ("0.8", "0.7654")
+    assert "estimated" not in printed(TIMED, 80, objective)
+
+
 def test_with_latency_the_csv_has_seconds_and_speed_ups(tmp_path: Path) -> None:
     names = [f"c{index}" for index in range(9)]
     write_csv(tmp_path / "table.csv", TIMED, TIMED[1], names, LATENCY)

@@ -16,13 +16,21 @@ FLOAT = Evaluation((32,), 0.8, 1600.0, 1.0, 1600.0, 1.0)
 ITEMS = 400
 
 
-def expected(correct: np.ndarray, of_float32: np.ndarray, reward: Reward, seed: int = 0) -> ExpectedChange:
+def expected(
+    correct: np.ndarray, of_float32: np.ndarray, reward: Reward, seed: int = 0, share: float | None = None
+) -> ExpectedChange:
+    """Return the expected change; with a share, of networks that a teacher prefers by their order."""
     float32 = Finalist("float32", replace(FLOAT, accuracy=float(of_float32.mean())), 0.5)
     rows = [
         Finalist(f"agent {place}", replace(FLOAT, accuracy=float(row.mean()), reduction=8.0), 0.5)
         for place, row in enumerate(correct)
     ]
-    return expected_change(rows, list(correct), of_float32, float32, reward, tested=ITEMS, seed=seed)
+    if share is not None:
+        base = float32.evaluation.accuracy
+        for place, row in enumerate(rows):
+            change = share * (row.evaluation.accuracy - base) - (1 - share) * 0.01 * place
+            rows[place] = replace(row, evaluation=replace(row.evaluation, estimate=base + change))
+    return expected_change(rows, list(correct), of_float32, float32, reward, tested=ITEMS, seed=seed, share=share)
 
 
 def drawn(networks: int, seed: int, accuracies: Sequence[float] = (0.7,)) -> np.ndarray:
@@ -42,6 +50,16 @@ def test_the_interval_holds_the_true_change_of_the_luckiest_of_ten(reward: Rewar
     assert np.mean(raw) > 0.03
     assert abs(np.mean(corrected)) < np.mean(raw) / 2
     assert np.mean(inside) >= 0.9
+
+
+def test_the_less_validation_data_count_in_the_choice_the_less_luck_is_subtracted() -> None:
+    float32, *networks = drawn(11, 0)
+    correct = np.stack(networks)
+    by_teacher = expected(correct, float32, TradeOff(), share=1e-9)  # which always prefers the first network
+    assert by_teacher.expected == pytest.approx(networks[0].mean() - float32.mean(), abs=0.01)
+    by_labels = expected(correct, float32, TradeOff(), share=1.0)
+    assert by_labels.expected == pytest.approx(expected(correct, float32, TradeOff()).expected)
+    assert max(row.mean() for row in networks) - float32.mean() - by_labels.expected > 0.02
 
 
 def test_a_single_network_needs_no_correction() -> None:

@@ -87,16 +87,16 @@ def test_of_nothing_there_is_nothing(
     assert made(task, teacher, float_model).added([], []) == []
 
 
-def test_evaluations_of_a_search_have_estimates_and_measured_networks_none(
+def test_evaluations_and_measured_networks_have_estimates_on_validation_data_alone(
     evaluator: mixq_rl.SupernetEvaluator,
 ) -> None:
     allocation = (2, 4, 8, 2, 4, 8, 2, 4, 8)
     (evaluation,) = evaluator.evaluate([allocation])
     network = evaluator.freeze(allocation)
     measured = evaluator.measure(network, "validation")
-    assert measured.estimate is None
-    assert measured.merit == measured.accuracy == evaluation.accuracy
-    assert evaluation.estimate is not None
+    assert measured.estimate == evaluation.estimate != measured.accuracy == evaluation.accuracy
+    for split in ("train", "test"):
+        assert evaluator.measure(network, split).estimate is None
     logits = evaluator.execution(network, "validation")()
     estimate = AccuracyEstimate(evaluator.task, evaluator.teacher, evaluator._float_model, evaluator.reference)
     (again,) = estimate.added([measured], [estimate.measure(logits)])

@@ -215,6 +215,35 @@ def test_fine_tuning_ends_with_its_last_epoch_or_where_it_began(
         assert all(torch.equal(found[key], state[key]) for key in state)
 
 
+def test_of_graphs_those_of_the_training_split_decide_too_whether_the_beginning_is_kept(graph_task: GraphTask) -> None:
+    model = mixq_rl.fit(mixq_rl.build_model("gin", graph_task, hidden_channels=8, num_layers=1), graph_task, epochs=1)
+    calibrate(model, graph_task, (8,))
+    allocation = (8,) * len(model.quantizers)
+
+    def tuned(task: GraphTask, *, learning_rate: float, keep: bool) -> mixq_rl.QuantizableModel:
+        schedule = Schedule(10, learning_rate)
+        return mixq_rl.fine_tune(model, task, allocation, schedule=schedule, keep_better=keep)
+
+    def same(first: mixq_rl.QuantizableModel, second: mixq_rl.QuantizableModel) -> bool:
+        return all(map(torch.equal, first.parameters(), second.parameters()))
+
+    start = mixq_rl.fine_tune(model, graph_task, allocation, epochs=0)
+    answers, graphs = graph_task.y.clone(), {}
+    for split in ("train", "validation"):
+        graphs[split], inputs = graph_task.masks[split], graph_task.inputs(split)
+        with start.evaluating():
+            answers[graphs[split]] = start(inputs.x, inputs.graph).argmax(dim=1)
+    # By its own answers for the validation graphs alone, the beginning is best. The training graphs outvote them.
+    by_validation = replace(graph_task, y=torch.where(graphs["validation"], answers, graph_task.y))
+    end = tuned(by_validation, learning_rate=0.02, keep=False)
+    assert not same(start, end)
+    assert same(tuned(by_validation, learning_rate=0.02, keep=True), end)
+    # By its answers for both it is kept.
+    by_both = replace(graph_task, y=answers)
+    assert not same(start, tuned(by_both, learning_rate=0.1, keep=False))
+    assert same(start, tuned(by_both, learning_rate=0.1, keep=True))
+
+
 def test_divergence_is_answered(task: GraphTask) -> None:
     model = mixq_rl.build_model("gcn", task, hidden_channels=8)
     with torch.no_grad():
