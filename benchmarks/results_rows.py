@@ -80,11 +80,16 @@ def chosen_row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[s
     return Row(name, test, loss, list(chosen.values()))
 
 
-def at_least(known: Sequence[Line], cell: Cell, method: str, target: float, name: str) -> Row | None:
-    """Return the row of the most accurate networks, by estimate, of at least ``target`` times fewer bit operations."""
+def at_least(
+    known: Sequence[Line], cell: Cell, method: str, target: float, name: str, *, estimated: bool = True
+) -> Row | None:
+    """Return the row of the most accurate networks of at least ``target`` times fewer bit operations.
+
+    The accuracy is the estimate if all networks have one, and ``estimated``, and else that on validation data.
+    """
 
     def choice(points: Sequence[Point]) -> Point | None:
-        merit = _merit(points)
+        merit = _merit(points, estimated)
         allowed = [point for point in points if point["reduction"] >= target]
         return max(allowed, key=lambda point: (merit(point), point["reduction"])) if allowed else None
 
@@ -102,9 +107,9 @@ def best(points: Sequence[Point]) -> Point:
     return max(points, key=reward)
 
 
-def _merit(points: Sequence[Point]) -> Callable[[Point], float]:
+def _merit(points: Sequence[Point], estimated: bool = True) -> Callable[[Point], float]:
     """Return what the networks of a choice are compared by: estimates if all have one, else validation accuracies."""
-    estimated = all(point.get("estimate") is not None for point in points)
+    estimated = estimated and all(point.get("estimate") is not None for point in points)
     return lambda point: float(point["estimate" if estimated else "validation"])
 
 
