@@ -39,9 +39,15 @@ def main(
     for search in searches:
         for target in least or TARGETS:
             _print_row(known, at_least(known, cell, search, target, search))
-            if search == "agent":
+            if search == "agent" and _estimated(known):
                 name = "agent, chosen by validation accuracy"
                 _print_row(known, at_least(known, cell, search, target, name, estimated=False))
+
+
+def _estimated(known: Sequence[Line]) -> bool:
+    """Return whether the networks that a choice has are compared by estimates."""
+    offered = [point for line in known if line["method"] in ("agent", "uniform") for point in line["points"]]
+    return all(point.get("estimate") is not None for point in offered)
 
 
 def _print_row(known: Sequence[Line], row: Row | None) -> None:

@@ -42,7 +42,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class ExpectedChange:
-    """Change of the best network's accuracy against float32 to expect on the test split, from validation data alone.
+    """Change of the best network's accuracy against float32 to expect on the test split, from validation labels.
 
     Attributes:
         expected: expected change, in [-1, 1].

@@ -1,4 +1,4 @@
-"""The Pareto chart of the page: the metric on validation data against saving, as SVG."""
+"""The Pareto chart of the page: the metric on validation data, or its estimate, against saving, as SVG."""
 
 import json
 from collections.abc import Iterable

@@ -27,7 +27,7 @@ _RIVAL_MARKERS = "v^<>xP"
 
 
 def pareto_figure(points: ParetoPoints, *, title: str = "") -> Figure:
-    """Return the metric on validation data against saving: evaluations, their front, and networks to compare it with.
+    """Return the metric or its estimate against saving: evaluations, their front, and networks to compare it with.
 
     Axes, series and labels are those of the page's chart. The fronts of other searches are dotted.
 

@@ -1,4 +1,4 @@
-"""Choice of the best network, and its expected change against float32 on test data, from validation data alone."""
+"""Choice of the best network, and the change against float32 on test data that validation labels lead to expect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -88,8 +88,8 @@ def expected_change(
         reward: reward of the choice.
         tested: number of items of the test split.
         seed: seed of the bootstrap.
-        share: weight of the change in validation accuracy in the finalists' estimates; None: they have none. A
-            teacher's opinion is the same for all drawn items.
+        share: weight of the change in validation accuracy in the finalists' estimates; None: they have none. The
+            teacher's part of an estimate does not depend on the drawn items.
     """
     changes = np.stack(correct) - of_float32
     count = changes.shape[1]

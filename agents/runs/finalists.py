@@ -186,8 +186,8 @@ def best_finalist(finalists: Sequence[Finalist], reference: Evaluation, reward: 
     """Return the finalist of highest reward after fine-tuning, at preference 0.5 in a trade-off.
 
     Rewards compare estimates of the accuracy, where there are any, and else validation accuracies. Networks above the
-    limit on bit operations are excluded. The test split is not used. Choosing the cheapest network that still has the
-    accuracy of float32 would select for luck on a small validation split.
+    limit on bit operations are excluded. No labels of the test split are used. Choosing the cheapest network that
+    still has the accuracy of float32 would select for luck on a small validation split.
     """
     allowed = [finalist for finalist in finalists if reward.allows(finalist.evaluation)]
     preference = _PREFERENCE if reward.preference is None else reward.preference

@@ -252,7 +252,7 @@ def _choose(
     finalists: list[Finalist],
     networks: dict[str, IntegerModel],
 ) -> tuple[RunResult, IntegerModel]:
-    """Choose the best network on validation data, and return the result of the run with that network."""
+    """Choose the best network, and return the result of the run with that network."""
     float32, *quantized = finalists
     kept = searched.limits.keeps([finalist.evaluation.allocation for finalist in quantized])
     allowed, task = list(compress(quantized, kept)), prepared.evaluator.task

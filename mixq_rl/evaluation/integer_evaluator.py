@@ -30,7 +30,7 @@ from mixq_rl.version import __version__
 
 __all__ = ["IntegerEvaluator"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 class IntegerEvaluator:
@@ -62,7 +62,7 @@ class IntegerEvaluator:
             but not changes that bypass torch (``parameter.data``, numpy).
         teacher: targets of distillation in fine-tuning, as of the prepared network.
         estimates: whether evaluators of the class estimate the accuracy where they can.
-        estimate: estimate of the accuracy; None: evaluations have none, and searches compare validation accuracies.
+        estimate: estimate of the accuracy; None: evaluations have none, and validation accuracies are compared.
         bit_widths: bit-widths on offer, ascending.
         scheme: how scales are found, and whether they are learned.
         seed, epochs, timing_repeats: as given.
@@ -245,7 +245,7 @@ class IntegerEvaluator:
         return content_hash(described, network | task_tensors(self.task))
 
     def measure(self, model: IntegerModel, split: Split, *, timing_repeats: int | None = None) -> Evaluation:
-        """Return the evaluation of any integer model of this network on a split, on validation data with its estimate.
+        """Return the evaluation of any integer model of this network on a split; on validation data it has an estimate.
 
         Args:
             model: integer model, for example a fine-tuned one.

@@ -68,19 +68,20 @@ def fine_tune(
         return validation_score(forward, task)
 
     settles = schedule.decay == "cosine"
+    judged = settles and keep_better
     with reproducible(task, seed), fading_dropout(model, progress) as fade:
         if allocation is not None:
             estimate_statistics(model, task)
-        before, start = _judged(model, forward, task), copy.deepcopy(model.state_dict())
+        before, start = _judgement(model, forward, task) if judged else 0.0, copy.deepcopy(model.state_dict())
         drawn = batches(task, schedule, seed, every=teacher is not None)
         optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))
-        if settles and keep_better and before > _judged(model, forward, task):
+        if judged and before > _judgement(model, forward, task):
             model.load_state_dict(start)
     return model
 
 
 @torch.no_grad()
-def _judged(model: QuantizableModel, forward: Forward, task: GraphTask) -> float:
+def _judgement(model: QuantizableModel, forward: Forward, task: GraphTask) -> float:
     """Return the mean score of the nodes or graphs that decide whether the weights before the training are kept."""
     model.eval()
     splits: tuple[Split, ...] = ("train", "validation") if task.kind == "graph" else ("validation",)

@@ -12,6 +12,31 @@ UNIFORM = replace(FLOAT, allocation=(4, 4), accuracy=0.79, bitops=2e8, reduction
 MIXED = replace(FLOAT, allocation=(2, 8), accuracy=0.81, bitops=4e8, reduction=4.0, seconds=0.002)
 
 
+def ended(*evaluations: Evaluation) -> RunResult:
+    """Return a result whose last network is the best."""
+    finalists = tuple(
+        Finalist(label, evaluation, test)
+        for (label, test), evaluation in zip(
+            (("float32", 0.7), ("uniform 4", 0.6), ("agent 1", 0.65)), evaluations, strict=True
+        )
+    )
+    return RunResult(
+        title="gcn on a graph",
+        kind="node",
+        objective=LATENCY,
+        choice="highest reward",
+        finalists=finalists,
+        best=finalists[2],
+        components=("conv1.weight", "conv1.message"),
+        shares=(),
+        hypervolume=1.0,
+        evaluations=3,
+        counts={},
+        majority=0.2,
+        run_dir=Path(),
+    )
+
+
 def test_a_configuration_is_a_table() -> None:
     text = configuration_text({"bits": (2, 4), "fold": None, "dataset": "a|b"})
     assert text.splitlines() == [
@@ -41,7 +66,7 @@ def test_the_best_allocations_are_shown_by_saving() -> None:
     ]
 
 
-def test_estimates_have_a_column_beside_the_accuracies() -> None:
+def test_estimates_have_a_column_beside_the_accuracies_also_in_the_final_table() -> None:
     estimated = [replace(MIXED, estimate=0.795), replace(UNIFORM, estimate=0.785)]
     text = allocations_text(estimated, estimated[0], FLOAT, ("conv1.weight", "conv1.message"), reward=TradeOff())
     heading, _, *rows = text.splitlines()[:5]
@@ -49,25 +74,14 @@ def test_estimates_have_a_column_beside_the_accuracies() -> None:
     assert rows[0].startswith("| float32 | 80.0 | 80.0 | 1.00× |")
     assert rows[1].startswith("| ★ | 81.0 | 79.5 | 4.00× |")
     assert rows[2].startswith("|  | 79.0 | 78.5 | 8.00× |")
+    heading, _, float32, *_, best = final_text(ended(FLOAT, *reversed(estimated))).splitlines()[:5]
+    assert heading.startswith("|  | validation accuracy (%) | estimated accuracy (%) | test accuracy (%) | reduction |")
+    assert float32.startswith("| float32 | 80.0 | 80.0 | 70.0 | 1.00× |")
+    assert best.startswith("| agent 1 ★ | 81.0 | 79.5 | 65.0 | 4.00× |")
 
 
 def test_the_final_table_has_test_accuracies_and_with_latency_times() -> None:
-    finalists = (Finalist("float32", FLOAT, 0.7), Finalist("uniform 4", UNIFORM, 0.6), Finalist("agent 1", MIXED, 0.65))
-    result = RunResult(
-        title="gcn on a graph",
-        kind="node",
-        objective=LATENCY,
-        choice="highest reward",
-        finalists=finalists,
-        best=finalists[2],
-        components=("conv1.weight", "conv1.message"),
-        shares=(),
-        hypervolume=1.0,
-        evaluations=3,
-        counts={},
-        majority=0.2,
-        run_dir=Path(),
-    )
+    result = ended(FLOAT, UNIFORM, MIXED)
     lines = final_text(result).splitlines()
     assert lines[0].startswith(
         "|  | validation accuracy (%) | test accuracy (%) | reduction | BitOPs (linear) | speed-up"

@@ -15,7 +15,7 @@ from mixq_rl.agents.records.result import RunResult
 from mixq_rl.agents.report import report_page, searched
 from mixq_rl.agents.report.series import SERIES
 from mixq_rl.errors import ArtifactError
-from mixq_rl.evaluation.objective import LATENCY
+from mixq_rl.evaluation.objective import BITOPS, LATENCY, Objective
 from mixq_rl.printable import printable
 from tests.agents.report.runs import Element, evaluations, parsed, run_folder, run_result
 
@@ -59,7 +59,8 @@ def test_says_in_one_sentence_what_was_found(result: RunResult) -> None:
 def test_says_which_change_was_to_be_expected(result: RunResult, tmp_path: Path) -> None:
     text = plain(parsed(page_of(result)))
     assert "changes by -1.2 points against float32 (95 % interval -3.4 to +1.1; measured on test: -0.5)" in text
-    assert "Expected from validation data alone" not in plain(
+    assert "Expected from validation labels" in text
+    assert "Expected from validation labels" not in plain(
         parsed(page_of(replace(result, change=None, run_dir=tmp_path / "other")))
     )
 
@@ -84,6 +85,30 @@ def test_table_of_networks_has_the_figures_of_the_run(result: RunResult) -> None
     assert "76.4–81.4" in plain(bodies[0])
     assert plain(bodies[-1]).endswith("bits 4 2 2 2 4 2 2 2")
     assert "time" not in plain(table.one("thead"))
+
+
+@pytest.mark.parametrize("objective", [BITOPS, LATENCY])
+def test_estimates_have_a_column_and_an_explanation(objective: Objective, tmp_path: Path) -> None:
+    measured = run_result(objective=objective, run_dir=tmp_path / "measured")
+    finalists = tuple(
+        replace(each, evaluation=replace(each.evaluation, estimate=0.7543))
+        if each is not measured.finalists[0]
+        else each
+        for each in measured.finalists
+    )
+    estimated = replace(measured, finalists=finalists, best=finalists[-1], run_dir=tmp_path / "estimated")
+    for result, word in (
+        (measured, "by their accuracy on the 500"),
+        (estimated, "by estimates of their accuracy (est)"),
+    ):
+        page = parsed(page_of(result, replace(CONFIG, objective=objective.name)))
+        table = page.one("table", "networks")
+        headings, rows = table.one("thead").all("th"), table.all("tbody")
+        assert word in plain(page)
+        assert sum(plain(heading).startswith("est") for heading in headings) == (result is estimated)
+        assert ("75.4" in plain(rows[-1]), "80.0 80.0" in plain(rows[0])) == ((result is estimated,) * 2)
+        (bits,) = [cell for cell in rows[-1].all("td") if "colspan" in cell.attributes]
+        assert int(bits.attributes["colspan"]) == len(headings)
 
 
 def test_components_add_up_to_the_network(result: RunResult) -> None:

@@ -116,6 +116,8 @@ def test_says_what_the_best_is_best_at(reward: Reward, words: str) -> None:
     with console.capture() as capture:
         console.print(final_table(ROWS, ROWS[-1], choice(reward)))
     assert words in " ".join(capture.get().split())
+    assert choice(reward).endswith(", on validation data")
+    assert choice(reward, estimated=True) == choice(reward).replace("on validation data", "by estimated accuracy")
 
 
 def test_the_caption_has_the_expected_change_of_the_best() -> None:

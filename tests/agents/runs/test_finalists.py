@@ -27,6 +27,16 @@ def test_best_has_the_highest_reward_on_validation_whatever_the_test_says() -> N
     assert best_finalist([rows[0], finalist(8, 0.78, 0.9)], FLOAT, TradeOff()) is rows[0]
 
 
+def test_best_has_the_highest_reward_by_estimates_where_there_are_any() -> None:
+    rows = [finalist(4, 0.81, 0.9), finalist(8, 0.79, 0.1)]
+    estimated = [
+        replace(row, evaluation=replace(row.evaluation, estimate=estimate))
+        for row, estimate in zip(rows, (0.81, 0.78), strict=True)
+    ]
+    assert best_finalist(rows, FLOAT, TradeOff()) is rows[1]
+    assert best_finalist(estimated, FLOAT, TradeOff()) is estimated[0]
+
+
 def test_best_goes_by_speed_up_where_latency_is_the_objective() -> None:
     reference = replace(FLOAT, seconds=0.008)
     fast, slow = (
