@@ -18,6 +18,7 @@ __all__ = [
     "at_least",
     "best",
     "chosen_row",
+    "estimated",
     "labelled",
     "lines",
     "of_cell",
@@ -81,15 +82,15 @@ def chosen_row(known: Sequence[Line], cell: Cell, name: str, methods: Sequence[s
 
 
 def at_least(
-    known: Sequence[Line], cell: Cell, method: str, target: float, name: str, *, estimated: bool = True
+    known: Sequence[Line], cell: Cell, method: str, target: float, name: str, *, by_estimate: bool = True
 ) -> Row | None:
     """Return the row of the most accurate networks of at least ``target`` times fewer bit operations.
 
-    The accuracy is the estimate if all networks have one, and ``estimated``, and else that on validation data.
+    The accuracy is the estimate if all networks have one, and ``by_estimate``, and else that on validation data.
     """
 
     def choice(points: Sequence[Point]) -> Point | None:
-        merit = _merit(points, estimated)
+        merit = _merit(points, by_estimate)
         allowed = [point for point in points if point["reduction"] >= target]
         return max(allowed, key=lambda point: (merit(point), point["reduction"])) if allowed else None
 
@@ -107,10 +108,15 @@ def best(points: Sequence[Point]) -> Point:
     return max(points, key=reward)
 
 
-def _merit(points: Sequence[Point], estimated: bool = True) -> Callable[[Point], float]:
+def estimated(points: Sequence[Point]) -> bool:
+    """Return whether all networks of a choice have estimates, so that these are compared."""
+    return all(point.get("estimate") is not None for point in points)
+
+
+def _merit(points: Sequence[Point], by_estimate: bool = True) -> Callable[[Point], float]:
     """Return what the networks of a choice are compared by: estimates if all have one, else validation accuracies."""
-    estimated = estimated and all(point.get("estimate") is not None for point in points)
-    return lambda point: float(point["estimate" if estimated else "validation"])
+    key = "estimate" if by_estimate and estimated(points) else "validation"
+    return lambda point: float(point[key])
 
 
 def of_cell(cell: Cell, known: Sequence[Line]) -> list[Line]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from results_rows import Line, Row, at_least, chosen_row, labelled, lines, of_cell
+from results_rows import Line, Row, at_least, chosen_row, estimated, labelled, lines, of_cell
 
 SEARCHES = ("agent", "agent, by validation accuracy")
 TARGETS = (14, 20, 30)
@@ -36,18 +36,13 @@ def main(
     for bits in UNIFORM:
         name = f"uniform {bits}"
         _print_row(known, chosen_row(known, cell, name, ["uniform"], lambda points, name=name: labelled(points, name)))
+    offered = [point for line in known if line["method"] in ("agent", "uniform") for point in line["points"]]
     for search in searches:
         for target in least or TARGETS:
             _print_row(known, at_least(known, cell, search, target, search))
-            if search == "agent" and _estimated(known):
+            if search == "agent" and estimated(offered):
                 name = "agent, chosen by validation accuracy"
-                _print_row(known, at_least(known, cell, search, target, name, estimated=False))
-
-
-def _estimated(known: Sequence[Line]) -> bool:
-    """Return whether the networks that a choice has are compared by estimates."""
-    offered = [point for line in known if line["method"] in ("agent", "uniform") for point in line["points"]]
-    return all(point.get("estimate") is not None for point in offered)
+                _print_row(known, at_least(known, cell, search, target, name, by_estimate=False))
 
 
 def _print_row(known: Sequence[Line], row: Row | None) -> None:

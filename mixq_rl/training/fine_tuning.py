@@ -68,14 +68,14 @@ def fine_tune(
         return validation_score(forward, task)
 
     settles = schedule.decay == "cosine"
-    judged = settles and keep_better
     with reproducible(task, seed), fading_dropout(model, progress) as fade:
         if allocation is not None:
             estimate_statistics(model, task)
-        before, start = _judgement(model, forward, task) if judged else 0.0, copy.deepcopy(model.state_dict())
+        start = copy.deepcopy(model.state_dict())
+        before = _judgement(model, forward, task) if settles and keep_better else None
         drawn = batches(task, schedule, seed, every=teacher is not None)
         optimize(model, schedule, drawn, loss, None if settles else validate, fade, undecayed(model))
-        if judged and before > _judgement(model, forward, task):
+        if before is not None and before > _judgement(model, forward, task):
             model.load_state_dict(start)
     return model
 
